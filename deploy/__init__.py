@@ -1,0 +1,1 @@
+"""Machines: schema migrations, the embedded stack, the simulator, and the `postwatch` command."""

@@ -1,0 +1,1 @@
+"""The subcommands of the deploy side: migrate, up, demo, simulate."""

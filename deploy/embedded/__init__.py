@@ -1,0 +1,1 @@
+"""Apache Kafka and ClickHouse on one machine without containers, under one small supervisor."""

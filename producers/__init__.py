@@ -1,0 +1,1 @@
+"""The shipper: knows files and Kafka, and nothing of mail. Imports nothing from the other packages."""

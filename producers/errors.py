@@ -1,0 +1,23 @@
+"""What can go wrong, and what to do with it.
+
+PostwatchError                 anything that Postwatch itself reports; its text names the thing and the remedy
+├── SettingsError              ends the process at start: a setting is missing, mistyped or impossible
+├── UnavailableError           retry with backoff: a broker or a server does not answer (yet)
+└── BadInputError              ends a command: a file, a record or an argument can't be used
+"""
+
+
+class PostwatchError(Exception):
+    """Base of every error that a person may read; `str()` is one clear line without a traceback."""
+
+
+class SettingsError(PostwatchError):
+    """A setting is missing, mistyped or impossible. Raised at start only."""
+
+
+class UnavailableError(PostwatchError):
+    """A server that is needed does not answer; the caller retries or tells the user how to start it."""
+
+
+class BadInputError(PostwatchError):
+    """A file, record or argument that can't be used as it is."""

@@ -1,0 +1,78 @@
+"""Prometheus metrics and a health address, the same for every long-running part.
+
+GET /metrics is the text exposition; GET /health answers 200 while the part works and 503, with the reason, while it
+is degraded (Kafka or ClickHouse away, say). A degraded part still runs and retries: restart it on a missing answer, not on 503.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from postwatch.producers.errors import SettingsError
+
+
+class Health:
+    """What a part says of itself: a set of named complaints; none means healthy."""
+
+    def __init__(self) -> None:
+        self._complaints: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def complain(self, name: str, reason: str) -> None:
+        with self._lock:
+            self._complaints[name] = reason
+
+    def settle(self, name: str) -> None:
+        with self._lock:
+            self._complaints.pop(name, None)
+
+    def complaints(self) -> dict[str, str]:
+        with self._lock:
+            return dict(self._complaints)
+
+
+def parse_address(address: str, setting: str) -> tuple[str, int]:
+    """'127.0.0.1:9101' → ('127.0.0.1', 9101). Raises SettingsError that names `setting`."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise SettingsError(f"{setting}={address!r} is not an address: use host:port, such as 127.0.0.1:9100")
+    return host.strip("[]"), int(port)
+
+
+def serve_metrics(address: str, setting: str, health: Health) -> ThreadingHTTPServer | None:
+    """Serve /metrics and /health from a daemon thread; an empty address serves nothing. Port 0 picks a free one."""
+    if not address:
+        return None
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path == "/metrics":
+                self._answer(200, CONTENT_TYPE_LATEST, generate_latest())
+            elif self.path == "/health":
+                complaints = health.complaints()
+                body = json.dumps({"healthy": not complaints, "complaints": complaints}).encode()
+                self._answer(503 if complaints else 200, "application/json", body)
+            else:
+                self._answer(404, "text/plain", b"GET /metrics or /health\n")
+
+        def _answer(self, code: int, content_type: str, body: bytes) -> None:
+            self.send_response(code)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """A scrape every few seconds is no news."""
+
+    try:
+        server = ThreadingHTTPServer(parse_address(address, setting), Handler)
+    except OSError as error:
+        raise SettingsError(f"{setting}={address!r} can't be listened on: {error.strerror}") from error
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+    return server

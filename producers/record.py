@@ -1,0 +1,121 @@
+"""The contract of `mail.raw`: what a record of raw log lines looks like.
+
+Key: the server's name. Value: one or more whole lines as the file had them, each ending in a newline, at most
+MAX_RECORD_BYTES. A record without headers, as rsyslog, Vector, Fluent Bit or kcat send, is as welcome: one line, format auto.
+An empty value with a `heartbeat` header says that the server lives. Headers are text; unknown ones are ignored.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+RECORD_VERSION = 1
+MAX_RECORD_BYTES = 256 * 1024
+MAX_LINE_BYTES = 64 * 1024
+"""A longer line is cut by the shipper to this many bytes, newline included, marked with CUT_MARK and counted."""
+CUT_MARK = b" [line cut by postwatch]"
+
+FORMATS = ("auto", "exim-main")
+"""Log formats a shipper may name. The list grows with the parsers; the shipper only passes the word on."""
+
+Headers = list[tuple[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class RawHeaders:
+    """The headers of a record of lines. `file` and `byte_offset` are absent in foreign records."""
+
+    format: str = "auto"
+    tz: str = ""
+    """IANA zone of the log's stamps; empty: the joiner's own setting."""
+    file: str = ""
+    """Identity of the file's content, opaque; with `byte_offset` it tells a repeated line from a new one."""
+    byte_offset: int = -1
+    """Offset in the file of the value's first byte; lines that were cut make it count more than the value's bytes."""
+    end_offset: int = -1
+    """Offset in the file behind the value's last line."""
+    sent_ms: int = 0
+
+    def encode(self) -> Headers:
+        return [
+            ("v", b"%d" % RECORD_VERSION),
+            ("format", self.format.encode()),
+            ("tz", self.tz.encode()),
+            ("file", self.file.encode()),
+            ("offset", b"%d" % self.byte_offset),
+            ("end", b"%d" % self.end_offset),
+            ("sent", b"%d" % self.sent_ms),
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """That a server lives, how far its shipper lags, and when its last line was read."""
+
+    sent_ms: int
+    last_line_ms: int
+    """Wall clock of the last line read, in ms since the epoch; 0: none yet."""
+    lag_bytes: int
+    """Bytes in the followed files that Kafka has not acknowledged yet."""
+    files: int
+    shipper_version: str
+
+    def encode(self) -> Headers:
+        body = {
+            "last_line": self.last_line_ms,
+            "lag_bytes": self.lag_bytes,
+            "files": self.files,
+            "shipper": self.shipper_version,
+        }
+        return [
+            ("v", b"%d" % RECORD_VERSION),
+            ("sent", b"%d" % self.sent_ms),
+            ("heartbeat", json.dumps(body).encode()),
+        ]
+
+
+_NO_HEADERS = RawHeaders()
+
+
+def decode_headers(headers: Sequence[tuple[str, bytes | None]] | None) -> RawHeaders | Heartbeat:
+    """Headers as Kafka gave them → their meaning. Never raises: what can't be read counts as absent."""
+    if not headers:
+        return _NO_HEADERS
+    found = {name: value or b"" for name, value in headers}
+    if "heartbeat" in found:
+        return _decode_heartbeat(found)
+    return RawHeaders(
+        format=found.get("format", b"").decode("utf-8", "replace") or "auto",
+        tz=found.get("tz", b"").decode("utf-8", "replace"),
+        file=found.get("file", b"").decode("utf-8", "replace"),
+        byte_offset=_number(found.get("offset"), -1),
+        end_offset=_number(found.get("end"), -1),
+        sent_ms=_number(found.get("sent"), 0),
+    )
+
+
+def _decode_heartbeat(found: dict[str, bytes]) -> Heartbeat:
+    try:
+        body = json.loads(found["heartbeat"])
+    except ValueError:
+        body = {}
+    if not isinstance(body, dict):
+        body = {}
+
+    def whole(key: str) -> int:
+        value = body.get(key, 0)
+        return value if isinstance(value, int) and value >= 0 else 0
+
+    return Heartbeat(
+        sent_ms=_number(found.get("sent"), 0),
+        last_line_ms=whole("last_line"),
+        lag_bytes=whole("lag_bytes"),
+        files=whole("files"),
+        shipper_version=str(body.get("shipper", "")),
+    )
+
+
+def _number(value: bytes | None, otherwise: int) -> int:
+    return int(value) if value and len(value) < 19 and value.isdigit() else otherwise

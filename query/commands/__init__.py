@@ -1,0 +1,1 @@
+"""The subcommands of the query side: report, trace, servers, serve."""

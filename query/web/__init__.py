@@ -1,0 +1,1 @@
+"""The Track Delivery page: templates and static files."""

@@ -1,0 +1,1 @@
+"""The subcommands of the stream side: join, sink, outcomes, read."""

@@ -1,0 +1,1 @@
+"""Parsers of mail logs, one module a format, all pure: text to events."""

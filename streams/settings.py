@@ -1,0 +1,54 @@
+"""Settings of the join, the sink and of how ClickHouse is reached."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from postwatch.producers.settings import setting
+
+
+@dataclass(frozen=True, slots=True)
+class ClickHouseSettings:
+    """How ClickHouse is reached, by the sink, the queries and the migrations alike."""
+
+    SECTION: ClassVar[str] = "clickhouse"
+
+    url: str = setting("http://127.0.0.1:8123", doc="HTTP address of ClickHouse.")
+    user: str = setting("default", doc="ClickHouse user.")
+    password: str = setting("", doc="ClickHouse password.", secret=True)
+    database: str = setting("postwatch", doc="Database of the tables.")
+    retention_days: int = setting(30, doc="Days that a row is kept and shown.")
+
+
+@dataclass(frozen=True, slots=True)
+class JoinSettings:
+    """The join worker."""
+
+    SECTION: ClassVar[str] = "join"
+
+    data_dir: str = setting(
+        "/var/lib/postwatch/join", doc="Folder of the worker's tables; one for each worker."
+    )
+    group: str = setting("postwatch-join", doc="Kafka consumer group; a second group replays.")
+    timezone: str = setting("UTC", doc="IANA zone of log stamps in records that name none.")
+    domains_file: str = setting(
+        "", doc="File of hosted domains, one `domain: owner` a line; empty: judge by the log."
+    )
+    log_lines: bool = setting(True, doc="Keep the raw lines of each recipient in its row, as evidence.")
+    pending_after_seconds: float = setting(5.0, doc="A message open for so long is shown as pending.")
+    park_after_seconds: float = setting(60.0, doc="A message open for so long is parked in the table.")
+    give_up_after_days: float = setting(8.0, doc="A message older than this is closed with its last status.")
+    metrics_address: str = setting("127.0.0.1:9102", doc="host:port of /metrics and /health; empty: none.")
+
+
+@dataclass(frozen=True, slots=True)
+class SinkSettings:
+    """The sink from Kafka into ClickHouse."""
+
+    SECTION: ClassVar[str] = "sink"
+
+    group: str = setting("postwatch-sink", doc="Kafka consumer group.")
+    max_rows: int = setting(100_000, doc="Most rows of one insert.")
+    max_wait_ms: int = setting(500, doc="Longest wait to fill an insert.")
+    metrics_address: str = setting("127.0.0.1:9103", doc="host:port of /metrics and /health; empty: none.")
