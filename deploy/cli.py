@@ -1,4 +1,4 @@
-"""The `postwatch` command. Each subcommand's module is imported only when it is called, so that a mail server needs no Faust.
+"""The `postwatch` command. A subcommand's module is imported only when it is called: a mail server needs no Faust.
 
 A subcommand's module has `configure(parser)` and `run(arguments) -> int`, the exit status. A PostwatchError ends the
 command with its one line on standard error and exit status 1; usage errors end with 2, as argparse has it.

@@ -1,7 +1,8 @@
 """Prometheus metrics and a health address, the same for every long-running part.
 
 GET /metrics is the text exposition; GET /health answers 200 while the part works and 503, with the reason, while it
-is degraded (Kafka or ClickHouse away, say). A degraded part still runs and retries: restart it on a missing answer, not on 503.
+is degraded (Kafka or ClickHouse away, say). A degraded part still runs and retries: restart it on a missing answer,
+not on 503.
 """
 
 from __future__ import annotations
@@ -10,9 +11,8 @@ import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-
 from postwatch.producers.errors import SettingsError
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 
 class Health:

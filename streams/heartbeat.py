@@ -6,7 +6,6 @@ The join forwards each heartbeat of `mail.raw` as an Arrow IPC stream with one r
 from __future__ import annotations
 
 import pyarrow as pa
-
 from postwatch.producers.record import Heartbeat
 
 _TIME = pa.timestamp("ms", tz="UTC")

@@ -181,8 +181,7 @@ def _attempt_arrays(lists: Sequence[Sequence[Attempt]]) -> list[pa.Array]:
     columns: Sequence[Sequence[Any]] = list(zip(*flat, strict=True)) or [()] * len(Attempt._fields)
     kinds = [SCHEMA.field(f"attempts.{part}").type.value_type for part in Attempt._fields]
     return [
-        pa.ListArray.from_arrays(offsets, pa.array(column, kind))
-        for column, kind in zip(columns, kinds, strict=True)
+        pa.ListArray.from_arrays(offsets, pa.array(column, kind)) for column, kind in zip(columns, kinds, strict=True)
     ]
 
 
