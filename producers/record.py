@@ -2,7 +2,8 @@
 
 Key: the server's name. Value: one or more whole lines as the file had them, each ending in a newline, at most
 MAX_RECORD_BYTES. A record without headers, as rsyslog, Vector, Fluent Bit or kcat send, is as welcome: one line,
-format auto. An empty value with a `heartbeat` header says that the server lives. Headers are text; unknown ones are ignored.
+format auto. An empty value with a `heartbeat` header says that the server lives. Headers are text; unknown ones
+are ignored.
 """
 
 from __future__ import annotations
