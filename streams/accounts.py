@@ -1,0 +1,112 @@
+"""Whose mail it is: the accounts under which a message's rows are reported.
+
+Outbound, in this order: who authenticated, the local system user, the envelope sender where its domain is ours.
+Inbound: the final recipient where its domain is ours, else the address that it was forwarded from. Where no list of
+hosted domains is given, the log itself is the judge: what was delivered without a far host, or aliased here, is ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from postwatch.producers.errors import SettingsError
+from postwatch.streams.events import Arrival, Attempt, Refusal
+from postwatch.streams.outcome import DELIVERED, RECEIVED, SENT
+
+Domains = Mapping[str, str]
+"""Hosted domain → owner."""
+
+
+class Account(NamedTuple):
+    name: str
+    domain: str
+    direction: str
+
+
+UNKNOWN = Account("", "", SENT)
+"""Whose it is can't be told: the arrival was never seen, or no domain is ours."""
+
+
+def read_domains(path: str, setting: str) -> Domains:
+    """Lines `domain: owner` (cPanel's `userdomains` layout) or `domain` alone. Raises SettingsError."""
+    try:
+        lines = Path(path).read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{setting}={path} can't be read: {error}") from error
+    found: dict[str, str] = {}
+    for line in lines:
+        domain, _, owner = line.partition("#")[0].partition(":")
+        if domain.strip():
+            found[domain.strip().lower()] = owner.strip()
+    return found
+
+
+def mailbox(name: str, server: str, direction: str) -> Account:
+    """'Bob@Example.org' → that mailbox; a bare login is a system user, who is known on one server only."""
+    name = name.lower()
+    _, at, domain = name.rpartition("@")
+    return Account(name, domain, direction) if at else Account(f"{name}@{server}", server, direction)
+
+
+class AccountBook:
+    """Finds the accounts of messages on the servers of one provider."""
+
+    def __init__(self, domains: Domains | None) -> None:
+        self._domains = domains
+
+    def hosts(self, address: str) -> bool:
+        """Whether the list of hosted domains has the address's domain."""
+        return self._domains is not None and address.rpartition("@")[2] in self._domains
+
+    def sender(self, event: Arrival | Refusal, server: str) -> Account | None:
+        """Who handed the message in, as far as they are ours. A bounce (empty sender) is nobody's own mail."""
+        if event.authenticated_as:
+            return mailbox(event.authenticated_as, server, SENT)
+        if event.system_user and event.sender:
+            return mailbox(event.system_user, server, SENT)
+        if event.sender and self.hosts(event.sender.lower()):
+            return mailbox(event.sender, server, SENT)
+        return None
+
+    def receiver(self, recipient: str, attempt: Attempt | None, server: str) -> Account | None:
+        """Who gets it, as far as they are ours; an attempt may tell more than the address."""
+        original = attempt.original_recipient if attempt else ""
+        if self._domains is not None:
+            for address in (recipient, original):
+                if address and self.hosts(address):
+                    return mailbox(address, server, RECEIVED)
+            return None
+        if attempt is None:
+            return None
+        if attempt.status == DELIVERED and not attempt.remote_ip:
+            return mailbox(recipient, server, RECEIVED)
+        return mailbox(original, server, RECEIVED) if original else None
+
+    def of_delivery(
+        self, arrival: Arrival | None, recipient: str, attempt: Attempt | None, server: str
+    ) -> tuple[Account, ...]:
+        """Every account that gets a row for this recipient; never empty."""
+        sent = self.sender(arrival, server) if arrival else None
+        received = self.receiver(recipient, attempt, server)
+        if sent:
+            return (sent, received) if received else (sent,)
+        if received:
+            return (received,)
+        return (self._fallback(arrival, recipient, server),)
+
+    def of_refusal(self, refusal: Refusal, server: str) -> tuple[Account, ...]:
+        sent = self.sender(refusal, server)
+        if sent:
+            return (sent,)
+        if refusal.recipient and (self._domains is None or self.hosts(refusal.recipient)):
+            return (mailbox(refusal.recipient, server, RECEIVED),)
+        return (UNKNOWN,)
+
+    def _fallback(self, arrival: Arrival | None, recipient: str, server: str) -> Account:
+        if arrival is None or self._domains is not None:
+            return UNKNOWN
+        if arrival.system_user:
+            return mailbox(arrival.system_user, server, SENT)
+        return mailbox(recipient, server, RECEIVED) if recipient else UNKNOWN

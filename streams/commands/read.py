@@ -1,0 +1,117 @@
+"""`postwatch read`: log files to rows, without Kafka. The same parsers and joiner as the stream's."""
+
+from __future__ import annotations
+
+import argparse
+import bz2
+import gzip
+import lzma
+import sys
+from collections.abc import Iterator
+from typing import IO, cast
+
+import msgspec
+from postwatch.producers.errors import BadInputError
+from postwatch.producers.record import FORMATS
+from postwatch.streams.accounts import AccountBook, read_domains
+from postwatch.streams.joiner import Joiner
+from postwatch.streams.lines import LineCounts, decode_lines, join_lines
+from postwatch.streams.outcome import Outcome, to_json_object
+from postwatch.streams.parsers.exim_main import queued_at
+from postwatch.streams.parsers.registry import make_parser
+from postwatch.streams.stamps import StampReader, find_zone
+
+_CHUNK_BYTES = 1 << 20
+_OPENERS = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\x00", lzma.open))
+_SHOWN_UNREADABLE = 5
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Read mail logs and print one JSON row for each account, message and recipient, as the table has them. "
+        "Messages still open at the end have their last status. Counts go to standard error."
+    )
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="log file, plain or gzip, bzip2, xz; - is standard input"
+    )
+    parser.add_argument("--format", choices=FORMATS, default="auto", help="format of the lines (default: %(default)s)")
+    parser.add_argument("--tz", default="UTC", metavar="ZONE", help="IANA zone of the stamps (default: %(default)s)")
+    parser.add_argument("--server", default="localhost", metavar="NAME", help="name of the server in the rows")
+    parser.add_argument(
+        "--domains", metavar="FILE", help="hosted domains, `domain: owner` a line; else judge by the log"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    zone = find_zone(arguments.tz, "--tz")
+    domains = read_domains(arguments.domains, "--domains") if arguments.domains else None
+    parser = make_parser(arguments.format, StampReader(zone))
+    joiner = Joiner(AccountBook(domains), queued_at)
+    counts = LineCounts()
+    rows: dict[tuple[object, ...], Outcome] = {}
+    shown = 0
+    for path in arguments.files:
+        for block in _blocks(path):
+            lines = decode_lines(block)
+            for index, reason in join_lines(joiner, parser, arguments.server, lines, counts):
+                if shown < _SHOWN_UNREADABLE:
+                    shown += 1
+                    print(f"unreadable ({reason}): {lines[index][:500]!a}", file=sys.stderr)
+            _keep_newest(rows, joiner.take_changed()[0])
+    for message in joiner.open_messages():
+        _keep_newest(rows, joiner.pending_rows(message))
+    _print(rows, counts)
+    return 0
+
+
+def _print(rows: dict[tuple[object, ...], Outcome], counts: LineCounts) -> None:
+    encoder = msgspec.json.Encoder()
+    shown = [row for row in rows.values() if not row.is_deleted]
+    for row in shown:
+        sys.stdout.buffer.write(encoder.encode(to_json_object(row)) + b"\n")
+    sys.stdout.flush()
+    foreign = ", ".join(f"{count} {kind}" for kind, count in counts.foreign.most_common())
+    print(
+        f"{counts.lines} lines = {counts.events} events + {sum(counts.foreign.values())} of no interest"
+        f"{f' ({foreign})' if foreign else ''} + {sum(counts.unreadable.values())} unreadable; {len(shown)} rows",
+        file=sys.stderr,
+    )
+
+
+def _keep_newest(rows: dict[tuple[object, ...], Outcome], fresh: list[Outcome]) -> None:
+    """What ReplacingMergeTree does: of the rows of one key the highest version stays."""
+    for row in fresh:
+        key = (row.account, row.queued_at, row.server, row.queue_id, row.recipient, row.direction)
+        known = rows.get(key)
+        if known is None or row.version >= known.version:
+            rows[key] = row
+
+
+def _blocks(path: str) -> Iterator[bytes]:
+    """Blocks of whole lines; the last line needs no newline. Raises BadInputError that names the file."""
+    try:
+        with _open(path) as stream:
+            rest = b""
+            while block := stream.read(_CHUNK_BYTES):
+                whole, newline, tail = block.rpartition(b"\n")
+                if newline:
+                    yield rest + whole + newline
+                    rest = tail
+                else:
+                    rest += tail
+            if rest:
+                yield rest
+    except (OSError, EOFError, lzma.LZMAError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise BadInputError(f"{path} can't be read: {reason}") from error
+
+
+def _open(path: str) -> IO[bytes]:
+    if path == "-":
+        return sys.stdin.buffer
+    with open(path, "rb") as stream:
+        start = stream.read(6)
+    for magic, opener in _OPENERS:
+        if start.startswith(magic):
+            return cast("IO[bytes]", opener(path, "rb"))
+    return open(path, "rb")

@@ -1,0 +1,105 @@
+"""What a parser makes of a log line: an event of a message, or the word that the line is of no interest.
+
+Invariant: an event is a function of its line and the time zone alone, and its identity is its line. The joiner treats
+a message as the set of its events, so seeing a line again changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+
+class Arrival(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A message was accepted into the queue."""
+
+    queue_id: str
+    at: int
+    """The line's stamp, ms since the epoch."""
+    line: str
+    sender: str
+    recipients: tuple[str, ...]
+    """As submitted, lower-cased; empty where the log does not list them."""
+    client_host: str
+    client_ip: str
+    system_user: str
+    """The local user that submitted it; empty for mail from the network."""
+    auth_method: str
+    authenticated_as: str
+    size_bytes: int
+    message_id: str
+    subject: str
+    parent_queue_id: str
+
+
+class Attempt(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """What one try to deliver to one recipient came to."""
+
+    queue_id: str
+    at: int
+    line: str
+    status: str
+    is_attempt: bool
+    """False where the MTA only said that it would not try yet."""
+    recipient: str
+    """Final address, lower-cased."""
+    original_recipient: str
+    """The address that it was made from, lower-cased, where they differ; else empty."""
+    smtp_code: int
+    enhanced_code: str
+    response: str
+    remote_host: str
+    remote_ip: str
+    tls: str
+    router: str
+    transport: str
+
+
+class Ending(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """Something befell the message as a whole."""
+
+    queue_id: str
+    at: int
+    line: str
+    status: str
+    """What it means for every recipient without a final status: cancelled or discarded; empty: the MTA is done."""
+    closes: bool
+    """No further line of the message is expected."""
+
+
+class Refusal(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A recipient, or a whole message (recipient empty), was refused before it was accepted."""
+
+    queue_id: str
+    """Made from a digest of the line where the log gives none."""
+    at: int
+    line: str
+    sender: str
+    recipient: str
+    client_host: str
+    client_ip: str
+    system_user: str
+    auth_method: str
+    authenticated_as: str
+    smtp_code: int
+    enhanced_code: str
+    response: str
+
+
+Event = Arrival | Attempt | Ending | Refusal
+
+
+class Foreign(NamedTuple):
+    """A line that changes nothing, counted by its kind."""
+
+    kind: str
+
+
+class Unreadable(NamedTuple):
+    """A line that claims to matter and can't be read: a dead letter, with the reason."""
+
+    reason: str
+
+
+Parsed = Event | Foreign | Unreadable

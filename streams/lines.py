@@ -1,0 +1,64 @@
+"""From the bytes of a record or a file to joined events, every line accounted for.
+
+Lines read = events + foreign + unreadable, always.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from postwatch.streams.events import Foreign, Unreadable
+from postwatch.streams.joiner import Joiner
+from postwatch.streams.parsers.registry import LineParser
+
+
+@dataclass(slots=True)
+class LineCounts:
+    """What became of the lines read."""
+
+    lines: int = 0
+    events: int = 0
+    foreign: Counter[str] = field(default_factory=Counter)
+    unreadable: Counter[str] = field(default_factory=Counter)
+
+
+def decode_lines(value: bytes) -> list[str]:
+    """Whole lines → text without newlines. Bytes that are not UTF-8 are shown as \\xNN."""
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        text = value.decode("utf-8", "backslashreplace")
+    lines = text.split("\n")
+    if not lines[-1]:
+        lines.pop()
+    return lines
+
+
+def join_lines(
+    joiner: Joiner, parser: LineParser, server: str, lines: Iterable[str], counts: LineCounts
+) -> list[tuple[int, str]]:
+    """Parse and join lines of one server; returns the index and reason of each line that can't be read."""
+    parse = parser.parse
+    add = joiner.add
+    messages = joiner.messages_of(server)
+    unreadable: list[tuple[int, str]] = []
+    foreign = counts.foreign
+    index = -1
+    skipped = 0
+    for index, line in enumerate(lines):
+        parsed = parse(line)
+        if isinstance(parsed, Foreign):
+            foreign[parsed.kind] += 1
+            skipped += 1
+        elif isinstance(parsed, Unreadable):
+            unreadable.append((index, parsed.reason))
+            skipped += 1
+        else:
+            add(server, messages, parsed)
+    counts.lines += index + 1
+    counts.events += index + 1 - skipped
+    for _, reason in unreadable:
+        counts.unreadable[reason] += 1
+    return unreadable

@@ -1,0 +1,282 @@
+"""Exim's main log: lines → events (Exim specification, chapter "Log files", and what 4.92 to 4.99 really write).
+
+Strangers write the HELO name, the Message-ID, the subject, local parts and the far server's answer, and Exim puts them
+all in one line. So a line is read strictly from the left, every field in its place and the whole line accounted for.
+What has a blank or a quote where none belongs goes to `exim_odd`, which stretches the stranger's field until the rest
+makes sense. Nothing behind `C="` or behind the colon of an error is ever taken for a field.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from functools import lru_cache
+
+from postwatch.producers.record import CUT_MARK
+from postwatch.streams.events import Arrival, Attempt, Ending, Foreign, Parsed, Unreadable
+from postwatch.streams.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, DISCARDED, EXPIRED
+from postwatch.streams.parsers import exim_odd
+from postwatch.streams.parsers.exim_grammar import (
+    ARRIVAL,
+    DEFER,
+    DEFER_TAIL,
+    DELIVERY,
+    DELIVERY_TAIL,
+    FAILURE,
+    FAILURE_TAIL,
+    HEAD,
+    SMTP_CODE,
+    SMTP_WORDS,
+)
+from postwatch.streams.stamps import StampReader
+
+_CUT = CUT_MARK.decode()
+_NO_ATTEMPT = frozenset(("-51", "-52", "-53"))
+"""Exim's ERRNO_RRETRY, ERRNO_LRETRY and ERRNO_HRETRY: retry time not reached."""
+_GIVEN_UP = "retry timeout exceeded"
+_LONG_FAILURE = ("retry time not reached for any host after a long failure period", "all hosts for ")
+_HOST_IN_TEXT = re.compile(r": host (\S+) \[([0-9a-fA-F.:]+)\]")
+_DISCARDED_ALL = re.compile(r"blackhole \([^()]*ACL discarded recipients\)$")
+_BASE62 = {c: n for n, c in enumerate("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")}
+
+
+@lru_cache(maxsize=4096)
+def _second_in_id(stem: str) -> int:
+    second = 0
+    for character in stem:
+        second = second * 62 + _BASE62[character]
+    return second * 1000
+
+
+def queued_at(queue_id: str) -> int:
+    """The second in an Exim id, in ms since the epoch; 0 for an id that was made from a digest."""
+    return 0 if queue_id[:2] == REFUSAL_PREFIX else _second_in_id(queue_id[:6])
+
+
+REFUSAL_PREFIX = "r:"
+
+
+def refusal_id(line: str) -> str:
+    """An id for a refusal that has none: the same line always gets the same."""
+    return REFUSAL_PREFIX + hashlib.blake2b(line.encode(), digest_size=8).hexdigest()
+
+
+@lru_cache(maxsize=8192)
+def _reply_codes(opening: str) -> tuple[int, str]:
+    coded = SMTP_CODE.match(opening)
+    return (int(coded[1]), coded[2] or "") if coded else (0, "")
+
+
+class EximMainParser:
+    """Parses lines of one zone. Pure but for the cache of stamps."""
+
+    def __init__(self, stamps: StampReader) -> None:
+        self._stamps = stamps
+        self._second = ""
+        self._at = 0
+
+    def parse(self, line: str) -> Parsed:
+        """One line without its newline → what it means. Never raises."""
+        head = HEAD.match(line)
+        if head is None:
+            return Foreign("no-stamp")
+        second, fraction, offset, queue_id, flag = head.groups()
+        if second == self._second and fraction is None and offset is None:
+            at = self._at
+        else:
+            try:
+                at = self._stamps.read(second, fraction, offset)
+            except ValueError:
+                return Unreadable("impossible time stamp")
+            if fraction is None and offset is None:
+                self._second, self._at = second, at
+        if flag == "Completed":
+            return Ending(queue_id, at, line, "", True)
+        read = _READERS.get(flag, _unflagged)
+        parsed = read(line, head.end(), at, queue_id)
+        if type(parsed) is Unreadable and line.endswith(_CUT):
+            return self._parse_cut(line)
+        return parsed
+
+    def _parse_cut(self, line: str) -> Parsed:
+        """A line that the shipper cut: without its last word it may still be read; a quote may be left open."""
+        kept = line[: -len(_CUT)].rpartition(" ")[0]
+        parsed = self.parse(kept)
+        return self.parse(kept + '"') if isinstance(parsed, Unreadable) else parsed
+
+
+def _unflagged(line: str, start: int, at: int, queue_id: str | None) -> Parsed:
+    if "rejected " in line:
+        refusal = exim_odd.refusal(line, start, at, queue_id or refusal_id(line))
+        if refusal is not None:
+            return refusal
+    if queue_id is None:
+        return Foreign(_foreign_kind(line, start))
+    if line.startswith("removed by ", start):
+        return Ending(queue_id, at, line, CANCELLED, True)
+    if line.startswith("cancelled by ", start):
+        return Ending(queue_id, at, line, CANCELLED, False)
+    return Foreign("note")
+
+
+def _foreign_kind(line: str, start: int) -> str:
+    if line.startswith("cwd=", start):
+        return "arguments"
+    if line.startswith(("Start queue run", "End queue run"), start):
+        return "queue-run"
+    return "other"
+
+
+def _suppressed(line: str, start: int, at: int, queue_id: str) -> Parsed:
+    """`*>`: exim -N went through the motions, and nothing was sent."""
+    return Foreign("suppressed-delivery")
+
+
+def _arrival(line: str, start: int, at: int, queue_id: str) -> Parsed:
+    found = ARRIVAL.match(line, start)
+    if found is None:
+        return exim_odd.arrival(line, start, at, queue_id)
+    sender, parent, host, ip, user, _, method, login, size, message_id, subject, listed = found.groups("")
+    if not listed:
+        recipients: tuple[str, ...] = ()
+    else:
+        recipients = tuple(listed.lower().split(" "))
+        for recipient in recipients:
+            if "@" not in recipient:
+                return exim_odd.arrival(line, start, at, queue_id)
+    return Arrival(
+        queue_id,
+        at,
+        line,
+        "" if sender == "<>" else sender,
+        recipients,
+        host,
+        ip,
+        "" if ip else user,
+        method,
+        login,
+        int(size) if size.isdigit() else 0,
+        message_id,
+        exim_odd.unescape(subject) if "\\" in subject else subject,
+        parent,
+    )
+
+
+def _delivery(line: str, start: int, at: int, queue_id: str) -> Parsed:
+    found = DELIVERY.match(line, start)
+    if found is not None:
+        fields = found.groups("")
+    elif _DISCARDED_ALL.match(line, start):
+        return Ending(queue_id, at, line, DISCARDED, False)
+    else:
+        stretched = exim_odd.addressed(line, start, DELIVERY_TAIL)
+        if stretched is None:
+            return Unreadable("a delivery whose fields make no sense")
+        fields = stretched
+    final, original, router, transport, host, ip, tls, answer = fields
+    if original:
+        final, original = final_address(final, original)
+    else:
+        final = final.lower()
+    if transport and transport != "**bypassed**":
+        status = DELIVERED
+    elif router:
+        status = DISCARDED  # :blackhole:, /dev/null, a filter's `seen finish`
+    else:
+        return Unreadable("a delivery without router and transport")
+    code, enhanced = _reply_codes(answer[:12]) if answer else (0, "")
+    return Attempt(
+        queue_id,
+        at,
+        line,
+        status,
+        True,
+        final,
+        original,
+        code,
+        enhanced,
+        answer,
+        host,
+        ip,
+        tls,
+        router,
+        transport,
+    )
+
+
+def _defer(line: str, start: int, at: int, queue_id: str) -> Parsed:
+    found = DEFER.match(line, start)
+    fields = found.groups("") if found else exim_odd.addressed(line, start, DEFER_TAIL)
+    if fields is None:
+        return Unreadable("a deferral whose fields make no sense")
+    final, original, router, transport, number, host, ip, tls, words = fields
+    if number in _NO_ATTEMPT:
+        final, original = final_address(final, original)
+        return Attempt(
+            queue_id, at, line, DEFERRED, False, final, original, 0, "", words, host, ip, tls, router, transport
+        )
+    return _failed(queue_id, at, line, DEFERRED, (final, original, router, transport, host, ip, tls, words))
+
+
+def _failure(line: str, start: int, at: int, queue_id: str) -> Parsed:
+    found = FAILURE.match(line, start)
+    fields = found.groups("") if found else exim_odd.addressed(line, start, FAILURE_TAIL)
+    if fields is None:
+        return Unreadable("a failure whose fields make no sense")
+    return _failed(queue_id, at, line, BOUNCED, fields)
+
+
+def _failed(queue_id: str, at: int, line: str, status: str, fields: tuple[str, ...]) -> Attempt:
+    final, original, router, transport, host, ip, tls, response = fields
+    final, original = final_address(final, original)
+    if "error from remote mail server" in response:
+        if not ip:
+            named = _HOST_IN_TEXT.search(response)
+            if named:
+                host, ip = named.groups()
+        words = SMTP_WORDS.match(response)
+        if words:
+            response = response[words.end() :]
+    code, enhanced = _reply_codes(response[:12])
+    if status == BOUNCED and code < 500:
+        if response.endswith(_GIVEN_UP) or response.startswith(_LONG_FAILURE):
+            status = EXPIRED
+        elif response == "delivery cancelled by administrator":
+            status = CANCELLED
+    return Attempt(
+        queue_id, at, line, status, True, final, original, code, enhanced, response, host, ip, tls, router, transport
+    )
+
+
+def final_address(final: str, original: str) -> tuple[str, str]:
+    """The final address, and the one that it was made from where they differ, both lower-cased.
+
+    Exim logs a local delivery with the bare local part, a quoted local part without its quotes, and a delivery into a
+    pipe, a file or nowhere with the command or path: there the mailbox is the address that it was made from.
+    """
+    final = final.lower()
+    if not original:
+        return final, ""
+    original = original.lower()
+    local, _, domain = original.rpartition("@")
+    if final in (local, original, "discarded") or final[0] in "|/>:":
+        return original, ""
+    if '"' in local:
+        plain = exim_odd.unquote(local)
+        if final in (plain, f"{plain}@{domain}"):
+            return original, ""
+    if "@" not in final and domain:
+        return f"{final}@{domain}", original
+    return final, original
+
+
+_READERS = {
+    "<=": _arrival,
+    "(=": _arrival,
+    "=>": _delivery,
+    "->": _delivery,
+    ">>": _delivery,
+    "**": _failure,
+    "==": _defer,
+    "*>": _suppressed,
+}

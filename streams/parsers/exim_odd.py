@@ -1,0 +1,190 @@
+"""Exim lines in which a stranger's word has blanks or quotes: read by stretching that word until the rest makes sense.
+
+Each place where the word may end is tried from the left; the rest of the line must then fit the grammar to its last
+byte, quoted strings and addresses included. What is left ambiguous is not guessed at. Tries are bounded, so that no
+line costs more than a few milliseconds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from postwatch.streams.events import Arrival, Parsed, Refusal, Unreadable
+from postwatch.streams.parsers.exim_grammar import (
+    CONNECTION,
+    QUOTED,
+    SESSION,
+    SMTP_CODE,
+    TLS,
+)
+
+_MOST_TRIES = 64
+_ONE_ADDRESS = r"(?:\"(?:[^\"\\]++|\\.)*+\"@[^\s\"@]++|[^\s\"@]++@[^\s\"@]++)"
+_SENDER = re.compile(rf"({QUOTED}@\S+|[^\s\"]\S*)(?: R=(\S+))?( H=)?")
+_BRACKETED_IP = re.compile(r"\[([0-9a-fA-F.:]+)\](?::\d+)?(?= |$)")
+_SESSION = re.compile(CONNECTION + SESSION + r"(?=( id\*?=)| T=\"| from <| for |$)")
+_MESSAGE_ID_END = re.compile(r" T=\"| from <| for |$")
+_TAIL = re.compile(
+    rf"(?: T=({QUOTED}))?(?: from <(?:{QUOTED}@)?[^>]*>)?(?: for ({_ONE_ADDRESS}(?: {_ONE_ADDRESS})*+))?$"
+)
+_EACH_ADDRESS = re.compile(_ONE_ADDRESS)
+_ADDRESS_END = re.compile(r"(?= F=<| Q=| SRS=<| P=<| R=| T=| routing defer| delivery defer| defer| ?: )")
+_ODD_ADDRESS = re.compile(rf"({QUOTED}@\S+|.*?)(?: \([^)]*\))?(?: <((?:{QUOTED})?[^\s\"<>]*)>)?", re.DOTALL)
+_ESCAPE = re.compile(r"\\([0-7]{3}|.)")
+
+
+def unquote(text: str) -> str:
+    """Take off the quotes, and what was escaped inside them."""
+    if len(text) > 1 and text[0] == '"' and text[-1] == '"':
+        text = text[1:-1]
+    return unescape(text) if "\\" in text else text
+
+
+def unescape(text: str) -> str:
+    """Undo Exim's backslashes; octal escapes are the bytes of UTF-8 text."""
+    plain = _ESCAPE.sub(_unescape, text)
+    try:
+        return plain.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return plain
+
+
+def _unescape(found: re.Match[str]) -> str:
+    escaped = found[1]
+    if len(escaped) == 3:
+        return chr(int(escaped, 8) & 0xFF)
+    return {"n": "\n", "t": "\t", "r": "\r"}.get(escaped, escaped)
+
+
+def arrival(line: str, start: int, at: int, queue_id: str) -> Parsed:
+    """An arrival whose sender, HELO name, Message-ID or recipients hold blanks or quotes."""
+    opening = _SENDER.match(line, start)
+    if opening is not None:
+        sender, parent, has_host = opening.groups()
+        for name, ip, end in _hosts(line, opening.end()) if has_host else [("", "", opening.end())]:
+            session = _SESSION.match(line, end)
+            if session is None:
+                continue
+            user, _, method, login, size, named = session.groups()
+            for message_id, tail in _message_ids(line, session.end(), named):
+                subject, listed = tail.groups()
+                return Arrival(
+                    queue_id,
+                    at,
+                    line,
+                    "" if sender == "<>" else sender,
+                    tuple(_EACH_ADDRESS.findall(listed.lower())) if listed else (),
+                    name,
+                    ip,
+                    user if user and not ip else "",
+                    method or "",
+                    login or "",
+                    int(size) if size and size.isdigit() else 0,
+                    message_id,
+                    unquote(subject) if subject else "",
+                    parent or "",
+                )
+    return Unreadable("an arrival whose fields make no sense")
+
+
+def _bounded(places: Iterable[re.Match[str]]) -> Iterator[re.Match[str]]:
+    for number, place in enumerate(places):
+        if number == _MOST_TRIES:
+            return
+        yield place
+
+
+def _hosts(line: str, start: int) -> Iterator[tuple[str, str, int]]:
+    """Each reading of `H=name (helo) [address]`: the verified name, the address, where the next field begins."""
+    for place in _bounded(_BRACKETED_IP.finditer(line, start)):
+        before = line[start : place.start()].rstrip(" ")
+        if before and not before.startswith("(") and "(" in before and not before.endswith(")"):
+            continue
+        name = before.partition(" (")[0]
+        yield ("" if name.startswith("(") or " " in name else name), place[1], place.end()
+
+
+def _message_ids(line: str, start: int, named: str | None) -> Iterator[tuple[str, re.Match[str]]]:
+    """Each reading of ` id=…` with the rest of the line that fits behind it."""
+    if not named:
+        tail = _TAIL.match(line, start)
+        if tail:
+            yield "", tail
+        return
+    begin = start + len(named)
+    for place in _bounded(_MESSAGE_ID_END.finditer(line, begin)):
+        tail = _TAIL.match(line, place.start())
+        if tail:
+            yield line[begin : place.start()], tail
+
+
+def addressed(line: str, start: int, tail: re.Pattern[str]) -> tuple[str, ...] | None:
+    """Final and original address, then the groups of `tail`, for a line whose addresses or fields are unusual."""
+    for place in _bounded(_ADDRESS_END.finditer(line, start)):
+        rest = tail.match(line, place.start())
+        if rest is None:
+            continue
+        address = _ODD_ADDRESS.fullmatch(line[start : place.start()].strip(" "))
+        if address is None or not address[1]:
+            continue
+        final, original = address.groups("")
+        if _plausible(final, original):
+            return final, original, *rest.groups("")
+    return None
+
+
+def _plausible(final: str, original: str) -> bool:
+    """An address with blanks must be the quoted one beside it, a quoted one itself, or a pipe, file or reply."""
+    if " " not in final or final[0] in '|/>"':
+        return True
+    local, _, domain = original.lower().rpartition("@")
+    plain = unquote(local)
+    return final.lower() in (plain, f"{plain}@{domain}")
+
+
+_REFUSAL_OPENING = re.compile(r"(?=U=|F=<|H=|rejected|temporarily rejected)")
+_REFUSAL = re.compile(
+    rf"{CONNECTION}(?: ?U=(\S+))?(?: Ci=\S+)?{TLS}"
+    rf"(?: ?F=<((?:{QUOTED})?[^>]*)>)?(?: A=([^\s:]+)(?::([^\s,]+)\S*)?)? ?"
+    r"(temporarily )?rejected (RCPT|MAIL|after DATA|by non-SMTP ACL|by local_scan\(\)) ?"
+    rf"(?:<((?:{QUOTED})?[^>]*)>)?(?: [^:]*)?(?:: ?(.*))?$"
+)
+
+
+def refusal(line: str, start: int, at: int, queue_id: str) -> Refusal | Unreadable | None:
+    """`… rejected RCPT <x>: why` → a Refusal; None where the line is not one; two readings make it unreadable."""
+    if _REFUSAL_OPENING.match(line, start) is None:
+        return None
+    if line.startswith("H=", start):
+        hosts: Iterable[tuple[str, str, int]] = _hosts(line, start + 2)
+    else:
+        hosts = [("", "", start)]
+    readings: list[Refusal] = []
+    for name, ip, end in hosts:
+        found = _REFUSAL.match(line, end)
+        if found is None:
+            continue
+        user, sender, method, login, _, _, recipient, text = found.groups()
+        response = text or ""
+        coded = SMTP_CODE.match(response)
+        readings.append(
+            Refusal(
+                queue_id,
+                at,
+                line,
+                sender or "",
+                (recipient or "").lower() if found[6] == "RCPT" else "",
+                name,
+                ip,
+                user if user and not ip else "",
+                method or "",
+                login or "",
+                int(coded[1]) if coded else (451 if found[5] else 550),
+                (coded[2] or "") if coded else "",
+                response,
+            )
+        )
+    if len({(one.sender, one.recipient, one.authenticated_as) for one in readings}) > 1:
+        return Unreadable("a refusal that can be read in two ways")
+    return readings[0] if readings else None
