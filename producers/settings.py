@@ -2,19 +2,20 @@
 
 A section is a frozen dataclass with a `SECTION` name; field `linger_ms` of section `ship` is the variable
 `POSTWATCH_SHIP_LINGER_MS`, or `linger_ms` under `[ship]` in the file that `POSTWATCH_CONFIG` names. The environment
-wins. An unknown name in a section that is read, or a value of the wrong type, raises SettingsError and names the
-variable: a mistyped setting never passes silently.
+wins. An unknown name in a section that is read, an unknown section, or a value of the wrong type raises SettingsError
+and names the variable: a mistyped setting never passes silently.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import os
 import tomllib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -22,15 +23,25 @@ from postwatch.producers.errors import SettingsError
 
 PREFIX = "POSTWATCH_"
 CONFIG_VARIABLE = "POSTWATCH_CONFIG"
+SECTIONS = ("kafka", "ship", "join", "sink", "clickhouse", "serve")
+"""Every section of every part, so that a shared file or environment can be checked by whichever part reads it."""
+
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
 
 Section = TypeVar("Section")
 
 
-def setting(default: Any = dataclasses.MISSING, *, doc: str, secret: bool = False) -> Any:
-    """A field of a settings section: its default (none: the setting is required) and one line for people."""
-    metadata = {"doc": doc, "secret": secret}
+def setting(
+    default: Any = dataclasses.MISSING,
+    *,
+    doc: str,
+    secret: bool = False,
+    least: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    """A field of a section: its default (none: the setting is required), one line for people, what it may hold."""
+    metadata = {"doc": doc, "secret": secret, "least": least, "choices": choices}
     if default is dataclasses.MISSING:
         return dataclasses.field(metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -43,8 +54,16 @@ class KafkaSettings:
     SECTION: ClassVar[str] = "kafka"
 
     brokers: str = setting("127.0.0.1:9092", doc="Comma-separated host:port of the brokers to start from.")
-    security_protocol: str = setting("plaintext", doc="plaintext, ssl, sasl_plaintext or sasl_ssl.")
-    sasl_mechanism: str = setting("", doc="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, when SASL is used.")
+    security_protocol: str = setting(
+        "plaintext",
+        doc="plaintext, ssl, sasl_plaintext or sasl_ssl.",
+        choices=("plaintext", "ssl", "sasl_plaintext", "sasl_ssl"),
+    )
+    sasl_mechanism: str = setting(
+        "",
+        doc="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, when SASL is used.",
+        choices=("", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"),
+    )
     sasl_username: str = setting("", doc="SASL user.")
     sasl_password: str = setting("", doc="SASL password.", secret=True)
     ssl_ca_file: str = setting("", doc="PEM file of the authority that signed the brokers' certificates.")
@@ -79,17 +98,29 @@ def load(section: type[Section], environ: Mapping[str, str] | None = None) -> Se
         where = f"[{name}] {key} in {environ[CONFIG_VARIABLE]}"
         if key not in fields:
             raise SettingsError(f"unknown setting {where}{_suggest(key, fields)}")
-        values[key] = _convert(raw, hints[key], where)
+        values[key] = _convert(raw, hints[key], fields[key], where)
     for variable, raw in environ.items():
         if variable.startswith(prefix):
             key = variable[len(prefix) :].lower()
             if key not in fields:
-                raise SettingsError(f"unknown setting {variable}{_suggest(key, fields, prefix)}")
-            values[key] = _convert(raw, hints[key], variable)
+                raise SettingsError(f"unknown setting {variable}{_suggest(variable, _variables(prefix, fields))}")
+            values[key] = _convert(raw, hints[key], fields[key], variable)
+        elif variable.startswith(PREFIX) and variable != CONFIG_VARIABLE:
+            _check_section(variable)
     for key, field in fields.items():
         if key not in values and field.default is dataclasses.MISSING:
             raise SettingsError(f"{prefix}{key.upper()} is not set: {field.metadata['doc']}")
     return section(**values)
+
+
+def _variables(prefix: str, keys: Iterable[str]) -> list[str]:
+    return [f"{prefix}{key.upper()}" for key in keys]
+
+
+def _check_section(variable: str) -> None:
+    if not variable.startswith(tuple(f"{PREFIX}{name.upper()}_" for name in SECTIONS)):
+        close = _suggest(variable.removeprefix(PREFIX).partition("_")[0].lower(), SECTIONS)
+        raise SettingsError(f"unknown setting {variable}: it belongs to no section{close}")
 
 
 def _file_section(environ: Mapping[str, str], name: str) -> Mapping[str, Any]:
@@ -97,25 +128,27 @@ def _file_section(environ: Mapping[str, str], name: str) -> Mapping[str, Any]:
     if not path:
         return {}
     try:
-        table = tomllib.loads(Path(path).read_text())
+        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"{CONFIG_VARIABLE}={path} can't be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{CONFIG_VARIABLE}={path} is not valid TOML: {error}") from error
+    for unknown in table.keys() - set(SECTIONS):
+        raise SettingsError(f"unknown section [{unknown}] in {path}{_suggest(unknown, SECTIONS)}")
     section = table.get(name, {})
     if not isinstance(section, dict):
         raise SettingsError(f"[{name}] in {path} must be a table of settings")
     return section
 
 
-def _suggest(key: str, fields: Mapping[str, Any], prefix: str = "") -> str:
-    close = difflib.get_close_matches(key, fields, n=1)
-    if close:
-        return f"; did you mean {prefix}{close[0].upper() if prefix else close[0]}?"
-    return f"; known are {', '.join(sorted(fields))}"
+def _suggest(word: str, known: Iterable[str]) -> str:
+    known = sorted(known)
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(known)}"
 
 
-def _convert(raw: Any, hint: Any, where: str) -> Any:
+def _convert(raw: Any, hint: Any, field: dataclasses.Field[Any], where: str) -> Any:
+    shown = "" if field.metadata["secret"] else f"={raw!r}"
     if isinstance(hint, types.UnionType):  # `int | None`: an empty text means None
         if raw == "":
             return None
@@ -124,16 +157,34 @@ def _convert(raw: Any, hint: Any, where: str) -> Any:
         items = raw if isinstance(raw, list) else str(raw).split(",")
         return tuple(str(item).strip() for item in items if str(item).strip())
     if hint is bool:
-        text = str(raw).lower()
-        if text in _TRUE | _FALSE:
-            return text in _TRUE
-        raise SettingsError(f"{where}={raw!r} is not a switch: use true or false")
+        return _switch(raw, f"{where}{shown}")
     if hint in (int, float):
-        try:
-            return hint(raw)
-        except (TypeError, ValueError) as error:
-            kind = "whole number" if hint is int else "number"
-            raise SettingsError(f"{where}={raw!r} is not a {kind}") from error
+        number = _number(raw, hint, f"{where}{shown}")
+        least = field.metadata["least"]
+        if least is not None and number < least:
+            raise SettingsError(f"{where}{shown} is too small: use {least} or more")
+        return number
     if not isinstance(raw, str):
-        raise SettingsError(f"{where}={raw!r} must be text")
+        raise SettingsError(f"{where}{shown} must be text")
+    choices = field.metadata["choices"]
+    if choices and raw not in choices:
+        raise SettingsError(f"{where}{shown} is not known: use {', '.join(choice for choice in choices if choice)}")
     return raw
+
+
+def _switch(raw: Any, what: str) -> bool:
+    text = str(raw).lower()
+    if text not in _TRUE | _FALSE:
+        raise SettingsError(f"{what} is not a switch: use true or false")
+    return text in _TRUE
+
+
+def _number(raw: Any, kind: type[int] | type[float], what: str) -> int | float:
+    """A finite number. A file's `max_rows = 2.5` or `true` is refused, never rounded."""
+    acceptable = (str, int) if kind is int else (str, int, float)
+    try:
+        if isinstance(raw, acceptable) and not isinstance(raw, bool) and math.isfinite(number := kind(raw)):
+            return number
+    except (ValueError, OverflowError):
+        pass
+    raise SettingsError(f"{what} is not a {'whole number' if kind is int else 'number'}")

@@ -18,7 +18,7 @@ class ClickHouseSettings:
     user: str = setting("default", doc="ClickHouse user.")
     password: str = setting("", doc="ClickHouse password.", secret=True)
     database: str = setting("postwatch", doc="Database of the tables.")
-    retention_days: int = setting(30, doc="Days that a row is kept and shown.")
+    retention_days: int = setting(30, doc="Days that a row is kept and shown.", least=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,9 @@ class JoinSettings:
     timezone: str = setting("UTC", doc="IANA zone of log stamps in records that name none.")
     domains_file: str = setting("", doc="File of hosted domains, one `domain: owner` a line; empty: judge by the log.")
     log_lines: bool = setting(True, doc="Keep the raw lines of each recipient in its row, as evidence.")
-    pending_after_seconds: float = setting(5.0, doc="A message open for so long is shown as pending.")
-    park_after_seconds: float = setting(60.0, doc="A message open for so long is parked in the table.")
-    give_up_after_days: float = setting(8.0, doc="A message older than this is closed with its last status.")
+    pending_after_seconds: float = setting(5.0, doc="A message open for so long is shown as pending.", least=0)
+    park_after_seconds: float = setting(60.0, doc="A message open for so long is parked in the table.", least=0)
+    give_up_after_days: float = setting(8.0, doc="A message older than this is closed with its last status.", least=0)
     metrics_address: str = setting("127.0.0.1:9102", doc="host:port of /metrics and /health; empty: none.")
 
 
@@ -45,6 +45,6 @@ class SinkSettings:
     SECTION: ClassVar[str] = "sink"
 
     group: str = setting("postwatch-sink", doc="Kafka consumer group.")
-    max_rows: int = setting(100_000, doc="Most rows of one insert.")
-    max_wait_ms: int = setting(500, doc="Longest wait to fill an insert.")
+    max_rows: int = setting(100_000, doc="Most rows of one insert.", least=1)
+    max_wait_ms: int = setting(500, doc="Longest wait to fill an insert.", least=0)
     metrics_address: str = setting("127.0.0.1:9103", doc="host:port of /metrics and /health; empty: none.")
