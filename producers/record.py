@@ -78,6 +78,8 @@ class Heartbeat:
 
 
 _NO_HEADERS = RawHeaders()
+_TOO_LATE_MS = 253_402_300_800_000
+"""The year 10000: no time that a person or a table can show."""
 
 
 def decode_headers(headers: Sequence[tuple[str, bytes | None]] | None) -> RawHeaders | Heartbeat:
@@ -93,30 +95,33 @@ def decode_headers(headers: Sequence[tuple[str, bytes | None]] | None) -> RawHea
         file=found.get("file", b"").decode("utf-8", "replace"),
         byte_offset=_number(found.get("offset"), -1),
         end_offset=_number(found.get("end"), -1),
-        sent_ms=_number(found.get("sent"), 0),
+        sent_ms=_number(found.get("sent"), 0, _TOO_LATE_MS),
     )
 
 
 def _decode_heartbeat(found: dict[str, bytes]) -> Heartbeat:
     try:
         body = json.loads(found["heartbeat"])
-    except ValueError:
+    except (ValueError, RecursionError):
         body = {}
     if not isinstance(body, dict):
         body = {}
 
-    def whole(key: str) -> int:
+    def whole(key: str, limit: int) -> int:
         value = body.get(key, 0)
-        return value if isinstance(value, int) and value >= 0 else 0
+        return value if type(value) is int and 0 <= value < limit else 0
 
     return Heartbeat(
-        sent_ms=_number(found.get("sent"), 0),
-        last_line_ms=whole("last_line"),
-        lag_bytes=whole("lag_bytes"),
-        files=whole("files"),
+        sent_ms=_number(found.get("sent"), 0, _TOO_LATE_MS),
+        last_line_ms=whole("last_line", _TOO_LATE_MS),
+        lag_bytes=whole("lag_bytes", 1 << 63),
+        files=whole("files", 1 << 32),
         shipper_version=str(body.get("shipper", "")),
     )
 
 
-def _number(value: bytes | None, otherwise: int) -> int:
-    return int(value) if value and len(value) < 19 and value.isdigit() else otherwise
+def _number(value: bytes | None, otherwise: int, limit: int = 1 << 63) -> int:
+    if not value or len(value) > 19 or not value.isdigit():
+        return otherwise
+    number = int(value)
+    return number if number < limit else otherwise
