@@ -8,6 +8,8 @@ not on 503.
 from __future__ import annotations
 
 import json
+import socket
+import socketserver
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -38,7 +40,7 @@ class Health:
 def parse_address(address: str, setting: str) -> tuple[str, int]:
     """'127.0.0.1:9101' → ('127.0.0.1', 9101). Raises SettingsError that names `setting`."""
     host, _, port = address.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65535:
+    if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
         raise SettingsError(f"{setting}={address!r} is not an address: use host:port, such as 127.0.0.1:9100")
     return host.strip("[]"), int(port)
 
@@ -49,10 +51,13 @@ def serve_metrics(address: str, setting: str, health: Health) -> ThreadingHTTPSe
         return None
 
     class Handler(BaseHTTPRequestHandler):
+        timeout = 10  # a client that says nothing may not keep a thread for ever
+
         def do_GET(self) -> None:
-            if self.path == "/metrics":
+            path = self.path.partition("?")[0]
+            if path == "/metrics":
                 self._answer(200, CONTENT_TYPE_LATEST, generate_latest())
-            elif self.path == "/health":
+            elif path == "/health":
                 complaints = health.complaints()
                 body = json.dumps({"healthy": not complaints, "complaints": complaints}).encode()
                 self._answer(503 if complaints else 200, "application/json", body)
@@ -69,10 +74,24 @@ def serve_metrics(address: str, setting: str, health: Health) -> ThreadingHTTPSe
         def log_message(self, format: str, *args: object) -> None:
             """A scrape every few seconds is no news."""
 
+    host, port = parse_address(address, setting)
     try:
-        server = ThreadingHTTPServer(parse_address(address, setting), Handler)
+        server = _server_class(host)((host, port), Handler)
     except OSError as error:
         raise SettingsError(f"{setting}={address!r} can't be listened on: {error.strerror}") from error
-    server.daemon_threads = True
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
     return server
+
+
+def _server_class(host: str) -> type[ThreadingHTTPServer]:
+    class Server(ThreadingHTTPServer):
+        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
+        def server_bind(self) -> None:
+            """Without HTTPServer's look-up of the host's full name: where DNS is down it holds a start up for long."""
+            socketserver.TCPServer.server_bind(self)
+
+        def handle_error(self, request: object, client_address: object) -> None:
+            """A scraper that hangs up early is no news."""
+
+    return Server
