@@ -59,9 +59,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             subparser.set_defaults(run=module.run)
     arguments = parser.parse_args(words)
     try:
-        return int(arguments.run(arguments))
+        status = int(arguments.run(arguments))
+        sys.stdout.flush()  # here, where a reader that is gone is expected, and not at the interpreter's exit
+        return status
     except PostwatchError as error:
-        print(f"postwatch {arguments.command}: {error}", file=sys.stderr)
+        print(f"postwatch {arguments.command}:", " ".join(str(error).split()), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

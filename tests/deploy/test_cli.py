@@ -1,0 +1,135 @@
+"""The postwatch command: help for everything, lazy imports, and errors of one line with the remedy."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import types
+from collections.abc import Callable
+
+import pytest
+from postwatch.deploy.cli import COMMANDS, Command, main
+from postwatch.producers.errors import BadInputError
+
+Run = Callable[[argparse.Namespace], int]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch) -> Callable[[Run], None]:
+    """Put a subcommand `try` into the table, whose `run` is given."""
+
+    def put(run: Run) -> None:
+        module = types.ModuleType("postwatch.try_command")
+        module.configure = lambda parser: parser.add_argument("--times", type=int, default=1)  # type: ignore[attr-defined]
+        module.run = run  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "postwatch.try_command", module)
+        monkeypatch.setitem(COMMANDS, "try", Command("try_command", "stream", "try something"))
+
+    return put
+
+
+def exit_status(*words: str) -> object:
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    return caught.value.code
+
+
+def test_help_lists_every_command_with_its_summary(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_status("--help") == 0
+    shown = capsys.readouterr().out
+    for name, known in COMMANDS.items():
+        assert name in shown
+        assert known.summary in " ".join(shown.split())
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_status("--version") == 0
+    assert capsys.readouterr().out.startswith("postwatch 0.")
+
+
+def test_no_command_and_an_unknown_one_are_usage_errors(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_status() == 2
+    assert exit_status("sinc") == 2
+    assert "invalid choice: 'sinc'" in capsys.readouterr().err
+
+
+def test_the_exit_status_is_the_commands(command: Callable[[Run], None]) -> None:
+    command(lambda arguments: int(arguments.times))
+    assert main(["try", "--times", "7"]) == 7
+
+
+def test_an_error_is_one_line_and_exit_1(command: Callable[[Run], None], capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(_arguments: argparse.Namespace) -> int:
+        raise BadInputError("the thing\nand the remedy")
+
+    command(fail)
+    assert main(["try"]) == 1
+    assert capsys.readouterr().err == "postwatch try: the thing and the remedy\n"
+
+
+def test_ctrl_c_is_no_traceback(command: Callable[[Run], None], capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupt(_arguments: argparse.Namespace) -> int:
+        raise KeyboardInterrupt
+
+    command(interrupt)
+    assert main(["try"]) == 130
+    assert capsys.readouterr().err == ""
+
+
+def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def without_faust(_name: str) -> types.ModuleType:
+        raise ModuleNotFoundError("No module named 'faust'", name="faust")
+
+    monkeypatch.setattr("importlib.import_module", without_faust)
+    assert exit_status("join") == 1
+    assert capsys.readouterr().err == (
+        "postwatch join: the Python package 'faust' is missing; install it with: pip install 'postwatch[stream]'\n"
+    )
+
+
+def test_a_module_of_our_own_that_is_missing_is_a_defect_and_shows_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(COMMANDS, "try", Command("streams.commands.absent", "stream", "try something"))
+    with pytest.raises(ModuleNotFoundError, match=r"postwatch\.streams\.commands\.absent"):
+        main(["try"])
+
+
+def test_only_the_chosen_command_is_imported() -> None:
+    script = (
+        "import sys; from postwatch.deploy.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print([name for name in sys.modules if name.startswith('postwatch.') and '.commands.' in name])"
+    )
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert shown.endswith("\n[]\n")
+
+
+ENDLESS = "while True: print('row')"
+SHORT = "print('row', flush=True); sys.stdin.read(); print('row')"
+
+
+@pytest.mark.parametrize("body", [ENDLESS, SHORT])
+def test_a_reader_that_has_seen_enough_ends_the_command_quietly(body: str) -> None:
+    script = (
+        "import sys, types; from postwatch.deploy import cli\n"
+        "module = types.ModuleType('postwatch.try_command')\n"
+        "module.configure = lambda parser: None\n"
+        "def run(arguments):\n"
+        f"    {body}\n"
+        "    return 0\n"
+        "module.run = run\n"
+        "sys.modules['postwatch.try_command'] = module\n"
+        "cli.COMMANDS['try'] = cli.Command('try_command', 'stream', 'try something')\n"
+        "sys.exit(cli.main(['try']))\n"
+    )
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", script], stdin=pipe, stdout=pipe, stderr=pipe, text=True) as writer:
+        assert writer.stdin is not None
+        assert writer.stdout is not None
+        assert writer.stderr is not None
+        assert writer.stdout.readline() == "row\n"
+        writer.stdout.close()
+        writer.stdin.close()
+        assert writer.stderr.read() == ""
+        assert writer.wait(timeout=30) == 141
