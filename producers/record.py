@@ -116,7 +116,7 @@ def _decode_heartbeat(found: dict[str, bytes]) -> Heartbeat:
         last_line_ms=whole("last_line", _TOO_LATE_MS),
         lag_bytes=whole("lag_bytes", 1 << 63),
         files=whole("files", 1 << 32),
-        shipper_version=str(body.get("shipper", "")),
+        shipper_version=str(body.get("shipper", "")).encode("utf-8", "replace").decode(),
     )
 
 

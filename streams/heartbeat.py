@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 from postwatch.producers.record import Heartbeat
+from postwatch.streams.arrow_stream import decode_stream, encode_stream
 
 _TIME = pa.timestamp("ms", tz="UTC")
 SCHEMA = pa.schema(
@@ -32,15 +33,9 @@ def encode_heartbeat(server: str, beat: Heartbeat) -> bytes:
         [beat.shipper_version],
     ]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, SCHEMA) as writer:
-        writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=SCHEMA))
-    return bytes(sink.getvalue())
+    return encode_stream(pa.RecordBatch.from_arrays(arrays, schema=SCHEMA))
 
 
 def decode_heartbeat(value: bytes) -> pa.Table:
-    """The value of a `mail.heartbeats` record → a table of SCHEMA. Raises pyarrow.ArrowInvalid or ValueError."""
-    table = pa.ipc.open_stream(value).read_all()
-    if table.schema != SCHEMA:
-        raise ValueError("the columns are not those of a heartbeat")
-    return table
+    """The value of a `mail.heartbeats` record → a table of SCHEMA. Raises ValueError."""
+    return decode_stream(value, SCHEMA, "a heartbeat")

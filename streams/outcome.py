@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+from postwatch.streams.arrow_stream import decode_stream, encode_stream
 
 PENDING, DEFERRED, DELIVERED, BOUNCED = "pending", "deferred", "delivered", "bounced"
 EXPIRED, REJECTED, DISCARDED, CANCELLED = "expired", "rejected", "discarded", "cancelled"
@@ -128,23 +129,15 @@ def _columns() -> Iterator[tuple[str, pa.DataType]]:
 SCHEMA = pa.schema([pa.field(name, kind, nullable=False) for name, kind in _columns()])
 """The Arrow schema of `mail.outcomes`, and the columns of `deliveries` in order."""
 
-_WRITE_OPTIONS = pa.ipc.IpcWriteOptions(compression=None)  # Kafka compresses the record as a whole
-
 
 def encode_outcomes(rows: Sequence[Outcome]) -> bytes:
     """Rows → one Arrow IPC stream with one batch, the value of a `mail.outcomes` record."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, SCHEMA, options=_WRITE_OPTIONS) as writer:
-        writer.write_batch(to_batch(rows))
-    return bytes(sink.getvalue())
+    return encode_stream(to_batch(rows))
 
 
 def decode_outcomes(value: bytes) -> pa.Table:
-    """The value of a `mail.outcomes` record → a table of SCHEMA. Raises pyarrow.ArrowInvalid or ValueError."""
-    table = pa.ipc.open_stream(value).read_all()
-    if table.schema != SCHEMA:
-        raise ValueError("the columns are not those of an outcome")
-    return table
+    """The value of a `mail.outcomes` record → a table of SCHEMA. Raises ValueError."""
+    return decode_stream(value, SCHEMA, "an outcome")
 
 
 def to_batch(rows: Sequence[Outcome]) -> pa.RecordBatch:
@@ -185,10 +178,13 @@ def _attempt_arrays(lists: Sequence[Sequence[Attempt]]) -> list[pa.Array]:
     ]
 
 
+_EPOCH = datetime.datetime(1970, 1, 1)
+
+
 def iso_time(at_ms: int) -> str:
-    """Milliseconds since the epoch → '2026-11-23T13:42:18.000Z'."""
-    moment = datetime.datetime.fromtimestamp(at_ms / 1000, datetime.UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at_ms % 1000:03d}Z"
+    """Milliseconds since the epoch → '2026-11-23T13:42:18.000Z'. Raises OverflowError outside the years 1 to 9999."""
+    moment = _EPOCH + datetime.timedelta(milliseconds=at_ms)
+    return f"{moment.isoformat(timespec='milliseconds')}Z"
 
 
 def to_json_object(row: Outcome) -> dict[str, Any]:
@@ -202,7 +198,7 @@ def to_json_object(row: Outcome) -> dict[str, Any]:
 
 
 def from_table(table: pa.Table) -> list[Outcome]:
-    """A decoded table back to rows: the inverse of `to_batch`."""
+    """A decoded table back to rows: the inverse of `to_batch`. Raises ValueError on attempts of unequal length."""
     columns = {name: table.column(name) for name in table.schema.names}
 
     def values(name: str) -> list[Any]:
@@ -218,4 +214,5 @@ def from_table(table: pa.Table) -> list[Outcome]:
         for row in zip(*(values(f"attempts.{part}") for part in Attempt._fields), strict=True)
     ]
     rest = [attempts if name == "attempts" else values(name) for name in Outcome._fields]
-    return [Outcome._make(row)._replace(log_lines=tuple(row[33])) for row in zip(*rest, strict=True)]
+    rows = (Outcome._make(row) for row in zip(*rest, strict=True))
+    return [row._replace(log_lines=tuple(row.log_lines)) for row in rows]

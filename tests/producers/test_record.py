@@ -50,6 +50,12 @@ def test_a_heartbeat_of_any_json_is_a_heartbeat(body: object) -> None:
         assert isinstance(decode_headers([("heartbeat", value.encode())]), Heartbeat)
 
 
+def test_half_a_character_in_a_heartbeat_becomes_a_mark() -> None:
+    beat = decode_headers([("heartbeat", rb'{"shipper": "1.\ud800"}')])
+    assert isinstance(beat, Heartbeat)
+    assert beat.shipper_version == "1.?"
+
+
 def test_a_record_without_headers_is_of_unknown_format_and_place() -> None:
     assert decode_headers(None) == decode_headers([]) == RawHeaders("auto", "", "", -1, -1, 0)
 
