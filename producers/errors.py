@@ -3,6 +3,7 @@
 PostwatchError                 anything that Postwatch itself reports; its text names the thing and the remedy
 ├── SettingsError              ends the process at start: a setting is missing, mistyped or impossible
 ├── UnavailableError           retry with backoff: a broker or a server does not answer (yet)
+├── PublishError               ends the process: Kafka refused a record for good; started again, it resumes unharmed
 └── BadInputError              ends a command: a file, a record or an argument can't be used
 """
 
@@ -17,6 +18,10 @@ class SettingsError(PostwatchError):
 
 class UnavailableError(PostwatchError):
     """A server that is needed does not answer; the caller retries or tells the user how to start it."""
+
+
+class PublishError(PostwatchError):
+    """Kafka refused a record for good. Going on would leave a hole: the process ends, and resumes from what is safe."""
 
 
 class BadInputError(PostwatchError):

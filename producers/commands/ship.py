@@ -1,0 +1,91 @@
+"""`postwatch ship`: follow this server's log files and publish their lines."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import threading
+import time
+from pathlib import Path
+
+import structlog
+from postwatch.producers.checkpoint import claim_checkpoint, load_checkpoint
+from postwatch.producers.logs import configure_logs
+from postwatch.producers.metrics import Health, serve_metrics
+from postwatch.producers.publisher import KafkaPublisher
+from postwatch.producers.roster import Roster
+from postwatch.producers.settings import KafkaSettings, load
+from postwatch.producers.ship_settings import ShipSettings, check_numbers, followed_globs, server_name, time_zone
+from postwatch.producers.shipper import Shipper, ShipPlan
+
+log = structlog.get_logger()
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Follow this server's log files through every rotation and publish their lines to Kafka. "
+        "Runs until SIGTERM. Needs POSTWATCH_SHIP_FILES, such as "
+        "/var/log/exim_mainlog=exim-main, and POSTWATCH_KAFKA_BROKERS."
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    settings, kafka = load(ShipSettings), load(KafkaSettings)
+    check_numbers(settings)
+    checkpoint_file = Path(settings.checkpoint_file)
+    plan = ShipPlan(
+        followed_globs(settings),
+        time_zone(settings),
+        checkpoint_file,
+        settings.linger_ms,
+        round(settings.heartbeat_seconds * 1000),
+    )
+    configure_logs("ship")
+    claim_checkpoint(checkpoint_file, "POSTWATCH_SHIP_CHECKPOINT_FILE")
+    checkpoint = load_checkpoint(checkpoint_file)
+    health = Health()
+    serve_metrics(settings.metrics_address, "POSTWATCH_SHIP_METRICS_ADDRESS", health)
+    server = server_name(settings)
+    stopping = _stop_on_signal()
+    publisher = KafkaPublisher(kafka, server)
+    log.info("shipper_started", server=server, files=settings.files, tz=plan.tz, brokers=kafka.brokers)
+    if _await_kafka(publisher, kafka, health, stopping):
+        shipper = Shipper(plan, Roster(checkpoint, _now_ms()), publisher, health, _now_ms)
+        while not stopping.is_set():
+            shipper.turn()
+        shipper.stop()
+    log.info("shipper_stopped", server=server)
+    return 0
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _stop_on_signal() -> threading.Event:
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    return stopping
+
+
+def _await_kafka(publisher: KafkaPublisher, kafka: KafkaSettings, health: Health, stopping: threading.Event) -> bool:
+    """Wait for the brokers and the topic: whether they came before it was time to stop."""
+    said = ""
+    while not stopping.is_set():
+        if publisher.is_ready(seconds=1.0):
+            health.settle("kafka")
+            if said:
+                log.info("kafka_back", brokers=kafka.brokers)
+            return True
+        reason = f"{kafka.brokers}: {publisher.last_error()}"
+        health.complain("kafka", reason)
+        if said != reason:
+            said = reason
+            log.warning(
+                "kafka_away",
+                reason=reason,
+                remedy="start the brokers, create the topics or set POSTWATCH_KAFKA_BROKERS; lines wait in their files",
+            )
+        stopping.wait(0.5)
+    return False

@@ -1,0 +1,103 @@
+"""Which files a set of globs means at this moment, their rotations among them.
+
+A rotation of NAME is NAME with a number or a date behind a dot or a dash: mainlog.1, mainlog.2.gz, mainlog-20261123. It
+counts as one only where NAME itself fits the glob, and of compressed ones only gzip can be read. A folder or file that
+can't be looked at is returned as trouble, and the others are found all the same.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import glob
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from postwatch.producers.ship_settings import FollowedGlob
+
+_ROTATION = re.compile(r"(?P<live>.+?)[.-]\d[\dT_.:-]*(?P<compression>\.(?:gz|bz2|xz|zst|lz4|Z))?")
+_READABLE = (None, ".gz")
+
+
+class FileKey(NamedTuple):
+    """A file on this machine, as long as it exists."""
+
+    device: int
+    inode: int
+
+
+class FoundFile(NamedTuple):
+    """A file that a glob means."""
+
+    key: FileKey
+    path: str
+    live_path: str
+    """The name that its daemon writes to; `path` itself unless the file was rotated."""
+    format: str
+    size_bytes: int
+    modified_ms: int
+
+    @property
+    def is_rotated(self) -> bool:
+        return self.path != self.live_path
+
+
+class Trouble(NamedTuple):
+    """A path that can't be looked at or read, and why."""
+
+    path: str
+    reason: str
+
+
+def classify(name: str, pattern: str) -> str | None:
+    """The live name that a file's name stands for under a pattern; None when the pattern doesn't mean it."""
+    rotation = _ROTATION.fullmatch(name)
+    if rotation and fnmatch.fnmatchcase(rotation["live"], pattern):
+        return rotation["live"] if rotation["compression"] in _READABLE else None
+    return name if fnmatch.fnmatchcase(name, pattern) else None
+
+
+def discover(globs: Iterable[FollowedGlob]) -> tuple[list[FoundFile], list[Trouble]]:
+    """Every file once, the glob that comes first deciding its format; rotations oldest first, then the live files."""
+    found: dict[FileKey, FoundFile] = {}
+    trouble: list[Trouble] = []
+    for followed in globs:
+        folders, pattern = os.path.split(followed.glob)
+        is_met = False
+        for folder in sorted(glob.glob(folders, recursive=True)):
+            for file in _look_into(folder, pattern, followed.format, trouble):
+                found.setdefault(file.key, file)
+                is_met = True
+        if not is_met:
+            trouble.append(Trouble(followed.glob, "no such file yet"))
+    return sorted(found.values(), key=_reading_order), trouble
+
+
+def _look_into(folder: str, pattern: str, log_format: str, trouble: list[Trouble]) -> Iterator[FoundFile]:
+    try:
+        names = os.listdir(folder)
+    except OSError as error:
+        trouble.append(Trouble(folder, error.strerror or str(error)))
+        return
+    for name in names:
+        live = classify(name, pattern)
+        if live is None:
+            continue
+        path = os.path.join(folder, name)
+        try:
+            status = os.stat(path)
+        except FileNotFoundError:
+            continue  # rotated away since the folder was listed
+        except OSError as error:
+            trouble.append(Trouble(path, error.strerror or str(error)))
+            continue
+        if stat.S_ISREG(status.st_mode):
+            key = FileKey(status.st_dev, status.st_ino)
+            modified_ms = status.st_mtime_ns // 1_000_000
+            yield FoundFile(key, path, os.path.join(folder, live), log_format, status.st_size, modified_ms)
+
+
+def _reading_order(file: FoundFile) -> tuple[bool, int, str]:
+    return (not file.is_rotated, file.modified_ms if file.is_rotated else 0, file.path)

@@ -1,0 +1,135 @@
+"""Hands records to Kafka, in order and never losing one: idempotent, acknowledged by all replicas, retried for ever.
+
+What is under way is bounded; a full publisher refuses and the caller stops reading. A record that Kafka refuses for
+good raises PublishError from `poll`, for going on would leave a hole. No clock: the caller tells the time.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from postwatch.producers import ship_metrics as metrics
+from postwatch.producers.errors import PublishError
+from postwatch.producers.record import Headers
+from postwatch.producers.settings import KafkaSettings
+
+log = structlog.get_logger()
+
+MAX_IN_FLIGHT_BYTES = 8 * 1024 * 1024
+_QUEUE_KBYTES = 2 * MAX_IN_FLIGHT_BYTES // 1024
+
+
+class Publisher(Protocol):
+    """What the shipper needs of Kafka."""
+
+    def has_room(self) -> bool: ...
+
+    def publish(self, value: bytes, headers: Headers, acknowledged: Callable[[], None], now_ms: int) -> None:
+        """Take a record, whatever the room; `acknowledged` is called from within `poll` or `flush`."""
+
+    def poll(self, seconds: float) -> None:
+        """Wait for acknowledgements at most so long. Raises PublishError."""
+
+    def flush(self, seconds: float) -> bool:
+        """Wait until everything is acknowledged: whether it was, in time. Raises PublishError."""
+
+    def waiting_ms(self, now_ms: int) -> int:
+        """For how long the oldest record has waited for its acknowledgement."""
+
+    def last_error(self) -> str:
+        """What Kafka's client said last, for people."""
+
+
+class KafkaPublisher:
+    """The Publisher of `mail.raw`: one key, hence one partition, hence one order."""
+
+    def __init__(self, settings: KafkaSettings, server: str) -> None:
+        self._topic = settings.raw_topic
+        self._key = server.encode()
+        self._under_way: deque[tuple[int, int]] = deque()
+        self._in_flight_bytes = 0
+        self._refused: str | None = None
+        self._last_error = ""
+        self._producer = Producer(
+            {
+                **settings.client_config(),
+                "client.id": f"postwatch-ship-{server}",
+                "acks": "all",
+                "enable.idempotence": True,
+                "message.timeout.ms": 0,  # for ever: the file is the spool, and nothing may be dropped
+                "compression.type": "lz4",
+                "partitioner": "murmur2_random",  # as Java's clients have it
+                "linger.ms": 5,  # records come filled
+                "queue.buffering.max.kbytes": _QUEUE_KBYTES,
+                "reconnect.backoff.max.ms": 2_000,
+                "log_level": 3,
+                "error_cb": self._on_error,
+            },
+            logger=log,
+        )
+
+    def is_ready(self, seconds: float) -> bool:
+        """Whether brokers answer and have the topic; `last_error` tells why not."""
+        try:
+            metadata = self._producer.list_topics(self._topic, timeout=seconds)
+        except KafkaException as error:
+            self._last_error = self._last_error or error.args[0].str()
+            return False
+        trouble = metadata.topics[self._topic].error
+        if trouble is not None:
+            self._last_error = f"topic {self._topic}: {trouble.str()}"
+            return False
+        return True
+
+    def has_room(self) -> bool:
+        return self._in_flight_bytes < MAX_IN_FLIGHT_BYTES
+
+    def publish(self, value: bytes, headers: Headers, acknowledged: Callable[[], None], now_ms: int) -> None:
+        size = len(value)
+
+        def delivered(error: KafkaError | None, _message: Message) -> None:
+            self._in_flight_bytes -= size
+            if error is None:
+                self._under_way.popleft()
+                self._last_error = ""
+                acknowledged()
+            elif self._refused is None:
+                self._refused = error.str()
+
+        self._producer.produce(self._topic, value, self._key, on_delivery=delivered, headers=[*headers])
+        self._under_way.append((now_ms, size))
+        self._in_flight_bytes += size
+
+    def poll(self, seconds: float) -> None:
+        self._producer.poll(seconds)
+        metrics.IN_FLIGHT_BYTES.set(self._in_flight_bytes)
+        self._check()
+
+    def flush(self, seconds: float) -> bool:
+        remaining = self._producer.flush(seconds)
+        self._check()
+        return not remaining
+
+    def waiting_ms(self, now_ms: int) -> int:
+        return now_ms - self._under_way[0][0] if self._under_way else 0
+
+    def last_error(self) -> str:
+        return self._last_error
+
+    def _check(self) -> None:
+        if self._refused is not None:
+            raise PublishError(
+                f"Kafka refused a record for {self._topic}: {self._refused}. Nothing is lost: mend the cause and start "
+                "the shipper again, it resumes at its checkpoint"
+            )
+
+    def _on_error(self, error: KafkaError) -> None:
+        metrics.KAFKA_ERRORS.inc()
+        self._last_error = error.str()
+        log.warning("kafka_error", reason=error.str(), fatal=error.fatal())
+        if error.fatal():
+            self._refused = error.str()

@@ -1,0 +1,232 @@
+"""The shipper's loop: scan, read, publish, remember, and tell that this server lives.
+
+Nothing is read that Kafka has no room for, and nothing is remembered that Kafka has not acknowledged. An identity is in
+the checkpoint before the first record that carries it is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+import structlog
+from postwatch.producers import ship_metrics as metrics
+from postwatch.producers.checkpoint import Checkpoint, save_checkpoint
+from postwatch.producers.discovery import discover
+from postwatch.producers.fingerprint import Position
+from postwatch.producers.known_file import KnownFile, OpenFile
+from postwatch.producers.metrics import Health
+from postwatch.producers.publisher import Publisher
+from postwatch.producers.record import MAX_RECORD_BYTES, Headers, Heartbeat, RawHeaders
+from postwatch.producers.roster import Roster
+from postwatch.producers.ship_settings import FollowedGlob
+from postwatch.producers.tail import Chunk, Tail, TruncatedError
+
+log = structlog.get_logger()
+
+VERSION = version("postwatch")
+
+SCAN_MS = 1_000
+SAVE_MS = 1_000
+IDLE_POLL_SECONDS = 0.05
+"""How long a turn waits when there is nothing to read: short beside the linger."""
+READS_IN_A_TURN = 16
+"""So that acknowledgements, heartbeats and a signal don't wait behind a backlog."""
+KAFKA_AWAY_MS = 5_000
+"""No acknowledgement for so long is a reason to complain."""
+FLUSH_SECONDS = 10.0
+
+
+class ShipPlan(NamedTuple):
+    """What one shipper does: its settings, checked."""
+
+    globs: tuple[FollowedGlob, ...]
+    tz: str
+    checkpoint_file: Path
+    linger_ms: int
+    heartbeat_ms: int
+
+
+class Shipper:
+    """Call `turn` until it's time to `stop`. Both raise PublishError."""
+
+    def __init__(
+        self, plan: ShipPlan, roster: Roster, publisher: Publisher, health: Health, clock_ms: Callable[[], int]
+    ) -> None:
+        self._plan = plan
+        self._roster = roster
+        self._publisher = publisher
+        self._health = health
+        self._clock_ms = clock_ms
+        self._last_turn_ms = self._last_line_ms = 0
+        self._next_scan_ms = self._next_save_ms = self._next_heartbeat_ms = 0
+        self._heartbeat_under_way = self._has_progress = False
+        self._is_paused = self._is_away = self._is_unsaved = False
+
+    def turn(self) -> None:
+        """One round of everything; waits a little when there was nothing to read."""
+        now_ms = self._clock_ms()
+        if now_ms < self._last_turn_ms:  # the machine's clock was set back: don't wait until it has caught up
+            self._next_scan_ms = self._next_save_ms = self._next_heartbeat_ms = 0
+        self._last_turn_ms = now_ms
+        if now_ms >= self._next_scan_ms:
+            self._scan(now_ms)
+        else:
+            self._roster.identify(now_ms)
+        if self._roster.has_news and not self._is_unsaved:
+            self._save(now_ms)
+        has_more = not self._roster.has_news and self._read_files(now_ms)
+        self._beat(now_ms)
+        self._publisher.poll(0 if has_more else IDLE_POLL_SECONDS)
+        if now_ms >= self._next_save_ms and (self._has_progress or self._roster.has_news):
+            self._save(now_ms)
+
+    def stop(self) -> None:
+        """Wait for what is under way, write the last checkpoint, close the files."""
+        if not self._publisher.flush(FLUSH_SECONDS):
+            log.warning("stopped_unacknowledged", remedy="nothing is lost: it is read again at the next start")
+        self._save(self._clock_ms())
+        self._roster.close()
+
+    def _scan(self, now_ms: int) -> None:
+        found, trouble = discover(self._plan.globs)
+        self._roster.scan(found, trouble, now_ms)
+        self._next_scan_ms = now_ms + SCAN_MS
+        metrics.FILES.set(len(self._roster.open))
+        metrics.LAG_BYTES.set(self._roster.lag_bytes())
+        self._tell_health(now_ms)
+
+    def _read_files(self, now_ms: int) -> bool:
+        """Read what is there, a name's rotations before its live file: whether more can be read at once."""
+        unfinished: set[str] = set()
+        for file in list(self._roster.open):
+            live_path = file.found.live_path
+            if live_path not in unfinished and not self._read_file(file, now_ms):
+                unfinished.add(live_path)
+        has_room = self._publisher.has_room()
+        if self._is_paused and has_room:
+            self._is_paused = False
+        elif not has_room and not self._is_paused:
+            self._is_paused = True
+            metrics.PAUSES.inc()
+        return bool(unfinished) and has_room
+
+    def _read_file(self, file: OpenFile, now_ms: int) -> bool:
+        """Whether nothing is left in the file that could be published now."""
+        path = file.found.path
+        try:
+            for _ in range(READS_IN_A_TURN):
+                if not file.tail or not file.known or not self._has_lines(file, file.tail, now_ms):
+                    self._roster.close_idle(file, now_ms)
+                    return True
+                if not self._publisher.has_room():
+                    return False
+                self._publish(file, file.tail, file.known, now_ms)
+                self._roster.settle(path)
+            return False
+        except TruncatedError:
+            self._roster.truncated(file, now_ms)
+            self._next_scan_ms = 0
+        except OSError as error:
+            if file.source.is_growing:
+                self._roster.complain(path, error.strerror or str(error))
+            else:
+                self._roster.give_up(file, error.strerror or str(error), now_ms)
+        return True
+
+    def _has_lines(self, file: OpenFile, tail: Tail, now_ms: int) -> bool:
+        """Whether a record is worth reading: it is full, has waited for the linger, or nothing can join it."""
+        unread_bytes = tail.unread_bytes()
+        if unread_bytes < 0:
+            raise TruncatedError
+        if unread_bytes == 0 or tail.byte_offset + unread_bytes == file.idle_size:
+            file.lingers_since_ms = 0
+            return False
+        if unread_bytes >= MAX_RECORD_BYTES or file.is_rotated:
+            return True
+        if not file.lingers_since_ms or now_ms < file.lingers_since_ms:
+            file.lingers_since_ms = now_ms
+        return now_ms - file.lingers_since_ms >= self._plan.linger_ms
+
+    def _publish(self, file: OpenFile, tail: Tail, known: KnownFile, now_ms: int) -> None:
+        size = tail.byte_offset + tail.unread_bytes()
+        skipped_before = tail.skipped_nuls
+        chunks = tail.read()
+        metrics.SKIPPED_NUL_BYTES.inc(tail.skipped_nuls - skipped_before)
+        file.lingers_since_ms = 0
+        file.idle_size = -1 if chunks else size
+        for chunk in chunks:
+            known.ledger.send(chunk.end)
+            acknowledged = partial(self._acknowledged, known, chunk.end, len(chunk.value), chunk.value.count(b"\n"))
+            self._publisher.publish(chunk.value, self._headers(file, known, chunk, now_ms), acknowledged, now_ms)
+            if chunk.is_cut:
+                metrics.CUT_LINES.inc()
+                log.warning("line_cut", path=file.found.path, byte_offset=chunk.byte_offset)
+        if chunks:
+            file.active_ms = self._last_line_ms = now_ms
+
+    def _headers(self, file: OpenFile, known: KnownFile, chunk: Chunk, now_ms: int) -> Headers:
+        return RawHeaders(
+            format=file.found.format,
+            tz=self._plan.tz,
+            file=known.identity.fingerprint,
+            byte_offset=chunk.byte_offset,
+            end_offset=chunk.end.byte_offset,
+            sent_ms=now_ms,
+        ).encode()
+
+    def _acknowledged(self, known: KnownFile, end: Position, size_bytes: int, lines: int) -> None:
+        known.ledger.acknowledge(end)
+        self._has_progress = True
+        metrics.RECORDS.inc()
+        metrics.BYTES.inc(size_bytes)
+        metrics.LINES.inc(lines)
+
+    def _beat(self, now_ms: int) -> None:
+        """One heartbeat at a time: while Kafka is away they don't pile up."""
+        if now_ms < self._next_heartbeat_ms or self._heartbeat_under_way:
+            return
+        beat = Heartbeat(now_ms, self._last_line_ms, self._roster.lag_bytes(), len(self._roster.open), VERSION)
+        self._heartbeat_under_way = True
+        self._publisher.publish(b"", beat.encode(), self._heartbeat_acknowledged, now_ms)
+        self._next_heartbeat_ms = now_ms + self._plan.heartbeat_ms
+
+    def _heartbeat_acknowledged(self) -> None:
+        self._heartbeat_under_way = False
+        self._has_progress = True  # a checkpoint tells, too, until when this shipper looked
+        metrics.HEARTBEATS.inc()
+
+    def _save(self, now_ms: int) -> None:
+        self._next_save_ms = now_ms + SAVE_MS
+        files = tuple(known.saved() for known in self._roster.known)
+        try:
+            save_checkpoint(self._plan.checkpoint_file, Checkpoint(now_ms, files))
+        except OSError as error:
+            self._is_unsaved = True
+            metrics.CHECKPOINT_ERRORS.inc()
+            reason = f"{self._plan.checkpoint_file} can't be written: {error.strerror}"
+            self._health.complain("checkpoint", reason)
+            log.error("checkpoint_unwritable", reason=reason, remedy="make room or mend the rights; tried again")
+            return
+        self._is_unsaved = self._has_progress = self._roster.has_news = False
+        self._health.settle("checkpoint")
+        metrics.CHECKPOINT_TIME.set(now_ms / 1000)
+
+    def _tell_health(self, now_ms: int) -> None:
+        waiting_ms = self._publisher.waiting_ms(now_ms)
+        was_away, self._is_away = self._is_away, waiting_ms >= KAFKA_AWAY_MS
+        if self._is_away:
+            reason = self._publisher.last_error() or "no answer"
+            self._health.complain("kafka", f"no acknowledgement for {waiting_ms // 1000} s: {reason}")
+            if not was_away:
+                log.warning("kafka_away", reason=reason, remedy="start the brokers; lines wait in their files")
+        elif was_away:
+            self._health.settle("kafka")
+            log.info("kafka_back")
+        if self._roster.trouble:
+            self._health.complain("files", "; ".join(f"{path}: {why}" for path, why in self._roster.trouble.items()))
+        else:
+            self._health.settle("files")
