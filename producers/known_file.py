@@ -11,6 +11,8 @@ from postwatch.producers.ledger import Ledger
 from postwatch.producers.source import Source
 from postwatch.producers.tail import Tail
 
+_NEVER = (-1, -1)
+
 
 class KnownFile:
     """A file by its content, whatever its name is now and whether it is open or not."""
@@ -60,8 +62,8 @@ class OpenFile:
         """What the file was until it was truncated."""
         self.lingers_since_ms = 0
         """When a line was first seen that waits for company in its record; 0: none waits."""
-        self.idle_size = -1
-        """The size at which a read brought no whole line: nothing to do until it changes."""
+        self.idle_at = _NEVER
+        """Size and time of change at which a read brought no whole line: nothing to do until one of them changes."""
 
     def attach(self, known: KnownFile) -> None:
         """Go on reading a known file. Raises OSError, or TruncatedError when it has just become another one."""
@@ -71,7 +73,7 @@ class OpenFile:
         known.path, known.key = self.found.path, self.key
 
     def detach(self) -> None:
-        self.was, self.known, self.tail, self.idle_size = self.known, None, None, -1
+        self.was, self.known, self.tail, self.idle_at = self.known, None, None, _NEVER
         if self.was:
             self.was.is_open = False
 

@@ -142,11 +142,11 @@ class Shipper:
         unread_bytes = tail.unread_bytes()
         if unread_bytes < 0:
             raise TruncatedError
-        if unread_bytes == 0 or tail.byte_offset + unread_bytes == file.idle_size:
+        if (tail.byte_offset + unread_bytes, file.found.modified_ms) == file.idle_at:
             file.lingers_since_ms = 0
             return False
-        if unread_bytes >= MAX_RECORD_BYTES or file.is_rotated:
-            return True
+        if unread_bytes == 0 or unread_bytes >= MAX_RECORD_BYTES or file.is_rotated:
+            return True  # without a growth, too: it may have been written again to the same size
         if not file.lingers_since_ms or now_ms < file.lingers_since_ms:
             file.lingers_since_ms = now_ms
         return now_ms - file.lingers_since_ms >= self._plan.linger_ms
@@ -157,7 +157,8 @@ class Shipper:
         chunks = tail.read()
         metrics.SKIPPED_NUL_BYTES.inc(tail.skipped_nuls - skipped_before)
         file.lingers_since_ms = 0
-        file.idle_size = -1 if chunks else size
+        if not chunks:
+            file.idle_at = (size, file.found.modified_ms)
         for chunk in chunks:
             known.ledger.send(chunk.end)
             acknowledged = partial(self._acknowledged, known, chunk.end, len(chunk.value), chunk.value.count(b"\n"))

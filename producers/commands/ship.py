@@ -15,7 +15,7 @@ from postwatch.producers.metrics import Health, serve_metrics
 from postwatch.producers.publisher import KafkaPublisher
 from postwatch.producers.roster import Roster
 from postwatch.producers.settings import KafkaSettings, load
-from postwatch.producers.ship_settings import ShipSettings, check_numbers, followed_globs, server_name, time_zone
+from postwatch.producers.ship_settings import ShipSettings, followed_globs, server_name, time_zone
 from postwatch.producers.shipper import Shipper, ShipPlan
 
 log = structlog.get_logger()
@@ -31,7 +31,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     settings, kafka = load(ShipSettings), load(KafkaSettings)
-    check_numbers(settings)
     checkpoint_file = Path(settings.checkpoint_file)
     plan = ShipPlan(
         followed_globs(settings),

@@ -1,0 +1,372 @@
+"""What a mail server does to its logs, and what arrives of it."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from postwatch.producers.record import CUT_MARK, MAX_LINE_BYTES, MAX_RECORD_BYTES
+from prometheus_client import REGISTRY
+
+from tests.producers.fakes import MailServer
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> MailServer:
+    return MailServer(tmp_path)
+
+
+def counted(name: str) -> float:
+    return REGISTRY.get_sample_value(f"postwatch_ship_{name}_total") or 0.0
+
+
+def test_lines_arrive_with_their_place_in_the_file(server: MailServer) -> None:
+    server.write(b"one\n", b"two\n", b"thr")
+    server.pass_time(1000)
+    server.write(b"ee\n")
+    server.pass_time(1000)
+    first, second = server.publisher.records
+    assert (first.value, first.headers.byte_offset, first.headers.end_offset) == (b"one\ntwo\n", 0, 8)
+    assert (second.value, second.headers.byte_offset, second.headers.end_offset) == (b"three\n", 8, 14)
+    assert first.headers.format == "exim-main"
+    assert first.headers.tz == "UTC"
+    assert first.headers.file == second.headers.file != ""
+
+
+def test_a_trickle_waits_for_company(server: MailServer) -> None:
+    server.mainlog.touch()
+    server.pass_time(1000)
+    server.write(b"one\n")
+    server.shipper.turn()
+    server.now_ms += 200
+    server.write(b"two\n")
+    server.shipper.turn()
+    assert server.publisher.records == []
+    server.now_ms += 50
+    server.shipper.turn()
+    assert [record.value for record in server.publisher.records] == [b"one\ntwo\n"]
+
+
+def test_a_backlog_goes_out_at_once_in_full_records(server: MailServer) -> None:
+    line = b"x" * 169 + b"\n"
+    server.write(line * 5000)
+    server.shipper.turn()
+    assert [len(record.value) for record in server.publisher.records] == [MAX_RECORD_BYTES // 170 * 170] * 3
+    server.pass_time(300)
+    assert b"".join(record.value for record in server.publisher.records) == line * 5000
+
+
+def test_nothing_is_read_that_kafka_has_no_room_for(server: MailServer) -> None:
+    server.publisher.holds_back = True
+    server.publisher.room_bytes = 2 * MAX_RECORD_BYTES
+    server.write(b"line\n" * 500_000)
+    pauses = counted("pauses")
+    server.pass_time(3000)
+    assert sum(len(record.value) for record in server.publisher.records) <= 3 * MAX_RECORD_BYTES
+    assert counted("pauses") == pauses + 1
+    server.pass_time(10_000)
+    assert "no acknowledgement for" in server.health.complaints()["kafka"]
+    server.publisher.holds_back = False
+    server.pass_time(2000)
+    assert sum(len(record.value) for record in server.publisher.records) == 2_500_000
+    assert server.health.complaints() == {}
+
+
+def test_heartbeats_do_not_pile_up(server: MailServer) -> None:
+    server.write(b"one\n")
+    server.pass_time(21_000)
+    assert server.publisher.heartbeats == 3
+    server.publisher.holds_back = True
+    server.pass_time(60_000)
+    assert server.publisher.heartbeats == 4
+
+
+def test_a_renamed_file_is_read_to_its_end_before_the_new_one(server: MailServer) -> None:
+    server.write(b"one\n")
+    server.pass_time(1000)
+    rotations = counted("rotations")
+    server.write(b"two\n")
+    rotated = server.rename("mainlog.1")
+    server.write(b"new\n")
+    server.pass_time(3000)
+    server.write(b"late\n", path=rotated)
+    server.pass_time(3000)
+    assert server.publisher.lines() == [b"one\n", b"two\n", b"new\n", b"late\n"]
+    assert counted("rotations") == rotations + 1
+    old, again, new, late = (record.headers.file for record in server.publisher.records)
+    assert old == again == late != new
+
+
+def test_a_rotated_file_is_closed_when_nobody_writes_to_it_any_more(server: MailServer) -> None:
+    server.write(b"one\n")
+    server.pass_time(1000)
+    rotated = server.rename("mainlog.1")
+    server.write(b"new\n")
+    server.pass_time(65_000)
+    assert [file.found.path for file in server.roster.open] == [str(server.mainlog)]
+    server.write(b"very late\n", path=rotated)
+    server.pass_time(5000)
+    assert server.publisher.lines() == [b"one\n", b"new\n", b"very late\n"]
+
+
+def test_a_deleted_file_is_read_to_its_end(server: MailServer) -> None:
+    server.write(b"one\n")
+    server.pass_time(1000)
+    server.write(b"two\n")
+    server.mainlog.unlink()
+    server.write(b"new\n")
+    server.pass_time(2000)
+    assert server.publisher.lines() == [b"one\n", b"two\n", b"new\n"]
+
+
+def test_copytruncate_loses_nothing_and_repeats_nothing(server: MailServer) -> None:
+    server.write(b"one\n")
+    server.pass_time(1000)
+    server.write(b"two\n")
+    shutil.copy(server.mainlog, server.folder / "mainlog.1")
+    os.truncate(server.mainlog, 0)
+    server.write(b"new\n")
+    server.pass_time(5000)
+    assert sorted(server.publisher.lines()) == [b"new\n", b"one\n", b"two\n"]
+    by_line = {record.value: record.headers for record in server.publisher.records}
+    assert by_line[b"one\n"].file == by_line[b"two\n"].file != by_line[b"new\n"].file
+    assert by_line[b"two\n"].byte_offset == 4
+
+
+def test_a_file_that_shrinks_is_a_new_file_even_with_the_same_first_line(server: MailServer) -> None:
+    server.write(b"same\n", b"one\n", b"two\n")
+    server.pass_time(1000)
+    truncations = counted("truncations")
+    server.mainlog.write_bytes(b"same\nother\n")
+    server.pass_time(2000)
+    assert server.publisher.lines() == [b"same\n", b"one\n", b"two\n", b"same\n", b"other\n"]
+    assert counted("truncations") == truncations + 1
+    assert server.publisher.records[0].headers.file != server.publisher.records[-1].headers.file
+
+
+def test_a_file_written_again_beyond_its_old_size_is_noticed(server: MailServer) -> None:
+    server.write(b"same\n", b"one\n")
+    server.pass_time(1000)
+    server.mainlog.write_bytes(b"same\nquite another line\n")
+    server.pass_time(2000)
+    assert server.publisher.lines()[2:] == [b"same\n", b"quite another line\n"]
+
+
+def test_the_hole_that_a_writer_without_append_leaves_is_skipped_and_counted(server: MailServer) -> None:
+    server.write(b"one\n" * 1000)
+    server.pass_time(1000)
+    nuls = counted("skipped_nul_bytes")
+    with open(server.mainlog, "r+b") as file:
+        file.truncate(0)
+        file.seek(4000)
+        file.write(b"new \0 line\n")
+    server.pass_time(2000)
+    assert server.publisher.lines()[1000:] == [b"new \0 line\n"]
+    assert server.publisher.records[-1].headers.byte_offset == 4000
+    assert counted("skipped_nul_bytes") == nuls + 4000
+
+
+def test_several_rotations_while_it_was_down(server: MailServer) -> None:
+    server.write(b"one\n")
+    (server.folder / "mainlog.7").write_bytes(b"history from before the first start\n")
+    os.utime(server.folder / "mainlog.7", (1, 1))
+    server.pass_time(1000)
+    fingerprint = server.publisher.records[0].headers.file
+    server.shipper.stop()
+    server.write(b"two\n")
+    server.rename("mainlog.3")
+    server.write(b"three\n")
+    server.rename("mainlog-20261122")
+    server.write(b"four\n")
+    server.rename("mainlog.1")
+    server.write(b"five\n")
+    with gzip.open(server.folder / "mainlog.3.gz", "wb") as file:
+        file.write((server.folder / "mainlog.3").read_bytes())
+    (server.folder / "mainlog.3").unlink()
+    seconds = server.now_ms / 1000
+    for age, name in enumerate(("mainlog", "mainlog.1", "mainlog-20261122", "mainlog.3.gz")):
+        os.utime(server.folder / name, (seconds + 60 - age, seconds + 60 - age))
+    server.now_ms += 120_000
+    server.start()
+    server.pass_time(5000)
+    assert server.publisher.lines() == [b"one\n", b"two\n", b"three\n", b"four\n", b"five\n"]
+    assert server.publisher.records[1].headers.file == fingerprint
+    assert server.publisher.records[1].headers.byte_offset == 4
+
+
+def test_a_compressed_rotation_that_was_read_is_left_alone(server: MailServer) -> None:
+    server.write(b"one\n" * 100)
+    server.pass_time(1000)
+    rotated = server.rename("mainlog.1")
+    server.pass_time(65_000)
+    with gzip.open(server.folder / "mainlog.2.gz", "wb") as file:
+        file.write(rotated.read_bytes())
+    rotated.unlink()
+    server.pass_time(65_000)
+    server.restart()
+    server.pass_time(65_000)
+    assert len(server.publisher.lines()) == 100
+
+
+def test_a_broken_compressed_rotation_is_reported(server: MailServer) -> None:
+    server.mainlog.touch()
+    server.pass_time(1000)
+    server.shipper.stop()
+    unread = counted("unread_rotations")
+    whole = gzip.compress(b"".join(b"line %d\n" % number for number in range(100_000)))
+    (server.folder / "mainlog.1.gz").write_bytes(whole[: len(whole) // 2])
+    seconds = server.now_ms / 1000 + 5
+    os.utime(server.folder / "mainlog.1.gz", (seconds, seconds))
+    server.now_ms += 60_000
+    server.start()
+    server.pass_time(5000)
+    assert counted("unread_rotations") == unread + 1
+    assert server.publisher.lines()[0] == b"line 0\n"
+
+
+def test_a_rotation_that_is_gone_is_reported_and_found_when_it_is_put_back(server: MailServer) -> None:
+    server.write(b"one\n")
+    server.pass_time(1000)
+    server.shipper.stop()
+    unread = counted("unread_rotations")
+    server.write(b"two\n")
+    away = server.folder / "away"
+    os.rename(server.mainlog, away)
+    server.write(b"new\n")
+    server.start()
+    server.pass_time(70_000)
+    assert counted("unread_rotations") == unread + 1
+    os.rename(away, server.folder / "mainlog.1")
+    server.pass_time(5000)
+    assert server.publisher.lines() == [b"one\n", b"new\n", b"two\n"]
+
+
+def test_after_a_crash_the_same_lines_come_under_the_same_name(server: MailServer) -> None:
+    server.write(b"one\n")
+    server.publisher.holds_back = True
+    server.pass_time(1000)
+    server.crash()
+    server.publisher.holds_back = False
+    server.pass_time(1000)
+    first, second = server.publisher.records
+    assert first.headers.file == second.headers.file
+    assert (first.value, first.headers.byte_offset) == (second.value, second.headers.byte_offset) == (b"one\n", 0)
+    server.crash()
+    server.pass_time(2000)
+    assert len(server.publisher.records) == 2
+
+
+def test_the_checkpoint_waits_for_the_acknowledgement(server: MailServer) -> None:
+    server.write(b"one\n")
+    server.pass_time(1000)
+    server.publisher.holds_back = True
+    server.write(b"two\n")
+    server.pass_time(5000)
+    server.crash()
+    server.publisher.holds_back = False
+    server.pass_time(1000)
+    assert server.publisher.lines() == [b"one\n", b"two\n", b"two\n"]
+
+
+def test_stopping_flushes_and_starts_again_where_it_was(server: MailServer) -> None:
+    server.write(b"one\n", b"tw")
+    server.pass_time(1000)
+    server.restart()
+    server.write(b"o\n")
+    server.pass_time(1000)
+    assert server.publisher.lines() == [b"one\n", b"two\n"]
+
+
+def test_a_line_of_a_megabyte_is_cut_marked_and_counted(server: MailServer) -> None:
+    cut = counted("cut_lines")
+    server.write(b"before\n" + b"x" * 1_000_000)
+    server.pass_time(1000)
+    assert server.publisher.lines() == [b"before\n"]
+    server.write(b"y" * 300_000)
+    server.pass_time(1000)
+    server.write(b"\n" + b"behind\n")
+    server.pass_time(1000)
+    _, line, behind = server.publisher.lines()
+    assert len(line) == MAX_LINE_BYTES
+    assert line.endswith(CUT_MARK + b"\n")
+    assert behind == b"behind\n"
+    assert server.publisher.records[-1].headers.byte_offset == 7 + 1_300_001
+    assert counted("cut_lines") == cut + 1
+    server.crash()
+    server.write(b"more\n")
+    server.pass_time(2000)
+    assert server.publisher.lines()[3:] == [b"more\n"]
+
+
+def test_an_unreadable_file_does_not_hold_up_the_others(server: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may read everything, so the refusal is made where the file is opened."""
+    secret = str(server.folder / "mainlog.d" / "mainlog")
+    os.mkdir(os.path.dirname(secret))
+    Path(secret).write_bytes(b"secret\n")
+    server.globs += (server.globs[0]._replace(glob=secret),)
+    errors = counted("file_errors")
+    is_forbidden = True
+
+    def open_unless_forbidden(path: str, *arguments: int) -> int:
+        if is_forbidden and path == secret:
+            raise PermissionError(13, "Permission denied", path)
+        return real_open(path, *arguments)
+
+    real_open = os.open
+    monkeypatch.setattr(os, "open", open_unless_forbidden)
+    server.start()
+    server.write(b"one\n")
+    server.pass_time(5000)
+    assert server.publisher.lines() == [b"one\n"]
+    assert counted("file_errors") == errors + 1
+    assert server.health.complaints() == {"files": f"{secret}: Permission denied"}
+    is_forbidden = False
+    server.pass_time(2000)
+    assert server.publisher.lines() == [b"one\n", b"secret\n"]
+    assert server.health.complaints() == {}
+
+
+def test_a_rotated_file_without_a_last_newline_is_reported(server: MailServer) -> None:
+    server.write(b"one\n", b"never finished")
+    server.pass_time(1000)
+    unfinished = counted("unfinished_lines")
+    server.rename("mainlog.1")
+    server.pass_time(65_000)
+    assert server.publisher.lines() == [b"one\n"]
+    assert counted("unfinished_lines") == unfinished + 1
+
+
+def test_while_the_checkpoint_cannot_be_written_no_new_file_is_read(server: MailServer) -> None:
+    shutil.rmtree(server.checkpoint_file.parent)
+    server.write(b"one\n")
+    server.pass_time(5000)
+    assert server.publisher.records == []
+    assert "can't be written" in server.health.complaints()["checkpoint"]
+    server.checkpoint_file.parent.mkdir()
+    server.pass_time(3000)
+    assert server.publisher.lines() == [b"one\n"]
+    assert server.health.complaints() == {}
+
+
+def test_a_clock_that_is_set_back_stops_nothing(server: MailServer) -> None:
+    server.write(b"one\n")
+    server.pass_time(1000)
+    server.now_ms -= 3_600_000
+    server.write(b"two\n")
+    server.pass_time(1000)
+    assert server.publisher.lines() == [b"one\n", b"two\n"]
+
+
+def test_two_logs_with_the_same_first_line_are_two_files(tmp_path: Path) -> None:
+    server = MailServer(tmp_path, pattern="*log")
+    server.write(b"same\n", b"main\n")
+    server.write(b"same\n", b"reject\n", path=tmp_path / "rejectlog")
+    server.pass_time(1000)
+    server.restart()
+    server.write(b"more main\n")
+    server.pass_time(1000)
+    assert sorted(server.publisher.lines()) == sorted([b"same\n", b"main\n", b"same\n", b"reject\n", b"more main\n"])
+    assert len({record.headers.file for record in server.publisher.records}) == 2
