@@ -23,7 +23,7 @@ from postwatch.producers.errors import SettingsError
 
 PREFIX = "POSTWATCH_"
 CONFIG_VARIABLE = "POSTWATCH_CONFIG"
-SECTIONS = ("kafka", "ship", "join", "sink", "clickhouse", "serve")
+SECTIONS = ("kafka", "ship", "join", "sink", "clickhouse", "query")
 """Every section of every part, so that a shared file or environment can be checked by whichever part reads it."""
 
 _TRUE = {"1", "true", "yes", "on"}
