@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+from postwatch.query import statements
+from postwatch.query.filters import Position, ReportFilters, read_filters
+from postwatch.query.statements import Span, Statement
+from postwatch.streams.outcome import Outcome
+
+HOSTILE = "x'; DROP TABLE deliveries; -- \\ {database:Identifier} %s"
+
+
+def _filters(account: str = "bob@example.org", **asked: object) -> ReportFilters:
+    return read_filters(account, **{"retention_days": 30, "page_rows": 50, **asked})  # type: ignore[arg-type]
+
+
+def _every_statement(word: str) -> list[Statement]:
+    after = Position(5, word, word, word, word, word)
+    filters = ReportFilters(_filters(f"{word}@{word}.org").account, 30, 50, word, word, after)
+    return [
+        statements.newest_bound("mail", filters, Span(1, 2), 100),
+        statements.newest_rows("mail", filters, Span(1, 2), 100),
+        statements.trace_keys("mail", word, 1, 100),
+        statements.rows_of_keys("mail", [(word, word, 1, word, word, word, word)]),
+        statements.newest_heartbeats("mail", 1, 100),
+    ]
+
+
+def test_no_word_of_a_question_gets_into_the_text_of_a_query() -> None:
+    for hostile, tame in zip(_every_statement(HOSTILE), _every_statement("tame"), strict=True):
+        assert hostile.sql == tame.sql
+        assert hostile.sql.isascii()
+
+
+def test_every_parameter_of_a_query_is_given_and_none_is_left_over() -> None:
+    for statement in _every_statement("tame"):
+        assert set(re.findall(r"\{(\w+):", statement.sql)) == statement.parameters.keys()
+
+
+def test_final_stands_only_where_rows_are_shown() -> None:
+    bound, rows, keys, key_rows, heartbeats = (statement.sql for statement in _every_statement("tame"))
+    assert "FINAL" not in bound
+    assert "FINAL" not in keys
+    for sql in (rows, key_rows):
+        assert sql.count("FINAL") == 1
+        assert "do_not_merge_across_partitions_select_final = 1" in sql
+    assert "FINAL" in heartbeats
+
+
+def test_every_field_of_an_outcome_is_read() -> None:
+    for name in Outcome._fields:
+        assert name in statements.ROW_COLUMNS
+    assert " AS " not in statements.ROW_COLUMNS
+
+
+@pytest.mark.parametrize(
+    ("status", "condition"),
+    [
+        ("failed", "result = {status:String}"),
+        ("pending", "result = {status:String}"),
+        ("deferred", "status = {status:String}"),
+        ("bounced", "status = {status:String}"),
+    ],
+)
+def test_a_result_and_a_finer_status_are_told_apart(status: str, condition: str) -> None:
+    sql = statements.newest_rows("mail", _filters(status=status), Span(0), 10).sql
+    assert f" AND {condition} " in sql
+
+
+def test_what_is_not_asked_is_no_condition() -> None:
+    statement = statements.newest_rows("mail", _filters(), Span(7), 10)
+    assert statement.parameters == {
+        "database": "mail",
+        "rows": 10,
+        "domain": "example.org",
+        "account": "bob@example.org",
+        "since_ms": 7,
+    }
+
+
+def test_a_domain_is_asked_without_an_account() -> None:
+    assert "account" not in statements.newest_rows("mail", _filters("@example.org"), Span(0), 10).parameters
+
+
+def test_only_what_can_hold_the_word_is_searched_for_a_trace() -> None:
+    assert "queue_id IN" in statements.trace_keys("mail", "1tABCD-0000000001-ABCD", 0, 10).sql
+    assert "recipient IN" not in statements.trace_keys("mail", "1tABCD-0000000001-ABCD", 0, 10).sql
+    assert "recipient IN" in statements.trace_keys("mail", "bob@example.org", 0, 10).sql
+    assert "queue_id IN" not in statements.trace_keys("mail", "bob@example.org", 0, 10).sql
