@@ -72,9 +72,12 @@ class KafkaSettings:
     heartbeats_topic: str = setting("mail.heartbeats", doc="Topic of the servers' heartbeats, as rows.")
     dead_letters_topic: str = setting("mail.dead-letters", doc="Topic of lines and rows that can't be used.")
 
-    def client_config(self) -> dict[str, str]:
+    def client_config(self) -> dict[str, str | int | float | bool]:
         """The librdkafka properties that reach these brokers."""
-        config = {"bootstrap.servers": self.brokers, "security.protocol": self.security_protocol}
+        config: dict[str, str | int | float | bool] = {
+            "bootstrap.servers": self.brokers,
+            "security.protocol": self.security_protocol,
+        }
         if self.sasl_mechanism:
             config |= {
                 "sasl.mechanism": self.sasl_mechanism,

@@ -1,0 +1,107 @@
+"""The Faust app of the join: its settings, its table, its agent, and nothing else."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+import faust
+from postwatch.producers.metrics import Health
+from postwatch.producers.settings import KafkaSettings
+from postwatch.streams.accounts import AccountBook, read_domains
+from postwatch.streams.fetches import use_fetches
+from postwatch.streams.join_worker import TEND_EVERY_SECONDS, JoinWorker, fail
+from postwatch.streams.outlet import KafkaOutlet
+from postwatch.streams.partition_join import JoinRules
+from postwatch.streams.settings import JoinSettings
+from postwatch.streams.stamps import find_zone
+from yarl import URL
+
+TABLE = "parked"
+_RECORDS_A_FETCH = 200
+_FETCH_BYTES = 1024 * 1024
+_ROCKSDB = {
+    "write_buffer_size": 4 * 1024 * 1024,
+    "max_write_buffer_number": 2,
+    "target_file_size_base": 8 * 1024 * 1024,
+    "block_cache_size": 8 * 1024 * 1024,
+    "block_cache_compressed_size": 1024 * 1024,
+}
+"""For each partition; the default is a cache of 2 GiB."""
+
+
+def changelog_topic(settings: JoinSettings) -> str:
+    return f"{settings.group}-{TABLE}-changelog"
+
+
+def join_rules(settings: JoinSettings) -> JoinRules:
+    """The settings as the join wants them. Raises SettingsError that names the variable."""
+    find_zone(settings.timezone, "POSTWATCH_JOIN_TIMEZONE")
+    domains = read_domains(settings.domains_file, "POSTWATCH_JOIN_DOMAINS_FILE") if settings.domains_file else None
+    return JoinRules(
+        accounts=AccountBook(domains),
+        timezone=settings.timezone,
+        keep_lines=settings.log_lines,
+        pending_after_ms=round(settings.pending_after_seconds * 1000),
+        park_after_ms=round(settings.park_after_seconds * 1000),
+        give_up_after_ms=round(settings.give_up_after_days * 86_400_000),
+    )
+
+
+def create_app(settings: JoinSettings, kafka: KafkaSettings, partitions: int, health: Health) -> tuple[Any, JoinWorker]:
+    """The app, ready to be run by a Faust worker, and the join in it."""
+    app = faust.App(
+        settings.group,
+        broker=[URL(f"kafka://{broker.strip()}") for broker in kafka.brokers.split(",")],
+        broker_credentials=_credentials(kafka),
+        datadir=settings.data_dir,
+        store="rocksdb://",
+        web_enabled=False,
+        processing_guarantee="at_least_once",
+        stream_wait_empty=False,  # a rebalance would wait for acknowledgements that can't come any more
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        topic_partitions=partitions,
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=_FETCH_BYTES,
+        broker_max_poll_records=_RECORDS_A_FETCH,
+        broker_session_timeout=6.0,
+        broker_heartbeat_interval=1.0,
+        broker_commit_interval=1.0,
+        producer_max_request_size=8 * 1024 * 1024,
+        producer_acks=-1,
+    )
+    use_fetches(app, kafka.raw_topic)
+    table = app.Table(TABLE, key_type=bytes, value_type=bytes, partitions=partitions, options=dict(_ROCKSDB))
+    raw = app.topic(kafka.raw_topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+    worker = JoinWorker(app, table, kafka.raw_topic, join_rules(settings), health)
+    worker.use_outlet(lambda loop: KafkaOutlet(kafka, loop, fail))
+
+    @app.agent(raw, concurrency=1)
+    async def join(stream: Any) -> None:
+        await worker.consume(stream)
+
+    @app.timer(interval=TEND_EVERY_SECONDS)  # type: ignore[untyped-decorator]
+    async def tend() -> None:
+        worker.tend()
+
+    @app.on_partitions_revoked.connect
+    async def revoked(*_: Any, **__: Any) -> None:
+        worker.revoke_all()
+
+    return app, worker
+
+
+def _credentials(kafka: KafkaSettings) -> Any:
+    protocol = kafka.security_protocol.lower()
+    context = None
+    if protocol.endswith("ssl"):
+        context = ssl.create_default_context(cafile=kafka.ssl_ca_file or None)
+    if protocol.startswith("sasl"):
+        return faust.SASLCredentials(
+            mechanism=kafka.sasl_mechanism,
+            username=kafka.sasl_username,
+            password=kafka.sasl_password,
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context) if context else None

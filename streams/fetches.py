@@ -1,0 +1,96 @@
+"""Faust's Kafka consumer, changed to hand over all records of one fetch of a partition as one event.
+
+Faust spends 100 µs and more on each event, whatever is in it; with one event for a fetch the join is limited by lines.
+The message of such an event has the list of records as its value and the offset of the last one. Changelogs are
+left as they are. Three things of Faust's own bookkeeping must then give way for the raw topic:
+
+- acknowledgement is strictly in order, so the offset to commit is the newest acknowledged plus one;
+- offsets between two events are no gaps;
+- what was read before is no filter: after a seek, records come again on purpose, and the agent tells them itself.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+
+class Fetch:
+    """Looks like a record to Faust; the value is every record of one fetch of one partition."""
+
+    __slots__ = ("checksum", "headers", "key", "offset", "partition", "timestamp", "timestamp_type", "topic", "value")
+    serialized_key_size = 0
+    serialized_value_size = 0
+
+    def __init__(self, records: list[Any]) -> None:
+        last = records[-1]
+        self.topic = last.topic
+        self.partition = last.partition
+        self.offset = last.offset
+        self.timestamp = last.timestamp
+        self.timestamp_type = last.timestamp_type
+        self.headers = ()
+        self.key = None
+        self.value = records
+        self.checksum = None
+
+
+class _ReadOffsets(defaultdict[TP, Any]):
+    """Faust's positions, which say nothing of the raw topic."""
+
+    def __init__(self, raw_topic: str) -> None:
+        super().__init__(lambda: None)
+        self._raw_topic = raw_topic
+
+    def __getitem__(self, tp: TP) -> Any:
+        return None if tp.topic == self._raw_topic else super().__getitem__(tp)
+
+
+class FetchConsumer(driver.Consumer):
+    """One event for each fetch of the raw topic."""
+
+    raw_topic = ""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._read_offset = _ReadOffsets(self.raw_topic)
+        self.committed_at_start: dict[TP, int | None] = {}
+        """What was committed when the partitions were assigned; empty while they are not."""
+
+    async def seek_to_committed(self) -> Any:
+        offsets = await super().seek_to_committed()
+        self.committed_at_start = {TP(tp.topic, tp.partition): offset for tp, offset in offsets.items()}
+        return offsets
+
+    async def _getmany(self, active_partitions: Any, timeout: float) -> Any:
+        fetched = await super()._getmany(active_partitions, timeout)
+        return {
+            tp: [Fetch(records)] if records and tp.topic == self.raw_topic else records
+            for tp, records in fetched.items()
+        }
+
+    def _new_offset(self, tp: TP) -> int | None:
+        if tp.topic != self.raw_topic:
+            newest: int | None = super()._new_offset(tp)
+            return newest
+        acked = self._acked[tp]
+        if not acked:
+            return None
+        newest = max(acked) + 1
+        acked.clear()
+        self._acked_index[tp].clear()
+        return newest
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        if tp.topic != self.raw_topic:
+            await super()._add_gap(tp, offset_from, offset_to)
+
+
+def use_fetches(app: Any, raw_topic: str) -> None:
+    """Make the app's consumer hand over whole fetches of the raw topic. Call before the app starts."""
+    consumer = type("RawFetchConsumer", (FetchConsumer,), {"raw_topic": raw_topic})
+    transport = type("FetchTransport", (driver.Transport,), {"Consumer": consumer})
+    app.transport = transport(app.conf.broker_consumer, app, loop=app.loop)

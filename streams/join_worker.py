@@ -1,0 +1,216 @@
+"""Faust glue of the join: partitions come and go, fetches come in, offsets are acknowledged.
+
+Invariant: each partition is joined without a hole. The worker keeps the next offset itself, beginning with the
+committed one: around a rebalance Faust may drop fetched records (a hole: seek back) or read some again (they are
+skipped). What can't be retried ends the process; the supervisor starts it again, and it reads what was not
+acknowledged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from faust.types import TP
+from postwatch.producers.metrics import Health
+from postwatch.streams.outlet import KafkaOutlet
+from postwatch.streams.partition_join import MOST_HELD_FETCHES, JoinCounts, JoinRules, PartitionJoin
+
+log = structlog.get_logger()
+
+TEND_EVERY_SECONDS = 0.25
+_MOST_BYTES_IN_FLIGHT = 32 * 1024 * 1024
+_COLLECT_EVERY_SECONDS = 30.0
+_STUCK_AFTER_SECONDS = 30
+_EXIT_FAILED = 70
+
+
+class FaustTable:
+    """One partition of a Faust table, written with an explicit partition, so that timers may write too.
+
+    The local write comes first: should the process die between the two, the entry is only missing in the changelog, and
+    what it was written for was not acknowledged either.
+    """
+
+    def __init__(self, table: Any, partition: int, fail: Callable[[str], None]) -> None:
+        self._table = table
+        self._partition = partition
+        self._fail = fail
+        self._db = table.data._db_for_partition(partition)
+
+    def get(self, key: bytes) -> bytes | None:
+        value: bytes | None = self._db.get(key)
+        return value
+
+    def put(self, key: bytes, value: bytes, confirm: Callable[[], None]) -> None:
+        self._db.put(key, value)
+
+        def sent(future: asyncio.Future[Any]) -> None:
+            if future.cancelled() or future.exception() is not None:
+                self._fail(f"the changelog did not take an entry: {'' if future.cancelled() else future.exception()}")
+            else:
+                confirm()
+
+        self._table.send_changelog(self._partition, key, value).add_done_callback(sent)
+
+    def delete(self, key: bytes) -> None:
+        self._db.delete(key)
+        self._table.send_changelog(self._partition, key, None)
+
+    def all_keys(self) -> list[bytes]:
+        offset_key = self._table.data.offset_key
+        keys: list[bytes] = list(self._db.keys())
+        return [key for key in keys if key != offset_key]
+
+
+class JoinWorker:
+    """The partitions that this process has now."""
+
+    def __init__(self, app: Any, table: Any, raw_topic: str, rules: JoinRules, health: Health) -> None:
+        self.counts = JoinCounts()
+        self.holes = 0
+        self.lost_records = 0
+        self.partitions: dict[int, PartitionJoin] = {}
+        self._app = app
+        self._table = table
+        self._raw_topic = raw_topic
+        self._rules = rules
+        self._health = health
+        self._outlet: KafkaOutlet | None = None
+        self._make_outlet: Callable[[asyncio.AbstractEventLoop], KafkaOutlet] | None = None
+        self._next_collection = 0.0
+
+    def use_outlet(self, make: Callable[[asyncio.AbstractEventLoop], KafkaOutlet]) -> None:
+        """How to make the outlet once the loop runs."""
+        self._make_outlet = make
+
+    async def consume(self, stream: Any) -> None:
+        """The agent's body. Nothing escapes: Faust would acknowledge what an exception was raised on."""
+        try:
+            async for event in stream.noack().events():
+                await self._take(event)
+                del event
+        except asyncio.CancelledError:
+            raise
+        except BaseException:
+            log.exception("join_failed")
+            os._exit(_EXIT_FAILED)
+
+    async def _take(self, event: Any) -> None:
+        message = event.message
+        records = message.value
+        partition = message.partition
+        join = self.partitions.get(partition)
+        if join is None:
+            join = await self._begin(message.tp)
+        if records[0].offset > join.next_offset and not await self._accept_hole(join, message.tp, records[0].offset):
+            return
+        outlet = self._outlet
+        assert outlet is not None
+        while join.held_fetches > 2 * MOST_HELD_FETCHES or outlet.bytes_in_flight > _MOST_BYTES_IN_FLIGHT:
+            await asyncio.sleep(0.02)
+            if self.partitions.get(partition) is not join:
+                return  # revoked while we waited: the new owner reads these records
+        message.value = None  # the list of records; the message itself waits for its acknowledgement
+
+        def acknowledge() -> None:
+            if self.partitions.get(partition) is join:
+                message.ack(self._app.consumer)
+
+        join.take(records, _now_ms(), acknowledge)
+        await asyncio.sleep(0)
+
+    async def _begin(self, tp: TP) -> PartitionJoin:
+        if self._outlet is None:
+            assert self._make_outlet is not None
+            self._outlet = self._make_outlet(asyncio.get_running_loop())
+        committed = await self._committed(tp)
+        table = FaustTable(self._table, tp.partition, fail)
+        join = PartitionJoin(tp.partition, self._rules, self.counts, self._outlet, table, committed)
+        self.partitions[tp.partition] = join
+        log.info("partition_begun", partition=tp.partition, kafka_offset=committed)
+        return join
+
+    async def _committed(self, tp: TP) -> int:
+        """The next offset to read: the committed one, or where the log begins for a new group."""
+        at_start = self._app.consumer.committed_at_start
+        missing = [one for one, offset in at_start.items() if one.topic == tp.topic and offset is None]
+        if missing:
+            at_start.update(await self._app.consumer.earliest_offsets(*missing))
+        committed: int = at_start[tp]
+        return committed
+
+    async def _accept_hole(self, join: PartitionJoin, tp: TP, first: int) -> bool:
+        """Records between the next offset and `first` are missing: seek back, or accept what Kafka no longer has."""
+        earliest = (await self._app.consumer.earliest_offsets(tp))[tp]
+        if earliest >= first:
+            self.lost_records += first - join.next_offset
+            log.error(
+                "records_expired_unread",
+                partition=tp.partition,
+                records=first - join.next_offset,
+                remedy="raise the retention of the raw topic, or add join workers",
+            )
+            join.next_offset = first
+            return True
+        self.holes += 1
+        wanted = max(join.next_offset, earliest)
+        join.next_offset = wanted
+        log.warning("hole_seen", partition=tp.partition, expected=wanted, got=first)
+        await self._app.consumer.seek(tp, wanted)
+        return False
+
+    def revoke_all(self) -> None:
+        """Faust revokes every partition at each rebalance: all memory of them goes, and is read again."""
+        if self.partitions:
+            log.info("partitions_revoked", partitions=sorted(self.partitions))
+        self.partitions.clear()
+        self._app.consumer.committed_at_start = {}
+
+    def tend(self) -> None:
+        """Call four times a second, from a timer of the app."""
+        if self._app.rebalancing or self._app.in_recovery:
+            return
+        now = _now_ms()
+        committed = self._app.consumer._committed_offset
+        oldest = now
+        try:
+            for partition, join in self.partitions.items():
+                join.tend(now, committed.get(TP(self._raw_topic, partition)) or 0)
+                oldest = min(oldest, join.unconfirmed_since or now)
+        except Exception:
+            log.exception("join_failed")
+            os._exit(_EXIT_FAILED)
+        if now - oldest > _STUCK_AFTER_SECONDS * 1000:
+            self._health.complain("kafka", f"outcomes wait for Kafka's acknowledgement for {(now - oldest) // 1000} s")
+        else:
+            self._health.settle("kafka")
+        self._collect_garbage()
+
+    def _collect_garbage(self) -> None:
+        """The cyclic collector is off, for it halves the speed; what little garbage is cyclic goes here."""
+        now = time.monotonic()
+        if now >= self._next_collection:
+            self._next_collection = now + _COLLECT_EVERY_SECONDS
+            gc.collect(1)
+
+    def close(self) -> None:
+        if self._outlet is not None:
+            remaining = self._outlet.close(timeout_seconds=5.0)
+            if remaining:
+                log.warning("outcomes_unconfirmed_at_exit", records=remaining)
+
+
+def fail(reason: str) -> None:
+    """End the process at once; nothing of what failed was acknowledged."""
+    log.error("join_failed", reason=reason, remedy="the supervisor starts it again; it reads on from the last commit")
+    os._exit(_EXIT_FAILED)
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)

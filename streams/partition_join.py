@@ -1,0 +1,369 @@
+"""The join of one partition: fetches of raw records in, outcomes out, and when each fetch may be acknowledged.
+
+Invariant: a fetch is acknowledged, in order, only when every outcome and dead letter of it is confirmed by Kafka, every
+message that it opened or changed has closed or is parked in the table, and the marks that cover its lines are written.
+So whatever dies, what is not acknowledged is read again, and what is acknowledged can be told from it.
+
+No socket, clock or Faust here: they are the ports `Outlet` and `ParkedTable` and the argument `now`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from postwatch.producers.errors import BadInputError, SettingsError
+from postwatch.producers.record import Heartbeat, RawHeaders, decode_headers
+from postwatch.streams.accounts import AccountBook
+from postwatch.streams.dead_letters import DeadLetter, LineOrigin
+from postwatch.streams.joiner import Joiner, Message, merge
+from postwatch.streams.lines import LineCounts, decode_lines, join_lines
+from postwatch.streams.outcome import Outcome
+from postwatch.streams.parked import OPEN, decode_parked, encode_parked, parked_key
+from postwatch.streams.parsers.exim_main import queued_at
+from postwatch.streams.parsers.registry import LineParser, make_parser
+from postwatch.streams.seen import decode_seen, encode_seen
+from postwatch.streams.stamps import StampReader, find_zone
+
+MOST_HELD_FETCHES = 1000
+"""When so many fetches wait for an acknowledgement, the oldest are parked whatever their age."""
+MARKS_KEY = b"\0marks"
+"""Written with every acknowledgement, so that each partition of the table has a live key to recover from."""
+_MOST_PARSERS = 64
+_SWEEP_EVERY_MS = 3_600_000
+
+Confirm = Callable[[], None]
+
+
+class RawRecord(Protocol):
+    """What the join reads of a Kafka record."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+class Outlet(Protocol):
+    """Where results go. Each calls `confirm` once Kafka has the record for good."""
+
+    def send_outcomes(self, partition: int, rows: Sequence[Outcome], confirm: Confirm) -> int:
+        """Send rows in as many records as it takes; returns their number; each is confirmed."""
+        ...
+
+    def send_heartbeat(self, server: str, beat: Heartbeat, confirm: Confirm) -> None: ...
+
+    def send_dead_letter(self, letter: DeadLetter, confirm: Confirm) -> None: ...
+
+
+class ParkedTable(Protocol):
+    """The table of one partition. A write is visible at once and confirmed when the changelog has it."""
+
+    def get(self, key: bytes) -> bytes | None: ...
+
+    def put(self, key: bytes, value: bytes, confirm: Confirm) -> None: ...
+
+    def delete(self, key: bytes) -> None: ...
+
+    def all_keys(self) -> list[bytes]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class JoinRules:
+    """What the settings say about the join."""
+
+    accounts: AccountBook
+    timezone: str
+    keep_lines: bool
+    pending_after_ms: int
+    park_after_ms: int
+    give_up_after_ms: int
+
+
+@dataclass(slots=True)
+class JoinCounts:
+    """Running totals of one worker, all partitions."""
+
+    lines: LineCounts = field(default_factory=LineCounts)
+    records: int = 0
+    repeated_records: int = 0
+    repeated_lines: int = 0
+    rows: int = 0
+    heartbeats: int = 0
+    parked: int = 0
+    loaded: int = 0
+    given_up: int = 0
+
+
+@dataclass(eq=False, slots=True)
+class HeldFetch:
+    """The records of one fetch that are not acknowledged yet."""
+
+    first_offset: int
+    last_offset: int
+    arrived_at: int
+    acknowledge: Confirm
+    unconfirmed: int = 0
+    messages: dict[Message, None] = field(default_factory=dict)
+    """Open messages that this fetch opened or changed and no earlier one holds."""
+    pieces: list[tuple[str, str, int, int]] = field(default_factory=list)
+    """Server, file and byte range of the lines."""
+    closed: list[Message] = field(default_factory=list)
+    """Messages with an entry in the table that this fetch closed."""
+
+    def confirm(self) -> None:
+        self.unconfirmed -= 1
+
+
+class PartitionJoin:
+    """All that one worker keeps in memory for one partition; forgotten as a whole when the partition is revoked."""
+
+    def __init__(
+        self, partition: int, rules: JoinRules, counts: JoinCounts, outlet: Outlet, table: ParkedTable, committed: int
+    ) -> None:
+        self.partition = partition
+        self.next_offset = committed
+        self.counts = counts
+        self._rules = rules
+        self._outlet = outlet
+        self._table = table
+        self._joiner = Joiner(rules.accounts, queued_at, self._find_parked, rules.keep_lines)
+        self._parsers: dict[tuple[str, str], LineParser] = {}
+        self._held: deque[HeldFetch] = deque()
+        self._holders: dict[Message, HeldFetch] = {}
+        self._young: deque[tuple[int, Message]] = deque()
+        self._stored: set[Message] = set()
+        self._to_delete: deque[tuple[int, bytes]] = deque()
+        self._acked = decode_seen(table.get(MARKS_KEY))
+        self._seen = decode_seen(encode_seen(self._acked))
+        self._marks_under_way = False
+        self._next_sweep_at = 0
+
+    @property
+    def held_fetches(self) -> int:
+        return len(self._held)
+
+    @property
+    def open_messages(self) -> int:
+        return len(self._holders)
+
+    @property
+    def unconfirmed_since(self) -> int | None:
+        """When the oldest fetch came whose results Kafka has not confirmed; None: nothing is under way."""
+        for fetch in self._held:
+            if fetch.unconfirmed:
+                return fetch.arrived_at
+        return None
+
+    def take(self, records: Sequence[RawRecord], now: int, acknowledge: Confirm) -> None:
+        """Join the records of one fetch. The caller has made sure that it begins at or before `next_offset`."""
+        fresh = [record for record in records if record.offset >= self.next_offset]
+        self.counts.repeated_records += len(records) - len(fresh)
+        if not fresh:
+            return
+        fetch = HeldFetch(fresh[0].offset, fresh[-1].offset, now, acknowledge)
+        for record in fresh:
+            self._take_record(record, fetch)
+        self.next_offset = fetch.last_offset + 1
+        self._held.append(fetch)
+        rows, changed = self._joiner.take_changed()
+        self._send(rows, fetch)
+        for message in changed:
+            self._hold(message, fetch, now)
+        if len(self._held) > MOST_HELD_FETCHES:
+            self._park_oldest(now)
+
+    def tend(self, now: int, committed: int) -> None:
+        """Everything that time brings: pending rows, parking, acknowledgements, tidying. Call about once a second."""
+        self._send_pending(now)
+        self._park_oldest(now)
+        self._acknowledge(now)
+        self._delete_closed(committed)
+        if now >= self._next_sweep_at:
+            self._next_sweep_at = now + _SWEEP_EVERY_MS
+            self._sweep(now, committed)
+
+    def _take_record(self, record: RawRecord, fetch: HeldFetch) -> None:
+        self.counts.records += 1
+        server = (record.key or b"").decode("utf-8", "backslashreplace")
+        headers = decode_headers(record.headers)
+        if isinstance(headers, Heartbeat):
+            self.counts.heartbeats += 1
+            fetch.unconfirmed += 1
+            self._outlet.send_heartbeat(server, headers, fetch.confirm)
+            return
+        value = record.value
+        if not value:
+            return
+        if headers.file and 0 <= headers.byte_offset < headers.end_offset:
+            value = self._unseen(server, headers, value)
+            fetch.pieces.append((server, headers.file, headers.byte_offset, headers.end_offset))
+            if not value:
+                return
+        self._take_lines(server, headers, value, fetch)
+
+    def _unseen(self, server: str, headers: RawHeaders, value: bytes) -> bytes:
+        """The part of the value whose lines were not taken in before."""
+        file = self._seen.file(server, headers.file)
+        start, end = headers.byte_offset, headers.end_offset
+        if file.covers(start, end):
+            self.counts.repeated_lines += value.count(b"\n")
+            value = b""
+        elif len(value) == end - start:  # else a line was cut, and offsets can't be counted in the value
+            repeated = file.seen_until(start) - start
+            if repeated:
+                self.counts.repeated_lines += value.count(b"\n", 0, repeated)
+                value = value[repeated:]
+        self._seen.add(server, headers.file, start, end, headers.sent_ms)
+        return value
+
+    def _take_lines(self, server: str, headers: RawHeaders, value: bytes, fetch: HeldFetch) -> None:
+        try:
+            parser = self._parser(headers)
+        except (BadInputError, SettingsError) as error:
+            for line in value.splitlines():
+                self._dead_letter(line, "record", str(error), LineOrigin(server, headers.file, -1), fetch)
+                self.counts.lines.lines += 1
+                self.counts.lines.unreadable["record"] += 1
+            return
+        unreadable = join_lines(self._joiner, parser, server, decode_lines(value), self.counts.lines)
+        if unreadable:
+            raw = value.split(b"\n")
+            for index, reason in unreadable:
+                offset = headers.byte_offset + sum(len(line) + 1 for line in raw[:index])
+                origin = LineOrigin(server, headers.file, offset if headers.byte_offset >= 0 else -1)
+                self._dead_letter(raw[index], "line", reason, origin, fetch)
+
+    def _parser(self, headers: RawHeaders) -> LineParser:
+        key = headers.format, headers.tz or self._rules.timezone
+        parser = self._parsers.get(key)
+        if parser is None:
+            if len(self._parsers) >= _MOST_PARSERS:
+                self._parsers.clear()
+            parser = make_parser(key[0], StampReader(find_zone(key[1], "the record's header tz")))
+            self._parsers[key] = parser
+        return parser
+
+    def _dead_letter(self, line: bytes, reason: str, detail: str, origin: LineOrigin, fetch: HeldFetch) -> None:
+        fetch.unconfirmed += 1
+        self._outlet.send_dead_letter(DeadLetter(line, reason, origin, detail), fetch.confirm)
+
+    def _send(self, rows: list[Outcome], fetch: HeldFetch) -> None:
+        if rows:
+            self.counts.rows += len(rows)
+            fetch.unconfirmed += self._outlet.send_outcomes(self.partition, rows, fetch.confirm)
+
+    def _hold(self, message: Message, fetch: HeldFetch, now: int) -> None:
+        holder = self._holders.get(message)
+        if not message.is_closed():
+            if holder is None:
+                self._holders[message] = fetch
+                fetch.messages[message] = None
+                self._young.append((now + self._rules.pending_after_ms, message))
+            return
+        if holder is not None:
+            del self._holders[message]
+            del holder.messages[message]
+        if message in self._stored:
+            self._stored.discard(message)
+            fetch.closed.append(message)
+
+    def _find_parked(self, server: str, queue_id: str) -> Message | None:
+        value = self._table.get(parked_key(server, queue_id))
+        if value is None:
+            return None
+        message = decode_parked(value).message
+        self._stored.add(message)
+        self.counts.loaded += 1
+        return message
+
+    def _send_pending(self, now: int) -> None:
+        while self._young and self._young[0][0] <= now:
+            _, message = self._young.popleft()
+            holder = self._holders.get(message)
+            if holder is not None:
+                self._send(self._joiner.pending_rows(message), holder)
+
+    def _park_oldest(self, now: int) -> None:
+        """Park what the oldest fetches hold: those past their age, and as many as it takes to keep the bound."""
+        surplus = len(self._held) - MOST_HELD_FETCHES
+        for number, fetch in enumerate(self._held):
+            if number >= surplus and fetch.arrived_at > now - self._rules.park_after_ms:
+                return
+            for message in list(fetch.messages):
+                self._park(message, fetch)
+
+    def _park(self, message: Message, fetch: HeldFetch) -> None:
+        """Write the message to the table and forget it; later events load it back from there."""
+        del fetch.messages[message]
+        del self._holders[message]
+        self._send(self._joiner.pending_rows(message), fetch)
+        key = parked_key(message.server, message.queue_id)
+        if message in self._stored:
+            self._stored.discard(message)
+        else:
+            earlier = self._table.get(key)
+            if earlier is not None:
+                merge(message, decode_parked(earlier).message)
+        fetch.unconfirmed += 1
+        self._table.put(key, encode_parked(message), fetch.confirm)
+        self._joiner.forget(message)
+        self.counts.parked += 1
+
+    def _acknowledge(self, now: int) -> None:
+        """Write the marks of every fetch that is done, oldest first, then acknowledge those; one round at a time."""
+        if self._marks_under_way:
+            return
+        done: list[HeldFetch] = []
+        for fetch in self._held:
+            if fetch.unconfirmed or fetch.messages:
+                break
+            done.append(fetch)
+        if not done:
+            return
+        waiting = 1
+        for fetch in done:
+            for server, file, start, end in fetch.pieces:
+                self._acked.add(server, file, start, end, now)
+            waiting += len(fetch.closed)
+        self._marks_under_way = True
+
+        def confirm() -> None:
+            nonlocal waiting
+            waiting -= 1
+            if not waiting:
+                self._marks_under_way = False
+                for fetch in done:
+                    self._held.popleft()
+                    fetch.acknowledge()
+
+        for fetch in done:
+            for message in fetch.closed:
+                key = parked_key(message.server, message.queue_id)
+                self._table.put(key, encode_parked(message, fetch.last_offset), confirm)
+                self._to_delete.append((fetch.last_offset, key))
+        self._acked.forget_quiet(now)
+        self._table.put(MARKS_KEY, encode_seen(self._acked), confirm)
+
+    def _delete_closed(self, committed: int) -> None:
+        """A closed message stays in the table until the commit has passed the fetch that closed it."""
+        while self._to_delete and self._to_delete[0][0] < committed:
+            _, key = self._to_delete.popleft()
+            value = self._table.get(key)
+            if value is not None and OPEN < decode_parked(value).closed_by_offset < committed:
+                self._table.delete(key)
+
+    def _sweep(self, now: int, committed: int) -> None:
+        """Closed entries that a crash left behind go, and messages older than the MTA's longest retry."""
+        for key in self._table.all_keys():
+            value = self._table.get(key) if not key.startswith(b"\0") else None
+            if value is None:
+                continue
+            parked = decode_parked(value)
+            if OPEN < parked.closed_by_offset < committed:
+                self._table.delete(key)
+            elif parked.closed_by_offset == OPEN and parked.message.queued_at < now - self._rules.give_up_after_ms:
+                self._table.delete(key)
+                self.counts.given_up += 1

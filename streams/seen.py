@@ -1,0 +1,98 @@
+"""Which bytes of which log files were taken in: what keeps repeated lines of closed messages out.
+
+For each server and file a set of byte ranges, nearly always one. Ranges, not a single mark, so that a shipper that
+begins in the middle or two shippers of one file can never make a line count as seen that was not.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+
+import msgspec
+
+MOST_RANGES = 64
+"""Of one file; more means that pieces come at random. The first are dropped: lines may repeat, none is lost."""
+FILES_A_SERVER = 16
+FORGET_AFTER_MS = 8 * 86_400_000
+"""Raw records are kept for days; marks of files that were quiet for longer than any record lives are dropped."""
+
+
+class SeenFile(msgspec.Struct, array_like=True):
+    """Sorted, disjoint, non-adjacent ranges [start, end) of one file."""
+
+    starts: list[int] = []
+    ends: list[int] = []
+    touched_ms: int = 0
+
+    def covers(self, start: int, end: int) -> bool:
+        place = bisect_left(self.ends, end)
+        return place < len(self.ends) and self.starts[place] <= start
+
+    def seen_until(self, start: int) -> int:
+        """The end of the range that holds `start`, or `start` itself where none does."""
+        place = bisect_left(self.ends, start + 1)
+        if place < len(self.ends) and self.starts[place] <= start:
+            return self.ends[place]
+        return start
+
+    def add(self, start: int, end: int) -> None:
+        """Add a range; touching ranges become one."""
+        ends = self.ends
+        if ends and ends[-1] == start:  # the next piece of a growing file
+            ends[-1] = end
+            return
+        starts = self.starts
+        first = bisect_left(ends, start)
+        last = first
+        while last < len(starts) and starts[last] <= end:
+            start, end = min(start, starts[last]), max(end, ends[last])
+            last += 1
+        starts[first:last] = [start]
+        ends[first:last] = [end]
+        if len(starts) > MOST_RANGES:
+            del starts[0], ends[0]
+
+
+class SeenFiles(msgspec.Struct, array_like=True):
+    """All files of the servers of one partition."""
+
+    servers: dict[str, dict[str, SeenFile]] = {}
+
+    def file(self, server: str, file: str) -> SeenFile:
+        files = self.servers.setdefault(server, {})
+        found = files.get(file)
+        if found is None:
+            found = files[file] = SeenFile()
+            if len(files) > FILES_A_SERVER:
+                del files[min(files, key=lambda name: (name == file, files[name].touched_ms))]
+        return found
+
+    def add(self, server: str, file: str, start: int, end: int, now_ms: int) -> None:
+        found = self.file(server, file)
+        found.add(start, end)
+        found.touched_ms = now_ms
+
+    def forget_quiet(self, now_ms: int) -> None:
+        for server, files in list(self.servers.items()):
+            for name, file in list(files.items()):
+                if file.touched_ms < now_ms - FORGET_AFTER_MS:
+                    del files[name]
+            if not files:
+                del self.servers[server]
+
+
+_VERSION = b"\x01"
+_decoder = msgspec.msgpack.Decoder(SeenFiles)
+
+
+def encode_seen(seen: SeenFiles) -> bytes:
+    return _VERSION + msgspec.msgpack.encode(seen)
+
+
+def decode_seen(value: bytes | None) -> SeenFiles:
+    """The inverse of `encode_seen`; None gives an empty one. Raises ValueError for another version."""
+    if value is None:
+        return SeenFiles()
+    if value[:1] != _VERSION:
+        raise ValueError(f"marks of version {value[0]} were written by a newer Postwatch; run that version")
+    return _decoder.decode(value[1:])
