@@ -1,0 +1,40 @@
+"""`postwatch migrate`: create or upgrade the tables and the topics."""
+
+from __future__ import annotations
+
+import argparse
+
+from postwatch.deploy.migrate import migrate
+from postwatch.deploy.topics import create_topics
+from postwatch.producers.settings import KafkaSettings, load
+from postwatch.streams.clickhouse import connect
+from postwatch.streams.settings import ClickHouseSettings
+
+_PARTITIONS = 6
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Create or upgrade the tables in ClickHouse and, with --topics, the topics in Kafka. "
+        "Safe to run again: it says what it did, and does nothing that is done."
+    )
+    parser.add_argument("--topics", action="store_true", help="create the topics too")
+    parser.add_argument(
+        "--partitions",
+        type=int,
+        default=_PARTITIONS,
+        metavar="N",
+        help="partitions of new topics; bounds the number of join workers (default: %(default)s)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    settings = load(ClickHouseSettings)
+    kafka = load(KafkaSettings)
+    done = migrate(connect(settings, database=""), settings)
+    for line in done or [f"the tables of {settings.database} are up to date"]:
+        print(line)
+    if arguments.topics:
+        for topic, state in create_topics(kafka, arguments.partitions).items():
+            print(f"topic {topic}: {state}")
+    return 0

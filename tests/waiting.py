@@ -1,0 +1,21 @@
+"""Waiting for a condition instead of a fixed time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+Found = TypeVar("Found")
+
+
+def wait_until(condition: Callable[[], Found], what: str, *, seconds: float = 30.0) -> Found:
+    """Ask until the answer is true, and return it. Raises AssertionError that says what did not come."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = condition()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {seconds} s in vain until {what}")
+        time.sleep(0.02)
