@@ -1,0 +1,76 @@
+"""`postwatch simulate`: mail servers that write plausible Exim logs, for demos and trials."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from postwatch.deploy.simulator.files import Schedule, ServerLogs, play
+from postwatch.deploy.simulator.simulation import Simulation
+from postwatch.producers.errors import BadInputError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description = """\
+Write the Exim main logs of a hosting provider's mail servers: submissions with a password, mail from scripts, incoming
+mail, aliases and forwards, greylisting that clears, bounces, full mailboxes, refusals, mail still under way.
+
+First the past is written at once, then the present as it comes. What became of each recipient is known:
+
+  FOLDER/SERVER/mainlog   one log for each server; stamps are in UTC
+  FOLDER/domains          the provider's domains, `domain: owner` a line, as POSTWATCH_JOIN_DOMAINS_FILE takes it
+  FOLDER/truth.json       written at the end: what the table should say of every recipient by then"""
+    parser.epilog = """\
+examples:
+  postwatch simulate /tmp/fleet                              a minute of mail on five servers
+  postwatch simulate /tmp/fleet --seconds 0 --history 100000  some 400,000 lines at once, for trials with bulk
+  postwatch simulate /tmp/fleet --rate 200 --rotate-every 20  a busy fleet whose logs are rotated"""
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="made if it's missing; logs in it are appended to")
+    parser.add_argument("--servers", type=int, default=5, metavar="N", help="mail servers (default: %(default)s)")
+    parser.add_argument(
+        "--history", type=int, default=500, metavar="N", help="messages of the past (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--history-hours", type=float, default=48, metavar="H", help="how far the past reaches (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--rate", type=float, default=5, metavar="R", help="messages a second from now on (default: %(default)s)"
+    )
+    parser.add_argument("--seconds", type=float, default=60, metavar="S", help="how long (default: %(default)s)")
+    parser.add_argument(
+        "--rotate-every",
+        type=float,
+        default=0,
+        metavar="S",
+        help="rotate the logs so often, in seconds (default: never)",
+    )
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="another seed, another provider")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    numbers = (arguments.history, arguments.history_hours, arguments.rate, arguments.seconds, arguments.rotate_every)
+    if min(numbers) < 0:
+        raise BadInputError("--history, --history-hours, --rate, --seconds and --rotate-every must not be negative")
+    try:
+        simulation = Simulation(arguments.seed, arguments.servers)
+    except ValueError as error:
+        raise BadInputError(f"--servers: {error}") from error
+    schedule = Schedule(arguments.history, arguments.history_hours, arguments.rate, arguments.seconds, arguments.seed)
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    count = 0
+    with ServerLogs(arguments.folder, simulation) as logs:
+        for count in play(simulation, schedule, logs, stopping, arguments.rotate_every):
+            if sys.stderr.isatty():
+                print(f"\r{count:,} lines", end="", file=sys.stderr, flush=True)
+        truth_file = logs.write_truth()
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
+    print(f"{count:,} lines of {arguments.servers} servers in {arguments.folder}; the truth is in {truth_file}")
+    print(f"An account with mail of every kind: {simulation.provider.showcase}")
+    return 0

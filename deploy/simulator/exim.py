@@ -1,0 +1,130 @@
+"""The shapes of Exim 4.96's main log lines, with the selectors that cPanel sets.
+
+Functions of their arguments alone. A line is text without its newline; the stamp is UTC.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from functools import lru_cache
+
+_BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_PID_SPAN = 4_194_304
+TLS = "X=TLS1.3:TLS_AES_256_GCM_SHA384:256 CV=yes"
+
+
+def base62(number: int, width: int) -> str:
+    digits = []
+    for _ in range(width):
+        number, digit = divmod(number, 62)
+        digits.append(_BASE62[digit])
+    return "".join(reversed(digits))
+
+
+@lru_cache(maxsize=1024)
+def _second_part(second: int) -> str:
+    return base62(second, 6)
+
+
+def queue_id(at_ms: int, process_id: int) -> str:
+    """A 16-character message id: the second of arrival, the process, the rest of the second in 1/2000."""
+    second, rest_ms = divmod(at_ms, 1000)
+    return f"{_second_part(second)}-{base62(process_id % _PID_SPAN, 6)}-{base62(rest_ms * 2, 2)}"
+
+
+@lru_cache(maxsize=1024)
+def _stamp_of_second(second: int) -> str:
+    return datetime.datetime.fromtimestamp(second, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def stamp(at_ms: int) -> str:
+    return _stamp_of_second(at_ms // 1000)
+
+
+def quote_subject(subject: str) -> str:
+    """As Exim logs a header: quotes and backslashes escaped, what isn't printable ASCII as octal bytes."""
+    if subject.isascii() and '"' not in subject and "\\" not in subject:
+        return f'"{subject}"'
+    quoted = "".join(
+        chr(byte) if 32 <= byte < 127 and byte not in b'"\\' else f"\\{chr(byte)}" if byte < 127 else f"\\{byte:03o}"
+        for byte in subject.encode()
+    )
+    return f'"{quoted}"'
+
+
+def arrival(sender: str, how: str, size_bytes: int, message_id: str, subject: str, recipients: Sequence[str]) -> str:
+    """`how` is the client and protocol: `H=… P=esmtpsa … A=…` or `U=… P=local`."""
+    return f"<= {sender} {how} S={size_bytes} id={message_id} T={quote_subject(subject)} for {' '.join(recipients)}"
+
+
+def bounce_arrival(parent: str, size_bytes: int, recipient: str) -> str:
+    return (
+        f"<= <> R={parent} U=mailnull P=local S={size_bytes} "
+        f'T="Mail delivery failed: returning message to sender" for {recipient}'
+    )
+
+
+def local_delivery(mailbox: str, original: str, token: str) -> str:
+    """Into a Dovecot mailbox by LMTP: Exim logs the bare local part, and the address that was given."""
+    local = mailbox.partition("@")[0]
+    return (
+        f"=> {local} <{original or mailbox}> R=virtual_user T=dovecot_virtual_delivery "
+        f'C="250 2.0.0 <{mailbox}> {token} Saved"'
+    )
+
+
+def system_delivery(address: str, token: str) -> str:
+    """Into the mailbox of a system user."""
+    local = address.partition("@")[0]
+    return f'=> {local} <{address}> R=localuser T=dovecot_delivery C="250 2.0.0 <{local}> {token} Saved"'
+
+
+def remote_delivery(flag: str, recipient: str, original: str, host: str, answer: str) -> str:
+    """`flag` is => for the first recipient of a connection and -> for those that shared it."""
+    shown = f"{recipient} <{original}>" if original else recipient
+    return f'{flag} {shown} R=dkim_lookuphost T=dkim_remote_smtp H={host} {TLS} C="{answer}"'
+
+
+def remote_trouble(flag: str, recipient: str, original: str, host: str, command: str, answer: str) -> str:
+    """`flag` is ** for a failure; a deferral is `==`, and has Exim's own error number -44 before the host."""
+    shown = f"{recipient} <{original}>" if original else recipient
+    deferred = " defer (-44)" if flag == "==" else ""
+    return (
+        f"{flag} {shown} R=dkim_lookuphost T=dkim_remote_smtp{deferred} H={host} {TLS}: "
+        f"SMTP error from remote mail server after {command}: {answer}"
+    )
+
+
+def connection_trouble(recipient: str, host: str) -> str:
+    return f"== {recipient} R=dkim_lookuphost T=dkim_remote_smtp defer (110) H={host}: Connection timed out"
+
+
+def not_yet(recipient: str) -> str:
+    """No attempt at all: the retry rules say that it's too early."""
+    return f"== {recipient} routing defer (-52): retry time not reached"
+
+
+def mailbox_full(mailbox: str) -> str:
+    local = mailbox.partition("@")[0]
+    return (
+        f"== {local} <{mailbox}> R=virtual_user T=dovecot_virtual_delivery defer (0): "
+        f"LMTP error after RCPT TO:<{mailbox}>: 452 4.2.2 <{mailbox}> Quota exceeded (mailbox for user is full)"
+    )
+
+
+def unrouteable(recipient: str) -> str:
+    return f"** {recipient} R=lookuphost: all relevant MX records point to non-existent hosts"
+
+
+def expired(recipient: str) -> str:
+    return f"** {recipient}: retry timeout exceeded"
+
+
+def blackholed(recipient: str) -> str:
+    return f"=> :blackhole: <{recipient}> R=virtual_aliases"
+
+
+def refusal(host: str, sender: str, login: str, recipient: str, why: str) -> str:
+    authenticated = f" A=dovecot_login:{login}" if login else ""
+    return f"H={host} F=<{sender}>{authenticated} rejected RCPT <{recipient}>: {why}"

@@ -1,0 +1,159 @@
+"""Simulated servers as folders of real log files: FOLDER/SERVER/mainlog, FOLDER/domains, FOLDER/truth.json.
+
+The edge of the simulator: it knows the clock and the disk. A line's truth counts only once the line is written.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import BinaryIO
+
+from postwatch.deploy.simulator.simulation import LogLine, Simulation
+from postwatch.deploy.simulator.truth import Truth, write_truth
+from postwatch.producers.errors import BadInputError
+
+HOUR_MS = 3_600_000
+_KEPT_ROTATIONS = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How much mail, and when."""
+
+    history_messages: int
+    """Messages of the past, most of them recent; their lines are written at once."""
+    history_hours: float
+    messages_per_second: float
+    """Of all servers together, from now on."""
+    seconds: float
+    seed: int = 1
+
+    def arrivals(self, now_ms: int) -> Iterator[int]:
+        """When each message comes, ascending."""
+        chance = random.Random(self.seed)
+        span_ms = self.history_hours * HOUR_MS
+        ages = sorted((chance.random() ** 3 for _ in range(self.history_messages)), reverse=True)
+        for age in ages:
+            yield now_ms - 1 - int(age * span_ms)
+        at_ms = float(now_ms)
+        end_ms = now_ms + self.seconds * 1000
+        while self.messages_per_second > 0:
+            at_ms += chance.expovariate(self.messages_per_second) * 1000
+            if at_ms >= end_ms:
+                return
+            yield int(at_ms)
+
+
+class ServerLogs:
+    """The main logs of the simulated servers. Use it in a `with` block."""
+
+    def __init__(self, folder: Path, simulation: Simulation) -> None:
+        """Makes the folders. Raises BadInputError where they can't be written."""
+        self.truth = Truth()
+        self._folder = folder
+        self._files: dict[str, BinaryIO] = {}
+        self._unflushed: set[str] = set()
+        try:
+            for server in simulation.provider.servers:
+                self.path(server.name).parent.mkdir(parents=True, exist_ok=True)
+                self._files[server.name] = self._open(server.name)
+            owners = sorted(simulation.provider.domains().items())
+            (folder / "domains").write_text("".join(f"{domain}: {owner}\n" for domain, owner in owners))
+        except OSError as error:
+            self.close()
+            raise BadInputError(f"{error.filename} can't be written: {error.strerror}") from error
+
+    def __enter__(self) -> ServerLogs:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def path(self, server: str) -> Path:
+        return self._folder / server / "mainlog"
+
+    def write(self, line: LogLine) -> None:
+        """The line reaches the file at the next `flush`, at the latest."""
+        self._files[line.server].write(line.text.encode() + b"\n")
+        self._unflushed.add(line.server)
+        self.truth.apply(line.rows)
+
+    def flush(self) -> None:
+        for server in self._unflushed:
+            self._files[server].flush()
+        self._unflushed.clear()
+
+    def rotate(self) -> None:
+        """Every mainlog becomes mainlog.1, mainlog.1 becomes mainlog.2 and so on, as logrotate does it."""
+        for server, file in self._files.items():
+            file.close()
+            path = self.path(server)
+            for number in range(_KEPT_ROTATIONS, 0, -1):
+                older = path.with_name(f"mainlog.{number}")
+                if older.exists():
+                    os.replace(older, path.with_name(f"mainlog.{number + 1}"))
+            os.replace(path, path.with_name("mainlog.1"))
+            self._files[server] = self._open(server)
+
+    def write_truth(self) -> Path:
+        """What became of every recipient, by the lines written so far."""
+        path = self._folder / "truth.json"
+        write_truth(path, self.truth.rows())
+        return path
+
+    def close(self) -> None:
+        for file in self._files.values():
+            file.close()
+
+    def _open(self, server: str) -> BinaryIO:
+        return open(self.path(server), "ab")
+
+
+def play(
+    simulation: Simulation, schedule: Schedule, logs: ServerLogs, stopping: Event, rotate_seconds: float = 0
+) -> Iterator[int]:
+    """Write the past at once and the present as it comes; yields how many lines, about once a second and at the end.
+
+    `rotate_seconds` rotates every log so often; 0 never does. Ends early, at a whole line, when `stopping` is set.
+    """
+    now_ms = time.time_ns() // 1_000_000
+    end_ms = now_ms + int(schedule.seconds * 1000)
+    next_rotation_ms = now_ms + rotate_seconds * 1000 if rotate_seconds else end_ms
+    next_word_ms = now_ms + 1000
+    count = 0
+    for line in simulation.lines(schedule.arrivals(now_ms), end_ms, present_ms=now_ms):
+        wait_ms = line.at_ms - time.time_ns() // 1_000_000
+        if wait_ms > 0:
+            logs.flush()
+            stopping.wait(wait_ms / 1000)
+        if stopping.is_set():
+            break
+        if line.at_ms >= next_rotation_ms:
+            next_rotation_ms += rotate_seconds * 1000
+            logs.rotate()
+        logs.write(line)
+        count += 1
+        if line.at_ms >= next_word_ms:
+            next_word_ms = line.at_ms + 1000
+            yield count
+    logs.flush()
+    yield count
+
+
+def write_bulk(path: Path, lines: int, seed: int = 1, first_ms: int = 1_790_000_000_000) -> int:
+    """One server's log of so many lines, ten messages a second, as fast as they can be made; returns its bytes."""
+    simulation = Simulation(seed, servers=1)
+    arrivals = range(first_ms, first_ms + lines * 1000, 100)
+    size_bytes = 0
+    with open(path, "wb", buffering=1 << 20) as file:
+        for number, line in enumerate(simulation.lines(arrivals, arrivals.stop)):
+            if number == lines:
+                break
+            size_bytes += file.write(line.text.encode() + b"\n")
+    return size_bytes

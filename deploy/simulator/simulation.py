@@ -1,0 +1,214 @@
+"""The simulated mail of a provider: log lines of all its servers in order of time, from a seed.
+
+Pure: the same seed and the same arrivals give the same lines. What a line makes true comes with it, so whoever writes
+only the first thousand lines knows the truth of a thousand lines.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from postwatch.deploy.simulator import courses, exim
+from postwatch.deploy.simulator.courses import FAR_COURSES, LOCAL_COURSES, Course
+from postwatch.deploy.simulator.message import Message, Step, Teller
+from postwatch.deploy.simulator.provider import FAR_HOSTS, HostedDomain, Provider, Server, make_provider
+from postwatch.deploy.simulator.truth import RECEIVED, REJECTED, SENT, TruthRow
+
+MINUTE_MS = 60_000
+PATIENT_GAPS_MS = tuple(minutes * MINUTE_MS for minutes in (15, 30, 60, 120, 240, 480))
+"""Between the tries of a message of the past."""
+HURRIED_GAPS_MS = (4_000, 8_000, 16_000, 30_000)
+"""Between the tries of a message of the present: nobody watches a demo for an hour."""
+
+_SUBJECTS = (
+    "Your order has shipped",
+    "Invoice 2026-{n}",
+    "Re: meeting on Thursday",
+    "Grüße aus Köln {n}",
+    "Reservation {n} confirmed",
+    'Re: the "final" draft, v{n}',
+    "Weekly figures for week {n}",
+    "請求書 {n}",
+    "Re: => see you there for lunch",
+    "Fwd: photos of the harbour",
+    "Password reset C:\\new",
+    "Newsletter no. {n}",
+)
+_STRANGERS = ("news", "team", "t.adeyemi")
+_HOW_OFTEN = (("submission", 42), ("incoming", 34), ("system", 9), ("refusal", 9), ("noise", 6))
+_SHOWCASE_EVERY = 12
+_SHOWCASE_COURSES = (
+    courses.far_delivery,
+    courses.greylisting,
+    courses.unknown_user,
+    courses.far_delivery,
+    courses.far_mailbox_full,
+    courses.silent_host,
+    courses.taken_for_spam,
+    courses.given_up,
+)
+
+
+class LogLine(NamedTuple):
+    """One line of one server's main log."""
+
+    at_ms: int
+    server: str
+    text: str
+    """With its stamp, without its newline."""
+    rows: tuple[TruthRow, ...]
+    """What becomes true by it."""
+
+
+class Simulation:
+    """The mail of one provider."""
+
+    def __init__(self, seed: int = 1, servers: int = 5) -> None:
+        """Raises ValueError for a number of servers that there are no names for."""
+        self.provider: Provider = make_provider(seed, servers)
+        self._chance = random.Random(seed)
+        self._domains = self.provider.domains()
+        self._processes = itertools.count(30_000, 3)
+        self._teller = Teller(self._chance, self._hosts, self._next_process)
+        self._coming: list[tuple[int, int, str, Step, Iterator[Step]]] = []
+        self._order = itertools.count()
+        self._arrivals = itertools.count()
+        self._kinds = [kind for kind, weight in _HOW_OFTEN for _ in range(weight)]
+        self._far = [course for course, weight in FAR_COURSES for _ in range(weight)]
+        self._local = [course for course, weight in LOCAL_COURSES for _ in range(weight)]
+
+    def lines(self, arrivals: Iterable[int], end_ms: int, present_ms: int | None = None) -> Iterator[LogLine]:
+        """A message at each of `arrivals` (ms, ascending), and every line up to `end_ms`.
+
+        Messages that arrive after `present_ms` are retried within seconds, earlier ones within minutes.
+        """
+        for at_ms in arrivals:
+            yield from self._until(at_ms)
+            hurries = present_ms is not None and at_ms >= present_ms
+            self._begin(at_ms, HURRIED_GAPS_MS if hurries else PATIENT_GAPS_MS)
+        yield from self._until(end_ms)
+
+    def _until(self, end_ms: int) -> Iterator[LogLine]:
+        coming = self._coming
+        while coming and coming[0][0] < end_ms:
+            at_ms, order, server, step, story = coming[0]
+            yield LogLine(at_ms, server, f"{exim.stamp(at_ms)} {step.text}", step.rows)
+            following = next(story, None)
+            if following is None:
+                heapq.heappop(coming)
+            else:
+                heapq.heapreplace(coming, (following.at_ms, order, server, following, story))
+
+    def _begin(self, at_ms: int, gaps_ms: tuple[int, ...]) -> None:
+        number = next(self._arrivals)
+        if number % _SHOWCASE_EVERY == 0:
+            server, story = self._showcase(at_ms, gaps_ms, number // _SHOWCASE_EVERY)
+        else:
+            server = self._chance.choice(self.provider.servers)
+            kind = self._chance.choice(self._kinds)
+            if kind == "noise":
+                story = self._noise(at_ms)
+            elif kind == "refusal":
+                story = self._refusal(server, at_ms)
+            elif kind == "incoming":
+                story = self._teller.tell(self._incoming(server, at_ms), gaps_ms)
+            else:
+                story = self._teller.tell(self._submission(server, at_ms, kind == "system"), gaps_ms)
+        first = next(story)
+        heapq.heappush(self._coming, (first.at_ms, next(self._order), server.name, first, story))
+
+    def _showcase(self, at_ms: int, gaps_ms: tuple[int, ...], number: int) -> tuple[Server, Iterator[Step]]:
+        """Mail of every kind from the mailbox that reports are shown of."""
+        server = self.provider.servers[0]
+        course = _SHOWCASE_COURSES[number % len(_SHOWCASE_COURSES)](self._chance)
+        message = self._message(server, at_ms, self.provider.showcase, (course,))
+        return server, self._teller.tell(message, gaps_ms)
+
+    def _submission(self, server: Server, at_ms: int, by_system_user: bool) -> Message:
+        domain = self._chance.choice(server.domains)
+        chosen = [self._course(domain) for _ in range(self._chance.choice((1, 1, 1, 1, 2, 3)))]
+        once = tuple({course.recipient: course for course in chosen}.values())
+        if by_system_user:
+            return self._message(server, at_ms, f"{domain.owner}@{server.name}", once, system_user=domain.owner)
+        return self._message(server, at_ms, self._chance.choice(domain.mailboxes), once)
+
+    def _course(self, domain: HostedDomain) -> Course:
+        if self._chance.random() < 0.15:
+            return self._chance.choice(self._local)(self._chance, domain)
+        return self._chance.choice(self._far)(self._chance)
+
+    def _message(
+        self, server: Server, at_ms: int, sender: str, recipients: tuple[Course, ...], system_user: str = ""
+    ) -> Message:
+        """One that a customer hands in: a mail program with a password, or a script on the machine."""
+        chance = self._chance
+        if system_user:
+            how = f"U={system_user} P=local"
+        else:
+            port, host = chance.randint(30_000, 60_000), chance.randint(1, 254)
+            how = f"H=([10.0.0.{host}]) [203.0.113.{host}]:{port} P=esmtpsa {exim.TLS} A=dovecot_login:{sender}"
+        return Message(
+            server=server.name,
+            at_ms=at_ms,
+            queue_id=exim.queue_id(at_ms, self._next_process()),
+            message_id=f"{courses.token(chance)}@{sender.partition('@')[2]}",
+            sender=sender,
+            account=sender,
+            how=how,
+            subject=chance.choice(_SUBJECTS).replace("{n}", str(chance.randrange(1000))),
+            size_bytes=chance.randint(600, 90_000),
+            courses=recipients,
+            is_cancelled=chance.random() < 0.2,
+        )
+
+    def _incoming(self, server: Server, at_ms: int) -> Message:
+        chance = self._chance
+        domain = chance.choice(server.domains)
+        host = chance.choice(FAR_HOSTS)
+        chosen = [chance.choice(self._local)(chance, domain) for _ in range(chance.choice((1, 1, 1, 2)))]
+        return Message(
+            server=server.name,
+            at_ms=at_ms,
+            queue_id=exim.queue_id(at_ms, self._next_process()),
+            message_id=f"{courses.token(chance)}@{host.domain}",
+            sender=f"{chance.choice(_STRANGERS)}@{host.domain}",
+            account="",
+            how=f"H=out.{host.domain} [{host.address}]:{chance.randint(30_000, 60_000)} P=esmtps {exim.TLS}",
+            subject=chance.choice(_SUBJECTS).replace("{n}", str(chance.randrange(1000))),
+            size_bytes=chance.randint(900, 200_000),
+            courses=tuple({course.recipient: course for course in chosen}.values()),
+        )
+
+    def _refusal(self, server: Server, at_ms: int) -> Iterator[Step]:
+        """A recipient that is refused before the message is accepted: there is no message, and no queue id."""
+        chance = self._chance
+        domain = chance.choice(server.domains)
+        recipient = f"{chance.choice(('admin', 'sale', 'ceo'))}{chance.randrange(100_000)}@{domain.name}"
+        if chance.random() < 0.3:
+            sender = login = account = chance.choice(domain.mailboxes)
+            direction, why = SENT, "Domain has exceeded the max emails per hour. Message discarded."
+        else:
+            sender, login, account = f"{chance.choice(_STRANGERS)}@{chance.choice(FAR_HOSTS).domain}", "", recipient
+            direction, why = RECEIVED, "No Such User Here"
+        client = chance.randint(1, 254)
+        text = exim.refusal(f"(mail{client}) [198.51.100.{client}]:{40_000 + client}", sender, login, recipient, why)
+        row = TruthRow(server.name, "", "", account, direction, sender, recipient, "", REJECTED)
+        yield Step(at_ms, text, (row,))
+
+    def _noise(self, at_ms: int) -> Iterator[Step]:
+        """Lines of no interest that stand between the others."""
+        process = self._next_process()
+        yield Step(at_ms, "cwd=/var/spool/exim 2 args: /usr/sbin/exim -q", ())
+        yield Step(at_ms, f"Start queue run: pid={process}", ())
+        yield Step(at_ms + 700, "SMTP connection from [198.51.100.7]:49152 (TCP/IP connection count = 3)", ())
+        yield Step(at_ms + 900, f"End queue run: pid={process}", ())
+
+    def _hosts(self, address: str) -> bool:
+        return address.rpartition("@")[2] in self._domains
+
+    def _next_process(self) -> int:
+        return next(self._processes)
