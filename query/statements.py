@@ -6,7 +6,6 @@ index or counts does so without it. No statement shows a row older than the time
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from postwatch.query.filters import RESULT_WORDS, AccountScope, Domain, Mailbox, ReportFilters
@@ -32,9 +31,11 @@ SERVERS = "{database:Identifier}.servers"
 _TIMES = {"queued_at", "updated_at"}
 _PLACE = "(queued_at, account, server, queue_id, recipient, direction)"
 _NEWEST_FIRST = "queued_at DESC, account DESC, server DESC, queue_id DESC, recipient DESC, direction DESC"
-# A key's queued_at never changes and picks the partition, so versions of a row never lie in two of them.
-_FINAL = "FINAL"
-_FINAL_SETTINGS = "SETTINGS do_not_merge_across_partitions_select_final = 1"
+SETTINGS = {
+    # A key's queued_at never changes and picks the partition, so the versions of a row never lie in two of them.
+    "do_not_merge_across_partitions_select_final": 1,
+}
+"""What every statement is to be run with."""
 
 
 def _row_columns() -> str:
@@ -69,10 +70,7 @@ def newest_bound(database: str, filters: ReportFilters, span: Span, rows: int) -
 def newest_rows(database: str, filters: ReportFilters, span: Span, rows: int) -> Statement:
     """The newest so many matching rows of the span, each in its last version."""
     where, parameters = _account_conditions(filters, span)
-    sql = (
-        f"SELECT {ROW_COLUMNS} FROM {DELIVERIES} {_FINAL} WHERE {where} "
-        f"ORDER BY {_NEWEST_FIRST} LIMIT {{rows:UInt32}} {_FINAL_SETTINGS}"
-    )
+    sql = f"SELECT {ROW_COLUMNS} FROM {DELIVERIES} FINAL WHERE {where} ORDER BY {_NEWEST_FIRST} LIMIT {{rows:UInt32}}"
     return Statement(sql, {"database": database, "rows": rows, **parameters})
 
 
@@ -121,19 +119,24 @@ def _scope_conditions(account: AccountScope) -> tuple[list[str], dict[str, Any]]
     return conditions, {"user": account.user}
 
 
-def trace_keys(database: str, wanted: str, since_ms: int, rows: int) -> Statement:
-    """The keys of the newest rows that have this queue id, Message-ID (without its brackets) or recipient.
+def trace_rows(database: str, wanted: str, since_ms: int, rows: int) -> Statement:
+    """The newest so many rows that have this queue id, Message-ID (without its brackets) or recipient.
 
-    One SELECT for each column, for a skip index serves no OR.
+    The inner part finds their keys by the skip indexes, one SELECT for each column, for they serve no OR. GLOBAL: on a
+    cluster the keys are found once, not once on each shard.
     """
+    key = ", ".join(KEY)
     columns = ["message_id", "recipient"] if "@" in wanted else ["message_id", "queue_id"]
-    key = ", ".join(f"toUnixTimestamp64Milli({name})" if name in _TIMES else name for name in KEY)
-    parts = [
-        f"(SELECT DISTINCT {key} FROM {DELIVERIES} WHERE {column} IN ({{wanted:String}}, {{lower:String}})"
-        " AND queued_at >= fromUnixTimestamp64Milli({since_ms:Int64})"
-        " ORDER BY queued_at DESC LIMIT {rows:UInt32})"
+    keys = " UNION ALL ".join(
+        f"SELECT * FROM (SELECT DISTINCT {key} FROM {DELIVERIES}"
+        f" WHERE {column} IN ({{wanted:String}}, {{lower:String}})"
+        " AND queued_at >= fromUnixTimestamp64Milli({since_ms:Int64}) ORDER BY queued_at DESC LIMIT {rows:UInt32})"
         for column in columns
-    ]
+    )
+    sql = (
+        f"SELECT {ROW_COLUMNS} FROM {DELIVERIES} FINAL WHERE ({key}) GLOBAL IN ({keys})"
+        f" ORDER BY {_NEWEST_FIRST} LIMIT {{rows:UInt32}}"
+    )
     parameters = {
         "database": database,
         "wanted": wanted,
@@ -141,21 +144,7 @@ def trace_keys(database: str, wanted: str, since_ms: int, rows: int) -> Statemen
         "since_ms": since_ms,
         "rows": rows,
     }
-    return Statement(" UNION ALL ".join(parts), parameters)
-
-
-def rows_of_keys(database: str, keys: Sequence[tuple[Any, ...]]) -> Statement:
-    """The rows of these keys, each in its last version."""
-    kinds = ", ".join("Int64" if name in _TIMES else "String" for name in KEY)
-    wanted = ", ".join(
-        f"fromUnixTimestamp64Milli(key.{n})" if name in _TIMES else f"key.{n}" for n, name in enumerate(KEY, 1)
-    )
-    sql = (
-        f"SELECT {ROW_COLUMNS} FROM {DELIVERIES} {_FINAL} WHERE ({', '.join(KEY)}) IN"
-        f" (SELECT {wanted} FROM (SELECT arrayJoin({{keys:Array(Tuple({kinds}))}}) AS key))"
-        f" ORDER BY {_NEWEST_FIRST} {_FINAL_SETTINGS}"
-    )
-    return Statement(sql, {"database": database, "keys": list(keys)})
+    return Statement(sql, parameters)
 
 
 def newest_heartbeats(database: str, since_ms: int, rows: int) -> Statement:

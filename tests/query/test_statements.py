@@ -21,8 +21,7 @@ def _every_statement(word: str) -> list[Statement]:
     return [
         statements.newest_bound("mail", filters, Span(1, 2), 100),
         statements.newest_rows("mail", filters, Span(1, 2), 100),
-        statements.trace_keys("mail", word, 1, 100),
-        statements.rows_of_keys("mail", [(word, word, 1, word, word, word, word)]),
+        statements.trace_rows("mail", word, 1, 100),
         statements.newest_heartbeats("mail", 1, 100),
     ]
 
@@ -39,13 +38,12 @@ def test_every_parameter_of_a_query_is_given_and_none_is_left_over() -> None:
 
 
 def test_final_stands_only_where_rows_are_shown() -> None:
-    bound, rows, keys, key_rows, heartbeats = (statement.sql for statement in _every_statement("tame"))
+    bound, rows, trace, heartbeats = (statement.sql for statement in _every_statement("tame"))
     assert "FINAL" not in bound
+    assert rows.count("FINAL") == heartbeats.count("FINAL") == 1
+    outer, keys = trace.split(" GLOBAL IN ")
+    assert "FINAL" in outer
     assert "FINAL" not in keys
-    for sql in (rows, key_rows):
-        assert sql.count("FINAL") == 1
-        assert "do_not_merge_across_partitions_select_final = 1" in sql
-    assert "FINAL" in heartbeats
 
 
 def test_every_field_of_an_outcome_is_read() -> None:
@@ -84,7 +82,7 @@ def test_a_domain_is_asked_without_an_account() -> None:
 
 
 def test_only_what_can_hold_the_word_is_searched_for_a_trace() -> None:
-    assert "queue_id IN" in statements.trace_keys("mail", "1tABCD-0000000001-ABCD", 0, 10).sql
-    assert "recipient IN" not in statements.trace_keys("mail", "1tABCD-0000000001-ABCD", 0, 10).sql
-    assert "recipient IN" in statements.trace_keys("mail", "bob@example.org", 0, 10).sql
-    assert "queue_id IN" not in statements.trace_keys("mail", "bob@example.org", 0, 10).sql
+    assert "queue_id IN" in statements.trace_rows("mail", "1tABCD-0000000001-ABCD", 0, 10).sql
+    assert "recipient IN" not in statements.trace_rows("mail", "1tABCD-0000000001-ABCD", 0, 10).sql
+    assert "recipient IN" in statements.trace_rows("mail", "bob@example.org", 0, 10).sql
+    assert "queue_id IN" not in statements.trace_rows("mail", "bob@example.org", 0, 10).sql

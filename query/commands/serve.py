@@ -1,0 +1,29 @@
+"""`postwatch serve`: the Track Delivery page and the JSON API, for this machine alone until there is a log-in."""
+
+from __future__ import annotations
+
+import argparse
+
+from postwatch.producers.logs import configure_logs
+from postwatch.producers.settings import load
+from postwatch.query.desk import open_desk
+from postwatch.query.server import address_of, create_app, open_listener, serve
+from postwatch.query.settings import QuerySettings
+from postwatch.streams.settings import ClickHouseSettings
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = (
+        "POSTWATCH_QUERY_LISTEN (127.0.0.1:8080) says where. There is no log-in yet, so only addresses of this machine"
+        " itself are taken; from elsewhere use a tunnel: ssh -L 8080:127.0.0.1:8080 MACHINE."
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    query_settings = load(QuerySettings)
+    desk = open_desk(query_settings, load(ClickHouseSettings))
+    listener = open_listener(query_settings.listen)
+    configure_logs("query")
+    print(f"Track Delivery: {address_of(listener)} (this machine only: there is no log-in yet)", flush=True)
+    serve(create_app(desk), listener)
+    return 0

@@ -1,0 +1,32 @@
+"""`postwatch servers`: every server's last sign of life."""
+
+from __future__ import annotations
+
+import argparse
+
+from postwatch.producers.settings import load
+from postwatch.query.desk import ReportDesk, open_desk
+from postwatch.query.exports import to_json
+from postwatch.query.settings import QuerySettings
+from postwatch.query.shapes import ServersShape
+from postwatch.query.terminal import print_servers
+from postwatch.streams.settings import ClickHouseSettings
+from rich.console import Console
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--format", choices=("table", "json"), default="table", help="default: table")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    return print_servers_report(open_desk(load(QuerySettings), load(ClickHouseSettings)), arguments)
+
+
+def print_servers_report(desk: ReportDesk, arguments: argparse.Namespace) -> int:
+    """The servers on standard output."""
+    report = desk.servers()
+    if arguments.format == "json":
+        print(to_json(ServersShape.of(report)))
+    else:
+        print_servers(Console(highlight=False), report)
+    return 0

@@ -1,0 +1,80 @@
+"""A delivery in people's words: its status, what is known of it, its attempts; for the terminal and the page alike.
+
+What the log does not say is left out. The words are as the log has them: whoever shows them makes them `visible`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from postwatch.query.wording import byte_size, time_span, utc_time
+from postwatch.streams.outcome import DELIVERED, DISCARDED, PENDING, RECEIVED, Outcome
+
+_SAYS_NO_MORE = {DELIVERED, PENDING, DISCARDED}
+"""Statuses that say no more than their result."""
+
+
+class Fact(NamedTuple):
+    label: str
+    words: str
+
+
+def finer_status(row: Outcome) -> str:
+    """The status where it says more than the result: 'bounced' of a failed one; else empty."""
+    return "" if row.status in _SAYS_NO_MORE else row.status
+
+
+def status_words(row: Outcome) -> str:
+    """'failed (bounced)', or 'accepted'."""
+    finer = finer_status(row)
+    return f"{row.result} ({finer})" if finer else row.result
+
+
+def way_words(row: Outcome) -> str:
+    """Which way the message went, with whom: 'from alice@example.com', 'received from …'."""
+    sender = row.sender or "the mail system (a bounce)"
+    return f"received from {sender}" if row.direction == RECEIVED else f"sent by {sender}"
+
+
+def facts(row: Outcome) -> list[Fact]:
+    """What is known of a delivery, in the order that people ask for it."""
+    found = [
+        Fact("delivery time", f"{utc_time(row.updated_at)} UTC, {time_span(row.delay_ms)} after it came in"),
+        Fact("error message" if row.result == "failed" else "response", row.response),
+        Fact("answer code", _spaced(str(row.smtp_code or ""), row.enhanced_code)),
+        Fact("reason", row.reason),
+        Fact("account", f"{row.account} ({row.direction})" if row.account else ""),
+        Fact("sender", row.sender or "<> (a bounce)"),
+        Fact("submitted to", row.original_recipient),
+        Fact("subject", row.subject),
+        Fact("size", byte_size(row.size_bytes) if row.size_bytes else ""),
+        Fact("came in", f"{utc_time(row.queued_at)} UTC"),
+        Fact("server", row.server),
+        Fact("queue id", row.queue_id),
+        Fact("message id", row.message_id),
+        Fact("handed in by", _with(row.client_host, row.client_ip)),
+        Fact("logged in as", _with(row.authenticated_as, row.auth_method)),
+        Fact("answered by", _with(row.remote_host, row.remote_ip)),
+        Fact("provider", row.remote_provider),
+        Fact("encryption", row.tls),
+        Fact("route", " / ".join(filter(None, (row.router, row.transport)))),
+        Fact("next queue id", row.next_queue_id),
+        Fact("caused by", row.parent_queue_id),
+    ]
+    return [fact for fact in found if fact.words]
+
+
+def attempt_lines(row: Outcome) -> list[str]:
+    """Each attempt as one line: when, how it ended, who answered what."""
+    return [
+        _spaced(utc_time(one.at), one.status, _with(one.remote_host, one.remote_ip), one.response)
+        for one in row.attempts
+    ]
+
+
+def _with(name: str, more: str) -> str:
+    return f"{name} ({more})" if name and more else name or more
+
+
+def _spaced(*words: str) -> str:
+    return "  ".join(filter(None, words))

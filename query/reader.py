@@ -1,0 +1,112 @@
+"""Runs the reports' SELECTs on ClickHouse, bounded in time, size and number at once, from any thread.
+
+Every failure leaves as one of query/errors.py, or as UnavailableError, with the remedy, and moves a counter.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+from postwatch.producers.errors import PostwatchError, UnavailableError
+from postwatch.query import statements
+from postwatch.query.errors import BusyError, NotMigratedError, QueryError, TooLargeError
+from postwatch.query.settings import QuerySettings
+from postwatch.query.statements import Statement
+from postwatch.streams.clickhouse import connect
+from postwatch.streams.settings import ClickHouseSettings
+from prometheus_client import Counter, Histogram
+from urllib3.exceptions import HTTPError
+
+_STATEMENTS = Counter("postwatch_query_statements_total", "Statements sent to ClickHouse, by how they ended.", ["end"])
+_SECONDS = Histogram("postwatch_query_statement_seconds", "Time of a statement, without the wait for its turn.")
+
+_ANSWER_SECONDS = 5
+"""Given to the server beyond its own limit, so that it is the one to end a slow query."""
+MAX_RESULT_ROWS = 20_000
+MAX_RESULT_BYTES = 256 * 1024 * 1024
+
+# ClickHouse's error codes, src/Common/ErrorCodes.cpp there.
+_NOT_MIGRATED = {47, 60, 81}  # UNKNOWN_IDENTIFIER, UNKNOWN_TABLE, UNKNOWN_DATABASE
+_TOO_LARGE = {158, 159, 160, 241, 307, 396}  # rows, time, speed, memory, bytes, rows or bytes
+_TOO_MANY = {202}
+
+
+class TableReader:
+    """The reports' way to the tables. Connects when the first question comes, and again after a failure to."""
+
+    def __init__(self, query_settings: QuerySettings, clickhouse_settings: ClickHouseSettings) -> None:
+        self._query_settings = query_settings
+        self._clickhouse_settings = clickhouse_settings
+        self._client: Client | None = None
+        self._connecting = threading.Lock()
+        self._turns = threading.BoundedSemaphore(query_settings.max_queries)
+        self._server_settings = statements.SETTINGS | {
+            "max_execution_time": query_settings.timeout_seconds,
+            "max_result_rows": MAX_RESULT_ROWS,
+            "max_result_bytes": MAX_RESULT_BYTES,
+            "result_overflow_mode": "throw",
+        }
+
+    def __call__(self, statement: Statement) -> Sequence[Sequence[Any]]:
+        """The statement's rows."""
+        if not self._turns.acquire(timeout=self._query_settings.timeout_seconds):
+            _STATEMENTS.labels("busy").inc()
+            raise BusyError(f"{self._query_settings.max_queries} questions are being answered already; ask again soon")
+        try:
+            with _SECONDS.time():
+                result = self._connected().query(
+                    statement.sql, parameters=statement.parameters, settings=self._server_settings
+                )
+            rows: Sequence[Sequence[Any]] = result.result_rows
+        except (ClickHouseError, HTTPError, OSError) as error:
+            raise _counted(self._explain(error)) from error
+        except PostwatchError as error:
+            raise _counted(error) from error.__cause__
+        finally:
+            self._turns.release()
+        _STATEMENTS.labels("answered").inc()
+        return rows
+
+    def _connected(self) -> Client:
+        with self._connecting:
+            if self._client is None:
+                # Without a database: that it is missing is to be found by the statement, and told as what it is.
+                self._client = connect(
+                    self._clickhouse_settings,
+                    timeout_seconds=self._query_settings.timeout_seconds + _ANSWER_SECONDS,
+                    database="",
+                )
+            return self._client
+
+    def _explain(self, error: Exception) -> PostwatchError:
+        code = getattr(error, "code", None)
+        settings = self._clickhouse_settings
+        if code is None:
+            return UnavailableError(
+                f"ClickHouse no longer answers at {settings.url}; start it, or set POSTWATCH_CLICKHOUSE_URL"
+            )
+        if code in _NOT_MIGRATED:
+            return NotMigratedError(
+                f"database {settings.database!r} at {settings.url} has not Postwatch's tables: run `postwatch migrate`"
+            )
+        if code in _TOO_LARGE:
+            return TooLargeError("the answer is too large or took too long: ask for fewer days, or for one recipient")
+        if code in _TOO_MANY:
+            return BusyError("ClickHouse is answering too many queries already; ask again soon")
+        return QueryError(f"ClickHouse at {settings.url} refused the query: {_first_line(error)}")
+
+
+_ENDS = {NotMigratedError: "not_migrated", TooLargeError: "too_large", BusyError: "busy", QueryError: "refused"}
+
+
+def _counted(error: PostwatchError) -> PostwatchError:
+    _STATEMENTS.labels(_ENDS.get(type(error), "unavailable")).inc()
+    return error
+
+
+def _first_line(error: Exception, most: int = 300) -> str:
+    return (str(error).splitlines() or [""])[0][:most]

@@ -1,0 +1,90 @@
+"""The application: the API, the pages and their static files behind one guard, and the loop that serves them."""
+
+from __future__ import annotations
+
+import signal
+import socket
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+from postwatch.producers.errors import SettingsError
+from postwatch.query.answers import install_error_answers
+from postwatch.query.api import OPENAPI_PATH, api_router
+from postwatch.query.desk import ReportDesk
+from postwatch.query.guards import LISTEN_VARIABLE, Guard, loopback_address
+from postwatch.query.web.pages import page_router
+from postwatch.query.web.rendering import FOLDER
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Scope
+
+log = structlog.get_logger()
+
+_GRACE_SECONDS = 5
+
+
+class _FreshFiles(StaticFiles):
+    """Static files that browsers keep, but ask for again: an upgrade shows at once."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers["cache-control"] = "no-cache"
+        return response
+
+
+def create_app(desk: ReportDesk) -> ASGIApp:
+    """The application over a desk. The framework's own documentation pages, which load scripts from afar, are off."""
+    app = FastAPI(
+        title="Postwatch",
+        summary="What became of every message on every mail server.",
+        version="1",
+        openapi_url=OPENAPI_PATH,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.include_router(api_router(desk))
+    app.include_router(page_router(desk))
+    app.mount("/static", _FreshFiles(directory=FOLDER / "static"))
+    install_error_answers(app)
+    return Guard(app)  # around all of it: a middleware of the framework would not see its answer to a bug
+
+
+def open_listener(listen: str) -> socket.socket:
+    """A socket on a loopback address; port 0 picks a free one. Raises SettingsError."""
+    host, port = loopback_address(listen)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise SettingsError(
+            f"{LISTEN_VARIABLE}={listen!r} can't be listened on: {error.strerror}; use another port"
+        ) from error
+    return listener
+
+
+def address_of(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def serve(app: ASGIApp, listener: socket.socket) -> None:
+    """Serve until SIGTERM or SIGINT; requests under way are given a few seconds."""
+    # uvicorn raises the signal again once it is done; without a handler that would be an exit by signal.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: None)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+        limit_concurrency=200,
+    )
+    log.info("serving", address=address_of(listener))
+    uvicorn.Server(config).run(sockets=[listener])
+    log.info("served")

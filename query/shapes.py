@@ -1,0 +1,161 @@
+"""The JSON of the API and of `--format json`: the same objects, documented in OpenAPI.
+
+Times are ISO 8601 in UTC with milliseconds. Empty text or 0 stands for "the log does not say".
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from postwatch.query.reports import AccountReport, ServersReport, ServerState, TraceReport
+from postwatch.query.wording import account_words
+from postwatch.streams.outcome import Outcome, iso_time, to_json_object
+from pydantic import BaseModel, ConfigDict, Field
+
+Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+
+
+class Shape(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AttemptShape(Shape):
+    at: Time
+    status: str
+    smtp_code: int
+    response: str
+    remote_host: str
+    remote_ip: str
+
+
+class DeliveryShape(Shape):
+    """What became of one message for one recipient."""
+
+    account: str = Field(description="The mailbox, or system user at its server, that this is reported under.")
+    account_domain: str
+    direction: str = Field(description="sent or received.")
+    server: str
+    queue_id: str
+    message_id: str = Field(description="The Message-ID header without its brackets.")
+    sender: str = Field(description="Envelope sender; empty for bounces.")
+    recipient: str = Field(description="The final address.")
+    original_recipient: str = Field(description="The address as submitted, where aliasing changed it.")
+    client_host: str
+    client_ip: str
+    authenticated_as: str
+    auth_method: str
+    subject: str
+    size_bytes: int
+    queued_at: Time = Field(description="When the message came in. Reports are sorted by it, newest first.")
+    updated_at: Time = Field(description="The delivery time: when the last thing happened.")
+    delay_ms: int = Field(description="From queued_at to updated_at.")
+    status: str = Field(
+        description="pending, deferred, delivered, bounced, expired, rejected, discarded or cancelled.",
+    )
+    result: str = Field(description="accepted, failed, pending or discarded.")
+    smtp_code: int
+    enhanced_code: str
+    response: str = Field(description="The error message, or whatever else the far server said.")
+    reason: str = Field(description="Why it failed or waits, in a word such as unknown-user; empty: no trouble.")
+    remote_host: str
+    remote_ip: str
+    remote_provider: str
+    tls: str
+    router: str
+    transport: str
+    attempts: list[AttemptShape]
+    next_queue_id: str
+    parent_queue_id: str
+    log_lines: list[str]
+
+    @classmethod
+    def of(cls, row: Outcome) -> DeliveryShape:
+        fields = to_json_object(row)
+        del fields["version"], fields["is_deleted"]
+        return cls.model_validate(fields)
+
+
+class ServerShape(Shape):
+    server: str
+    heartbeat_at: Time = Field(description="The newest sign of life.")
+    age_seconds: float
+    is_stale: bool = Field(description="Silent for more than 60 s: newest mail of this server may be missing.")
+    last_line_at: Time | None = Field(description="When its shipper last read a line; null: never yet.")
+    lag_bytes: int = Field(description="Bytes of its logs that are not shipped yet.")
+    files: int
+    shipper_version: str
+
+    @classmethod
+    def of(cls, state: ServerState) -> ServerShape:
+        return cls(
+            server=state.server,
+            heartbeat_at=iso_time(state.sent_ms),
+            age_seconds=state.age_ms / 1000,
+            is_stale=state.is_stale,
+            last_line_at=iso_time(state.last_line_ms) if state.last_line_ms else None,
+            lag_bytes=state.lag_bytes,
+            files=state.files,
+            shipper_version=state.shipper_version,
+        )
+
+
+class ServersShape(Shape):
+    servers: list[ServerShape]
+
+    @classmethod
+    def of(cls, report: ServersReport) -> ServersShape:
+        return cls(servers=[ServerShape.of(state) for state in report.servers])
+
+
+class DeliveriesShape(Shape):
+    """A page of an account's mail."""
+
+    account: str
+    days: int
+    since: Time
+    deliveries: list[DeliveryShape]
+    next_cursor: str | None = Field(description="Ask with it for the next, older page; null: there is none.")
+    stale_servers: list[str] = Field(description="Servers silent for more than 60 s: their newest mail may be missing.")
+
+    @classmethod
+    def of(cls, report: AccountReport, servers: ServersReport) -> DeliveriesShape:
+        return cls(
+            account=account_words(report.filters.account),
+            days=report.filters.days,
+            since=iso_time(report.since_ms),
+            deliveries=[DeliveryShape.of(row) for row in report.rows],
+            next_cursor=report.next_cursor or None,
+            stale_servers=[state.server for state in servers.stale()],
+        )
+
+
+class TraceShape(Shape):
+    id: str
+    since: Time
+    deliveries: list[DeliveryShape]
+    has_more: bool = Field(description="There are older rows than these.")
+
+    @classmethod
+    def of(cls, report: TraceReport) -> TraceShape:
+        return cls(
+            id=report.wanted,
+            since=iso_time(report.since_ms),
+            deliveries=[DeliveryShape.of(row) for row in report.rows],
+            has_more=report.has_more,
+        )
+
+
+class HealthShape(Shape):
+    healthy: bool
+    complaints: dict[str, str]
+
+
+class ErrorDetail(Shape):
+    code: str
+    message: str
+
+
+class ErrorShape(Shape):
+    """Every error of the API."""
+
+    error: ErrorDetail

@@ -1,0 +1,46 @@
+"""Templates → HTML. Whatever a template prints is made `visible` and escaped; no template can forget to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from postwatch.query.details import attempt_lines, facts, finer_status, way_words
+from postwatch.query.wording import byte_size, count, silence, time_span, utc_time, visible
+from postwatch.streams.outcome import iso_time
+
+FOLDER = Path(__file__).parent
+
+
+def _finalize(value: Any) -> Any:
+    # Markup, which is a str too, comes from the templates' own macros.
+    return visible(value) if type(value) is str else value
+
+
+_environment = Environment(
+    loader=FileSystemLoader(FOLDER / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    finalize=_finalize,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_environment.filters["capitalize_first"] = lambda words: words[:1].upper() + words[1:]
+_environment.globals.update(
+    attempt_lines=attempt_lines,
+    byte_size=byte_size,
+    count=count,
+    facts=facts,
+    finer_status=finer_status,
+    iso_time=iso_time,
+    silence=silence,
+    time_span=time_span,
+    utc_time=utc_time,
+    way_words=way_words,
+)
+
+
+def render(template: str, **context: Any) -> str:
+    """A template and what it shows → HTML."""
+    return _environment.get_template(template).render(context)

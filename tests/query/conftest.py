@@ -1,0 +1,110 @@
+"""Rows, heartbeats and a desk over the real engine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from clickhouse_connect.driver.client import Client
+from postwatch.producers.record import Heartbeat
+from postwatch.query.desk import ReportDesk
+from postwatch.query.reader import TableReader
+from postwatch.query.reports import AccountReport
+from postwatch.query.settings import QuerySettings
+from postwatch.streams.clickhouse import connect
+from postwatch.streams.heartbeat import decode_heartbeat, encode_heartbeat
+from postwatch.streams.outcome import RESULTS, Outcome, to_batch
+from postwatch.streams.settings import ClickHouseSettings
+
+MINUTE_MS = 60_000
+DAY_MS = 24 * 60 * MINUTE_MS
+NOW_MS = time.time_ns() // 1_000_000
+"""The table's own TTL goes by the real clock, so the tests' now must be near it."""
+
+
+def make_row(**known: Any) -> Outcome:
+    """A plain delivered message of bob@example.org, a minute old, but for what is given."""
+    account = known.get("account", "bob@example.org")
+    queued_at = known.get("queued_at", NOW_MS - MINUTE_MS)
+    status = known.get("status", "delivered")
+    fields: dict[str, Any] = {
+        **dict.fromkeys(Outcome._fields, ""),
+        "account": account,
+        "account_domain": account.rpartition("@")[2],
+        "direction": "sent",
+        "server": "web1",
+        "queue_id": "1tABCD-00000000001-ABCD",
+        "sender": account,
+        "recipient": "alice@example.net",
+        "size_bytes": 1024,
+        "queued_at": queued_at,
+        "updated_at": queued_at + 1500,
+        "delay_ms": 1500,
+        "status": status,
+        "result": RESULTS[status],
+        "smtp_code": 250,
+        "response": "250 OK",
+        "attempts": (),
+        "log_lines": (),
+        "version": 1,
+        "is_deleted": 0,
+    }
+    return Outcome(**{**fields, **known})
+
+
+def make_rows(number: int, **known: Any) -> list[Outcome]:
+    """So many rows, a minute apart, the newest first."""
+    return [
+        make_row(
+            **{
+                "queue_id": f"1tABCD-{index:011d}-ABCD",
+                "queued_at": NOW_MS - (index + 1) * MINUTE_MS,
+                "recipient": f"reader{index}@example.net",
+                **known,
+            }
+        )
+        for index in range(number)
+    ]
+
+
+@dataclass
+class Office:
+    """A desk, the table behind it, and the clock it goes by."""
+
+    settings: ClickHouseSettings
+    client: Client
+    now_ms: int = NOW_MS
+    query_settings: QuerySettings = field(default_factory=QuerySettings)
+
+    @property
+    def desk(self) -> ReportDesk:
+        reader = TableReader(self.query_settings, self.settings)
+        return ReportDesk(reader, self.query_settings, self.settings, now_ms=lambda: self.now_ms)
+
+    def insert(self, rows: Sequence[Outcome]) -> None:
+        self.client.insert_arrow("deliveries", pa.Table.from_batches([to_batch(rows)]))
+
+    def beat(self, server: str, age_ms: int, lag_bytes: int = 0, last_line_ms: int = NOW_MS) -> None:
+        beat = Heartbeat(NOW_MS - age_ms, last_line_ms, lag_bytes, 2, "0.1.0")
+        self.client.insert_arrow("servers", decode_heartbeat(encode_heartbeat(server, beat)))
+
+    def report(self, account: str = "bob@example.org", **asked: Any) -> AccountReport:
+        return self.desk.account(self.desk.filters(account, **asked))
+
+
+@pytest.fixture
+def office(database: ClickHouseSettings) -> Office:
+    return Office(database, connect(database))
+
+
+@pytest.fixture
+def make_office(make_database: Callable[[], ClickHouseSettings]) -> Callable[[], Office]:
+    def make() -> Office:
+        settings = make_database()
+        return Office(settings, connect(settings))
+
+    return make

@@ -1,0 +1,286 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from postwatch.query.errors import FilterError
+from postwatch.query.filters import Mailbox, ReportFilters
+from postwatch.query.reports import DAY_MS, account_report, without_partial
+from postwatch.query.statements import Statement
+from postwatch.streams.outcome import RESULTS, Attempt, Outcome
+
+from tests.query.conftest import MINUTE_MS, NOW_MS, Office, make_row, make_rows
+
+HOSTILE = (
+    "'; DROP TABLE deliveries; -- \\' \" % _ {database:Identifier} \\n \\0 <script>alert(1)</script> =1+1 é漢😀"
+    "\u202e\x1b[31m"
+)
+
+
+def _recipients(rows: Sequence[Outcome]) -> list[str]:
+    return [row.recipient for row in rows]
+
+
+def test_a_row_comes_back_as_it_went_in(office: Office) -> None:
+    attempt = Attempt(NOW_MS - 500, "deferred", 451, HOSTILE, "mx.example.net", "2001:db8::1")
+    text = {name: f"{name} {HOSTILE}" for name, kind in Outcome.__annotations__.items() if kind == "str"}
+    text |= {"account": "bob@example.org", "account_domain": "example.org", "status": "bounced", "result": "failed"}
+    row = make_row(**text, attempts=(attempt, attempt), log_lines=(HOSTILE, "\x00\x85"), version=2**63 + 7)
+    office.insert([row])
+    assert office.report().rows == (row,)
+
+
+def test_newest_first_and_only_of_the_account(office: Office) -> None:
+    rows = make_rows(5)
+    office.insert(rows[::-1])
+    office.insert(make_rows(3, account="carol@example.org"))
+    office.insert(make_rows(3, account="bob@example.com"))
+    assert office.report().rows == tuple(rows)
+    assert office.report("BOB@Example.Org").rows == tuple(rows)
+    assert office.report("nobody@example.org").rows == ()
+
+
+def test_a_domain_and_a_system_user_have_reports_of_their_own(office: Office) -> None:
+    office.insert(
+        [
+            make_row(account="bob@example.org", recipient="1"),
+            make_row(account="carol@example.org", recipient="2"),
+            make_row(account="root@web1", server="web1", recipient="3"),
+            make_row(account="root@web2", server="web2", recipient="4"),
+            make_row(account="root@example.org", recipient="5"),
+            make_row(account="root2@web1", recipient="6"),
+        ]
+    )
+    assert sorted(_recipients(office.report("@example.org").rows)) == ["1", "2", "5"]
+    assert sorted(_recipients(office.report("example.org").rows)) == ["1", "2", "5"]
+    assert sorted(_recipients(office.report("root").rows)) == ["3", "4"]
+    assert _recipients(office.report("root@web2").rows) == ["4"]
+    assert sorted(_recipients(office.report("@web1").rows)) == ["3", "6"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("Bob@Example.Net", ["bob@example.net"]),
+        ("bob@", ["BOB@other.example", "bob@example.net"]),
+        ("@example.net", ["bob@example.net", "jacob@example.net", "list@example.net"]),
+        ("JACOB", ["jacob@example.net"]),
+        ("ürg", ["JÜRGEN@other.example"]),
+        ("alias@", ["list@example.net"]),
+        ("%", []),
+        ("_", []),
+        (HOSTILE[:-6].strip(), []),
+    ],
+)
+def test_a_recipient_is_found_by_address_or_part(office: Office, asked: str, found: list[str]) -> None:
+    names = ["bob@example.net", "jacob@example.net", "BOB@other.example", "JÜRGEN@other.example"]
+    office.insert(
+        [
+            *(make_row(recipient=name) for name in names),
+            make_row(recipient="list@example.net", original_recipient="Alias@example.org"),
+        ]
+    )
+    assert sorted(_recipients(office.report(recipient=asked).rows)) == sorted(found)
+
+
+def test_a_status_is_a_result_or_a_finer_one(office: Office) -> None:
+    office.insert([make_row(status=status, recipient=status) for status in RESULTS])
+    for word in ("accepted", "failed", "pending", "discarded"):
+        expected = sorted(status for status, result in RESULTS.items() if result == word)
+        assert sorted(_recipients(office.report(status=word).rows)) == expected
+    for status in ("deferred", "delivered", "bounced", "expired", "rejected", "cancelled"):
+        assert _recipients(office.report(status=status).rows) == [status]
+
+
+def test_a_row_shows_in_its_last_version_only(office: Office) -> None:
+    pending = make_row(status="pending", version=1)
+    delivered = make_row(status="delivered", version=2)
+    office.insert([delivered])
+    office.insert([pending])
+    assert office.report().rows == (delivered,)
+    assert office.report(status="pending").rows == ()
+    assert office.report(status="accepted").rows == (delivered,)
+
+
+def test_a_withdrawn_row_is_gone(office: Office) -> None:
+    row = make_row(status="pending", version=1)
+    office.insert([row])
+    office.insert([row._replace(version=2, is_deleted=1)])
+    assert office.report().rows == ()
+    assert office.desk.trace(row.queue_id).rows == ()
+
+
+def test_a_page_is_full_even_where_old_versions_hide_what_matched(office: Office) -> None:
+    """The first step counts 900 pending rows; all but the oldest ten were delivered since."""
+    rows = make_rows(900, status="pending")
+    office.insert(rows)
+    office.insert([row._replace(status="delivered", result="accepted", version=2) for row in rows[:890]])
+    report = office.report(status="pending", limit=5)
+    assert report.rows == tuple(rows[890:895])
+    assert report.next_cursor
+
+
+def test_pages_follow_each_other_while_rows_arrive(office: Office) -> None:
+    rows = make_rows(25)
+    office.insert(rows)
+    seen: list[Outcome] = []
+    cursor = ""
+    for page in range(10):
+        report = office.report(limit=7, cursor=cursor)
+        seen += report.rows
+        # Newer mail comes in, and versions of what was shown, and of what was not.
+        office.insert([make_row(queue_id=f"new{page}", queued_at=NOW_MS + page)])
+        office.insert([row._replace(version=page + 2) for row in rows])
+        cursor = report.next_cursor
+        if not cursor:
+            break
+    assert [row._replace(version=1) for row in seen] == rows
+
+
+def test_rows_of_the_same_moment_are_parted_by_pages_without_loss(office: Office) -> None:
+    rows = [make_row(recipient=f"reader{index:02d}@example.net") for index in range(20)]
+    office.insert(rows)
+    seen: list[str] = []
+    cursor = ""
+    while True:
+        report = office.report(limit=3, cursor=cursor)
+        seen += _recipients(report.rows)
+        if not (cursor := report.next_cursor):
+            break
+    assert len(seen) == len(set(seen)) == 20
+
+
+def test_a_full_last_page_has_no_next_one(office: Office) -> None:
+    office.insert(make_rows(6))
+    report = office.report(limit=3)
+    assert report.next_cursor
+    assert office.report(limit=3, cursor=report.next_cursor).next_cursor == ""
+
+
+def test_nothing_older_than_the_days_is_shown(office: Office) -> None:
+    office.insert([make_row(recipient=f"{days}", queued_at=NOW_MS - days * DAY_MS + MINUTE_MS) for days in (1, 2, 30)])
+    # Past the TTL, as a table looks whose merge has not come yet.
+    office.client.command(f"SYSTEM STOP TTL MERGES {office.settings.database}.deliveries")
+    office.insert([make_row(recipient="old", queued_at=NOW_MS - 30 * DAY_MS - MINUTE_MS, message_id="old@example.org")])
+    assert _recipients(office.report().rows) == ["1", "2", "30"]
+    assert _recipients(office.report(days=2).rows) == ["1", "2"]
+    assert _recipients(office.report(days=1).rows) == ["1"]
+    assert office.desk.trace("old@example.org").rows == ()
+    assert office.client.query("SELECT count() FROM deliveries WHERE recipient = 'old'").result_rows == [(1,)]
+
+
+def test_rows_from_a_clock_that_is_ahead_are_shown(office: Office) -> None:
+    office.insert([make_row(queued_at=NOW_MS + 10 * MINUTE_MS)])
+    assert len(office.report().rows) == 1
+
+
+def test_a_sparse_account_is_found_in_whichever_window_its_mail_lies(office: Office) -> None:
+    days = [0.5, 2, 5, 12, 29]
+    office.insert([make_row(recipient=str(day), queued_at=NOW_MS - int(day * DAY_MS)) for day in days])
+    assert _recipients(office.report().rows) == [str(day) for day in days]
+
+
+def test_a_busy_account_is_not_read_further_back_than_its_page() -> None:
+    """The statement that shows rows, which is the dear one, begins where the newest hundred lie."""
+    asked: list[Statement] = []
+
+    def read(statement: Statement) -> Sequence[Sequence[Any]]:
+        asked.append(statement)
+        return [[NOW_MS - 1000, statement.parameters["rows"]]] if "count()" in statement.sql else []
+
+    filters = ReportFilters(Mailbox("bob@example.org", "example.org"), days=30, limit=50)
+    # Nothing remains of the first hundred, so that a second round has to go on behind them.
+    rounds = iter([False, True])
+
+    def stop_after_two(statement: Statement) -> Sequence[Sequence[Any]]:
+        found = read(statement)
+        if "count()" not in statement.sql and next(rounds):
+            raise InterruptedError
+        return found
+
+    with pytest.raises(InterruptedError):
+        account_report(stop_after_two, "mail", filters, NOW_MS)
+    first_bound, first_rows, second_bound, second_rows = asked
+    assert first_bound.parameters["since_ms"] == NOW_MS - DAY_MS
+    assert first_rows.parameters["since_ms"] == NOW_MS - 1000
+    assert second_bound.parameters["until_ms"] == second_rows.parameters["until_ms"] == NOW_MS - 1000
+    assert second_bound.parameters["rows"] > first_bound.parameters["rows"]
+
+
+@pytest.mark.parametrize(
+    "words", ["m1@example.org", "<m1@example.org>", " <m1@example.org> ", "1tABCD-00000000001-ABCD"]
+)
+def test_a_message_is_traced_by_each_of_its_ids(office: Office, words: str) -> None:
+    mine = make_row(message_id="m1@example.org", version=1)
+    newer = mine._replace(version=2, response="250 later")
+    other = make_row(message_id="m2@example.org", queue_id="1tABCD-00000000002-ABCD", recipient="alice@example.com")
+    office.insert([mine, other])
+    office.insert([newer])
+    report = office.desk.trace(words)
+    assert report.rows == (newer,)
+    assert not report.has_more
+
+
+def test_a_trace_by_recipient_crosses_accounts_and_takes_either_case(office: Office) -> None:
+    one = make_row(account="bob@example.org", queued_at=NOW_MS - 5000)
+    two = make_row(account="carol@example.com", queued_at=NOW_MS - 9000)
+    office.insert([two, one, make_row(recipient="malice@example.net")])
+    assert office.desk.trace("Alice@Example.NET").rows == (one, two)
+
+
+def test_a_message_id_may_lack_its_at_sign(office: Office) -> None:
+    row = make_row(message_id="odd-id")
+    office.insert([row])
+    assert office.desk.trace("<odd-id>").rows == (row,)
+
+
+def test_a_trace_is_bounded_and_says_so(office: Office) -> None:
+    office.insert(make_rows(205, recipient="all@example.net"))
+    report = office.desk.trace("all@example.net")
+    assert len(report.rows) == 200
+    assert report.has_more
+    assert report.rows[0].queued_at == NOW_MS - MINUTE_MS
+
+
+@pytest.mark.parametrize("words", ["", "  ", "<>", "a\nb", "x" * 1000])
+def test_a_trace_of_nothing_is_refused(office: Office, words: str) -> None:
+    with pytest.raises(FilterError, match="id"):
+        office.desk.trace(words)
+
+
+def test_hostile_words_are_only_words(office: Office) -> None:
+    words = HOSTILE.replace("\x1b", "")
+    row = make_row(queue_id=words, message_id=words)
+    office.insert([row])
+    assert office.desk.trace(words).rows == (row,)
+    assert office.report(recipient=words).rows == ()
+    assert office.report().rows == (row,)
+
+
+def test_a_partial_row_gives_way_to_the_whole_one(office: Office) -> None:
+    partial = make_row(account="", account_domain="", message_id="")
+    lonely = make_row(account="", account_domain="", message_id="", recipient="lonely@example.net")
+    whole = make_row(message_id="m1@example.org")
+    office.insert([partial, lonely])
+    assert set(office.desk.trace(partial.queue_id).rows) == {partial, lonely}
+    office.insert([whole])
+    assert set(office.desk.trace(partial.queue_id).rows) == {whole, lonely}
+    assert without_partial([partial]) == [partial]
+
+
+def test_servers_by_their_newest_heartbeat(office: Office) -> None:
+    office.beat("web1", age_ms=90_000)
+    office.beat("web1", age_ms=5_000, lag_bytes=77)
+    office.beat("web2", age_ms=60_001, last_line_ms=0)
+    office.beat("web3", age_ms=-3_000)
+    office.beat("gone", age_ms=31 * DAY_MS)
+    report = office.desk.servers()
+    assert [(one.server, one.age_ms, one.is_stale) for one in report.servers] == [
+        ("web1", 5_000, False),
+        ("web2", 60_001, True),
+        ("web3", 0, False),
+    ]
+    assert report.servers[0].lag_bytes == 77
+    assert report.servers[1].last_line_ms == 0
+    assert [one.server for one in report.stale()] == ["web2"]
