@@ -94,7 +94,9 @@ class AccountBook:
             return (sent, received) if received else (sent,)
         if received:
             return (received,)
-        return (self._fallback(arrival, recipient, server),)
+        if arrival is None or self._domains is not None or not recipient:
+            return (UNKNOWN,)
+        return (mailbox(recipient, server, RECEIVED),)  # came in from elsewhere: somebody here shall get it
 
     def of_refusal(self, refusal: Refusal, server: str) -> tuple[Account, ...]:
         sent = self.sender(refusal, server)
@@ -103,10 +105,3 @@ class AccountBook:
         if refusal.recipient and (self._domains is None or self.hosts(refusal.recipient)):
             return (mailbox(refusal.recipient, server, RECEIVED),)
         return (UNKNOWN,)
-
-    def _fallback(self, arrival: Arrival | None, recipient: str, server: str) -> Account:
-        if arrival is None or self._domains is not None:
-            return UNKNOWN
-        if arrival.system_user:
-            return mailbox(arrival.system_user, server, SENT)
-        return mailbox(recipient, server, RECEIVED) if recipient else UNKNOWN

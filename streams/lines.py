@@ -6,7 +6,7 @@ Lines read = events + foreign + unreadable, always.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 
 from postwatch.streams.events import Foreign, Unreadable
@@ -37,9 +37,17 @@ def decode_lines(value: bytes) -> list[str]:
 
 
 def join_lines(
-    joiner: Joiner, parser: LineParser, server: str, lines: Iterable[str], counts: LineCounts
+    joiner: Joiner,
+    parser: LineParser,
+    server: str,
+    lines: Iterable[str],
+    counts: LineCounts,
+    done: Container[str] = (),
 ) -> list[tuple[int, str]]:
-    """Parse and join lines of one server; returns the index and reason of each line that can't be read."""
+    """Parse and join lines of one server; returns the index and reason of each line that can't be read.
+
+    Events of the queue ids in `done` are counted and otherwise ignored.
+    """
     parse = parser.parse
     add = joiner.add
     messages = joiner.messages_of(server)
@@ -55,7 +63,7 @@ def join_lines(
         elif isinstance(parsed, Unreadable):
             unreadable.append((index, parsed.reason))
             skipped += 1
-        else:
+        elif not done or parsed.queue_id not in done:
             add(server, messages, parsed)
     counts.lines += index + 1
     counts.events += index + 1 - skipped

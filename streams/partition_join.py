@@ -1,7 +1,8 @@
 """The join of one partition: fetches of raw records in, outcomes out, and when each fetch may be acknowledged.
 
 Invariant: a fetch is acknowledged, in order, only when every outcome and dead letter of it is confirmed by Kafka, every
-message that it opened or changed has closed or is parked in the table, and the marks that cover its lines are written.
+message that it opened or changed is parked in the table or has closed with its outcomes confirmed, and the marks that
+cover its lines are written.
 So whatever dies, what is not acknowledged is read again, and what is acknowledged can be told from it.
 
 No socket, clock or Faust here: they are the ports `Outlet` and `ParkedTable` and the argument `now`.
@@ -12,6 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Protocol
 
 from postwatch.producers.errors import BadInputError, SettingsError
@@ -110,8 +112,13 @@ class HeldFetch:
     """Open messages that this fetch opened or changed and no earlier one holds."""
     pieces: list[tuple[str, str, int, int]] = field(default_factory=list)
     """Server, file and byte range of the lines."""
-    closed: list[Message] = field(default_factory=list)
-    """Messages with an entry in the table that this fetch closed."""
+    crossing: dict[HeldFetch, list[Message]] = field(default_factory=dict)
+    """Messages that it held, by the later fetch that closed them: their outcomes are confirmed with that one."""
+    closed: list[tuple[Message, int]] = field(default_factory=list)
+    """Messages with an entry in the table that it held or closed, and the offset of the fetch that closed them."""
+
+    def is_done(self) -> bool:
+        return not self.unconfirmed and not self.messages and not any(later.unconfirmed for later in self.crossing)
 
     def confirm(self) -> None:
         self.unconfirmed -= 1
@@ -135,9 +142,14 @@ class PartitionJoin:
         self._holders: dict[Message, HeldFetch] = {}
         self._young: deque[tuple[int, Message]] = deque()
         self._stored: set[Message] = set()
-        self._to_delete: deque[tuple[int, bytes]] = deque()
+        self._to_delete: list[tuple[int, bytes]] = []
         self._acked = decode_seen(table.get(MARKS_KEY))
         self._seen = decode_seen(encode_seen(self._acked))
+        self._crossed = {server: set(messages) for server, messages in self._acked.crossing.items()}
+        """Closed and confirmed in an earlier life, by a fetch that is read again now."""
+        self._crossed_until = max(
+            (offset for messages in self._acked.crossing.values() for offset in messages.values()), default=-1
+        )
         self._marks_under_way = False
         self._next_sweep_at = 0
 
@@ -179,11 +191,11 @@ class PartitionJoin:
         """Everything that time brings: pending rows, parking, acknowledgements, tidying. Call about once a second."""
         self._send_pending(now)
         self._park_oldest(now)
-        self._acknowledge(now)
+        self._acknowledge(now, committed)
         self._delete_closed(committed)
         if now >= self._next_sweep_at:
             self._next_sweep_at = now + _SWEEP_EVERY_MS
-            self._sweep(now, committed)
+            self._sweep(now)
 
     def _take_record(self, record: RawRecord, fetch: HeldFetch) -> None:
         self.counts.records += 1
@@ -202,7 +214,7 @@ class PartitionJoin:
             fetch.pieces.append((server, headers.file, headers.byte_offset, headers.end_offset))
             if not value:
                 return
-        self._take_lines(server, headers, value, fetch)
+        self._take_lines(server, headers, value, fetch, record.offset)
 
     def _unseen(self, server: str, headers: RawHeaders, value: bytes) -> bytes:
         """The part of the value whose lines were not taken in before."""
@@ -219,7 +231,7 @@ class PartitionJoin:
         self._seen.add(server, headers.file, start, end, headers.sent_ms)
         return value
 
-    def _take_lines(self, server: str, headers: RawHeaders, value: bytes, fetch: HeldFetch) -> None:
+    def _take_lines(self, server: str, headers: RawHeaders, value: bytes, fetch: HeldFetch, record_offset: int) -> None:
         try:
             parser = self._parser(headers)
         except (BadInputError, SettingsError) as error:
@@ -228,7 +240,8 @@ class PartitionJoin:
                 self.counts.lines.lines += 1
                 self.counts.lines.unreadable["record"] += 1
             return
-        unreadable = join_lines(self._joiner, parser, server, decode_lines(value), self.counts.lines)
+        done = self._crossed.get(server, ()) if record_offset <= self._crossed_until else ()
+        unreadable = join_lines(self._joiner, parser, server, decode_lines(value), self.counts.lines, done)
         if unreadable:
             raw = value.split(b"\n")
             for index, reason in unreadable:
@@ -266,9 +279,10 @@ class PartitionJoin:
         if holder is not None:
             del self._holders[message]
             del holder.messages[message]
+            holder.crossing.setdefault(fetch, []).append(message)
         if message in self._stored:
             self._stored.discard(message)
-            fetch.closed.append(message)
+            (holder or fetch).closed.append((message, fetch.last_offset))
 
     def _find_parked(self, server: str, queue_id: str) -> Message | None:
         value = self._table.get(parked_key(server, queue_id))
@@ -312,23 +326,13 @@ class PartitionJoin:
         self._joiner.forget(message)
         self.counts.parked += 1
 
-    def _acknowledge(self, now: int) -> None:
+    def _acknowledge(self, now: int, committed: int) -> None:
         """Write the marks of every fetch that is done, oldest first, then acknowledge those; one round at a time."""
-        if self._marks_under_way:
+        done = list(takewhile(HeldFetch.is_done, self._held))
+        if self._marks_under_way or not done:
             return
-        done: list[HeldFetch] = []
-        for fetch in self._held:
-            if fetch.unconfirmed or fetch.messages:
-                break
-            done.append(fetch)
-        if not done:
-            return
-        waiting = 1
-        for fetch in done:
-            for server, file, start, end in fetch.pieces:
-                self._acked.add(server, file, start, end, now)
-            waiting += len(fetch.closed)
         self._marks_under_way = True
+        waiting = 1 + sum(len(fetch.closed) for fetch in done)
 
         def confirm() -> None:
             nonlocal waiting
@@ -340,30 +344,46 @@ class PartitionJoin:
                     fetch.acknowledge()
 
         for fetch in done:
-            for message in fetch.closed:
+            for message, offset in fetch.closed:
                 key = parked_key(message.server, message.queue_id)
-                self._table.put(key, encode_parked(message, fetch.last_offset), confirm)
-                self._to_delete.append((fetch.last_offset, key))
-        self._acked.forget_quiet(now)
+                self._table.put(key, encode_parked(message, offset), confirm)
+                self._to_delete.append((offset, key))
+        self._mark(done, now, committed)
         self._table.put(MARKS_KEY, encode_seen(self._acked), confirm)
+
+    def _mark(self, done: list[HeldFetch], now: int, committed: int) -> None:
+        acked = self._acked
+        last = done[-1].last_offset
+        for fetch in done:
+            for server, file, start, end in fetch.pieces:
+                acked.add(server, file, start, end, now)
+            for closer, messages in fetch.crossing.items():
+                if closer.last_offset > last:
+                    for message in messages:
+                        acked.cross(message.server, message.queue_id, closer.last_offset)
+        acked.forget_crossed(committed)
+        acked.forget_quiet(now)
 
     def _delete_closed(self, committed: int) -> None:
         """A closed message stays in the table until the commit has passed the fetch that closed it."""
-        while self._to_delete and self._to_delete[0][0] < committed:
-            _, key = self._to_delete.popleft()
+        passed = [key for offset, key in self._to_delete if offset < committed]
+        if not passed:
+            return
+        self._to_delete = [entry for entry in self._to_delete if entry[0] >= committed]
+        for key in passed:
             value = self._table.get(key)
             if value is not None and OPEN < decode_parked(value).closed_by_offset < committed:
                 self._table.delete(key)
 
-    def _sweep(self, now: int, committed: int) -> None:
-        """Closed entries that a crash left behind go, and messages older than the MTA's longest retry."""
+    def _sweep(self, now: int) -> None:
+        """Find closed entries that a crash left behind, and drop messages older than the MTA's longest retry."""
         for key in self._table.all_keys():
             value = self._table.get(key) if not key.startswith(b"\0") else None
             if value is None:
                 continue
             parked = decode_parked(value)
-            if OPEN < parked.closed_by_offset < committed:
-                self._table.delete(key)
-            elif parked.closed_by_offset == OPEN and parked.message.queued_at < now - self._rules.give_up_after_ms:
+            if parked.closed_by_offset != OPEN:
+                self._to_delete.append((parked.closed_by_offset, key))
+            elif parked.message.queued_at < now - self._rules.give_up_after_ms:
                 self._table.delete(key)
                 self.counts.given_up += 1

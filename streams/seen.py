@@ -1,7 +1,9 @@
-"""Which bytes of which log files were taken in: what keeps repeated lines of closed messages out.
+"""The marks: what was taken in and acknowledged, so that lines of closed messages are not taken for new ones.
 
 For each server and file a set of byte ranges, nearly always one. Ranges, not a single mark, so that a shipper that
-begins in the middle or two shippers of one file can never make a line count as seen that was not.
+begins in the middle or two shippers of one file can never make a line count as seen that was not. And the messages that
+cross the acknowledged offset: opened before it and closed behind it. After a crash the lines behind it are read again,
+without those before it; what is left of such a message would look like one whose arrival was never seen.
 """
 
 from __future__ import annotations
@@ -57,6 +59,8 @@ class SeenFiles(msgspec.Struct, array_like=True):
     """All files of the servers of one partition."""
 
     servers: dict[str, dict[str, SeenFile]] = {}
+    crossing: dict[str, dict[str, int]] = {}
+    """Server → queue id → offset of the fetch that closed the message."""
 
     def file(self, server: str, file: str) -> SeenFile:
         files = self.servers.setdefault(server, {})
@@ -71,6 +75,18 @@ class SeenFiles(msgspec.Struct, array_like=True):
         found = self.file(server, file)
         found.add(start, end)
         found.touched_ms = now_ms
+
+    def cross(self, server: str, queue_id: str, closed_by_offset: int) -> None:
+        self.crossing.setdefault(server, {})[queue_id] = closed_by_offset
+
+    def forget_crossed(self, committed: int) -> None:
+        """Messages whose closing fetch will not be read again."""
+        for server, messages in list(self.crossing.items()):
+            kept = {queue_id: offset for queue_id, offset in messages.items() if offset >= committed}
+            if kept:
+                self.crossing[server] = kept
+            else:
+                del self.crossing[server]
 
     def forget_quiet(self, now_ms: int) -> None:
         for server, files in list(self.servers.items()):

@@ -110,6 +110,8 @@ def _unflagged(line: str, start: int, at: int, queue_id: str | None) -> Parsed:
         refusal = exim_odd.refusal(line, start, at, queue_id or refusal_id(line))
         if refusal is not None:
             return refusal
+        if queue_id is None and "rejected RCPT <" in line:
+            return Unreadable("a refusal whose fields make no sense")
     if queue_id is None:
         return Foreign(_foreign_kind(line, start))
     if line.startswith("removed by ", start):
