@@ -42,10 +42,14 @@ Confirm = Callable[[], None]
 class RawRecord(Protocol):
     """What the join reads of a Kafka record."""
 
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
+    @property
+    def offset(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]: ...
 
 
 class Outlet(Protocol):
@@ -141,7 +145,8 @@ class PartitionJoin:
         self._held: deque[HeldFetch] = deque()
         self._holders: dict[Message, HeldFetch] = {}
         self._young: deque[tuple[int, Message]] = deque()
-        self._stored: set[Message] = set()
+        self._stored: dict[Message, int] = {}
+        """Messages in memory that have an entry in the table, and what closed that: OPEN, or the offset of a fetch."""
         self._to_delete: list[tuple[int, bytes]] = []
         self._acked = decode_seen(table.get(MARKS_KEY))
         self._seen = decode_seen(encode_seen(self._acked))
@@ -280,18 +285,19 @@ class PartitionJoin:
             del self._holders[message]
             del holder.messages[message]
             holder.crossing.setdefault(fetch, []).append(message)
-        if message in self._stored:
-            self._stored.discard(message)
-            (holder or fetch).closed.append((message, fetch.last_offset))
+        closed_by = self._stored.pop(message, None)
+        if closed_by is not None:
+            # Read again after a crash, an early line finds the entry closed by a later one, which comes again too.
+            (holder or fetch).closed.append((message, max(closed_by, fetch.last_offset)))
 
     def _find_parked(self, server: str, queue_id: str) -> Message | None:
         value = self._table.get(parked_key(server, queue_id))
         if value is None:
             return None
-        message = decode_parked(value).message
-        self._stored.add(message)
+        parked = decode_parked(value)
+        self._stored[parked.message] = parked.closed_by_offset
         self.counts.loaded += 1
-        return message
+        return parked.message
 
     def _send_pending(self, now: int) -> None:
         while self._young and self._young[0][0] <= now:
@@ -315,9 +321,7 @@ class PartitionJoin:
         del self._holders[message]
         self._send(self._joiner.pending_rows(message), fetch)
         key = parked_key(message.server, message.queue_id)
-        if message in self._stored:
-            self._stored.discard(message)
-        else:
+        if self._stored.pop(message, None) is None:
             earlier = self._table.get(key)
             if earlier is not None:
                 merge(message, decode_parked(earlier).message)

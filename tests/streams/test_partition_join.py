@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from postwatch.producers.record import Heartbeat, RawHeaders
-from postwatch.streams import partition_join
 from postwatch.streams.accounts import AccountBook
-from postwatch.streams.dead_letters import DeadLetter
+from postwatch.streams.dead_letters import DeadLetter, LineOrigin
 from postwatch.streams.outcome import Outcome, to_json_object
 from postwatch.streams.parked import decode_parked
 from postwatch.streams.partition_join import MARKS_KEY, JoinCounts, JoinRules, PartitionJoin
@@ -48,9 +47,9 @@ class Kafka:
     beats: list[tuple[str, Heartbeat]] = field(default_factory=list)
     changelog: dict[bytes, bytes] = field(default_factory=dict)
     committed: int = 0
-    under_way: list[tuple[Callable[[], None], Confirm]] = field(default_factory=list)
+    under_way: list[tuple[Callable[[], object], Confirm]] = field(default_factory=list)
 
-    def send(self, arrive: Callable[[], None], confirm: Confirm) -> None:
+    def send(self, arrive: Callable[[], object], confirm: Confirm) -> None:
         self.under_way.append((arrive, confirm))
 
     def confirm_some(self, number: int) -> None:
@@ -285,7 +284,7 @@ def test_unreadable_lines_are_dead_letters_byte_for_byte() -> None:
     kafka.confirm_all()
     (letter,) = kafka.letters
     assert letter.value == broken
-    assert letter.origin == partition_join.LineOrigin("web7", "file-1", 1045)
+    assert letter.origin == LineOrigin("web7", "file-1", 1045)
     counts = worker.counts.lines
     assert (counts.lines, counts.events, counts.foreign.total(), counts.unreadable.total()) == (2, 0, 1, 1)
 
