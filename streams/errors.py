@@ -1,0 +1,17 @@
+"""What can go wrong on the way of a row, and what to do with it; the rest of the tree stands in producers/errors.py.
+
+PostwatchError
+├── UnavailableError               retry with backoff, for ever, and complain in /health: it is not the rows' fault
+├── RefusedRowsError               bisect: some of these rows can't be stored; those found are dead-lettered
+└── OversizedInsertError           halve: too much for one insert, though nothing is wrong with any row
+"""
+
+from postwatch.producers.errors import PostwatchError
+
+
+class RefusedRowsError(PostwatchError):
+    """ClickHouse answered, and found fault with at least one of the rows."""
+
+
+class OversizedInsertError(PostwatchError):
+    """ClickHouse answered that this was too much at once."""

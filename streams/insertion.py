@@ -1,0 +1,83 @@
+"""The way of some rows into one table: whole if it can be, halved where it can't, until what is refused stands alone.
+
+The rows still to be written are a stack of slices. An error that is not the rows' fault leaves it as it was, so that
+the next try goes on where the last one ended. No row is dropped: it is written, or it is in `refused`, or on the stack.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pyarrow as pa
+from postwatch.producers.errors import UnavailableError
+from postwatch.streams.errors import OversizedInsertError, RefusedRowsError
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    first: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedRow:
+    index: int
+    """Which of the rows it was."""
+    row: pa.Table
+    said: str
+    """ClickHouse's words against it."""
+
+
+class Insertion:
+    """Rows on their way into a table through `insert`, which raises as streams/errors.py has it."""
+
+    def __init__(self, rows: pa.Table, insert: Callable[[pa.Table], None]) -> None:
+        self._rows = rows
+        self._insert = insert
+        self._stack = [Slice(0, rows.num_rows)] if rows.num_rows else []
+        self._table_takes_rows = False
+        self.written = 0
+        self.refused: list[RefusedRow] = []
+
+    @property
+    def done(self) -> bool:
+        return not self._stack
+
+    def step(self) -> None:
+        """Try one slice. Raises UnavailableError, with everything as it was, when it should be tried again later."""
+        part = self._stack[-1]
+        rows = self._rows.slice(part.first, part.count)
+        try:
+            self._insert(rows)
+        except RefusedRowsError as refusal:
+            self._probe_table(refusal)
+            self._stack.pop()
+            if part.count == 1:
+                self.refused.append(RefusedRow(part.first, rows, str(refusal)))
+            else:
+                self._push_halves(part)
+        except OversizedInsertError as error:
+            if part.count == 1:
+                raise UnavailableError(str(error)) from error
+            self._stack.pop()
+            self._push_halves(part)
+        else:
+            self._stack.pop()
+            self._table_takes_rows = True
+            self.written += part.count
+
+    def _push_halves(self, part: Slice) -> None:
+        half = part.count // 2
+        self._stack.append(Slice(part.first + half, part.count - half))
+        self._stack.append(Slice(part.first, half))
+
+    def _probe_table(self, refusal: RefusedRowsError) -> None:
+        """Insert no rows: a table that refuses even that has other columns than ours, and no row is to blame."""
+        if self._table_takes_rows:
+            return
+        try:
+            self._insert(self._rows.slice(0, 0))
+        except RefusedRowsError as error:
+            raise UnavailableError(f"{error}; create or upgrade the tables with `postwatch migrate`") from refusal
+        self._table_takes_rows = True
