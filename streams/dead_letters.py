@@ -10,18 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from postwatch.producers.record import Headers
 from prometheus_client import Counter
-
-log = structlog.get_logger()
 
 MAX_VALUE_BYTES = 900_000
 """A longer value is cut and marked by a header `cut` with its whole length: brokers take about a million bytes."""
 
 SENT = Counter("postwatch_dead_letter_records_total", "Dead letters acknowledged by Kafka.", ["reason"])
-RESENT = Counter("postwatch_dead_letter_retries_total", "Dead letters that Kafka did not take at first.")
+RETRIES = Counter("postwatch_dead_letter_retries_total", "Dead letters sent again.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +76,17 @@ class DeadLetterSender:
     def __init__(self, producer: Producer, topic: str) -> None:
         self._producer = producer
         self._topic = topic
-        self._failed: list[DeadLetter] = []
+        self._waiting: list[DeadLetter] = []
         self._in_flight = 0
+        self.last_error = ""
+        """What Kafka said against the letters that are not acknowledged."""
 
     @property
     def unacknowledged(self) -> int:
-        return self._in_flight + len(self._failed)
+        return self._in_flight + len(self._waiting)
 
     def send(self, letter: DeadLetter) -> None:
-        """Queue a letter; `poll` delivers it. Blocks while the producer's queue is full."""
-        while not self._queue(letter):
-            self._producer.poll(0.1)
-
-    def _queue(self, letter: DeadLetter) -> bool:
+        """Take a letter, without waiting; `poll` delivers it."""
         try:
             self._producer.produce(
                 self._topic,
@@ -99,25 +94,28 @@ class DeadLetterSender:
                 headers=[*dead_letter_headers(letter)],
                 on_delivery=self._on_delivery(letter),
             )
-        except BufferError:
-            return False
-        except KafkaException as error:  # a topic known to be missing fails here, not in the report
-            self._fail(letter, error)
-            return True
-        self._in_flight += 1
-        return True
-
-    def _fail(self, letter: DeadLetter, error: object) -> None:
-        log.error("dead_letter_not_delivered", reason=letter.reason, topic=self._topic, error=str(error))
-        self._failed.append(letter)
+        except (BufferError, KafkaException) as error:  # a full queue, or a topic known to be missing
+            self._keep(letter, error)
+        else:
+            self._in_flight += 1
 
     def poll(self, timeout_seconds: float) -> None:
-        """Send again what has failed, and let deliveries be reported. The caller sets the pace."""
-        failed, self._failed = self._failed, []
-        for letter in failed:
-            RESENT.inc()
+        """Send again what waits, and let deliveries be reported. The caller sets the pace."""
+        waiting, self._waiting = self._waiting, []
+        for letter in waiting:
+            RETRIES.inc()
             self.send(letter)
         self._producer.poll(timeout_seconds)
+        if not self.unacknowledged:
+            self.last_error = ""
+
+    def forget(self) -> None:
+        """Send no letter again: the records that they came from will be read again, by whoever has them now."""
+        self._waiting.clear()
+
+    def _keep(self, letter: DeadLetter, error: object) -> None:
+        self.last_error = str(error)
+        self._waiting.append(letter)
 
     def _on_delivery(self, letter: DeadLetter) -> Callable[[KafkaError | None, Message], None]:
         def report(error: KafkaError | None, _message: Message) -> None:
@@ -125,6 +123,6 @@ class DeadLetterSender:
             if error is None:
                 SENT.labels(letter.reason).inc()
             else:
-                self._fail(letter, error)
+                self._keep(letter, error)
 
         return report

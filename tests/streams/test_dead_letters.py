@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 from postwatch.streams.dead_letters import (
@@ -16,32 +14,9 @@ from postwatch.streams.dead_letters import (
     dead_letter_headers,
 )
 
+from tests.streams.fakes import FakeProducer
+
 LINE = DeadLetter(b"no sense\xff\n", "unreadable", LineOrigin("mail1", "abc", 4096))
-
-
-class FakeProducer:
-    """Keeps what was produced; reports each delivery at the next poll, with the next error of `errors` if any."""
-
-    def __init__(self, room: int = 100) -> None:
-        self.room = room
-        self.sent: list[tuple[str, bytes, dict[str, bytes]]] = []
-        self.errors: list[KafkaError] = []
-        self.refusals: list[KafkaException] = []
-        self._reports: list[Callable[[KafkaError | None, Any], None]] = []
-
-    def produce(self, topic: str, value: bytes, headers: Any, on_delivery: Any) -> None:
-        if len(self._reports) >= self.room:
-            raise BufferError("Local: Queue full")
-        if self.refusals:
-            raise self.refusals.pop()
-        self.sent.append((topic, value, dict(headers)))
-        self._reports.append(on_delivery)
-
-    def poll(self, timeout: float) -> int:
-        reports, self._reports = self._reports, []
-        for report in reports:
-            report(self.errors.pop(0) if self.errors else None, None)
-        return len(reports)
 
 
 def test_headers_of_a_line() -> None:
@@ -68,6 +43,7 @@ def test_a_value_larger_than_brokers_take_is_cut_and_says_so() -> None:
     producer = FakeProducer()
     sender = DeadLetterSender(producer, "dead")  # type: ignore[arg-type]
     sender.send(replace(LINE, value=b"x" * (MAX_VALUE_BYTES + 1)))
+    sender.poll(0)
     [(topic, value, headers)] = producer.sent
     assert topic == "dead"
     assert value == b"x" * MAX_VALUE_BYTES
@@ -91,7 +67,7 @@ def test_a_letter_that_fails_is_sent_again() -> None:
     assert sender.unacknowledged == 1
     sender.poll(0)
     assert sender.unacknowledged == 0
-    assert [value for _, value, _ in producer.sent] == [LINE.value] * 2
+    assert [value for _, value, _ in producer.sent] == [LINE.value]
 
 
 def test_a_letter_that_the_producer_refuses_is_sent_again() -> None:
@@ -105,11 +81,25 @@ def test_a_letter_that_the_producer_refuses_is_sent_again() -> None:
     assert [value for _, value, _ in producer.sent] == [LINE.value]
 
 
-def test_a_full_queue_is_waited_for() -> None:
+def test_a_full_queue_makes_letters_wait_and_loses_none() -> None:
     producer = FakeProducer(room=2)
     sender = DeadLetterSender(producer, "dead")  # type: ignore[arg-type]
     for _ in range(5):
         sender.send(LINE)
+    assert sender.unacknowledged == 5
+    assert "Queue full" in sender.last_error
+    for left in (3, 1, 0):
+        sender.poll(0)
+        assert sender.unacknowledged == left
+    assert len(producer.sent) == 5
+
+
+def test_forgotten_letters_are_not_sent_again() -> None:
+    producer = FakeProducer(room=1)
+    sender = DeadLetterSender(producer, "dead")  # type: ignore[arg-type]
+    sender.send(LINE)
+    sender.send(LINE)
+    sender.forget()
     sender.poll(0)
     assert sender.unacknowledged == 0
-    assert len(producer.sent) == 5
+    assert len(producer.sent) == 1

@@ -7,32 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from postwatch.producers.errors import UnavailableError
-from postwatch.streams.errors import OversizedInsertError, RefusedRowsError
+from postwatch.streams.errors import RefusedRowsError
 from postwatch.streams.insertion import Insertion
 
-
-class FakeTable:
-    """Takes rows that are no `poison`, up to `room` at once; the tries numbered in `away` find nobody there."""
-
-    def __init__(
-        self, poison: frozenset[int] = frozenset(), room: int = 1_000_000, away: frozenset[int] = frozenset()
-    ) -> None:
-        self.poison = poison
-        self.room = room
-        self.away = away
-        self.taken: list[int] = []
-        self.tries: list[int] = []
-
-    def insert(self, rows: pa.Table) -> None:
-        self.tries.append(rows.num_rows)
-        if len(self.tries) in self.away:
-            raise UnavailableError("nobody there")
-        numbers = rows.column("n").to_pylist()
-        if len(numbers) > self.room:
-            raise OversizedInsertError("too much")
-        if self.poison.intersection(numbers):
-            raise RefusedRowsError("poison")
-        self.taken += numbers
+from tests.streams.fakes import FakeTable
 
 
 def numbers(count: int) -> pa.Table:

@@ -1,0 +1,51 @@
+"""Inserts rows into ClickHouse, and sorts what goes wrong as streams/errors.py has it; retrying is the caller's."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+from postwatch.producers.errors import PostwatchError, UnavailableError
+from postwatch.streams.clickhouse import connect
+from postwatch.streams.refusal import sort_refusal
+from postwatch.streams.settings import ClickHouseSettings
+from urllib3.exceptions import HTTPError
+
+INSERT_TIMEOUT_SECONDS = 60.0
+"""Far less than Kafka's max.poll.interval.ms: an insert that hangs may not cost the group membership."""
+
+
+class ClickHouseWriter:
+    """Connects when first needed, for ClickHouse may be away, and keeps the connection."""
+
+    def __init__(self, settings: ClickHouseSettings) -> None:
+        self._settings = settings
+        self._client: Client | None = None
+
+    def connect(self) -> Client:
+        """The client. Raises UnavailableError, with the remedy, while no ClickHouse answers."""
+        if self._client is None:
+            self._client = connect(self._settings, timeout_seconds=INSERT_TIMEOUT_SECONDS)
+        return self._client
+
+    def insert(self, table: str, rows: pa.Table) -> None:
+        """Returns when ClickHouse has the rows. Inserted again, they change nothing."""
+        client = self.connect()
+        try:
+            client.insert_arrow(table, rows)
+        except ClickHouseError as error:
+            raise self._sort(error) from error
+        except (HTTPError, OSError) as error:
+            raise self._unavailable(error) from error
+
+    def _sort(self, error: ClickHouseError) -> PostwatchError:
+        code: int | None = getattr(error, "code", None)
+        if code is None and "Code: " not in str(error):
+            return self._unavailable(error.__cause__ or error)
+        return sort_refusal(code, str(error))
+
+    def _unavailable(self, cause: BaseException) -> UnavailableError:
+        return UnavailableError(
+            f"ClickHouse does not answer at {self._settings.url} ({type(cause).__name__}); "
+            "start it, or set POSTWATCH_CLICKHOUSE_URL"
+        )

@@ -1,0 +1,104 @@
+"""`postwatch sink`: one member of the group that carries rows into ClickHouse; start as many as there is work."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import threading
+from functools import partial
+
+import structlog
+from confluent_kafka import Consumer, KafkaException, Producer
+from postwatch.producers.errors import SettingsError
+from postwatch.producers.logs import configure_logs
+from postwatch.producers.metrics import Health, serve_metrics
+from postwatch.producers.settings import KafkaSettings, load
+from postwatch.streams import sink_metrics
+from postwatch.streams.clickhouse_writer import ClickHouseWriter
+from postwatch.streams.dead_letters import DeadLetterSender
+from postwatch.streams.heartbeat import decode_heartbeat
+from postwatch.streams.kafka_watch import STATISTICS_MS, KafkaWatch, await_server, check_topics
+from postwatch.streams.outcome import decode_outcomes
+from postwatch.streams.row_buffer import RowBuffer
+from postwatch.streams.settings import ClickHouseSettings, SinkSettings
+from postwatch.streams.sink import Sink, Target
+
+log = structlog.get_logger()
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Write outcomes and heartbeats from Kafka to ClickHouse. Runs until SIGTERM; waits while ClickHouse is away. "
+        "Settings are POSTWATCH_SINK_*, POSTWATCH_KAFKA_* and POSTWATCH_CLICKHOUSE_*."
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    settings, kafka, clickhouse = load(SinkSettings), load(KafkaSettings), load(ClickHouseSettings)
+    configure_logs("sink")
+    stopping = _stop_on_signal()
+    health = Health()
+    writer = ClickHouseWriter(clickhouse)
+    try:
+        watch = KafkaWatch(kafka, health, sink_metrics.LAG)
+        consumer = Consumer(_consumer_config(settings, kafka, watch), logger=log)
+        producer = Producer(_producer_config(kafka), logger=log)
+    except KafkaException as error:
+        raise SettingsError(f"the POSTWATCH_KAFKA_* settings can't be used: {error.args[0].str()}") from error
+    serve_metrics(settings.metrics_address, "POSTWATCH_SINK_METRICS_ADDRESS", health)
+    targets = {
+        kafka.outcomes_topic: Target("deliveries", decode_outcomes, partial(writer.insert, "deliveries")),
+        kafka.heartbeats_topic: Target("servers", decode_heartbeat, partial(writer.insert, "servers")),
+    }
+    log.info("sink_started", brokers=kafka.brokers, group=settings.group, clickhouse=clickhouse.url)
+    topics = [*targets, kafka.dead_letters_topic]
+    if await_server("clickhouse", writer.connect, health, stopping) and await_server(
+        "kafka", partial(check_topics, consumer, kafka, topics), health, stopping
+    ):
+        letters = DeadLetterSender(producer, kafka.dead_letters_topic)
+        buffer = RowBuffer(settings.max_rows, settings.max_wait_ms / 1000)
+        Sink(consumer, targets, letters, buffer, health, stopping).run()
+    consumer.close()  # commits the stored offsets and leaves the group
+    log.info("sink_stopped")
+    return 0
+
+
+def _stop_on_signal() -> threading.Event:
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    return stopping
+
+
+def _consumer_config(settings: SinkSettings, kafka: KafkaSettings, watch: KafkaWatch) -> dict[str, object]:
+    return {
+        **kafka.client_config(),
+        "client.id": "postwatch-sink",
+        "group.id": settings.group,
+        "auto.offset.reset": "earliest",
+        # librdkafka commits what was stored each second, at a revocation and at close; only the sink stores.
+        "enable.auto.commit": True,
+        "auto.commit.interval.ms": 1_000,
+        "enable.auto.offset.store": False,
+        "partition.assignment.strategy": "range",  # eager: all partitions at once, see Sink
+        "session.timeout.ms": 10_000,
+        "heartbeat.interval.ms": 2_000,
+        "queued.max.messages.kbytes": 65_536,
+        "fetch.queue.backoff.ms": 50,  # by default a full queue is left alone for a second after it was emptied
+        "reconnect.backoff.max.ms": 2_000,
+        "statistics.interval.ms": STATISTICS_MS,
+        "error_cb": watch.on_error,
+        "stats_cb": watch.on_statistics,
+    }
+
+
+def _producer_config(kafka: KafkaSettings) -> dict[str, object]:
+    return {
+        **kafka.client_config(),
+        "client.id": "postwatch-sink",
+        "acks": "all",
+        "enable.idempotence": True,
+        "message.timeout.ms": 0,  # for ever: a letter that is not delivered holds its record back
+        "compression.type": "lz4",
+        "reconnect.backoff.max.ms": 2_000,
+    }

@@ -1,0 +1,21 @@
+"""What the sink tells Prometheus."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+RECORDS = Counter("postwatch_sink_records_total", "Records read.", ["topic"])
+EXPIRED = Counter(
+    "postwatch_sink_expired_records_total", "Records that Kafka deleted before they were read.", ["topic"]
+)
+ROWS = Counter("postwatch_sink_rows_total", "Rows that ClickHouse took.", ["table"])
+INSERT_SECONDS = Histogram(
+    "postwatch_sink_insert_seconds",
+    "How long inserts took, failed ones included; its count is the number of inserts.",
+    ["table"],
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
+RETRIES = Counter("postwatch_sink_retries_total", "Inserts to be tried again for no fault of the rows.", ["table"])
+PAUSED = Gauge("postwatch_sink_paused", "1 while reading is paused, for ClickHouse or a dead letter is waited for.")
+PARTITIONS = Gauge("postwatch_sink_partitions", "Partitions of this member.")
+LAG = Gauge("postwatch_sink_lag_records", "Records not written yet, as of the last fetch.", ["topic", "partition"])
