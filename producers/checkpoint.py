@@ -38,7 +38,8 @@ class SavedFile:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    saved_ms: int
+    scanned_ms: int
+    """Rotations that have not changed since then are known, or were there before the first start."""
     files: tuple[SavedFile, ...]
 
 
@@ -98,7 +99,7 @@ def _encode(checkpoint: Checkpoint) -> bytes:
 def _decode(found: Any) -> Checkpoint:
     if found["version"] != CHECKPOINT_VERSION:
         raise ValueError(f"version {found['version']}, this shipper writes version {CHECKPOINT_VERSION}")
-    return Checkpoint(int(found["saved_ms"]), tuple(_decode_file(one) for one in found["files"]))
+    return Checkpoint(int(found["scanned_ms"]), tuple(_decode_file(one) for one in found["files"]))
 
 
 def _decode_file(found: Any) -> SavedFile:

@@ -25,6 +25,8 @@ log = structlog.get_logger()
 
 SETTLE_MS = 2_000
 """A rotation that changed so recently may still be copied or compressed: look again later."""
+FILE_CLOCK_MS = 1_000
+"""File systems note times more coarsely than the clock tells them."""
 ROTATED_IDLE_MS = 60_000
 """A daemon's processes write to a rotated file for a while; it is closed when nothing came for so long."""
 MISSED_AFTER_MS = 60_000
@@ -55,7 +57,9 @@ class Roster:
         self.trouble: dict[str, str] = {}
         """What can't be read now, and why, by path."""
         self._scan_trouble: set[str] = set()
-        self._since_ms = checkpoint.saved_ms if checkpoint else now_ms
+        self.scanned_ms = checkpoint.scanned_ms if checkpoint else now_ms
+        """Rotations that have not changed since then need no further look."""
+        self._since_ms = self.scanned_ms - FILE_CLOCK_MS
         self._verdicts: dict[FoundFile, Verdict] = {}
         self._make_nonce = make_nonce
 
@@ -76,6 +80,13 @@ class Roster:
         for path in before - self._scan_trouble:
             self.settle(path)
         self._verdicts = {file: self._verdicts[file] for file in found if file in self._verdicts}
+        opened = {file.key for file in self.open}
+        undecided = (
+            file.modified_ms
+            for file in found
+            if file.is_rotated and file.key not in opened and file not in self._verdicts
+        )
+        self.scanned_ms = min([now_ms, *(changed_ms for changed_ms in undecided if changed_ms > self._since_ms)])
         self.open.sort(key=lambda file: (file.found.live_path, not file.is_rotated, file.found.modified_ms))
         self.identify(now_ms)
         self._review_known(now_ms)

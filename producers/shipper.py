@@ -204,7 +204,7 @@ class Shipper:
         self._next_save_ms = now_ms + SAVE_MS
         files = tuple(known.saved() for known in self._roster.known)
         try:
-            save_checkpoint(self._plan.checkpoint_file, Checkpoint(now_ms, files))
+            save_checkpoint(self._plan.checkpoint_file, Checkpoint(self._roster.scanned_ms, files))
         except OSError as error:
             self._is_unsaved = True
             metrics.CHECKPOINT_ERRORS.inc()

@@ -13,6 +13,7 @@ from typing import Protocol
 
 GZIP_SUFFIX = ".gz"
 _GZIP_SIZE_MODULUS = 1 << 32
+_LEAST_GZIP_BYTES = 18
 
 
 class Source(Protocol):
@@ -69,6 +70,8 @@ class GzipSource:
     def read_at(self, byte_offset: int, size: int) -> bytes:
         behind_kept = byte_offset - self._kept_offset
         content = self._kept[behind_kept:] if 0 <= behind_kept <= len(self._kept) else b""
+        if self._told_size < 0:
+            raise OSError("broken gzip data: too short")
         try:
             self._file.seek(byte_offset + len(content))
             content += self._file.read(size - len(content)) if size > len(content) else b""
@@ -76,7 +79,7 @@ class GzipSource:
             raise OSError(f"broken gzip data: {error}") from error
         self._kept_offset, self._kept = byte_offset, content
         if len(content) < size:
-            self._end = byte_offset + len(content)
+            self._end = self._file.tell()
         return content[:size]
 
     def unread_bytes(self, byte_offset: int) -> int:
@@ -90,8 +93,10 @@ class GzipSource:
 
 
 def _size_in_trailer(path: str) -> int:
-    """ISIZE, the last four bytes of the file (RFC 1952 §2.3.1)."""
+    """ISIZE, the last four bytes of the file (RFC 1952 §2.3.1); -1 for a file that is too short to be one."""
     with open(path, "rb") as file:
+        if os.fstat(file.fileno()).st_size < _LEAST_GZIP_BYTES:
+            return -1
         file.seek(-4, os.SEEK_END)
         return int.from_bytes(file.read(4), "little")
 

@@ -1,7 +1,8 @@
 """Reads one log file forwards, in chunks of whole lines, and notices when it is not the same file any more.
 
-Every read begins with the bytes before the place where the last one ended. Where these have changed, the file was
-truncated and perhaps written again, however long it is by now: nothing of it is returned under the old identity.
+Every read looks at the file's first lines and at the bytes before the place where the last read ended. Where these
+have changed, the file was truncated and perhaps written again, however long it is by now: nothing of it is returned
+under the old identity.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from postwatch.producers.cutting import cut_block, cut_line, leading_nuls
-from postwatch.producers.fingerprint import HEAD_BYTES, PROOF_BYTES, START, Identity, Position, digest
+from postwatch.producers.fingerprint import PROOF_BYTES, START, Identity, Position, digest
 from postwatch.producers.record import MAX_LINE_BYTES, MAX_RECORD_BYTES
 from postwatch.producers.source import Source
 
@@ -69,10 +70,10 @@ class Tail:
 
     def _read_on(self, size: int) -> bytes:
         """The proof and up to `size` bytes behind it."""
+        if self.source.is_growing and not self.identity.begins(self.source.read_at(0, self.identity.head_bytes)):
+            raise TruncatedError
         content = self.source.read_at(self.byte_offset - len(self._proof), len(self._proof) + size)
         if not content.startswith(self._proof):
-            raise TruncatedError
-        if self.byte_offset == 0 and not self.identity.begins(content[:HEAD_BYTES]):
             raise TruncatedError
         return content
 

@@ -26,10 +26,12 @@ First the past is written at once, then the present as it comes. What became of 
   FOLDER/truth.json       written at the end: what the table should say of every recipient by then"""
     parser.epilog = """\
 examples:
-  postwatch simulate /tmp/fleet                              a minute of mail on five servers
-  postwatch simulate /tmp/fleet --seconds 0 --history 100000  some 400,000 lines at once, for trials with bulk
-  postwatch simulate /tmp/fleet --rate 200 --rotate-every 20  a busy fleet whose logs are rotated"""
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="made if it's missing; logs in it are appended to")
+  postwatch simulate fleet                                a minute of mail on five servers
+  postwatch simulate fleet --seconds 0 --history 100000   some 400,000 lines at once, for trials with bulk
+  postwatch simulate fleet --rate 200 --rotate-every 20   a busy fleet whose logs are rotated"""
+    parser.add_argument(
+        "folder", type=Path, metavar="FOLDER", help="made if it's missing; must hold no simulated logs yet"
+    )
     parser.add_argument("--servers", type=int, default=5, metavar="N", help="mail servers (default: %(default)s)")
     parser.add_argument(
         "--history", type=int, default=500, metavar="N", help="messages of the past (default: %(default)s)"

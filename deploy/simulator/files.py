@@ -54,7 +54,7 @@ class ServerLogs:
     """The main logs of the simulated servers. Use it in a `with` block."""
 
     def __init__(self, folder: Path, simulation: Simulation) -> None:
-        """Makes the folders. Raises BadInputError where they can't be written."""
+        """Makes the folders. Raises BadInputError where they can't be written or hold logs already."""
         self.truth = Truth()
         self._folder = folder
         self._files: dict[str, BinaryIO] = {}
@@ -62,12 +62,13 @@ class ServerLogs:
         try:
             for server in simulation.provider.servers:
                 self.path(server.name).parent.mkdir(parents=True, exist_ok=True)
-                self._files[server.name] = self._open(server.name)
+                self._files[server.name] = self._new_file(server.name)
             owners = sorted(simulation.provider.domains().items())
             (folder / "domains").write_text("".join(f"{domain}: {owner}\n" for domain, owner in owners))
         except OSError as error:
             self.close()
-            raise BadInputError(f"{error.filename} can't be written: {error.strerror}") from error
+            remedy = "; name a folder that holds no logs yet" if isinstance(error, FileExistsError) else ""
+            raise BadInputError(f"{error.filename} can't be written: {error.strerror}{remedy}") from error
 
     def __enter__(self) -> ServerLogs:
         return self
@@ -99,7 +100,7 @@ class ServerLogs:
                 if older.exists():
                     os.replace(older, path.with_name(f"mainlog.{number + 1}"))
             os.replace(path, path.with_name("mainlog.1"))
-            self._files[server] = self._open(server)
+            self._files[server] = self._new_file(server)
 
     def write_truth(self) -> Path:
         """What became of every recipient, by the lines written so far."""
@@ -111,8 +112,8 @@ class ServerLogs:
         for file in self._files.values():
             file.close()
 
-    def _open(self, server: str) -> BinaryIO:
-        return open(self.path(server), "ab")
+    def _new_file(self, server: str) -> BinaryIO:
+        return open(self.path(server), "xb")
 
 
 def play(

@@ -194,6 +194,13 @@ def test_numbers_that_make_no_sense(
     assert said in capsys.readouterr().err
 
 
+def test_a_folder_with_logs_of_another_truth_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["simulate", str(tmp_path), "--seconds", "0", "--history", "1"]
+    assert main(words) == 0
+    assert main(words) == 1
+    assert "mainlog can't be written: File exists; name a folder that holds no logs yet" in capsys.readouterr().err
+
+
 def test_a_folder_that_cannot_be_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").touch()
     assert main(["simulate", str(tmp_path / "file")]) == 1

@@ -97,17 +97,22 @@ class MailServer:
         self.shipper.stop()
         self.start()
 
-    def pass_time(self, milliseconds: int) -> None:
+    def pass_time(self, milliseconds: int, step_ms: int = 300) -> None:
         """Turn after turn, as many as it takes for scans, lingers and saves to come due."""
         end_ms = self.now_ms + milliseconds
         self.shipper.turn()
         while self.now_ms < end_ms:
-            self.now_ms = min(end_ms, self.now_ms + 300)
+            self.now_ms = min(end_ms, self.now_ms + step_ms)
             self.shipper.turn()
 
     def write(self, *lines: bytes, path: Path | None = None) -> None:
         with open(path or self.mainlog, "ab") as file:
             file.write(b"".join(lines))
+        self.touch(path or self.mainlog)
+
+    def touch(self, path: Path) -> None:
+        """Changed now, by the clock of the test."""
+        os.utime(path, ns=(self.now_ms * 1_000_000, self.now_ms * 1_000_000))
 
     def rename(self, name: str) -> Path:
         """Rotate by rename and create, as logrotate does it."""
