@@ -77,6 +77,7 @@ class KafkaPublisher:
         try:
             metadata = self._producer.list_topics(self._topic, timeout=seconds)
         except KafkaException as error:
+            self._producer.poll(0)  # its error callback knows more than the time-out
             self._last_error = self._last_error or error.args[0].str()
             return False
         trouble = metadata.topics[self._topic].error
@@ -129,7 +130,8 @@ class KafkaPublisher:
 
     def _on_error(self, error: KafkaError) -> None:
         metrics.KAFKA_ERRORS.inc()
-        self._last_error = error.str()
+        if error.code() != KafkaError._ALL_BROKERS_DOWN or not self._last_error:
+            self._last_error = error.str()  # what is wrong with one broker tells more than that all are down
         log.warning("kafka_error", reason=error.str(), fatal=error.fatal())
         if error.fatal():
             self._refused = error.str()

@@ -24,7 +24,7 @@ from postwatch.producers.tail import TruncatedError
 log = structlog.get_logger()
 
 SETTLE_MS = 2_000
-"""A rotation that changed so recently may still be copied or compressed: look again later."""
+"""A rotation that changed so recently, and isn't recognised, may still be copied or compressed: look again later."""
 FILE_CLOCK_MS = 1_000
 """File systems note times more coarsely than the clock tells them."""
 ROTATED_IDLE_MS = 60_000
@@ -194,13 +194,13 @@ class Roster:
             verdict.known.seen_ms = now_ms
         if verdict and (verdict.is_settled or (verdict.known and verdict.known.is_busy)):
             return
-        if now_ms - file.modified_ms < SETTLE_MS:
-            return
         opened = self._open(file, now_ms)
         if opened is None:
             return
         try:
-            self._verdicts[file] = self._judge(opened, now_ms)
+            verdict = self._judge(opened, now_ms)
+            if verdict:
+                self._verdicts[file] = verdict
         except TruncatedError:
             log.info("rotation_changed", path=file.path)
         except OSError as error:
@@ -213,10 +213,16 @@ class Roster:
         else:
             opened.source.close()
 
-    def _judge(self, file: OpenFile, now_ms: int) -> Verdict:
+    def _judge(self, file: OpenFile, now_ms: int) -> Verdict | None:
+        """None: it's too early to tell."""
+        may_change = now_ms - file.found.modified_ms < SETTLE_MS
+        if may_change and not file.source.is_growing:
+            return None
         start = file.source.read_at(0, HEAD_BYTES)
         known = recognise(file.source, file.found.live_path, start, self.known)
         if known is None:
+            if may_change:
+                return None
             if file.found.modified_ms > self._since_ms:
                 self._register(file, start, now_ms)
             return Verdict(file.known, is_settled=file.known is None)

@@ -30,6 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    stopping = _stop_on_signal()
     settings, kafka = load(ShipSettings), load(KafkaSettings)
     checkpoint_file = Path(settings.checkpoint_file)
     plan = ShipPlan(
@@ -45,7 +46,6 @@ def run(arguments: argparse.Namespace) -> int:
     health = Health()
     serve_metrics(settings.metrics_address, "POSTWATCH_SHIP_METRICS_ADDRESS", health)
     server = server_name(settings)
-    stopping = _stop_on_signal()
     publisher = KafkaPublisher(kafka, server)
     log.info("shipper_started", server=server, files=settings.files, tz=plan.tz, brokers=kafka.brokers)
     if _await_kafka(publisher, kafka, health, stopping):
