@@ -19,8 +19,8 @@ from postwatch.producers.settings import KafkaSettings
 
 log = structlog.get_logger()
 
-MAX_IN_FLIGHT_BYTES = 8 * 1024 * 1024
-_QUEUE_KBYTES = 2 * MAX_IN_FLIGHT_BYTES // 1024
+MAX_IN_FLIGHT_BYTES = 4 * 1024 * 1024
+_QUEUE_KBYTES = 4 * MAX_IN_FLIGHT_BYTES // 1024
 
 
 class Publisher(Protocol):
