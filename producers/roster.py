@@ -52,8 +52,8 @@ class Roster:
         self.open: list[OpenFile] = []
         """In the order in which they are read."""
         self.known = [restore(saved, now_ms) for saved in checkpoint.files] if checkpoint else []
-        self.has_news = False
-        """Files were registered: a checkpoint must be saved before anything of them is published."""
+        self.has_news = checkpoint is None
+        """Files were registered, or it's the first look of all: a checkpoint must be saved before more is published."""
         self.trouble: dict[str, str] = {}
         """What can't be read now, and why, by path."""
         self._scan_trouble: set[str] = set()

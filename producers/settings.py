@@ -116,6 +116,24 @@ def load(section: type[Section], environ: Mapping[str, str] | None = None) -> Se
     return section(**values)
 
 
+def describe(*sections: type[Any]) -> str:
+    """Every variable of these sections with its default and its line for people, as a command's help shows them."""
+    lines = [f"settings, from the environment or the TOML file that {CONFIG_VARIABLE} names:"]
+    for section in sections:
+        for field in dataclasses.fields(section):
+            variable = f"{PREFIX}{section.SECTION.upper()}_{field.name.upper()}"
+            lines += [f"  {variable}{_shown_default(field.default)}", f"      {field.metadata['doc']}"]
+    return "\n".join(lines)
+
+
+def _shown_default(default: Any) -> str:
+    if default is dataclasses.MISSING:
+        return " (required)"
+    if isinstance(default, bool):
+        return f"={str(default).lower()}"
+    return "=" + (",".join(default) if isinstance(default, tuple) else "" if default is None else str(default))
+
+
 def _variables(prefix: str, keys: Iterable[str]) -> list[str]:
     return [f"{prefix}{key.upper()}" for key in keys]
 

@@ -14,7 +14,7 @@ from postwatch.producers.logs import configure_logs
 from postwatch.producers.metrics import Health, serve_metrics
 from postwatch.producers.publisher import KafkaPublisher
 from postwatch.producers.roster import Roster
-from postwatch.producers.settings import KafkaSettings, load
+from postwatch.producers.settings import KafkaSettings, describe, load
 from postwatch.producers.ship_settings import ShipSettings, followed_globs, server_name, time_zone
 from postwatch.producers.shipper import Shipper, ShipPlan
 
@@ -22,11 +22,14 @@ log = structlog.get_logger()
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.description = (
-        "Follow this server's log files through every rotation and publish their lines to Kafka. "
-        "Runs until SIGTERM. Needs POSTWATCH_SHIP_FILES, such as "
-        "/var/log/exim_mainlog=exim-main, and POSTWATCH_KAFKA_BROKERS."
-    )
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description = """\
+Follow this server's log files through every rotation and publish their lines to Kafka. Runs until SIGTERM.
+Nothing is lost while Kafka is away: the lines wait in their files, and a checkpoint remembers how far Kafka has them.
+
+example:
+  POSTWATCH_SHIP_FILES=/var/log/exim_mainlog=exim-main POSTWATCH_KAFKA_BROKERS=kafka1:9092 postwatch ship"""
+    parser.epilog = describe(ShipSettings, KafkaSettings)
 
 
 def run(arguments: argparse.Namespace) -> int:

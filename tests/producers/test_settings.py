@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import pytest
 from postwatch.producers.errors import SettingsError
-from postwatch.producers.settings import KafkaSettings, load, setting
+from postwatch.producers.settings import KafkaSettings, describe, load, setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,3 +207,12 @@ def test_a_protocol_that_kafka_does_not_know() -> None:
         SettingsError, match=r"POSTWATCH_KAFKA_SECURITY_PROTOCOL='tls' is not known: use plaintext, ssl"
     ):
         load(KafkaSettings, {"POSTWATCH_KAFKA_SECURITY_PROTOCOL": "tls"})
+
+
+def test_help_shows_every_variable_its_default_and_its_line() -> None:
+    shown = describe(Sample, KafkaSettings)
+    assert "  POSTWATCH_SHIP_SERVER (required)\n      Name of this server.\n" in shown
+    assert "  POSTWATCH_SHIP_FOLLOW=false\n      Follow.\n" in shown
+    assert "  POSTWATCH_SHIP_PATHS=\n" in shown
+    assert "  POSTWATCH_SHIP_LIMIT=\n" in shown
+    assert "  POSTWATCH_KAFKA_BROKERS=127.0.0.1:9092\n" in shown

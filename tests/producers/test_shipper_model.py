@@ -37,8 +37,9 @@ class ShipperMachine(RuleBasedStateMachine):
         self.server.mainlog.touch()
 
     def next_line(self, length: int) -> bytes:
+        """No two are alike, neither at their beginning nor at their end: real ones have a time and an id."""
         self.number += 1
-        return b"line %d " % self.number + b"x" * length + b"\n"
+        return b"line %d %s %d\n" % (self.number, b"x" * length, self.number)
 
     def write(self, content: bytes) -> None:
         self.server.now_ms += 7
