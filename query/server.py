@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Scope
 log = structlog.get_logger()
 
 _GRACE_SECONDS = 5
+_BACKLOG = 256
 
 
 class _FreshFiles(StaticFiles):
@@ -59,6 +60,7 @@ def open_listener(listen: str) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen(_BACKLOG)  # from here on a request waits instead of being refused
     except OSError as error:
         listener.close()
         raise SettingsError(
@@ -72,10 +74,7 @@ def address_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
-def serve(app: ASGIApp, listener: socket.socket) -> None:
-    """Serve until SIGTERM or SIGINT; requests under way are given a few seconds."""
-    # uvicorn raises the signal again once it is done; without a handler that would be an exit by signal.
-    signal.signal(signal.SIGTERM, lambda _number, _frame: None)
+def make_server(app: ASGIApp) -> uvicorn.Server:
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -83,8 +82,20 @@ def serve(app: ASGIApp, listener: socket.socket) -> None:
         lifespan="off",
         server_header=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
-        limit_concurrency=200,
     )
+    return uvicorn.Server(config)
+
+
+def serve(app: ASGIApp, listener: socket.socket) -> None:
+    """Serve until SIGTERM or SIGINT; requests under way are given a few seconds."""
+    server = make_server(app)
+
+    def stop(_number: int, _frame: object) -> None:
+        server.should_exit = True
+
+    # For a signal before the server's own handler stands, and for after: it raises the signal again once it is done,
+    # and without a handler that would be an exit by signal.
+    signal.signal(signal.SIGTERM, stop)
     log.info("serving", address=address_of(listener))
-    uvicorn.Server(config).run(sockets=[listener])
-    log.info("served")
+    server.run(sockets=[listener])
+    log.info("serving_ended")

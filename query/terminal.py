@@ -106,13 +106,8 @@ def _trace(row: Outcome) -> RenderableType:
 
 def _servers(report: ServersReport) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("Server", overflow="fold")
-    table.add_column("State")
-    table.add_column("Last sign of life", justify="right")
-    table.add_column("Last line (UTC)")
-    table.add_column("Behind", justify="right")
-    table.add_column("Files", justify="right")
-    table.add_column("Shipper", overflow="fold")
+    for heading in ("Server", "State", "Last sign of life", "Last line (UTC)", "Behind", "Files", "Shipper"):
+        table.add_column(heading, overflow="fold", justify="right" if heading in ("Behind", "Files") else "left")
     for state in report.servers:
         table.add_row(
             Text(visible(state.server)),

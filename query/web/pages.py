@@ -10,7 +10,7 @@ from postwatch.producers.errors import PostwatchError
 from postwatch.query.answers import status_of
 from postwatch.query.desk import ReportDesk
 from postwatch.query.errors import FilterError
-from postwatch.query.filters import RESULT_WORDS, STATUS_WORDS, ReportFilters
+from postwatch.query.filters import RESULT_WORDS, STATUS_WORDS, ReportFilters, read_days
 from postwatch.query.reports import AccountReport, ServersReport
 from postwatch.query.web.rendering import render
 from postwatch.query.wording import no_mail
@@ -52,7 +52,7 @@ def page_router(desk: ReportDesk) -> APIRouter:
                 results=RESULT_WORDS,
                 statuses=[word for word in STATUS_WORDS if word not in RESULT_WORDS],
                 day_choices=_day_choices(desk.retention_days, report.filters if report else None),
-                chosen_days=report.filters.days if report else None,
+                chosen_days=report.filters.days if report else read_days(None, desk.retention_days),
             ),
             code,
         )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
 import pyarrow as pa
 import pytest
 from clickhouse_connect.driver.client import Client
@@ -14,11 +17,15 @@ from postwatch.producers.record import Heartbeat
 from postwatch.query.desk import ReportDesk
 from postwatch.query.reader import TableReader
 from postwatch.query.reports import AccountReport
+from postwatch.query.server import address_of, create_app, make_server, open_listener
 from postwatch.query.settings import QuerySettings
+from postwatch.query.statements import Statement
 from postwatch.streams.clickhouse import connect
 from postwatch.streams.heartbeat import decode_heartbeat, encode_heartbeat
 from postwatch.streams.outcome import RESULTS, Outcome, to_batch
 from postwatch.streams.settings import ClickHouseSettings
+
+from tests.waiting import wait_until
 
 MINUTE_MS = 60_000
 DAY_MS = 24 * 60 * MINUTE_MS
@@ -45,7 +52,7 @@ def make_row(**known: Any) -> Outcome:
         "updated_at": queued_at + 1500,
         "delay_ms": 1500,
         "status": status,
-        "result": RESULTS[status],
+        "result": RESULTS.get(status, ""),
         "smtp_code": 250,
         "response": "250 OK",
         "attempts": (),
@@ -54,6 +61,10 @@ def make_row(**known: Any) -> Outcome:
         "is_deleted": 0,
     }
     return Outcome(**{**fields, **known})
+
+
+TEXT_FIELDS = [name for name, value in make_row()._asdict().items() if isinstance(value, str)]
+"""Every field that a stranger may write into, and a few more."""
 
 
 def make_rows(number: int, **known: Any) -> list[Outcome]:
@@ -101,10 +112,47 @@ def office(database: ClickHouseSettings) -> Office:
     return Office(database, connect(database))
 
 
-@pytest.fixture
-def make_office(make_database: Callable[[], ClickHouseSettings]) -> Callable[[], Office]:
-    def make() -> Office:
-        settings = make_database()
-        return Office(settings, connect(settings))
+Open = Callable[[ReportDesk], httpx.Client]
 
-    return make
+
+@contextlib.contextmanager
+def served(desk: ReportDesk) -> Iterator[httpx.Client]:
+    """Serves a desk as `postwatch serve` does, on a free port; gives a client for it."""
+    listener = open_listener("127.0.0.1:0")
+    server = make_server(create_app(desk))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        wait_until(lambda: server.started, "the page is served")
+        with httpx.Client(base_url=address_of(listener)) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        listener.close()
+
+
+@pytest.fixture
+def open_site() -> Iterator[Open]:
+    with contextlib.ExitStack() as opened:
+        yield lambda desk: opened.enter_context(served(desk))
+
+
+@pytest.fixture(scope="module")
+def empty_site() -> Iterator[httpx.Client]:
+    """A site over empty tables that are no real ones."""
+
+    def read(statement: Statement) -> Sequence[Sequence[Any]]:
+        return [(0, 0)] if "count()" in statement.sql else []
+
+    with served(ReportDesk(read, QuerySettings(), ClickHouseSettings())) as client:
+        yield client
+
+
+def refusing(error: Exception) -> ReportDesk:
+    """A desk whose tables can't be read."""
+
+    def read(_statement: Statement) -> Sequence[Sequence[Any]]:
+        raise error
+
+    return ReportDesk(read, QuerySettings(), ClickHouseSettings())

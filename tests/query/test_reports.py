@@ -10,7 +10,7 @@ from postwatch.query.reports import DAY_MS, account_report, without_partial
 from postwatch.query.statements import Statement
 from postwatch.streams.outcome import RESULTS, Attempt, Outcome
 
-from tests.query.conftest import MINUTE_MS, NOW_MS, Office, make_row, make_rows
+from tests.query.conftest import MINUTE_MS, NOW_MS, TEXT_FIELDS, Office, make_row, make_rows
 
 HOSTILE = (
     "'; DROP TABLE deliveries; -- \\' \" % _ {database:Identifier} \\n \\0 <script>alert(1)</script> =1+1 é漢😀"
@@ -24,7 +24,7 @@ def _recipients(rows: Sequence[Outcome]) -> list[str]:
 
 def test_a_row_comes_back_as_it_went_in(office: Office) -> None:
     attempt = Attempt(NOW_MS - 500, "deferred", 451, HOSTILE, "mx.example.net", "2001:db8::1")
-    text = {name: f"{name} {HOSTILE}" for name, kind in Outcome.__annotations__.items() if kind == "str"}
+    text = {name: f"{name} {HOSTILE}" for name in TEXT_FIELDS}
     text |= {"account": "bob@example.org", "account_domain": "example.org", "status": "bounced", "result": "failed"}
     row = make_row(**text, attempts=(attempt, attempt), log_lines=(HOSTILE, "\x00\x85"), version=2**63 + 7)
     office.insert([row])
@@ -159,7 +159,8 @@ def test_a_full_last_page_has_no_next_one(office: Office) -> None:
 
 
 def test_nothing_older_than_the_days_is_shown(office: Office) -> None:
-    office.insert([make_row(recipient=f"{days}", queued_at=NOW_MS - days * DAY_MS + MINUTE_MS) for days in (1, 2, 30)])
+    edges = {days: NOW_MS - days * DAY_MS + 20 * MINUTE_MS for days in (1, 2, 30)}
+    office.insert([make_row(recipient=f"{days}", queued_at=edge) for days, edge in edges.items()])
     # Past the TTL, as a table looks whose merge has not come yet.
     office.client.command(f"SYSTEM STOP TTL MERGES {office.settings.database}.deliveries")
     office.insert([make_row(recipient="old", queued_at=NOW_MS - 30 * DAY_MS - MINUTE_MS, message_id="old@example.org")])

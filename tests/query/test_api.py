@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import httpx
+import pytest
+from fastapi.routing import APIRoute
+from postwatch.producers.errors import PostwatchError, UnavailableError
+from postwatch.query.api import api_router
+from postwatch.query.errors import BusyError, NotMigratedError, QueryError, TooLargeError
+from postwatch.query.shapes import DeliveriesShape, DeliveryShape, ErrorShape, ServersShape, TraceShape
+from postwatch.streams.outcome import Attempt, Outcome
+
+from tests.query.conftest import NOW_MS, Office, Open, make_row, make_rows, refusing
+
+DELIVERIES = "/api/v1/accounts/bob@example.org/deliveries"
+
+
+def test_the_report_as_json(office: Office, open_site: Open) -> None:
+    attempt = Attempt(NOW_MS - 9000, "deferred", 451, "451 later", "mx.example.net", "192.0.2.1")
+    office.insert([make_row(recipient="Größe@example.net", attempts=(attempt,), log_lines=("a line",))])
+    office.beat("web1", age_ms=1000)
+    office.beat("web2", age_ms=70_000)
+    answer = open_site(office.desk).get(DELIVERIES)
+    assert answer.status_code == 200
+    page = DeliveriesShape.model_validate(answer.json())
+    assert (page.account, page.days, page.next_cursor, page.stale_servers) == ("bob@example.org", 30, None, ["web2"])
+    (delivery,) = page.deliveries
+    assert delivery.recipient == "Größe@example.net"
+    assert delivery.queued_at.endswith("Z")
+    assert delivery.attempts[0].response == "451 later"
+    assert delivery.log_lines == ["a line"]
+
+
+def test_a_delivery_tells_all_that_its_row_knows() -> None:
+    assert set(DeliveryShape.model_fields) == set(Outcome._fields) - {"version", "is_deleted"}
+
+
+def test_filters_and_pages(office: Office, open_site: Open) -> None:
+    office.insert([*make_rows(5), make_row(recipient="bounced@example.net", status="bounced")])
+    site = open_site(office.desk)
+
+    def recipients(**asked: str | int) -> list[str]:
+        found = DeliveriesShape.model_validate(site.get(DELIVERIES, params=asked).json())
+        return [one.recipient for one in found.deliveries]
+
+    assert recipients(status="failed") == ["bounced@example.net"]
+    assert recipients(recipient="READER3") == ["reader3@example.net"]
+    assert recipients(days=1, limit=2, status="accepted") == ["reader0@example.net", "reader1@example.net"]
+    cursor = site.get(DELIVERIES, params={"limit": 2, "status": "accepted"}).json()["next_cursor"]
+    assert recipients(limit=2, status="accepted", cursor=cursor) == ["reader2@example.net", "reader3@example.net"]
+
+
+def test_an_account_may_hold_any_character(office: Office, open_site: Open) -> None:
+    row = make_row(account="a/b+c%d?e@example.org")
+    office.insert([row])
+    answer = open_site(office.desk).get("/api/v1/accounts/a%2Fb%2Bc%25d%3Fe@example.org/deliveries")
+    assert [one["account"] for one in answer.json()["deliveries"]] == [row.account]
+
+
+def test_trace_and_servers_as_json(office: Office, open_site: Open) -> None:
+    office.insert([make_row(message_id="m1@example.org")])
+    office.beat("web1", age_ms=1000, last_line_ms=0)
+    site = open_site(office.desk)
+    trace = TraceShape.model_validate(site.get("/api/v1/trace", params={"id": "<m1@example.org>"}).json())
+    assert [one.message_id for one in trace.deliveries] == ["m1@example.org"]
+    assert site.get("/api/v1/trace", params={"id": "unknown"}).json()["deliveries"] == []
+    (server,) = ServersShape.model_validate(site.get("/api/v1/servers").json()).servers
+    assert (server.server, server.is_stale, server.last_line_at) == ("web1", False, None)
+
+
+@pytest.mark.parametrize(
+    ("path", "word"),
+    [
+        (f"{DELIVERIES}?days=abc", "days"),
+        (f"{DELIVERIES}?days=0", "days"),
+        (f"{DELIVERIES}?days=31", "kept for 30 days"),
+        (f"{DELIVERIES}?limit=1001", "limit"),
+        (f"{DELIVERIES}?status=lost", "status"),
+        (f"{DELIVERIES}?cursor=made-up", "cursor"),
+        (f"{DELIVERIES}?recipient=%00", "recipient"),
+        ("/api/v1/accounts/@/deliveries", "account"),
+        ("/api/v1/accounts/%20/deliveries", "account"),
+        ("/api/v1/trace", "id"),
+        ("/api/v1/trace?id=%3C%3E", "id"),
+    ],
+)
+def test_a_wrong_question_is_told_so_in_the_one_shape(empty_site: httpx.Client, path: str, word: str) -> None:
+    answer = empty_site.get(path)
+    assert answer.status_code == 422
+    error = ErrorShape.model_validate(answer.json()).error
+    assert error.code == "invalid"
+    assert word in error.message
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (UnavailableError("away"), 503, "unavailable"),
+        (NotMigratedError("run `postwatch migrate`"), 503, "not_migrated"),
+        (BusyError("busy"), 503, "busy"),
+        (TooLargeError("narrow it"), 504, "too_large"),
+        (QueryError("refused"), 502, "query_refused"),
+        (PostwatchError("odd"), 500, "internal"),
+    ],
+)
+def test_a_failure_has_its_own_status_and_words(open_site: Open, error: PostwatchError, status: int, code: str) -> None:
+    site = open_site(refusing(error))
+    for path in (DELIVERIES, "/api/v1/trace?id=x", "/api/v1/servers"):
+        answer = site.get(path)
+        assert answer.status_code == status
+        assert answer.json() == {"error": {"code": code, "message": str(error)}}
+        assert ("Retry-After" in answer.headers) == (status == 503)
+    health = site.get("/health")
+    assert health.status_code == 503
+    assert health.json() == {"healthy": False, "complaints": {"clickhouse": str(error)}}
+
+
+def test_a_bug_tells_strangers_nothing(open_site: Open) -> None:
+    answer = open_site(refusing(RuntimeError("secret words"))).get(DELIVERIES)
+    assert answer.status_code == 500
+    assert ErrorShape.model_validate(answer.json()).error.code == "internal"
+    assert "secret" not in answer.text
+    assert "content-security-policy" in answer.headers
+
+
+def test_unknown_paths_and_methods(empty_site: httpx.Client) -> None:
+    assert empty_site.get("/api/v1/nothing").json()["error"]["code"] == "not_found"
+    answer = empty_site.post(DELIVERIES)
+    assert answer.status_code == 405
+    assert answer.json()["error"]["code"] == "method_not_allowed"
+    assert answer.headers["allow"] == "GET"
+    page = empty_site.get("/nothing<b>")
+    assert page.status_code == 404
+    assert "<b>" not in page.text
+    assert page.headers["content-type"].startswith("text/html")
+
+
+def test_every_endpoint_is_in_the_openapi_document(empty_site: httpx.Client) -> None:
+    document = empty_site.get("/api/v1/openapi.json").json()
+    routes = api_router(refusing(RuntimeError())).routes
+    served = {route.path.replace(":path", "") for route in routes if isinstance(route, APIRoute)}
+    assert set(document["paths"]) == served
+    assert len(served) == 5
+    for path, methods in document["paths"].items():
+        answers = methods["get"]["responses"]
+        if path.startswith("/api/"):
+            for status in ("422", "502", "503", "504"):
+                assert answers[status]["content"]["application/json"]["schema"]["$ref"].endswith("/ErrorShape")
+            for parameter in methods["get"].get("parameters", []):
+                assert parameter["description"]
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+
+
+def test_health_and_metrics(empty_site: httpx.Client) -> None:
+    assert empty_site.get("/health").json() == {"healthy": True, "complaints": {}}
+    empty_site.get("/health", headers={"Host": "postwatch.example"})
+    text = empty_site.get("/metrics").text
+    for name in (
+        "postwatch_query_statements_total",
+        "postwatch_query_statement_seconds_bucket",
+        "postwatch_http_requests_total",
+        "postwatch_http_refused_requests_total",
+    ):
+        assert name in text

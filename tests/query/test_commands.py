@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from types import ModuleType
+
+import httpx
+import pytest
+from postwatch.deploy.cli import main
+from postwatch.deploy.embedded.ports import choose_port
+from postwatch.query.commands import report, serve, servers, trace
+from postwatch.query.shapes import DeliveriesShape, ServersShape, TraceShape
+from postwatch.streams.outcome import Attempt
+
+from tests.query.conftest import NOW_MS, Office, make_row, make_rows
+
+HOSTILE = "[red]x[/red] :smile: \x1b[2J\x1b]0;owned\x07 \u202e =1+1 {} %s"
+
+
+def _arguments(module: ModuleType, *words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    module.configure(parser)
+    return parser.parse_args(words)
+
+
+def _run_report(office: Office, *words: str) -> int:
+    return report.print_report(office.desk, _arguments(report, "bob@example.org", *words))
+
+
+@pytest.fixture
+def hostile_office(office: Office) -> Office:
+    attempt = Attempt(NOW_MS, "deferred", 451, HOSTILE, HOSTILE, HOSTILE)
+    office.insert(
+        [
+            make_row(
+                recipient=f"<{HOSTILE}>",
+                response=HOSTILE * 5,
+                subject=HOSTILE,
+                sender=HOSTILE,
+                server=HOSTILE,
+                message_id="m1@example.org",
+                status="bounced",
+                attempts=(attempt,),
+                log_lines=(HOSTILE,),
+            )
+        ]
+    )
+    office.beat(HOSTILE, age_ms=90_000)
+    return office
+
+
+@pytest.mark.parametrize("columns", [60, 80, 160])
+def test_tables_fit_the_terminal_and_obey_no_stranger(
+    hostile_office: Office, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert _run_report(hostile_office) == 0
+    assert trace.print_trace_report(hostile_office.desk, _arguments(trace, "m1@example.org")) == 0
+    assert servers.print_servers_report(hostile_office.desk, _arguments(servers)) == 0
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= columns
+    assert not re.search(r"[^\n\x20-\x7e]", out)
+    assert "[red]" in out
+    assert ":smile:" in out
+    assert "\\x1b[2J" in re.sub(r"\s+", "", out)
+
+
+def test_the_table_tells_time_recipient_status_and_error(
+    office: Office, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    office.insert(make_rows(3))
+    office.insert([make_row(recipient="gone@example.net", status="bounced", response="550 no such user")])
+    office.beat("web1", age_ms=1000)
+    assert _run_report(office) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"gone@example\.net +failed \(bounced\) +550 no such user", out)
+    assert "4 rows of the last 30 days" in out
+    assert "silent" not in out
+    assert "--cursor" not in out
+
+
+def test_the_next_page_of_a_table_is_told_in_one_piece(
+    office: Office, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    office.insert(make_rows(4))
+    assert _run_report(office, "--limit", "2") == 0
+    found = re.search(r"^older: (--cursor) (\S+)$", capsys.readouterr().out, re.MULTILINE)
+    assert found
+    assert _run_report(office, "--limit", "2", *found.groups()) == 0
+    out = capsys.readouterr().out
+    assert "reader2" in out
+    assert "reader1" not in out
+
+
+def test_an_account_without_mail_is_told_from_one_without_data(
+    office: Office, capsys: pytest.CaptureFixture[str]
+) -> None:
+    office.beat("web1", age_ms=3_600_000)
+    assert _run_report(office, "--days", "7") == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "No mail of bob@example.org in the last 7 days." in out
+    assert "1 of 1 server silent (web1 for 60 min)" in out
+
+
+def test_json_and_csv_hold_the_data_alone(office: Office, capsys: pytest.CaptureFixture[str]) -> None:
+    office.insert(make_rows(3))
+    assert _run_report(office, "--format", "json", "--limit", "2") == 0
+    page = DeliveriesShape.model_validate(json.loads(capsys.readouterr().out))
+    assert len(page.deliveries) == 2
+    assert page.next_cursor
+    assert _run_report(office, "--format", "csv", "--limit", "2") == 0
+    output = capsys.readouterr()
+    assert [one["recipient"] for one in csv.DictReader(io.StringIO(output.out))] == [
+        "reader0@example.net",
+        "reader1@example.net",
+    ]
+    assert f"older: --cursor {page.next_cursor}" in output.err
+    assert "No server has sent a sign of life" in output.err
+
+
+def test_trace_and_servers_as_json(hostile_office: Office, capsys: pytest.CaptureFixture[str]) -> None:
+    assert trace.print_trace_report(hostile_office.desk, _arguments(trace, "m1@example.org", "--format", "json")) == 0
+    assert TraceShape.model_validate_json(capsys.readouterr().out).deliveries[0].subject == HOSTILE
+    assert servers.print_servers_report(hostile_office.desk, _arguments(servers, "--format", "json")) == 0
+    assert ServersShape.model_validate_json(capsys.readouterr().out).servers[0].server == HOSTILE
+
+
+def test_a_trace_of_the_unknown_says_so_and_fails(office: Office, capsys: pytest.CaptureFixture[str]) -> None:
+    assert trace.print_trace_report(office.desk, _arguments(trace, "nothing")) == 1
+    assert "Nothing is known of nothing" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [["report", "bob@example.org"], ["trace", "x"], ["servers"]])
+def test_clickhouse_away_is_one_line(
+    command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POSTWATCH_CLICKHOUSE_URL", f"http://127.0.0.1:{choose_port()}")
+    assert main(command) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "start it, or set POSTWATCH_CLICKHOUSE_URL" in error
+
+
+def test_the_commands_read_the_settings(
+    office: Office, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POSTWATCH_CLICKHOUSE_URL", office.settings.url)
+    monkeypatch.setenv("POSTWATCH_CLICKHOUSE_DATABASE", "nowhere")
+    assert main(["report", "bob@example.org"]) == 1
+    assert "run `postwatch migrate`" in capsys.readouterr().err
+    monkeypatch.setenv("POSTWATCH_CLICKHOUSE_DATABASE", office.settings.database)
+    office.insert(make_rows(2))
+    assert main(["report", "bob@example.org", "--format", "csv"]) == 0
+    assert "reader1@example.net" in capsys.readouterr().out
+    assert main(["report", "bob@example.org", "--status", "lost"]) == 1
+    assert "use one of accepted" in capsys.readouterr().err
+
+
+def test_serve_refuses_other_machines(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSTWATCH_QUERY_LISTEN", "0.0.0.0:8080")
+    assert main(["serve"]) == 1
+    assert "there is no log-in yet" in capsys.readouterr().err
+
+
+def test_help_names_the_way_in_from_elsewhere() -> None:
+    parser = argparse.ArgumentParser()
+    serve.configure(parser)
+    assert "POSTWATCH_QUERY_LISTEN" in parser.format_help()
+
+
+def test_serve_says_where_answers_and_ends_on_sigterm(office: Office) -> None:
+    environ = os.environ | {
+        "POSTWATCH_QUERY_LISTEN": "127.0.0.1:0",
+        "POSTWATCH_CLICKHOUSE_URL": office.settings.url,
+        "POSTWATCH_CLICKHOUSE_DATABASE": office.settings.database,
+    }
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        "-c",
+        "import sys; from postwatch.deploy.cli import main; sys.exit(main(['serve']))",
+    ]
+    process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout
+        line = process.stdout.readline()
+        found = re.search(r"http://127\.0\.0\.1:\d+/", line)
+        assert found
+        assert "this machine only" in line
+        assert httpx.get(f"{found[0]}health").json() == {"healthy": True, "complaints": {}}
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=20)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 0
+    assert '"event": "serving"' in log
+    assert "Traceback" not in log

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import unicodedata
+
+import pytest
+from postwatch.query.exports import CSV_COLUMNS, to_csv, to_json
+from postwatch.query.shapes import DeliveryShape
+from postwatch.streams.outcome import Attempt, Outcome
+
+from tests.query.conftest import NOW_MS, TEXT_FIELDS, make_row
+
+
+def test_every_field_is_in_the_csv_but_the_log_lines() -> None:
+    assert set(CSV_COLUMNS) == set(Outcome._fields) - {"log_lines", "version", "is_deleted", "account_domain"}
+
+
+def test_csv_has_a_heading_and_comes_back_as_it_was() -> None:
+    row = make_row(subject='one, "two"', attempts=(Attempt(NOW_MS, "deferred", 451, "", "", ""),))
+    (found,) = csv.DictReader(io.StringIO(to_csv([row])))
+    assert found["subject"] == 'one, "two"'
+    assert found["attempts"] == "1"
+    assert found["queued_at"].endswith("Z")
+    assert found["size_bytes"] == "1024"
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+def test_no_cell_of_any_column_starts_a_formula(start: str) -> None:
+    text = f"{start}HYPERLINK(1)"
+    (found,) = csv.DictReader(io.StringIO(to_csv([make_row(**dict.fromkeys(TEXT_FIELDS, text))])))
+    for name in set(TEXT_FIELDS) - {"account_domain"}:
+        assert found[name].startswith("'")
+        assert "HYPERLINK" in found[name]
+
+
+def test_no_control_character_gets_into_a_file() -> None:
+    text = "\x1b[31m\x07\x85\x9b\u202e\u2028\n\r\x7f\u200b"
+    row = make_row(**dict.fromkeys(TEXT_FIELDS, text), log_lines=(text,))
+    for exported in (to_csv([row]).replace("\r\n", ""), to_json(DeliveryShape.of(row)).replace("\n", "")):
+        assert not [one for one in exported if unicodedata.category(one) in ("Cc", "Cf", "Zl", "Zp")]
+    assert json.loads(to_json(DeliveryShape.of(row)))["subject"] == text

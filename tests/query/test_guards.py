@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import httpx
+import pytest
+from postwatch.producers.errors import SettingsError
+from postwatch.query.guards import is_loopback, loopback_address
+from postwatch.query.server import address_of, open_listener
+
+
+@pytest.mark.parametrize(
+    ("listen", "address"),
+    [
+        ("127.0.0.1:8080", ("127.0.0.1", 8080)),
+        ("127.1.2.3:80", ("127.1.2.3", 80)),
+        ("localhost:0", ("localhost", 0)),
+        ("[::1]:8080", ("::1", 8080)),
+    ],
+)
+def test_this_machine_may_listen(listen: str, address: tuple[str, int]) -> None:
+    assert loopback_address(listen) == address
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:8080", "192.0.2.1:8080", "[::]:8080", "mail.example.org:8080", "*:80"])
+def test_any_other_address_is_refused_with_the_remedy(listen: str) -> None:
+    with pytest.raises(SettingsError, match=r"POSTWATCH_QUERY_LISTEN=.*no log-in yet; use 127\.0\.0\.1:.*ssh -L"):
+        open_listener(listen)
+
+
+def test_a_taken_port_is_named() -> None:
+    with open_listener("127.0.0.1:0") as taken:
+        address = address_of(taken).removeprefix("http://").rstrip("/")
+        with pytest.raises(SettingsError, match=f"POSTWATCH_QUERY_LISTEN='{address}' can't be listened on"):
+            open_listener(address)
+
+
+@pytest.mark.parametrize("host", ["localhost", "LocalHost", "127.0.0.1", "127.9.9.9", "::1"])
+def test_names_of_this_machine(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    "host", ["", "example.org", "127.0.0.1.example.org", "localhost.example.org", "0.0.0.0", "::", "1"]
+)
+def test_names_of_strangers(host: str) -> None:
+    assert not is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "[::]:80", ""])
+def test_a_request_that_names_another_host_is_refused(empty_site: httpx.Client, host: str) -> None:
+    for path in ("/", "/api/v1/servers", "/metrics", "/static/postwatch.css"):
+        answer = empty_site.get(path, headers={"Host": host})
+        assert answer.status_code == 421
+        assert "127.0.0.1" in answer.text
+    assert empty_site.get("/api/v1/servers", headers={"Host": host}).json()["error"]["code"] == "wrong_host"
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "[::1]:80", "127.0.0.1"])
+def test_a_request_by_a_name_of_this_machine_is_answered(empty_site: httpx.Client, host: str) -> None:
+    assert empty_site.get("/", headers={"Host": host}).status_code == 200
+
+
+def test_every_answer_forbids_what_the_page_does_not_need(empty_site: httpx.Client) -> None:
+    for path in ("/", "/servers", "/nothing", "/static/postwatch.css", "/api/v1/servers", "/api/v1/nothing", "/health"):
+        headers = empty_site.get(path).headers
+        policy = headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'")
+        assert "unsafe" not in policy
+        assert "http" not in policy
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["cache-control"] == ("no-cache" if path.startswith("/static") else "no-store")

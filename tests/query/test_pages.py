@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+import httpx
+import pytest
+from postwatch.producers.errors import PostwatchError, UnavailableError
+from postwatch.query.errors import NotMigratedError
+from postwatch.streams.outcome import Attempt, iso_time
+
+from tests.query.conftest import DAY_MS, NOW_MS, TEXT_FIELDS, Office, Open, make_row, make_rows, refusing
+
+VOID = {"meta", "link", "input", "img", "path", "circle", "rect", "br"}
+HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>{{7*7}}&amp;\x1b[31m\u202e\x00\n"
+SHOWN = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>{{7*7}}&amp;\\x1b[31m\\u202e\\x00\\n"
+
+
+class Page(HTMLParser):
+    """A page as a browser takes it: its elements, its words, and whether every element is closed."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self._open: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if data.strip():
+            self.words.append(data.strip())
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+    def field(self, name: str) -> str | None:
+        return next(one.get("value") for one in self.all("input") if one.get("name") == name)
+
+
+def _page(site: httpx.Client, path: str = "/", expected: int = 200, /, **asked: str) -> Page:
+    answer = site.get(path, params=asked)
+    assert answer.status_code == expected
+    return Page(answer.text)
+
+
+def test_the_first_visit_asks_for_an_account(empty_site: httpx.Client) -> None:
+    page = _page(empty_site)
+    assert "Run Report" in page.words
+    assert "Show All" in page.words
+    assert page.all("table") == []
+    labelled = {one["for"] for one in page.all("label")}
+    assert labelled == {one["id"] for one in page.all("input") + page.all("select")}
+
+
+def test_rows_are_shown_with_time_recipient_status_and_message(office: Office, open_site: Open) -> None:
+    attempts = tuple(Attempt(NOW_MS - at, "deferred", 451, "451 later", "mx.example.net", "192.0.2.7") for at in (9, 5))
+    row = make_row(
+        status="bounced",
+        response="550 no such user",
+        reason="unknown-user",
+        recipient="final@example.net",
+        original_recipient="alias@example.org",
+        subject="Angebot",
+        tls="TLS1.3",
+        remote_host="mx.example.net",
+        attempts=attempts,
+        log_lines=("the first line", "the second line"),
+        message_id="m1@example.org",
+    )
+    office.insert([row])
+    office.beat("web1", age_ms=1000)
+    page = _page(open_site(office.desk), account="bob@example.org")
+    for words in (
+        "Delivery time",
+        "Recipient",
+        "Status",
+        "Error message",
+        "final@example.net",
+        "alias@example.org",
+        "Failed",
+        "bounced, unknown-user",
+        "550 no such user",
+        "Angebot",
+        "2 attempts",
+        "TLS1.3",
+        "the first line",
+        "the second line",
+        "1.0 KB",
+    ):
+        assert words in page.words
+    assert sum("451 later" in words for words in page.words) == 2
+    assert page.all("time")[0]["datetime"] == iso_time(row.updated_at)
+    assert "/trace?id=m1%40example.org" in [one["href"] for one in page.all("a")]
+    assert all("silent" not in words for words in page.words)
+
+
+def test_run_report_narrows_and_show_all_does_not(office: Office, open_site: Open) -> None:
+    office.insert([*make_rows(3), make_row(recipient="failed@example.net", status="bounced")])
+    site = open_site(office.desk)
+    asked = {"account": "bob@example.org", "recipient": "reader1", "status": "accepted", "days": "7"}
+    page = _page(site, **asked)
+    assert "reader1@example.net" in page.words
+    assert "reader2@example.net" not in page.words
+    assert page.field("recipient") == "reader1"
+    assert {one.get("value") for one in page.all("option") if "selected" in one} == {"accepted", "7"}
+    everything = _page(site, **asked, show="all")
+    assert {"reader1@example.net", "reader2@example.net", "failed@example.net"} <= set(everything.words)
+    assert everything.field("recipient") == ""
+    assert everything.field("account") == "bob@example.org"
+
+
+def test_pages_are_links(office: Office, open_site: Open) -> None:
+    office.insert(make_rows(70))
+    site = open_site(office.desk)
+    first = _page(site, account="bob@example.org", status="accepted")
+    assert "reader49@example.net" in first.words
+    assert "reader50@example.net" not in first.words
+    assert "Newest" not in first.words
+    older = next(one["href"] or "" for one in first.all("a") if one.get("rel") == "next")
+    second = Page(site.get(older).text)
+    assert "reader49@example.net" not in second.words
+    assert {"reader50@example.net", "reader69@example.net", "Newest"} <= set(second.words)
+    assert "Older" not in second.words
+    assert any("selected" in one and one["value"] == "accepted" for one in second.all("option"))
+
+
+def test_no_mail_does_not_look_like_no_data(office: Office, open_site: Open) -> None:
+    site = open_site(office.desk)
+    words = " ".join(_page(site, account="bob@example.org").words)
+    assert "No mail of bob@example.org in the last 30 days." in words
+    assert "No server has sent a sign of life yet" in words
+    office.beat("web1", age_ms=1000)
+    office.beat("web2", age_ms=600_000)
+    page = _page(site, account="bob@example.org")
+    assert any("1 of 2 servers silent (web2 for 10 min)" in words for words in page.words)
+    assert "/servers" in [one["href"] for one in page.all("a")]
+    narrowed = _page(site, account="bob@example.org", recipient="x", status="failed")
+    assert any("has recipient x and status failed" in words for words in narrowed.words)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"account": "@"}, "account '@' is none"),
+        ({"account": "bob@example.org", "days": "31"}, "kept for 30 days"),
+        ({"account": "bob@example.org", "days": "many"}, "days 'many' is not a whole number"),
+        ({"account": "bob@example.org", "cursor": "zzz"}, "cursor is not one that a report gave"),
+        ({"account": "bob@example.org", "status": "<b>"}, "status '<b>' is not known"),
+        ({"show": "all"}, "account '' is none"),
+    ],
+)
+def test_a_wrong_question_keeps_the_form(empty_site: httpx.Client, asked: dict[str, str], words: str) -> None:
+    page = _page(empty_site, "/", 422, **asked)
+    assert any(words in one for one in page.words)
+    assert page.field("account") == asked.get("account", "")
+
+
+@pytest.mark.parametrize(
+    "error", [UnavailableError("ClickHouse is away <b>"), NotMigratedError("run `postwatch migrate`")]
+)
+def test_a_page_says_what_is_wrong_with_the_tables(open_site: Open, error: PostwatchError) -> None:
+    site = open_site(refusing(error))
+    for path in ("/", "/?account=bob@example.org", "/servers", "/trace?id=x"):
+        answer = site.get(path)
+        assert answer.status_code == 503
+        assert str(error) in Page(answer.text).words
+        assert "No mail" not in answer.text
+
+
+def test_strangers_words_stay_words(office: Office, open_site: Open) -> None:
+    text = dict.fromkeys(TEXT_FIELDS, HOSTILE)
+    kept = {"account": "bob@example.org", "account_domain": "example.org", "message_id": f"m1{HOSTILE}"}
+    attempt = Attempt(NOW_MS, HOSTILE, 550, HOSTILE, HOSTILE, HOSTILE)
+    office.insert([make_row(**{**text, **kept}, attempts=(attempt,), log_lines=(HOSTILE,))])
+    office.beat(HOSTILE, age_ms=DAY_MS)
+    site = open_site(office.desk)
+    for page in (
+        _page(site, account="bob@example.org"),
+        _page(site, "/trace", id="m1" + HOSTILE.rstrip("\n").replace("\x00", "").replace("\x1b", "")),
+        _page(site, "/servers"),
+        _page(site, "/", 422, account=HOSTILE, recipient=HOSTILE, status=HOSTILE, days=HOSTILE, cursor=HOSTILE),
+    ):
+        assert {one.get("src") for one in page.all("script")} == {"/static/local-time.js"}
+        assert {one.get("src") for one in page.all("img")} == {"/static/icon.svg"}
+        assert not any(name.startswith("on") or name == "style" for _tag, names in page.elements for name in names)
+        assert not any(character in "".join(page.words) for character in "\x1b\u202e\x00")
+        assert "49" not in page.words
+    shown = _page(site, account="bob@example.org").words
+    assert SHOWN in shown
+
+
+def test_the_trace_page(office: Office, open_site: Open) -> None:
+    office.insert(make_rows(2, message_id="m1@example.org"))
+    site = open_site(office.desk)
+    page = _page(site, "/trace", id="<m1@example.org>")
+    assert {"reader0@example.net", "reader1@example.net"} <= set(page.words)
+    assert any("Nothing is known of it" in words for words in _page(site, "/trace", id="unknown").words)
+    assert _page(site, "/trace", 422).words
+
+
+def test_the_servers_page(office: Office, open_site: Open) -> None:
+    office.beat("web1", age_ms=1000, lag_bytes=2_500_000)
+    office.beat("web2", age_ms=600_000, last_line_ms=0)
+    page = _page(open_site(office.desk), "/servers")
+    assert {"web1", "Alive", "2.5 MB", "web2", "Silent", "10 min ago", "none yet", "2 servers, 1 silent"} <= set(
+        page.words
+    )
+
+
+def test_nothing_is_loaded_from_elsewhere(empty_site: httpx.Client) -> None:
+    for path in ("/", "/servers", "/nothing"):
+        page = Page(empty_site.get(path).text)
+        addresses = [
+            one.get(name) for _tag, one in page.elements for name in ("href", "src", "action") if one.get(name)
+        ]
+        assert addresses
+        assert all(address and address.startswith("/") and not address.startswith("//") for address in addresses)
+    for path in ("/static/postwatch.css", "/static/local-time.js", "/static/icon.svg"):
+        answer = empty_site.get(path)
+        assert answer.status_code == 200
+        assert "://" not in answer.text.replace("http://www.w3.org/2000/svg", "")

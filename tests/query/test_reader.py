@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+from postwatch.deploy.embedded.ports import choose_port
+from postwatch.producers.errors import UnavailableError
+from postwatch.query.errors import BusyError, NotMigratedError, QueryError, TooLargeError
+from postwatch.query.reader import MAX_RESULT_ROWS, TableReader
+from postwatch.query.settings import QuerySettings
+from postwatch.query.statements import Statement
+from postwatch.streams.settings import ClickHouseSettings
+from prometheus_client import REGISTRY
+
+from tests.query.conftest import Office, make_rows
+from tests.waiting import wait_until
+
+ONE = Statement("SELECT 1", {})
+SLOW = Statement("SELECT count() FROM system.numbers WHERE NOT ignore(sipHash64(number))", {})
+
+
+def _count(end: str) -> float:
+    return REGISTRY.get_sample_value("postwatch_query_statements_total", {"end": end}) or 0.0
+
+
+@pytest.fixture
+def reader(database: ClickHouseSettings) -> TableReader:
+    return TableReader(QuerySettings(timeout_seconds=1, max_queries=1), database)
+
+
+def test_rows_come_back_and_are_counted(reader: TableReader) -> None:
+    before = _count("answered")
+    assert list(reader(ONE)) == [(1,)]
+    assert _count("answered") == before + 1
+
+
+def test_clickhouse_away_is_told_with_the_remedy() -> None:
+    before = _count("unavailable")
+    reader = TableReader(QuerySettings(), ClickHouseSettings(url=f"http://127.0.0.1:{choose_port()}"))
+    with pytest.raises(UnavailableError, match="start it, or set POSTWATCH_CLICKHOUSE_URL"):
+        reader(ONE)
+    assert _count("unavailable") == before + 1
+
+
+def test_a_database_that_is_not_migrated_is_told_with_the_remedy(office: Office) -> None:
+    office.settings = replace(office.settings, database="nowhere")
+    with pytest.raises(NotMigratedError, match=r"'nowhere' at http.* run `postwatch migrate`"):
+        office.report()
+    with pytest.raises(NotMigratedError):
+        office.desk.servers()
+
+
+def test_a_query_that_takes_too_long_is_ended(reader: TableReader) -> None:
+    with pytest.raises(TooLargeError, match="fewer days"):
+        reader(SLOW)
+    assert list(reader(ONE)) == [(1,)]
+
+
+def test_an_answer_is_bounded(reader: TableReader) -> None:
+    with pytest.raises(TooLargeError):
+        reader(Statement(f"SELECT number FROM numbers({MAX_RESULT_ROWS * 5})", {}))
+
+
+def test_another_refusal_is_passed_on(reader: TableReader) -> None:
+    with pytest.raises(QueryError, match=r"refused the query: .*Code: 43"):
+        reader(Statement("SELECT 'a' + 1", {}))
+
+
+class SlowClient:
+    """A ClickHouse that answers once it is told to."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self.may_answer = threading.Event()
+
+    def query(self, *_: object, **__: object) -> SimpleNamespace:
+        self.asked.set()
+        assert self.may_answer.wait(30)
+        return SimpleNamespace(result_rows=[(1,)])
+
+
+def test_questions_wait_for_their_turn_and_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = SlowClient()
+    monkeypatch.setattr("postwatch.query.reader.connect", lambda *_, **__: client)
+    reader = TableReader(QuerySettings(timeout_seconds=0.05, max_queries=1), ClickHouseSettings())
+    first = threading.Thread(target=reader, args=(ONE,))
+    first.start()
+    assert client.asked.wait(30)
+    before = _count("busy")
+    with pytest.raises(BusyError, match="ask again soon"):
+        reader(ONE)
+    assert _count("busy") == before + 1
+    client.may_answer.set()
+    first.join()
+    assert list(reader(ONE)) == [(1,)]
+
+
+def test_many_threads_share_a_reader(office: Office) -> None:
+    office.insert(make_rows(10))
+    desk = office.desk
+    answers: list[int] = []
+
+    def ask() -> None:
+        answers.append(len(desk.account(desk.filters("bob@example.org")).rows))
+
+    threads = [threading.Thread(target=ask) for _ in range(24)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: len(answers) == 24, "every thread has its answer")
+    for thread in threads:
+        thread.join()
+    assert set(answers) == {10}
