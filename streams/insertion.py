@@ -36,7 +36,6 @@ class Insertion:
         self._rows = rows
         self._insert = insert
         self._stack = [Slice(0, rows.num_rows)] if rows.num_rows else []
-        self._table_takes_rows = False
         self.written = 0
         self.refused: list[RefusedRow] = []
 
@@ -51,7 +50,6 @@ class Insertion:
         try:
             self._insert(rows)
         except RefusedRowsError as refusal:
-            self._probe_table(refusal)
             self._stack.pop()
             if part.count == 1:
                 self.refused.append(RefusedRow(part.first, rows, str(refusal)))
@@ -64,20 +62,9 @@ class Insertion:
             self._push_halves(part)
         else:
             self._stack.pop()
-            self._table_takes_rows = True
             self.written += part.count
 
     def _push_halves(self, part: Slice) -> None:
         half = part.count // 2
         self._stack.append(Slice(part.first + half, part.count - half))
         self._stack.append(Slice(part.first, half))
-
-    def _probe_table(self, refusal: RefusedRowsError) -> None:
-        """Insert no rows: a table that refuses even that has other columns than ours, and no row is to blame."""
-        if self._table_takes_rows:
-            return
-        try:
-            self._insert(self._rows.slice(0, 0))
-        except RefusedRowsError as error:
-            raise UnavailableError(f"{error}; create or upgrade the tables with `postwatch migrate`") from refusal
-        self._table_takes_rows = True

@@ -1,7 +1,7 @@
 """Sorts what ClickHouse says against an insert: the rows' fault, too much at once, or neither.
 
-Only codes that nothing but the values of a row can cause count as the rows' fault. Whatever is unknown is retried:
-a row that waits can still be written, and the complaint is seen in /health.
+Only codes that the values of a row cause count as the rows' fault; a column of another type than ours is the table's.
+Whatever is unknown is retried: a row that waits can still be written, and the complaint is seen in /health.
 """
 
 from __future__ import annotations
@@ -16,9 +16,7 @@ ROWS_AT_FAULT = {
     27: "CANNOT_PARSE_INPUT_ASSERTION_FAILED",
     38: "CANNOT_PARSE_DATE",
     41: "CANNOT_PARSE_DATETIME",
-    53: "TYPE_MISMATCH",
     69: "ARGUMENT_OUT_OF_BOUND",
-    70: "CANNOT_CONVERT_TYPE",
     72: "CANNOT_PARSE_NUMBER",
     117: "INCORRECT_DATA",
     128: "TOO_LARGE_ARRAY_SIZE",
@@ -52,7 +50,9 @@ REMEDIES = {
     10: _MIGRATE,
     16: _MIGRATE,
     20: _MIGRATE,
+    53: _MIGRATE,
     60: _MIGRATE,
+    70: _MIGRATE,
     81: _MIGRATE,
     192: _LOG_IN,
     193: _LOG_IN,
@@ -65,14 +65,18 @@ REMEDIES = {
 }
 """What to do about a code that is not the rows' fault, where there is something to do but to wait."""
 
+MAX_WORDS = 1_000
+"""Characters; ClickHouse may quote a whole row."""
+
 _CODE = re.compile(r"\bCode: (\d+)")
 
 
 def sort_refusal(code: int | None, text: str) -> PostwatchError:
     """ClickHouse's error code (None: read it from the text) and words → what the sink is to do about it."""
-    if code is None and (found := _CODE.search(text)):
+    found = _CODE.search(text)
+    if code is None and found:
         code = int(found[1])
-    words = " ".join(text.split())
+    words = " ".join(text[found.start() if found else 0 :].split())[:MAX_WORDS]  # without the driver's own preface
     if code in ROWS_AT_FAULT:
         return RefusedRowsError(words)
     if code in TOO_MUCH_AT_ONCE or (code == TOO_MANY_PARTS and "partitions" in text):

@@ -81,8 +81,8 @@ def _consumer_config(settings: SinkSettings, kafka: KafkaSettings, watch: KafkaW
         "auto.commit.interval.ms": 1_000,
         "enable.auto.offset.store": False,
         "partition.assignment.strategy": "range",  # eager: all partitions at once, see Sink
-        "session.timeout.ms": 10_000,
-        "heartbeat.interval.ms": 2_000,
+        "session.timeout.ms": 6_000,
+        "heartbeat.interval.ms": 1_000,
         "queued.max.messages.kbytes": 65_536,
         "fetch.queue.backoff.ms": 50,  # by default a full queue is left alone for a second after it was emptied
         "reconnect.backoff.max.ms": 2_000,

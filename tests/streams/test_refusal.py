@@ -20,6 +20,7 @@ PARTS = "Code: 252. DB::Exception: Too many parts (3000) in table. Merges are pr
         (252, PARTITIONS, OversizedInsertError),
         (252, PARTS, UnavailableError),
         (60, "Table postwatch.deliveries does not exist", UnavailableError),
+        (53, "CAST AS Array can only be performed between same-dimensional types", UnavailableError),
         (159, "Timeout exceeded", UnavailableError),
         (33, "Cannot read all data", UnavailableError),
         (987_654, "never heard of", UnavailableError),
@@ -38,6 +39,13 @@ def test_what_can_be_done_is_said() -> None:
     assert str(sort_refusal(60, "Table postwatch.deliveries\n does not exist.")) == (
         "Table postwatch.deliveries does not exist.; create or upgrade the tables with `postwatch migrate`"
     )
+
+
+def test_the_drivers_preface_and_most_of_a_quoted_row_are_left_out() -> None:
+    text = f"Received ClickHouse exception, code: 469, server response: Code: 469. violated by {'x' * 5000}"
+    words = str(sort_refusal(469, text))
+    assert words.startswith("Code: 469. violated by x")
+    assert len(words) == 1000
 
 
 def test_no_code_means_two_things() -> None:
