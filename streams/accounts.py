@@ -8,6 +8,7 @@ hosted domains is given, the log itself is the judge: what was delivered without
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,6 +44,7 @@ def read_domains(path: str, setting: str) -> Domains:
     return found
 
 
+@lru_cache(maxsize=65536)
 def mailbox(name: str, server: str, direction: str) -> Account:
     """'Bob@Example.org' → that mailbox; a bare login is a system user, who is known on one server only."""
     name = name.lower()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
-from postwatch.streams.accounts import UNKNOWN, Account, AccountBook
+from postwatch.streams.accounts import UNKNOWN, AccountBook
 from postwatch.streams.events import Arrival, Attempt, Ending, Event, Refusal
 from postwatch.streams.outcome import (
     BOUNCED,
@@ -43,6 +43,7 @@ _RANKS = {
     DELIVERED: 9,
 }
 _ARRIVAL_SEEN = 1 << 62
+_OPEN = frozenset((PENDING, DEFERRED))
 
 
 class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
@@ -56,12 +57,12 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
     """Some other event came before the arrival, so rows may be out under no account."""
     attempts: dict[str, list[Attempt]] = {}
     """By final recipient."""
-    originals: dict[str, int] = {}
+    originals: dict[str, int] | None = None
     """Addresses that turned out to be aliases → when, ms since the epoch."""
     ending: Ending | None = None
     """Cancelled or discarded as a whole."""
     completed_at: int = 0
-    changed: dict[str, None] | None = None
+    changed: list[str] | None = None
     """Recipients whose rows are due; None: nothing changed since the last rows. Never parked."""
 
     def is_closed(self) -> bool:
@@ -113,29 +114,34 @@ class Joiner:
 
     def add(self, server: str, messages: dict[str, Message], event: Event) -> None:
         """Take in one event; a repeated one changes nothing."""
-        if isinstance(event, Refusal):
-            self._refusals.append((server, event))
-            return
-        queue_id = event.queue_id
-        message = messages.get(queue_id)
+        message = messages.get(event.queue_id)
         if message is None:
-            message = self._find_parked(server, queue_id)
-            if message is None:
-                message = Message(server, queue_id, self._queued_at(queue_id) or event.at)
-            messages[queue_id] = message
+            if isinstance(event, Refusal):
+                self._refusals.append((server, event))
+                return
+            message = self._open(server, messages, event)
         if message.changed is None:
-            message.changed = {}
+            message.changed = []
             self._changed.append(message)
         if isinstance(event, Attempt):
             _add_attempt(message, event)
-        elif isinstance(event, Arrival):
-            if message.arrival is None:
-                message.arrival = event
-                if message.attempts:
-                    message.was_partial = True
-                    message.changed.update(dict.fromkeys(message.attempts))
-        else:
+        elif isinstance(event, Ending):
             _add_ending(message, event)
+        elif isinstance(event, Refusal):
+            self._refusals.append((server, event))
+        elif message.arrival is None:
+            message.arrival = event
+            if message.attempts:
+                message.was_partial = True
+                message.changed += message.attempts
+
+    def _open(self, server: str, messages: dict[str, Message], event: Arrival | Attempt | Ending) -> Message:
+        queue_id = event.queue_id
+        message = self._find_parked(server, queue_id)
+        if message is None:
+            message = Message(server, queue_id, self._queued_at(queue_id) or event.at)
+        messages[queue_id] = message
+        return message
 
     def take_changed(self) -> tuple[list[Outcome], list[Message]]:
         """The rows that became due since the last call, and the messages that they are of; closed ones are let go."""
@@ -146,7 +152,7 @@ class Joiner:
         changed = self._changed
         self._changed = []
         for message in changed:
-            rows += self._due_rows(message)
+            self._add_due_rows(message, rows)
             message.changed = None
             if message.is_closed():
                 self._servers[message.server].pop(message.queue_id, None)
@@ -159,102 +165,97 @@ class Joiner:
             return []
         rows: list[Outcome] = []
         for recipient in arrival.recipients:
-            if recipient not in message.attempts and recipient not in message.originals:
-                rows += self._rows(message, recipient)
+            if _is_unheard(message, recipient):
+                self._add_rows(message, recipient, rows)
         return rows
 
-    def _due_rows(self, message: Message) -> Iterator[Outcome]:
-        for recipient in message.changed or ():
-            yield from self._rows(message, recipient)
-        if message.is_closed() and message.arrival is not None:
+    def _add_due_rows(self, message: Message, rows: list[Outcome]) -> None:
+        changed = message.changed or ()
+        for recipient in dict.fromkeys(changed) if len(changed) > 1 else changed:
+            self._add_rows(message, recipient, rows)
+        if message.is_closed() and message.arrival is not None and message.ending is None:
             for recipient in message.arrival.recipients:
-                if recipient not in message.attempts and recipient not in message.originals and not message.ending:
-                    yield from self._rows(message, recipient)
+                if _is_unheard(message, recipient):
+                    self._add_rows(message, recipient, rows)
 
-    def _rows(self, message: Message, recipient: str) -> Iterator[Outcome]:
+    def _add_rows(self, message: Message, recipient: str, rows: list[Outcome]) -> None:
         """The rows of one recipient, one for each account that it is reported under."""
         arrival = message.arrival
-        attempts = message.attempts.get(recipient, [])
-        deciding = _deciding(attempts)
+        attempts = message.attempts.get(recipient, _NO_ATTEMPTS)
+        deciding = attempts[0] if len(attempts) == 1 else _deciding(attempts)
         status = deciding.status if deciding else PENDING
         updated_at = arrival.at if arrival else message.queued_at
-        events = (arrival is not None) + len(attempts)
         for attempt in attempts:
             if attempt.at > updated_at:
                 updated_at = attempt.at
-        ending = message.ending
-        if status in (PENDING, DEFERRED):
+        if status in _OPEN:
             status, updated_at = _without_final(message, recipient, deciding, updated_at)
-            if ending and status == ending.status:
-                events += 1
-        elif ending:
-            ending = None
         deleted = status == WITHDRAWN
-        version = make_version(arrival is not None, updated_at, status, events)
+        version = (
+            (_ARRIVAL_SEEN if arrival else 0)
+            | updated_at << 20
+            | _RANKS[status] << 16
+            | len(attempts) + (arrival is not None) + (message.ending is not None)
+        )
+        if deleted:
+            status = DEFERRED if attempts else PENDING
+        row = self._make_row(
+            message, recipient, attempts, deciding or _NO_ATTEMPT, status, updated_at, version, deleted
+        )
         for account in self._accounts.of_delivery(arrival, recipient, deciding, message.server):
-            yield self._row(message, recipient, account, attempts, deciding, status, updated_at, version, deleted)
+            rows.append(tuple.__new__(Outcome, account + row))
         if message.was_partial and arrival is not None:
-            yield self._row(
-                message, recipient, UNKNOWN, attempts, deciding, WITHDRAWN, updated_at, version, deleted=True
-            )
+            rows.append(Outcome._make(UNKNOWN + row)._replace(is_deleted=1))
 
-    def _row(
+    def _make_row(
         self,
         message: Message,
         recipient: str,
-        account: Account,
         attempts: list[Attempt],
-        deciding: Attempt | None,
+        last: Attempt,
         status: str,
         updated_at: int,
         version: int,
         deleted: bool,
-    ) -> Outcome:
+    ) -> tuple[object, ...]:
+        """All columns behind those of the account."""
         arrival = message.arrival or _NO_ARRIVAL
-        last = deciding or _NO_ATTEMPT
         queued_at = message.queued_at
-        if deleted:
-            status = DEFERRED if attempts else PENDING
-        return tuple.__new__(
-            Outcome,
-            (
-                account.name,
-                account.domain,
-                account.direction,
-                message.server,
-                message.queue_id,
-                arrival.message_id,
-                arrival.sender,
-                recipient,
-                last.original_recipient,
-                arrival.client_host,
-                arrival.client_ip,
-                arrival.authenticated_as,
-                arrival.auth_method,
-                arrival.subject,
-                arrival.size_bytes,
-                queued_at,
-                updated_at,
-                max(updated_at - queued_at, 0),
-                status,
-                RESULTS[status],
-                last.smtp_code,
-                last.enhanced_code,
-                last.response,
-                find_reason(status, last.enhanced_code, last.response) if status != DELIVERED else "",
-                last.remote_host,
-                last.remote_ip,
-                find_provider(last.remote_host) if last.remote_host else "",
-                last.tls,
-                last.router,
-                last.transport,
-                _attempt_cells(attempts),
-                "",
-                arrival.parent_queue_id,
-                _evidence(message, attempts) if self._keep_lines else (),
-                version,
-                1 if deleted else 0,
-            ),
+        remote_host = last.remote_host
+        return (
+            message.server,
+            message.queue_id,
+            arrival.message_id,
+            arrival.sender,
+            recipient,
+            last.original_recipient,
+            arrival.client_host,
+            arrival.client_ip,
+            arrival.authenticated_as,
+            arrival.auth_method,
+            arrival.subject,
+            arrival.size_bytes,
+            queued_at,
+            updated_at,
+            updated_at - queued_at if updated_at > queued_at else 0,
+            status,
+            RESULTS[status],
+            last.smtp_code,
+            last.enhanced_code,
+            last.response,
+            "" if status == DELIVERED else find_reason(status, last.enhanced_code, last.response),
+            remote_host,
+            last.remote_ip,
+            find_provider(remote_host) if remote_host else "",
+            last.tls,
+            last.router,
+            last.transport,
+            _attempt_cells(attempts),
+            "",
+            arrival.parent_queue_id,
+            _evidence(message, attempts) if self._keep_lines else (),
+            version,
+            1 if deleted else 0,
         )
 
     def _refusal_rows(self, server: str, refusal: Refusal) -> Iterator[Outcome]:
@@ -301,6 +302,7 @@ class Joiner:
 
 
 _NO_ARRIVAL = Arrival("", 0, "", "", (), "", "", "", "", "", 0, "", "", "")
+_NO_ATTEMPTS: list[Attempt] = []
 _NO_ATTEMPT = Attempt("", 0, "", PENDING, False, "", "", 0, "", "", "", "", "", "", "")
 
 
@@ -335,16 +337,24 @@ def _add_attempt(message: Message, event: Attempt) -> None:
         attempts.sort(key=_order)
         if len(attempts) > MOST_ATTEMPTS + 1:
             del attempts[MOST_ATTEMPTS]
-    changed = message.changed
-    if changed is not None:
-        changed[event.recipient] = None
-    original = event.original_recipient
-    if original:
-        known_at = message.originals.get(original)
-        if known_at is None or event.at < known_at:
-            message.originals[original] = event.at
-            if changed is not None:
-                changed[original] = None
+    if message.changed is not None:
+        message.changed.append(event.recipient)
+    if event.original_recipient:
+        _add_original(message, event.original_recipient, event.at)
+
+
+def _add_original(message: Message, original: str, at: int) -> None:
+    if message.originals is None:
+        message.originals = {}
+    known_at = message.originals.get(original)
+    if known_at is None or at < known_at:
+        message.originals[original] = at
+        if message.changed is not None:
+            message.changed.append(original)
+
+
+def _is_unheard(message: Message, recipient: str) -> bool:
+    return recipient not in message.attempts and (message.originals is None or recipient not in message.originals)
 
 
 def _replaces_waiting(attempts: list[Attempt], event: Attempt) -> bool:
@@ -367,7 +377,7 @@ def _add_ending(message: Message, event: Ending) -> None:
     if message.changed is not None:
         known = dict.fromkeys(message.arrival.recipients if message.arrival else ())
         known.update(dict.fromkeys(message.attempts))
-        message.changed.update(known or {"": None})
+        message.changed += known or [""]
 
 
 def _deciding(attempts: Iterable[Attempt]) -> Attempt | None:
@@ -385,7 +395,7 @@ def _deciding(attempts: Iterable[Attempt]) -> Attempt | None:
 
 def _without_final(message: Message, recipient: str, deciding: Attempt | None, updated_at: int) -> tuple[str, int]:
     """Status and time of a recipient that has no final attempt."""
-    resolved_at = message.originals.get(recipient)
+    resolved_at = message.originals.get(recipient) if message.originals else None
     if resolved_at is not None:
         return WITHDRAWN, max(updated_at, resolved_at)
     if message.ending is not None:
@@ -396,6 +406,10 @@ def _without_final(message: Message, recipient: str, deciding: Attempt | None, u
 
 
 def _attempt_cells(attempts: list[Attempt]) -> tuple[AttemptCell, ...]:
+    if len(attempts) == 1:
+        one = attempts[0]
+        cell = (one.at, one.status, one.smtp_code, one.response, one.remote_host, one.remote_ip)
+        return (tuple.__new__(AttemptCell, cell),) if one.is_attempt else ()
     return tuple(
         [
             tuple.__new__(
@@ -408,9 +422,12 @@ def _attempt_cells(attempts: list[Attempt]) -> tuple[AttemptCell, ...]:
 
 
 def _evidence(message: Message, attempts: list[Attempt]) -> tuple[str, ...]:
+    arrival = message.arrival
+    if arrival is not None and message.ending is None and len(attempts) == 1:
+        return arrival.line, attempts[0].line
     lines = [one.line for one in attempts]
-    if message.arrival is not None:
-        lines.insert(0, message.arrival.line)
+    if arrival is not None:
+        lines.insert(0, arrival.line)
     if message.ending is not None:
         lines.append(message.ending.line)
     return tuple(lines)
