@@ -38,10 +38,11 @@ def setting(
     doc: str,
     secret: bool = False,
     least: float | None = None,
+    most: float | None = None,
     choices: tuple[str, ...] = (),
 ) -> Any:
     """A field of a section: its default (none: the setting is required), one line for people, what it may hold."""
-    metadata = {"doc": doc, "secret": secret, "least": least, "choices": choices}
+    metadata = {"doc": doc, "secret": secret, "least": least, "most": most, "choices": choices}
     if default is dataclasses.MISSING:
         return dataclasses.field(metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -184,6 +185,9 @@ def _convert(raw: Any, hint: Any, field: dataclasses.Field[Any], where: str) -> 
         least = field.metadata["least"]
         if least is not None and number < least:
             raise SettingsError(f"{where}{shown} is too small: use {least} or more")
+        most = field.metadata["most"]
+        if most is not None and number > most:
+            raise SettingsError(f"{where}{shown} is too large: use {most} or less")
         return number
     if not isinstance(raw, str):
         raise SettingsError(f"{where}{shown} must be text")

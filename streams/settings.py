@@ -18,7 +18,8 @@ class ClickHouseSettings:
     user: str = setting("default", doc="ClickHouse user.")
     password: str = setting("", doc="ClickHouse password.", secret=True)
     database: str = setting("postwatch", doc="Database of the tables.")
-    retention_days: int = setting(30, doc="Days that a row is kept and shown.", least=1)
+    retention_days: int = setting(30, doc="Days that a row is kept and shown.", least=1, most=3650)
+    """ClickHouse's TTL ends in 2106: a longer one wraps around and deletes every row at once."""
 
 
 @dataclass(frozen=True, slots=True)

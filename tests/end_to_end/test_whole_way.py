@@ -1,0 +1,183 @@
+"""File, shipper, Kafka, Faust, Kafka, sink, ClickHouse: the rows are those of `postwatch read`, whatever breaks."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from postwatch.deploy import cli
+from postwatch.deploy.embedded.kafka import EmbeddedKafka
+from postwatch.deploy.embedded.ports import choose_port
+from postwatch.deploy.migrate import migrate
+from postwatch.producers.settings import KafkaSettings
+from postwatch.streams.clickhouse import connect
+from postwatch.streams.settings import ClickHouseSettings
+
+from tests.conftest import EmbeddedClickHouse
+from tests.end_to_end.pipeline import Pipeline, ordered, running
+from tests.streams.test_golden import LOGS, SERVER
+from tests.waiting import wait_until
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
+AWAY_SECONDS = 20
+
+
+def read_rows(
+    capsysbinary: pytest.CaptureFixture[bytes], log: Path, server: str, domains: Path | None = None
+) -> list[dict[str, Any]]:
+    """What `postwatch read` prints of a log."""
+    capsysbinary.readouterr()
+    more = ["--domains", str(domains)] if domains else []
+    assert cli.main(["read", "--format", "exim-main", "--server", server, *more, str(log)]) == 0
+    return [json.loads(line) for line in capsysbinary.readouterr().out.splitlines()]
+
+
+@pytest.mark.parametrize("log", LOGS, ids=lambda log: log.stem)
+def test_the_table_has_the_rows_of_read(
+    log: Path,
+    topics: KafkaSettings,
+    database: ClickHouseSettings,
+    tmp_path: Path,
+    capsysbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    expected = ordered(read_rows(capsysbinary, log, SERVER))
+    ages = replace(database, retention_days=3_650)  # golden logs grow old
+    migrate(connect(ages, database=""), ages)
+    pipeline = Pipeline(tmp_path, topics, database, {"POSTWATCH_JOIN_PENDING_AFTER_SECONDS": "1"})
+    with running(pipeline):
+        pipeline.start("join")
+        pipeline.start("sink")
+        pipeline.start_shipper(SERVER)
+        shutil.copy(log, pipeline.log_of(SERVER))
+        pipeline.expect(expected)
+        servers = connect(database).query("SELECT server FROM servers FINAL").result_rows
+        assert servers == [(SERVER,)]
+        for name in ("join", "sink", f"ship-{SERVER}"):
+            assert pipeline.parts[name].terminate() == 0
+
+
+class Writer:
+    """Writes the log of one server in pieces, as an MTA does, cut anywhere."""
+
+    def __init__(self, path: Path, text: bytes) -> None:
+        self.path = path
+        self.text = text
+        self.written = 0
+
+    def write_until(self, share: float) -> None:
+        """Append up to that share of the whole, in blocks that end in the middle of lines."""
+        end = round(len(self.text) * share)
+        with self.path.open("ab") as stream:
+            while self.written < end:
+                block = self.text[self.written : min(self.written + 4001, end)]
+                stream.write(block)
+                stream.flush()
+                self.written += len(block)
+
+    def rotate(self, number: int) -> None:
+        """Rename and create, as logrotate does by default; Exim goes on in the old file to the end of its line."""
+        line_end = self.text.find(b"\n", self.written) + 1
+        self.write_until(line_end / len(self.text))
+        os.rename(self.path, self.path.with_name(f"mainlog.{number}"))
+        self.path.touch()
+
+
+@pytest.fixture
+def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
+    broker = EmbeddedKafka(tmp_path_factory.mktemp("own-kafka"))
+    broker.start()
+    yield broker
+    broker.kill()
+
+
+@pytest.fixture
+def own_clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedClickHouse]:
+    engine = EmbeddedClickHouse(tmp_path_factory.mktemp("own-clickhouse"), choose_port())
+    engine.start()
+    yield engine
+    engine.kill()
+
+
+def test_a_bad_night_changes_no_row(
+    own_kafka: EmbeddedKafka,
+    own_clickhouse: EmbeddedClickHouse,
+    tmp_path: Path,
+    capsysbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    fleet = tmp_path / "fleet"
+    assert (
+        cli.main(["simulate", str(fleet), "--servers", "2", "--history", "2500", "--seconds", "0", "--seed", "7"]) == 0
+    )
+    logs = sorted(fleet.glob("*/mainlog"))
+    servers = [log.parent.name for log in logs]
+    domains = fleet / "domains"
+    expected = ordered([row for log in logs for row in read_rows(capsysbinary, log, log.parent.name, domains)])
+
+    settings = own_clickhouse.settings
+    migrate(connect(settings, database=""), settings)
+    extra = {
+        "POSTWATCH_JOIN_DOMAINS_FILE": str(domains),
+        "POSTWATCH_JOIN_PENDING_AFTER_SECONDS": "1",
+        "POSTWATCH_JOIN_PARK_AFTER_SECONDS": "2",  # messages are parked before a crash and finished after it
+    }
+    pipeline = Pipeline(tmp_path, KafkaSettings(brokers=own_kafka.brokers), settings, extra)
+    with running(pipeline):
+        join, sink = pipeline.start("join"), pipeline.start("sink")
+        shippers = [pipeline.start_shipper(server) for server in servers]
+        writers = [Writer(pipeline.log_of(log.parent.name), log.read_bytes()) for log in logs]
+
+        def write_until(share: float) -> None:
+            for writer in writers:
+                writer.write_until(share)
+
+        def wait_for_more() -> None:
+            before = pipeline.count()
+            wait_until(lambda: pipeline.count() > before, "more rows arrive", seconds=60)
+
+        write_until(0.2)
+        wait_for_more()
+        writers[0].rotate(1)
+        old_checkpoint = tmp_path / "old-checkpoint.json"
+        shutil.copy(pipeline.checkpoint_file(servers[1]), old_checkpoint)
+
+        write_until(0.35)
+        join.kill()
+        sink.kill()
+        write_until(0.45)
+        join.start()
+        sink.start()
+        wait_for_more()
+
+        # ClickHouse is away for 20 s; Kafka restarts and the join dies once more while it is.
+        own_clickhouse.kill()
+        back_at = time.monotonic() + AWAY_SECONDS
+        write_until(0.55)
+        own_kafka.stop()
+        write_until(0.6)
+        own_kafka.start()
+        join.kill()
+        write_until(0.7)
+        writers[0].rotate(2)
+        join.start()
+        time.sleep(max(0.0, back_at - time.monotonic()))
+        own_clickhouse.start()
+        wait_for_more()
+
+        # Kafka took the records of a shipper that died before its checkpoint: lines of closed messages come again.
+        shippers[1].kill()
+        shutil.copy(old_checkpoint, pipeline.checkpoint_file(servers[1]))
+        shippers[1].start()
+        sink.kill()
+        write_until(1.0)
+        sink.start()
+        pipeline.expect(expected, seconds=120)
+        for part in pipeline.parts.values():
+            assert part.terminate() == 0
+    assert {row["status"] for row in expected} >= {"delivered", "bounced", "deferred", "pending", "rejected", "expired"}
