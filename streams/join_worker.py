@@ -105,9 +105,9 @@ class JoinWorker:
         message = event.message
         records = message.value
         partition = message.partition
-        join = self.partitions.get(partition)
+        join = self.partitions.get(partition) or await self._begin(message.tp)
         if join is None:
-            join = await self._begin(message.tp)
+            return  # fetched before a rebalance, and the partition is not ours now: its owner reads it
         if records[0].offset > join.next_offset and not await self._accept_hole(join, message.tp, records[0].offset):
             return
         outlet = self._outlet
@@ -125,24 +125,26 @@ class JoinWorker:
         join.take(records, _now_ms(), acknowledge)
         await asyncio.sleep(0)
 
-    async def _begin(self, tp: TP) -> PartitionJoin:
+    async def _begin(self, tp: TP) -> PartitionJoin | None:
         if self._outlet is None:
             assert self._make_outlet is not None
             self._outlet = self._make_outlet(asyncio.get_running_loop())
         committed = await self._committed(tp)
+        if committed is None:
+            return None
         table = FaustTable(self._table, tp.partition, fail)
         join = PartitionJoin(tp.partition, self._rules, self.counts, self._outlet, table, committed)
         self.partitions[tp.partition] = join
         log.info("partition_begun", partition=tp.partition, kafka_offset=committed)
         return join
 
-    async def _committed(self, tp: TP) -> int:
-        """The next offset to read: the committed one, or where the log begins for a new group."""
+    async def _committed(self, tp: TP) -> int | None:
+        """The next offset to read: the committed one, or where the log begins for a new group. None: not ours."""
         at_start = self._app.consumer.committed_at_start
         missing = [one for one, offset in at_start.items() if one.topic == tp.topic and offset is None]
         if missing:
             at_start.update(await self._app.consumer.earliest_offsets(*missing))
-        committed: int = at_start[tp]
+        committed: int | None = at_start.get(tp)
         return committed
 
     async def _accept_hole(self, join: PartitionJoin, tp: TP, first: int) -> bool:
