@@ -3,6 +3,9 @@
 Pure. An identity is a digest of the file's first lines and of a nonce given when the file was first seen, so that a
 file that was truncated and begins with the very same line is another one. A position proves itself: it holds a digest
 of the bytes before it, and a file where these differ is not the file that was read.
+
+What no content can tell: a file that is emptied and written again with the very same lines up to the position. Logs
+have times and ids in their lines, so it takes a copy of the file to do that.
 """
 
 from __future__ import annotations

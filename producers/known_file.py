@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from postwatch.producers.checkpoint import SavedFile
 from postwatch.producers.discovery import FileKey, FoundFile
@@ -72,10 +73,26 @@ class OpenFile:
         known.is_open, known.is_finished = True, False
         known.path, known.key = self.found.path, self.key
 
+    def lag_bytes(self) -> int:
+        """What it holds and Kafka has not acknowledged; 0 where it can't be told, for then reading complains."""
+        behind = self.known.ledger.acknowledged.byte_offset if self.known else 0
+        try:
+            return max(0, self.source.unread_bytes(behind))
+        except OSError:
+            return 0
+
     def detach(self) -> None:
         self.was, self.known, self.tail, self.idle_at = self.known, None, None, _NEVER
         if self.was:
             self.was.is_open = False
+
+
+class Verdict(NamedTuple):
+    """What a rotation was found to be, as long as its name, size and time stay as they are."""
+
+    known: KnownFile | None
+    is_settled: bool
+    """Nothing of it is left to read."""
 
 
 def recognise(source: Source, live_path: str, start: bytes, known_files: Iterable[KnownFile]) -> KnownFile | None:

@@ -6,20 +6,19 @@ name. What was rotated before the shipper first looked stays unread. The time is
 
 from __future__ import annotations
 
-import contextlib
 import os
 import secrets
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import structlog
 from postwatch.producers import ship_metrics as metrics
 from postwatch.producers.checkpoint import Checkpoint
 from postwatch.producers.discovery import FoundFile, Trouble
 from postwatch.producers.fingerprint import HEAD_BYTES, identify
-from postwatch.producers.known_file import KnownFile, OpenFile, recognise, restore
+from postwatch.producers.known_file import KnownFile, OpenFile, Verdict, recognise, restore
 from postwatch.producers.source import open_source
 from postwatch.producers.tail import TruncatedError
+from postwatch.producers.trouble import TroubleList
 
 log = structlog.get_logger()
 
@@ -35,14 +34,6 @@ FORGET_AFTER_MS = 24 * 3_600_000
 """A file that can't be found for so long does not come back."""
 
 
-class Verdict(NamedTuple):
-    """What a rotation was found to be, as long as its name, size and time stay as they are."""
-
-    known: KnownFile | None
-    is_settled: bool
-    """Nothing of it is left to read."""
-
-
 class Roster:
     """The files of a shipper."""
 
@@ -54,20 +45,17 @@ class Roster:
         self.known = [restore(saved, now_ms) for saved in checkpoint.files] if checkpoint else []
         self.has_news = checkpoint is None
         """Files were registered, or it's the first look of all: a checkpoint must be saved before more is published."""
-        self.trouble: dict[str, str] = {}
-        """What can't be read now, and why, by path."""
-        self._scan_trouble: set[str] = set()
+        self.trouble = TroubleList()
         self.scanned_ms = checkpoint.scanned_ms if checkpoint else now_ms
         """Rotations that have not changed since then need no further look."""
+        self._scan_trouble: list[Trouble] = []
         self._since_ms = self.scanned_ms - FILE_CLOCK_MS
         self._verdicts: dict[FoundFile, Verdict] = {}
         self._make_nonce = make_nonce
 
     def scan(self, found: Sequence[FoundFile], trouble: Sequence[Trouble], now_ms: int) -> None:
         """Take up what discovery saw: renames, new files, rotations with something unread, files that are missing."""
-        before, self._scan_trouble = self._scan_trouble, set()
-        for path, reason in trouble:
-            self._complain_of_scan(path, reason)
+        self._scan_trouble = list(trouble)
         self._follow_renames(found, now_ms)
         opened = {file.key for file in self.open}
         for file in found:
@@ -77,8 +65,7 @@ class Roster:
                 self._consider(file, now_ms)
             elif opener := self._open(file, now_ms):
                 self.open.append(opener)
-        for path in before - self._scan_trouble:
-            self.settle(path)
+        self.trouble.replace_scan(self._scan_trouble)
         self._verdicts = {file: self._verdicts[file] for file in found if file in self._verdicts}
         opened = {file.key for file in self.open}
         undecided = (
@@ -100,7 +87,7 @@ class Roster:
                 except TruncatedError:
                     continue  # changed between two reads: the next turn sees what it is now
                 except OSError as error:
-                    self.complain(file.found.path, error.strerror or str(error))
+                    self.trouble.complain(file.found.path, error.strerror or str(error))
 
     def truncated(self, file: OpenFile, now_ms: int) -> None:
         """The file is another one now; what was left of the old one may be found in a copy."""
@@ -130,39 +117,20 @@ class Roster:
         log.error("rotation_unread", path=file.found.path, reason=reason, remedy="decompress what can be saved of it")
         self._close(file, now_ms)
 
-    def complain(self, path: str, reason: str) -> None:
-        if self.trouble.get(path) != reason:
-            self.trouble[path] = reason
-            metrics.FILE_ERRORS.inc()
-            log.error("file_unreadable", path=path, reason=reason, remedy=_remedy(reason))
-
-    def settle(self, path: str) -> None:
-        if self.trouble.pop(path, None):
-            log.info("file_readable", path=path)
-
     def lag_bytes(self) -> int:
         """What the open files hold and Kafka has not acknowledged."""
-        total = 0
-        for file in self.open:
-            behind = file.known.ledger.acknowledged.byte_offset if file.known else 0
-            with contextlib.suppress(OSError):  # reading it complains
-                total += max(0, file.source.unread_bytes(behind))
-        return total
+        return sum(file.lag_bytes() for file in self.open)
 
     def close(self) -> None:
         for file in self.open:
             file.source.close()
         self.open = []
 
-    def _complain_of_scan(self, path: str, reason: str) -> None:
-        self._scan_trouble.add(path)
-        self.complain(path, reason)
-
     def _follow_renames(self, found: Sequence[FoundFile], now_ms: int) -> None:
         by_key = {file.key: file for file in found}
         for file in self.open:
             seen = by_key.get(file.key)
-            if seen is None and os.path.dirname(file.found.path) in self._scan_trouble:
+            if seen is None and os.path.dirname(file.found.path) in {one.path for one in self._scan_trouble}:
                 continue  # its folder can't be listed: no sign that it was rotated
             was_rotated, file.is_rotated = file.is_rotated, seen is None or seen.is_rotated
             if file.is_rotated and not was_rotated:
@@ -180,7 +148,7 @@ class Roster:
         except FileNotFoundError:
             return None  # rotated since the folder was listed
         except OSError as error:
-            self._complain_of_scan(file.path, error.strerror or str(error))
+            self._scan_trouble.append(Trouble(file.path, error.strerror or str(error)))
             return None
         if opened.key != file.key:  # another file has taken the name since: the next scan sees it
             opened.source.close()
@@ -278,9 +246,3 @@ class Roster:
                     remedy=f"put it back, or decompress it, as {known.live_path}.1",
                 )
         self.known = [known for known in self.known if known.is_busy or now_ms - known.seen_ms < FORGET_AFTER_MS]
-
-
-def _remedy(reason: str) -> str:
-    if reason == os.strerror(13):
-        return "let the shipper's user read it, for instance through the group adm or mail; it is tried again"
-    return "it is tried again; the other files go on"

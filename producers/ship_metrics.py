@@ -19,7 +19,7 @@ UNREAD_ROTATIONS = Counter(
 FILE_ERRORS = Counter("postwatch_ship_file_errors_total", "Files, folders or globs found unreadable or missing.")
 CHECKPOINT_ERRORS = Counter("postwatch_ship_checkpoint_errors_total", "Failures to write the checkpoint.")
 KAFKA_ERRORS = Counter("postwatch_ship_kafka_errors_total", "Errors that Kafka's client reported.")
-PAUSES = Counter("postwatch_ship_pauses_total", "Times that reading stopped because Kafka had not acknowledged.")
+PAUSES = Counter("postwatch_ship_pauses_total", "Times that reading waited because enough was under way to Kafka.")
 
 FILES = Gauge("postwatch_ship_files", "Files that are followed now.")
 LAG_BYTES = Gauge("postwatch_ship_lag_bytes", "Bytes in the followed files that Kafka has not acknowledged yet.")

@@ -107,11 +107,9 @@ class Shipper:
             if live_path not in unfinished and not self._read_file(file, now_ms):
                 unfinished.add(live_path)
         has_room = self._publisher.has_room()
-        if self._is_paused and has_room:
-            self._is_paused = False
-        elif not has_room and not self._is_paused:
-            self._is_paused = True
+        if not has_room and not self._is_paused:
             metrics.PAUSES.inc()
+        self._is_paused = not has_room
         return bool(unfinished) and has_room
 
     def _read_file(self, file: OpenFile, now_ms: int) -> bool:
@@ -125,14 +123,14 @@ class Shipper:
                 if not self._publisher.has_room():
                     return False
                 self._publish(file, file.tail, file.known, now_ms)
-                self._roster.settle(path)
+                self._roster.trouble.settle(path)
             return False
         except TruncatedError:
             self._roster.truncated(file, now_ms)
             self._next_scan_ms = 0
         except OSError as error:
             if file.source.is_growing:
-                self._roster.complain(path, error.strerror or str(error))
+                self._roster.trouble.complain(path, error.strerror or str(error))
             else:
                 self._roster.give_up(file, error.strerror or str(error), now_ms)
         return True
@@ -227,7 +225,7 @@ class Shipper:
         elif was_away:
             self._health.settle("kafka")
             log.info("kafka_back")
-        if self._roster.trouble:
-            self._health.complain("files", "; ".join(f"{path}: {why}" for path, why in self._roster.trouble.items()))
+        if trouble := str(self._roster.trouble):
+            self._health.complain("files", trouble)
         else:
             self._health.settle("files")

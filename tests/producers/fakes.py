@@ -10,7 +10,7 @@ from pathlib import Path
 
 from postwatch.producers.checkpoint import load_checkpoint
 from postwatch.producers.metrics import Health
-from postwatch.producers.record import Headers, RawHeaders, decode_headers
+from postwatch.producers.record import Headers, Heartbeat, RawHeaders, decode_headers
 from postwatch.producers.roster import Roster
 from postwatch.producers.ship_settings import FollowedGlob
 from postwatch.producers.shipper import Shipper, ShipPlan
@@ -31,7 +31,7 @@ class FakePublisher:
     holds_back: bool = False
     records: list[Published] = field(default_factory=list)
     """Every record of lines ever taken."""
-    heartbeats: int = 0
+    heartbeats: list[Heartbeat] = field(default_factory=list)
     waiting: list[tuple[Callable[[], None], int, int]] = field(default_factory=list)
 
     def has_room(self) -> bool:
@@ -42,7 +42,7 @@ class FakePublisher:
         if isinstance(decoded, RawHeaders):
             self.records.append(Published(value, decoded, acknowledged))
         else:
-            self.heartbeats += 1
+            self.heartbeats.append(decoded)
         self.waiting.append((acknowledged, len(value), now_ms))
 
     def poll(self, seconds: float) -> None:

@@ -71,6 +71,14 @@ def test_what_matches_nothing_is_said(tmp_path: Path) -> None:
     assert trouble == [(f"{tmp_path}/mianlog", "no such file yet")]
 
 
+def test_a_folder_that_cannot_be_listed_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "mainlog").touch()
+    found, trouble = discover([FollowedGlob(f"{tmp_path}/file/*", "auto"), FollowedGlob(f"{tmp_path}/mainlog", "auto")])
+    assert [file.path for file in found] == [f"{tmp_path}/mainlog"]
+    assert trouble == [(f"{tmp_path}/file", "Not a directory"), (f"{tmp_path}/file/*", "no such file yet")]
+
+
 def test_a_dangling_link_is_not_there_and_a_looping_one_is_trouble(tmp_path: Path) -> None:
     (tmp_path / "mainlog").touch()
     (tmp_path / "mainlog.1").symlink_to(tmp_path / "gone")

@@ -75,13 +75,17 @@ def test_nothing_is_read_that_kafka_has_no_room_for(server: MailServer) -> None:
     assert server.health.complaints() == {}
 
 
-def test_heartbeats_do_not_pile_up(server: MailServer) -> None:
+def test_heartbeats_tell_the_lag_and_do_not_pile_up(server: MailServer) -> None:
     server.write(b"one\n")
     server.pass_time(21_000)
-    assert server.publisher.heartbeats == 3
+    first, _, third = server.publisher.heartbeats
+    assert (first.last_line_ms, first.lag_bytes, first.files) == (0, 4, 1)
+    assert (third.last_line_ms, third.lag_bytes) == (server.publisher.records[0].headers.sent_ms, 0)
     server.publisher.holds_back = True
+    server.write(b"two\n")
     server.pass_time(60_000)
-    assert server.publisher.heartbeats == 4
+    assert len(server.publisher.heartbeats) == 4
+    assert server.publisher.heartbeats[3].lag_bytes == 4
 
 
 def test_a_renamed_file_is_read_to_its_end_before_the_new_one(server: MailServer) -> None:
