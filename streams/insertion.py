@@ -36,8 +36,10 @@ class Insertion:
         self._rows = rows
         self._insert = insert
         self._stack = [Slice(0, rows.num_rows)] if rows.num_rows else []
-        self.written = 0
         self.refused: list[RefusedRow] = []
+        self.refusals = 0
+        """How many inserts were refused, for the rows' fault or their number."""
+        self.last_refusal = ""
 
     @property
     def done(self) -> bool:
@@ -49,22 +51,19 @@ class Insertion:
         rows = self._rows.slice(part.first, part.count)
         try:
             self._insert(rows)
-        except RefusedRowsError as refusal:
-            self._stack.pop()
-            if part.count == 1:
-                self.refused.append(RefusedRow(part.first, rows, str(refusal)))
-            else:
-                self._push_halves(part)
-        except OversizedInsertError as error:
-            if part.count == 1:
-                raise UnavailableError(str(error)) from error
-            self._stack.pop()
-            self._push_halves(part)
+        except (RefusedRowsError, OversizedInsertError) as refusal:
+            self.refusals += 1
+            self.last_refusal = str(refusal)
+            self._divide(part, rows, refusal)
         else:
             self._stack.pop()
-            self.written += part.count
 
-    def _push_halves(self, part: Slice) -> None:
-        half = part.count // 2
-        self._stack.append(Slice(part.first + half, part.count - half))
-        self._stack.append(Slice(part.first, half))
+    def _divide(self, part: Slice, rows: pa.Table, refusal: RefusedRowsError | OversizedInsertError) -> None:
+        if part.count > 1:
+            half = part.count // 2
+            self._stack[-1:] = [Slice(part.first + half, part.count - half), Slice(part.first, half)]
+        elif isinstance(refusal, RefusedRowsError):
+            self._stack.pop()
+            self.refused.append(RefusedRow(part.first, rows, str(refusal)))
+        else:  # a lone row can't be too much: the server is short of something
+            raise UnavailableError(str(refusal)) from refusal

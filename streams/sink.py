@@ -178,6 +178,11 @@ class Sink:
                     waits = 0
                     if not insertion.done:  # a bisection may take long
                         self._wait(0.0, assignments)
+            if insertion.refusals:
+                metrics.REFUSALS.labels(target.table).inc(insertion.refusals)
+                log.warning(
+                    "inserts_refused", table=target.table, inserts=insertion.refusals, said=insertion.last_refusal
+                )
             yield from (_row_letter(part, refused) for refused in insertion.refused)
 
     def _measured(self, target: Target) -> Callable[[pa.Table], None]:

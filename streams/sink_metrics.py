@@ -16,6 +16,9 @@ INSERT_SECONDS = Histogram(
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
 RETRIES = Counter("postwatch_sink_retries_total", "Inserts to be tried again for no fault of the rows.", ["table"])
+REFUSALS = Counter(
+    "postwatch_sink_refused_inserts_total", "Inserts that were divided, for a row's fault or their size.", ["table"]
+)
 PAUSED = Gauge("postwatch_sink_paused", "1 while reading is paused, for ClickHouse or a dead letter is waited for.")
 PARTITIONS = Gauge("postwatch_sink_partitions", "Partitions of this member.")
 LAG = Gauge("postwatch_sink_lag_records", "Records not written yet, as of the last fetch.", ["topic", "partition"])
