@@ -1,0 +1,47 @@
+"""`postwatch outcomes`: the topic of delivery rows as newline-delimited JSON, for people and scripts."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import msgspec
+from postwatch.producers.settings import KafkaSettings, load
+from postwatch.streams.outcome import decode_outcomes, from_table, to_json_object
+from postwatch.streams.topic_tail import read_topic
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Print the topic of outcomes, one JSON object for each row: what it holds now, or, with --follow, what comes. "
+        "Leaves no trace in Kafka. A row may be printed again with a higher version, or withdrawn by is_deleted."
+    )
+    parser.add_argument("--follow", action="store_true", help="print new rows as they come, until Ctrl-C")
+    parser.add_argument(
+        "--from-beginning", action="store_true", help="with --follow: begin with what the topic holds already"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    kafka = load(KafkaSettings)
+    encoder = msgspec.json.Encoder()
+    out = sys.stdout.buffer
+    for message in read_topic(
+        kafka,
+        kafka.outcomes_topic,
+        from_beginning=arguments.from_beginning or not arguments.follow,
+        follow=arguments.follow,
+        warn=_warn,
+    ):
+        try:
+            objects = [to_json_object(row) for row in from_table(decode_outcomes(message.value() or b""))]
+        except (ValueError, OverflowError) as error:
+            _warn(f"{message.topic()}, partition {message.partition()}, offset {message.offset()}: {error}")
+            continue
+        out.write(b"".join(encoder.encode(each) + b"\n" for each in objects))
+        out.flush()
+    return 0
+
+
+def _warn(words: str) -> None:
+    print(f"postwatch outcomes: {words}", file=sys.stderr)
