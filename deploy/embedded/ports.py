@@ -1,15 +1,17 @@
-"""Free ports on loopback."""
+"""Free ports on the loopback."""
 
 from __future__ import annotations
 
 import socket
+
+LOOPBACK = "127.0.0.1"
 
 
 def is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((LOOPBACK, port))
         except OSError:
             return False
         return True
@@ -20,7 +22,7 @@ def choose_port(wished: int = 0) -> int:
     if wished and is_free(wished):
         return wished
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
 
 
@@ -28,4 +30,4 @@ def answers(port: int) -> bool:
     """Whether something accepts connections there."""
     with socket.socket() as probe:
         probe.settimeout(1.0)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex((LOOPBACK, port)) == 0

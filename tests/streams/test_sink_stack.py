@@ -23,7 +23,7 @@ from tests.streams.sink_process import SinkProcess, committed, members, read_all
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
-    from tests.conftest import EmbeddedClickHouse
+    from postwatch.deploy.embedded.clickhouse import EmbeddedClickHouse
 
 pytestmark = pytest.mark.stack
 
