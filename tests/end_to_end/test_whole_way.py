@@ -13,14 +13,13 @@ from typing import Any
 
 import pytest
 from postwatch.deploy import cli
+from postwatch.deploy.embedded.clickhouse import EmbeddedClickHouse
 from postwatch.deploy.embedded.kafka import EmbeddedKafka
-from postwatch.deploy.embedded.ports import choose_port
 from postwatch.deploy.migrate import migrate
 from postwatch.producers.settings import KafkaSettings
 from postwatch.streams.clickhouse import connect
 from postwatch.streams.settings import ClickHouseSettings
 
-from tests.conftest import EmbeddedClickHouse
 from tests.end_to_end.pipeline import Pipeline, ordered, running
 from tests.streams.test_golden import LOGS, SERVER
 from tests.waiting import wait_until
@@ -99,7 +98,7 @@ def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafk
 
 @pytest.fixture
 def own_clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedClickHouse]:
-    engine = EmbeddedClickHouse(tmp_path_factory.mktemp("own-clickhouse"), choose_port())
+    engine = EmbeddedClickHouse(tmp_path_factory.mktemp("own-clickhouse"))
     engine.start()
     yield engine
     engine.kill()
