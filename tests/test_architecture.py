@@ -1,0 +1,134 @@
+"""Imports point upstream, query → streams → producers, and a mail server's install stays small."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions, requires
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[1]
+PARTS = ("producers", "streams", "query", "deploy")
+MAY_IMPORT = {
+    "producers": {"producers"},
+    "streams": {"producers", "streams"},
+    "query": {"producers", "streams", "query"},
+    "deploy": {"producers", "streams", "query", "deploy"},
+}
+EXTRAS = {"producers": "producer", "streams": "stream", "query": "query", "deploy": "embedded"}
+HEAVY = ("faust", "aiokafka", "pyarrow", "clickhouse_connect", "fastapi", "chdb", "msgspec")
+NEVER_IN_THE_CORE = {
+    "aiokafka",
+    "asyncio",
+    "clickhouse_connect",
+    "confluent_kafka",
+    "faust",
+    "os",
+    "pathlib",
+    "random",
+    "socket",
+    "subprocess",
+    "threading",
+    "time",
+}
+CORE = (
+    "streams/events.py",
+    "streams/insertion.py",
+    "streams/joiner.py",
+    "streams/outcome.py",
+    "streams/parsers",
+    "streams/partition_join.py",
+    "streams/reasons.py",
+    "streams/refusal.py",
+    "streams/row_buffer.py",
+    "query/filters.py",
+    "query/statements.py",
+)
+"""Modules that touch no clock, socket or file."""
+
+
+def modules(*places: str) -> Iterator[Path]:
+    for place in places:
+        path = ROOT / place
+        yield from sorted(path.rglob("*.py")) if path.is_dir() else [path]
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The dotted names that a module imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            yield node.module or ""
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_imports_only_what_lies_upstream(part: str) -> None:
+    for path in modules(part):
+        for name in imports(path):
+            if name.startswith("postwatch."):
+                assert name.split(".")[1] in MAY_IMPORT[part], f"{path.relative_to(ROOT)} imports {name}"
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_imports_only_what_its_extra_installs(part: str) -> None:
+    installed = _installed_by(EXTRAS[part])
+    distributions = packages_distributions()
+    for path in modules(part):
+        for name in {name.partition(".")[0] for name in imports(path)} - sys.stdlib_module_names - {"postwatch"}:
+            brought = {_normal(distribution) for distribution in distributions.get(name, [])}
+            assert brought & installed, f"{path.relative_to(ROOT)} imports {name}"
+
+
+def _installed_by(extra: str) -> set[str]:
+    """The distributions that `pip install postwatch[extra]` brings here, theirs included."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    found: set[str] = set()
+    wanted = [Requirement(each) for each in extras[extra]]
+    while wanted:
+        requirement = wanted.pop()
+        if requirement.name == "postwatch":
+            wanted += [Requirement(each) for name in requirement.extras for each in extras[name]]
+        elif _normal(requirement.name) not in found and (
+            requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        ):
+            found.add(_normal(requirement.name))
+            wanted += [Requirement(each) for each in requires(requirement.name) or []]
+    return found
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@pytest.mark.parametrize("path", list(modules(*CORE)), ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_core_touches_no_clock_socket_or_file(path: Path) -> None:
+    assert not {name.partition(".")[0] for name in imports(path)} & NEVER_IN_THE_CORE
+
+
+def test_the_shipper_loads_nothing_of_the_other_parts() -> None:
+    names = [
+        ".".join(["postwatch", *path.relative_to(ROOT).with_suffix("").parts])
+        for path in modules("producers")
+        if path.name not in ("__init__.py", "__main__.py")
+    ]
+    script = (
+        f"import importlib, sys\n"
+        f"for name in {names}: importlib.import_module(name)\n"
+        f"print([name for name in sys.modules if name.partition('.')[0] in {HEAVY}\n"
+        f"       or name.startswith(('postwatch.streams', 'postwatch.query', 'postwatch.deploy'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_a_mail_server_installs_confluent_kafka_and_two_small_packages() -> None:
+    assert _installed_by("producer") == {"confluent-kafka", "prometheus-client", "structlog"}
