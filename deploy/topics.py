@@ -32,7 +32,7 @@ def topic_configs(kafka: KafkaSettings) -> dict[str, dict[str, str]]:
 
 def create_topics(kafka: KafkaSettings, partitions: int) -> Mapping[str, str]:
     """Create what is missing; returns topic → 'created' or 'exists'. Raises UnavailableError without a broker."""
-    admin = AdminClient(kafka.client_config(), logger=None)
+    admin = AdminClient({**kafka.client_config(), "log_level": 2})
     try:
         known = admin.list_topics(timeout=_TIMEOUT_SECONDS)
     except KafkaException as error:

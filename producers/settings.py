@@ -139,6 +139,13 @@ def _variables(prefix: str, keys: Iterable[str]) -> list[str]:
     return [f"{prefix}{key.upper()}" for key in keys]
 
 
+def is_set(section: type[Any], key: str, environ: Mapping[str, str] | None = None) -> bool:
+    """Whether somebody gave this setting a value that is not empty, in the environment or in the file."""
+    environ = os.environ if environ is None else environ
+    variable = f"{PREFIX}{section.SECTION}_{key}".upper()
+    return bool(environ.get(variable, _file_section(environ, section.SECTION).get(key)))
+
+
 def _check_section(variable: str) -> None:
     if not variable.startswith(tuple(f"{PREFIX}{name.upper()}_" for name in SECTIONS)):
         close = _suggest(variable.removeprefix(PREFIX).partition("_")[0].lower(), SECTIONS)

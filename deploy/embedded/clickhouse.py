@@ -43,7 +43,7 @@ class EmbeddedClickHouse(Part):
         return [sys.executable, "-m", "postwatch.deploy.embedded.clickhouse", *options]
 
     def is_ready(self) -> bool:
-        return answers_ok(self.port, "/ping")
+        return answers_ok(LOOPBACK, self.port, "/ping")
 
 
 def serve(data_dir: Path, port: int) -> None:

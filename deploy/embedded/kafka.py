@@ -95,6 +95,11 @@ def cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "postwatch"
 
 
+def has_jars() -> bool:
+    """Whether Kafka was downloaded before."""
+    return any((cache_dir() / "kafka").rglob("kafka-clients-*.jar"))
+
+
 def class_path() -> str:
     """Kafka's jars, downloaded the first time (44 MB). Raises UnavailableError with the remedy."""
     import jgo  # slow to import, and only the embedded stack has it

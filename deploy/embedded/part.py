@@ -12,7 +12,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from postwatch.deploy.embedded.ports import LOOPBACK
 from postwatch.deploy.embedded.process import Child, Children, own_children
 from postwatch.producers.errors import UnavailableError
 
@@ -102,9 +101,9 @@ class Part(ABC):
         return "\n".join(found[-lines:])
 
 
-def answers_ok(port: int, path: str) -> bool:
-    """Whether GET `path` on this port of the loopback is answered with 200."""
-    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=_ANSWER_SECONDS)
+def answers_ok(host: str, port: int, path: str) -> bool:
+    """Whether GET `path` there is answered with 200."""
+    connection = http.client.HTTPConnection(host, port, timeout=_ANSWER_SECONDS)
     try:
         connection.request("GET", path)
         return connection.getresponse().status == 200

@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 from postwatch.deploy.embedded import reaper
 
@@ -105,6 +106,12 @@ class Children:
         if self._reaper.stdin:
             self._reaper.stdin.close()
         self._reaper.wait(reaper.GRACE_SECONDS + _KILL_SECONDS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _forget(self, pid: int) -> None:
         if self._running.pop(pid, None):

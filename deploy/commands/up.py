@@ -1,0 +1,83 @@
+"""`postwatch up`: everything on this machine, on a folder that persists."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from postwatch.deploy.embedded.data_folder import claimed
+from postwatch.deploy.embedded.process import Children
+from postwatch.deploy.embedded.progress import Progress
+from postwatch.deploy.embedded.stack import Shipper, Stack, StackBuilder
+from postwatch.deploy.embedded.watch import stop_on_signal, watch
+from postwatch.producers.settings import is_set, load
+from postwatch.producers.ship_settings import ShipSettings
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description = """\
+Run all of Postwatch on this machine: Apache Kafka, the ClickHouse engine, join, sink, the Track Delivery page, and a
+shipper when POSTWATCH_SHIP_FILES names log files. No Docker, no Java to install; Kafka is downloaded the first time.
+
+A part that dies is started again. Ctrl-C or SIGTERM ends all of them; what is in the folder is there the next time.
+Everything listens on this machine's loopback alone. Usual ports that are taken are replaced by free ones."""
+    parser.epilog = """\
+The settings of all parts are honoured, but for the addresses of Kafka and ClickHouse, the join's folder and the
+shipper's checkpoint, which are this stack's own.
+
+example:
+  POSTWATCH_SHIP_FILES=/var/log/exim4/mainlog=exim-main postwatch up --data /var/lib/postwatch"""
+    parser.add_argument(
+        "--data", type=Path, default=default_folder(), metavar="FOLDER", help="where all is kept (default: %(default)s)"
+    )
+
+
+def default_folder() -> Path:
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "postwatch"
+
+
+def run(arguments: argparse.Namespace) -> int:
+    folder: Path = arguments.data
+    progress = Progress(sys.stderr)
+    with claimed(folder) as lock, Children(held=[lock]) as children:
+        stack = StackBuilder(folder, children, {}).build(_shippers(folder), progress.tell)
+        stopping = stop_on_signal()
+        is_told = False
+
+        def turn() -> bool:
+            nonlocal is_told
+            if not is_told:
+                print(describe(stack, folder), flush=True)
+                is_told = True
+            return False
+
+        watch(stack.supervisor, progress, stopping, turn)
+    return 0
+
+
+def _shippers(folder: Path) -> list[Shipper]:
+    if not is_set(ShipSettings, "files"):
+        return []
+    settings = load(ShipSettings)
+    checkpoint_file = folder.resolve() / "ship" / "checkpoint.json"
+    return [Shipper("ship", {"POSTWATCH_SHIP_CHECKPOINT_FILE": str(checkpoint_file)}, settings.metrics_address)]
+
+
+def describe(stack: Stack, folder: Path) -> str:
+    """Where everything is, for the person who started it."""
+    return f"""
+Postwatch is up.
+
+  Track Delivery   {stack.page}
+  Kafka            {stack.kafka.brokers}
+  ClickHouse       {stack.clickhouse.url}
+  data and logs    {folder.resolve()}
+
+Commands in another terminal need
+  export POSTWATCH_KAFKA_BROKERS={stack.kafka.brokers} POSTWATCH_CLICKHOUSE_URL={stack.clickhouse.url}
+
+Ctrl-C ends all of it.
+"""
