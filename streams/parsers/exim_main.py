@@ -36,6 +36,12 @@ _NO_ATTEMPT = frozenset(("-51", "-52", "-53"))
 _GIVEN_UP = "retry timeout exceeded"
 _LONG_FAILURE = ("retry time not reached for any host after a long failure period", "all hosts for ")
 _HOST_IN_TEXT = re.compile(r": host (\S+) \[([0-9a-fA-F.:]+)\]")
+_NO_STAMP = Foreign("no-stamp")
+_ARGUMENTS = Foreign("arguments")
+_QUEUE_RUN = Foreign("queue-run")
+_NOTE = Foreign("note")
+_SUPPRESSED = Foreign("suppressed-delivery")
+_OTHER = Foreign("other")
 _DISCARDED_ALL = re.compile(r"blackhole \([^()]*ACL discarded recipients\)$")
 _BASE62 = {c: n for n, c in enumerate("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")}
 
@@ -79,7 +85,7 @@ class EximMainParser:
         """One line without its newline → what it means. Never raises."""
         head = HEAD.match(line)
         if head is None:
-            return Foreign("no-stamp")
+            return _NO_STAMP
         second, fraction, offset, queue_id, flag = head.groups()
         if second == self._second and fraction is None and offset is None:
             at = self._at
@@ -106,6 +112,8 @@ class EximMainParser:
 
 
 def _unflagged(line: str, start: int, at: int, queue_id: str | None) -> Parsed:
+    if queue_id is None and line.startswith("cwd=", start):
+        return _ARGUMENTS
     if "rejected " in line:
         refusal = exim_odd.refusal(line, start, at, queue_id or refusal_id(line))
         if refusal is not None:
@@ -113,25 +121,17 @@ def _unflagged(line: str, start: int, at: int, queue_id: str | None) -> Parsed:
         if queue_id is None and "rejected RCPT <" in line:
             return Unreadable("a refusal whose fields make no sense")
     if queue_id is None:
-        return Foreign(_foreign_kind(line, start))
+        return _QUEUE_RUN if line.startswith(("Start queue run", "End queue run"), start) else _OTHER
     if line.startswith("removed by ", start):
         return Ending(queue_id, at, line, CANCELLED, True)
     if line.startswith("cancelled by ", start):
         return Ending(queue_id, at, line, CANCELLED, False)
-    return Foreign("note")
-
-
-def _foreign_kind(line: str, start: int) -> str:
-    if line.startswith("cwd=", start):
-        return "arguments"
-    if line.startswith(("Start queue run", "End queue run"), start):
-        return "queue-run"
-    return "other"
+    return _NOTE
 
 
 def _suppressed(line: str, start: int, at: int, queue_id: str) -> Parsed:
     """`*>`: exim -N went through the motions, and nothing was sent."""
-    return Foreign("suppressed-delivery")
+    return _SUPPRESSED
 
 
 def _arrival(line: str, start: int, at: int, queue_id: str) -> Parsed:
