@@ -9,9 +9,13 @@ from collections import Counter
 from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 
+from postwatch.producers.record import CUT_MARK, MAX_LINE_BYTES
 from postwatch.streams.events import Foreign, Unreadable
 from postwatch.streams.joiner import Joiner
 from postwatch.streams.parsers.registry import LineParser
+
+_CUT = CUT_MARK.decode()
+_KEPT_OF_LONG = MAX_LINE_BYTES - len(CUT_MARK)
 
 
 @dataclass(slots=True)
@@ -25,7 +29,7 @@ class LineCounts:
 
 
 def decode_lines(value: bytes) -> list[str]:
-    """Whole lines → text without newlines. Bytes that are not UTF-8 are shown as \\xNN."""
+    """Whole lines → text without newlines. Bytes that are no UTF-8 are shown as \\xNN; too long a line is cut."""
     try:
         text = value.decode()
     except UnicodeDecodeError:
@@ -33,6 +37,8 @@ def decode_lines(value: bytes) -> list[str]:
     lines = text.split("\n")
     if not lines[-1]:
         lines.pop()
+    if len(text) > MAX_LINE_BYTES and max(map(len, lines)) > MAX_LINE_BYTES:
+        return [line if len(line) <= MAX_LINE_BYTES else line[:_KEPT_OF_LONG] + _CUT for line in lines]
     return lines
 
 

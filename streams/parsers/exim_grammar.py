@@ -64,7 +64,8 @@ DEFER_TAIL = re.compile(rf"{_DRIVER}(?: routing| delivery)? defer(?: \((-?\d+)\)
 """What may follow the addresses, whatever the log_selector; the same groups as above without the addresses."""
 
 SMTP_WORDS = re.compile(
-    r"(?:[A-Z]+ )?error from remote mail server after (?:[A-Z]+ TO:<[^>]*>(?: [A-Z]+=\S+)*|[^:<]*(?:<[^>]*>)?[^:<]*): "
+    r"(?:[A-Z]+ )?error from remote mail server after "
+    r"(?:[A-Z]+ TO:<[^>]*+>(?: [A-Z]+=\S++)*+|[^:<]*+(?:<[^>]*+>)?+[^:<]*+): "
     r"(?:host \S+ \[[^\]]*\](?::\d+)?: )?"
 )
 """What Exim puts in front of the far server's words."""

@@ -30,7 +30,7 @@ _TAIL = re.compile(
 )
 _EACH_ADDRESS = re.compile(_ONE_ADDRESS)
 _ADDRESS_END = re.compile(r"(?= F=<| Q=| SRS=<| P=<| R=| T=| routing defer| delivery defer| defer| ?: )")
-_ODD_ADDRESS = re.compile(rf"({QUOTED}@\S+|.*?)(?: \([^)]*\))?(?: <((?:{QUOTED})?[^\s\"<>]*)>)?", re.DOTALL)
+_ODD_ADDRESS = re.compile(rf"({QUOTED}@\S+|.*?)(?: \([^()]*+\))?(?: <((?:{QUOTED})?[^\s\"<>]*)>)?", re.DOTALL)
 _ESCAPE = re.compile(r"\\([0-7]{3}|.)")
 
 
