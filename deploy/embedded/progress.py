@@ -5,6 +5,7 @@ On a terminal the last line says what is awaited, and is written over; elsewhere
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Sequence
 from typing import TextIO
@@ -27,10 +28,11 @@ class Progress:
         print(f"{self._seconds()}  {line}", file=self._stream, flush=True)
 
     def wait_for(self, names: Sequence[str]) -> None:
-        """Say what is awaited; nothing ends the saying."""
-        if self._is_terminal and (names or self._waits):
+        """Say what is awaited, until the next line."""
+        if self._is_terminal:
             self._clear()
-            self._waits = f"{self._seconds()}  waiting for {', '.join(names)} …" if names else ""
+            columns = shutil.get_terminal_size().columns  # a line that wraps can't be written over
+            self._waits = f"{self._seconds()}  waiting for {', '.join(names)} …"[: columns - 1]
             print(self._waits, end="", file=self._stream, flush=True)
 
     def _clear(self) -> None:

@@ -48,7 +48,7 @@ class Watched:
     needs: frozenset[str] = frozenset()
     """Names of the parts and tasks that must be ready or done before its first start."""
     address: str = ""
-    """Where people find it."""
+    """Where people find it; that a part without one works is no news."""
     is_used_by_others: bool = False
     """It ends last."""
     is_launched: bool = False
@@ -84,7 +84,8 @@ class Supervisor:
             elif not watched.was_ready and watched.part.is_ready():
                 watched.was_ready = True
                 self._ready.add(watched.part.name)
-                self._tell(f"{watched.part.name} works{watched.address and f' at {watched.address}'}")
+                if watched.address:
+                    self._tell(f"{watched.part.name} works at {watched.address}")
         for task in self._tasks:
             if task.name not in self._ready and task.needs <= self._ready:
                 for line in task.run():

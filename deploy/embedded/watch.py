@@ -28,9 +28,9 @@ def watch(supervisor: Supervisor, progress: Progress, stopping: threading.Event,
     try:
         while not stopping.is_set():
             supervisor.tick()
-            missing = supervisor.waiting_for()
-            progress.wait_for(missing)
-            if not missing and turn():
+            if missing := supervisor.waiting_for():
+                progress.wait_for(missing)
+            elif turn():
                 break
             stopping.wait(_TURN_SECONDS)
         progress.tell("ending all parts")

@@ -50,7 +50,7 @@ class Household:
 
     def add(self, name: str, script: str = SERVE, *, needs: Sequence[str] = (), serves: bool = False) -> Script:
         part = Script(name, script, self._folder, self._children)
-        self.watched[name] = Watched(part, frozenset(needs), is_used_by_others=serves)
+        self.watched[name] = Watched(part, frozenset(needs), f"{name}.sock", is_used_by_others=serves)
         return part
 
     def supervise(self) -> Supervisor:
@@ -85,7 +85,7 @@ def test_a_part_starts_when_what_it_needs_is_done(household: Household) -> None:
     assert supervisor.waiting_for() == ["server", "worker"]
     run_until_all_work(supervisor)
     assert done == [True]
-    assert household.said == ["server works", "made it", "worker works"]
+    assert household.said == ["server works at server.sock", "made it", "worker works at worker.sock"]
     supervisor.stop()
 
 

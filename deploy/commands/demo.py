@@ -1,0 +1,80 @@
+"""`postwatch demo`: five simulated servers, the whole way to a report."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from postwatch.deploy.demo import Demo
+from postwatch.deploy.embedded.data_folder import claimed
+from postwatch.deploy.embedded.process import Children
+from postwatch.deploy.embedded.progress import Progress
+from postwatch.deploy.embedded.stack import Shipper, StackBuilder
+from postwatch.deploy.embedded.watch import stop_on_signal, watch
+from postwatch.deploy.simulator.fleet import SimulatedFleet
+
+SERVERS = 5
+HISTORY_MESSAGES = 500
+MESSAGES_PER_SECOND = 5.0
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        f"Run all of Postwatch over a temporary folder with {SERVERS} simulated Exim servers that write their logs "
+        "there: one shipper for each, Apache Kafka, the join, the sink, the ClickHouse engine and the Track Delivery "
+        "page. Prints the report of one account and stays up until Ctrl-C, which removes all of it."
+    )
+    parser.add_argument(
+        "--once",
+        action="store_true",
+        help="end after the report; exit status 0: every simulated recipient is in the table with the true outcome",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    progress = Progress(sys.stderr)
+    folder = Path(tempfile.mkdtemp(prefix="postwatch-demo-"))
+    status = 1
+    try:
+        status = _run(folder, progress, once=arguments.once)
+    finally:
+        if status == 0:
+            shutil.rmtree(folder, ignore_errors=True)
+        else:
+            progress.tell(f"kept for a look at what went wrong: {folder}")
+    return status
+
+
+def _run(folder: Path, progress: Progress, *, once: bool) -> int:
+    fleet = SimulatedFleet(folder / "servers", SERVERS, HISTORY_MESSAGES, MESSAGES_PER_SECOND)
+    stopping = stop_on_signal()
+    with claimed(folder) as lock, Children(held=[lock]) as children:
+        settings = {"POSTWATCH_JOIN_DOMAINS_FILE": str(fleet.folder / "domains")}
+        stack = StackBuilder(folder, children, settings).build(shippers_of(fleet, folder / "ship"), progress.tell)
+        progress.tell(f"{SERVERS} simulated servers write mail logs; everything between them and you is starting")
+        fleet.start()
+        demo = Demo(fleet, stack, progress, once=once)
+        try:
+            watch(stack.supervisor, progress, stopping, demo.turn)
+        finally:
+            fleet.stop()
+    return demo.exit_status if once else 0
+
+
+def shippers_of(fleet: SimulatedFleet, checkpoints: Path) -> list[Shipper]:
+    """One for each server, as it would run there."""
+    return [
+        Shipper(
+            f"ship-{server.partition('.')[0]}",
+            {
+                "POSTWATCH_SHIP_SERVER": server,
+                "POSTWATCH_SHIP_FILES": f"{fleet.log_of(server)}=exim-main",
+                "POSTWATCH_SHIP_TZ": "UTC",
+                "POSTWATCH_SHIP_CHECKPOINT_FILE": str(checkpoints / f"{server}.json"),
+            },
+        )
+        for server in fleet.servers
+    ]
