@@ -109,6 +109,12 @@ def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+def test_every_package_is_installed() -> None:
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
+    folders = {path.parent.relative_to(ROOT) for path in modules(*PARTS)}
+    assert sorted(listed) == sorted(".".join(["postwatch", *folder.parts]) for folder in folders)
+
+
 @pytest.mark.parametrize("path", list(modules(*CORE)), ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_core_touches_no_clock_socket_or_file(path: Path) -> None:
     assert not {name.partition(".")[0] for name in imports(path)} & NEVER_IN_THE_CORE

@@ -39,6 +39,8 @@ class SinkProcess:
             **kafka_environment(kafka),
             "POSTWATCH_CLICKHOUSE_URL": clickhouse.url,
             "POSTWATCH_CLICKHOUSE_DATABASE": clickhouse.database,
+            "POSTWATCH_CLICKHOUSE_USER": clickhouse.user,
+            "POSTWATCH_CLICKHOUSE_PASSWORD": clickhouse.password,
             "POSTWATCH_SINK_GROUP": f"sink.{kafka.outcomes_topic}",
             "POSTWATCH_SINK_METRICS_ADDRESS": f"127.0.0.1:{self._port}",
             **{f"POSTWATCH_SINK_{name.upper()}": value for name, value in settings.items()},
