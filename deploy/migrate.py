@@ -13,17 +13,57 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from clickhouse_connect.driver.client import Client
+from postwatch.deploy.cluster import spread
 from postwatch.producers.errors import PostwatchError, SettingsError
 from postwatch.streams.settings import ClickHouseSettings
 
 _NAME = re.compile(r"\d{4}_\w+\.sql")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_CLUSTER = re.compile(r"[A-Za-z0-9_.-]+")
 _LEDGER = """
-CREATE TABLE IF NOT EXISTS {database}.migrations
+CREATE TABLE IF NOT EXISTS {database}.migrations{on_cluster}
 (name String, checksum String, applied_at DateTime64(3, 'UTC') DEFAULT now64(3))
-ENGINE = ReplacingMergeTree(applied_at) ORDER BY name
+ENGINE = {engine} ORDER BY name
 """
+# Every server of a cluster is a replica of the one ledger, whatever its shard.
+_CLUSTER_LEDGER = (
+    "ReplicatedReplacingMergeTree('/clickhouse/tables/{database}/migrations', '{shard}-{replica}', applied_at)"
+)
 _TTL_DAYS = re.compile(r"TTL .*?toIntervalDay\((\d+)\)")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the tables are: a database, on one server or on all of a cluster. Raises SettingsError for odd names."""
+
+    database: str
+    retention_days: int
+    cluster: str = ""
+
+    def __post_init__(self) -> None:
+        if not _IDENTIFIER.fullmatch(self.database):
+            raise SettingsError(
+                f"POSTWATCH_CLICKHOUSE_DATABASE={self.database!r} is not a database name: use letters, digits and _"
+            )
+        if self.cluster and not _CLUSTER.fullmatch(self.cluster):
+            raise SettingsError(f"--cluster {self.cluster!r} is not a cluster's name: use letters, digits, _, . and -")
+
+    @property
+    def on_cluster(self) -> str:
+        return f" ON CLUSTER '{self.cluster}'" if self.cluster else ""
+
+    @property
+    def stored_table(self) -> str:
+        """The table that has the rows of `deliveries`, and their TTL."""
+        return "deliveries_local" if self.cluster else "deliveries"
+
+    def preparations(self) -> list[str]:
+        engine = _CLUSTER_LEDGER if self.cluster else "ReplacingMergeTree(applied_at)"
+        ledger = _LEDGER.replace("{engine}", engine).replace("{on_cluster}", self.on_cluster)
+        return [
+            f"CREATE DATABASE IF NOT EXISTS {self.database}{self.on_cluster}",
+            ledger.replace("{database}", self.database),
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +75,13 @@ class Migration:
     def checksum(self) -> str:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
-    def statements(self, settings: ClickHouseSettings) -> Iterator[str]:
-        """The statements with the settings filled in."""
-        text = self.text.replace("{database}", settings.database)
-        text = text.replace("{retention_days}", str(settings.retention_days))
+    def statements(self, place: Place) -> Iterator[str]:
+        """The statements with the place filled in."""
+        text = self.text.replace("{database}", place.database).replace("{retention_days}", str(place.retention_days))
         for statement in text.split(";\n"):
             if any(line.strip() and not line.startswith("--") for line in statement.splitlines()):
-                yield statement.strip().rstrip(";")
+                whole = statement.strip().rstrip(";")
+                yield from spread(whole, place.cluster) if place.cluster else [whole]
 
 
 def read_migrations() -> list[Migration]:
@@ -51,17 +91,16 @@ def read_migrations() -> list[Migration]:
     return [Migration(entry.name, entry.read_text()) for entry in sorted(found, key=lambda entry: entry.name)]
 
 
-def migrate(client: Client, settings: ClickHouseSettings) -> list[str]:
+def migrate(client: Client, settings: ClickHouseSettings, cluster: str = "") -> list[str]:
     """Bring the schema up to date; returns a line for each thing done. The client needs no database."""
-    database = settings.database
-    if not _IDENTIFIER.fullmatch(database):
-        raise SettingsError(
-            f"POSTWATCH_CLICKHOUSE_DATABASE={database!r} is not a database name: use letters, digits and _"
-        )
-    done: list[str] = []
-    client.command(f"CREATE DATABASE IF NOT EXISTS {database}")
-    client.command(_LEDGER.format(database=database))
-    rows = client.query(f"SELECT name, checksum FROM {database}.migrations FINAL").result_rows
+    place = Place(settings.database, settings.retention_days, cluster)
+    for statement in place.preparations():
+        client.command(statement)
+    return [*_apply(client, place), *_retain(client, place)]
+
+
+def _apply(client: Client, place: Place) -> Iterator[str]:
+    rows = client.query(f"SELECT name, checksum FROM {place.database}.migrations FINAL").result_rows
     applied = {str(name): str(checksum) for name, checksum in rows}
     for migration in read_migrations():
         known = applied.get(migration.name)
@@ -69,27 +108,30 @@ def migrate(client: Client, settings: ClickHouseSettings) -> list[str]:
             continue
         if known is not None:
             raise PostwatchError(
-                f"{migration.name} was applied to {database} with another text: "
+                f"{migration.name} was applied to {place.database} with another text: "
                 "a migration is never edited, add a new one instead"
             )
-        for statement in migration.statements(settings):
+        for statement in migration.statements(place):
             client.command(statement)
         client.insert(
-            "migrations", [[migration.name, migration.checksum]], column_names=["name", "checksum"], database=database
+            "migrations",
+            [[migration.name, migration.checksum]],
+            column_names=["name", "checksum"],
+            database=place.database,
         )
-        done.append(f"applied {migration.name}")
-    done += _retain(client, settings)
-    return done
+        yield f"applied {migration.name}"
 
 
-def _retain(client: Client, settings: ClickHouseSettings) -> list[str]:
-    query = "SELECT engine_full FROM system.tables WHERE database = {database:String} AND name = 'deliveries'"
-    rows = client.query(query, parameters={"database": settings.database}).result_rows
+def _retain(client: Client, place: Place) -> Iterator[str]:
+    query = "SELECT engine_full FROM system.tables WHERE database = {database:String} AND name = {table:String}"
+    parameters = {"database": place.database, "table": place.stored_table}
+    rows = client.query(query, parameters=parameters).result_rows
     found = _TTL_DAYS.search(str(rows[0][0])) if rows else None
-    days = settings.retention_days
+    days = place.retention_days
     if found is None or int(found[1]) == days:
-        return []
+        return
     client.command(
-        f"ALTER TABLE {settings.database}.deliveries MODIFY TTL toDateTime(queued_at) + INTERVAL {days} DAY DELETE"
+        f"ALTER TABLE {place.database}.{place.stored_table}{place.on_cluster} "
+        f"MODIFY TTL toDateTime(queued_at) + INTERVAL {days} DAY DELETE"
     )
-    return [f"rows are now kept for {days} days instead of {found[1]}"]
+    yield f"rows are now kept for {days} days instead of {found[1]}"

@@ -32,7 +32,8 @@ def connect(settings: ClickHouseSettings, *, timeout_seconds: float = 60.0, data
             connect_timeout=_CONNECT_SECONDS,
             send_receive_timeout=timeout_seconds,
             compress="lz4",
-            settings={"async_insert": "0"},
+            # An insert returns when the rows are in the table, on every shard that they belong to.
+            settings={"async_insert": "0", "distributed_foreground_insert": "1"},
         )
     except (ClickHouseError, HTTPError, OSError) as error:
         words = str(error).strip().splitlines() or [type(error).__name__]

@@ -1,4 +1,5 @@
 -- One row per account, message and final recipient. Columns as in streams/outcome.py, in that order.
+-- Sharded by cityHash64(account_domain)
 CREATE TABLE IF NOT EXISTS {database}.deliveries
 (
     account String,
@@ -47,7 +48,8 @@ CREATE TABLE IF NOT EXISTS {database}.deliveries
     is_deleted UInt8,
     INDEX by_message_id message_id TYPE bloom_filter(0.001) GRANULARITY 4,
     INDEX by_queue_id queue_id TYPE bloom_filter(0.001) GRANULARITY 4,
-    INDEX by_recipient recipient TYPE bloom_filter(0.001) GRANULARITY 4
+    INDEX by_recipient recipient TYPE bloom_filter(0.001) GRANULARITY 4,
+    INDEX by_response_word response TYPE text(tokenizer = splitByNonAlpha, preprocessor = lower(response))
 )
 ENGINE = ReplacingMergeTree(version, is_deleted)
 PARTITION BY toMonday(queued_at)

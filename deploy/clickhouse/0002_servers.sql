@@ -1,4 +1,5 @@
 -- The newest heartbeat of each server, so that "no data" never looks like "no mail". Columns as in streams/heartbeat.py.
+-- Sharded by cityHash64(server)
 CREATE TABLE IF NOT EXISTS {database}.servers
 (
     server String,

@@ -18,6 +18,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "Create or upgrade the tables in ClickHouse and, with --topics, the topics in Kafka. "
         "Safe to run again: it says what it did, and does nothing that is done."
     )
+    parser.add_argument(
+        "--cluster",
+        default="",
+        metavar="NAME",
+        help="make replicated, distributed tables on all servers of this ClickHouse cluster; name it every time",
+    )
     parser.add_argument("--topics", action="store_true", help="create the topics too")
     parser.add_argument(
         "--partitions",
@@ -31,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     settings = load(ClickHouseSettings)
     kafka = load(KafkaSettings)
-    done = migrate(connect(settings, database=""), settings)
+    done = migrate(connect(settings, database=""), settings, arguments.cluster)
     for line in done or [f"the tables of {settings.database} are up to date"]:
         print(line)
     if arguments.topics:

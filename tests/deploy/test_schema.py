@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pyarrow as pa
 import pytest
+from postwatch.deploy import cli
+from postwatch.deploy.embedded.clickhouse import EmbeddedClickHouse
+from postwatch.deploy.embedded.ports import choose_port
 from postwatch.deploy.migrate import migrate
-from postwatch.producers.errors import SettingsError
+from postwatch.producers.errors import PostwatchError, SettingsError
 from postwatch.streams import heartbeat, outcome
 from postwatch.streams.clickhouse import connect
 from postwatch.streams.settings import ClickHouseSettings
@@ -41,6 +45,46 @@ def test_sort_key_is_the_key_of_an_outcome(database: ClickHouseSettings) -> None
 
 def test_second_migration_does_nothing(database: ClickHouseSettings) -> None:
     assert migrate(connect(database, database=""), database) == []
+
+
+def test_migrations_at_the_same_time_end_in_the_same_schema(clickhouse: EmbeddedClickHouse) -> None:
+    settings = replace(clickhouse.settings, database="at_once")
+    with ThreadPoolExecutor(4) as pool:
+        for _ in pool.map(lambda _: migrate(connect(settings, database=""), settings), range(4)):
+            pass
+    tables = connect(settings).query("SELECT name FROM system.tables WHERE database = 'at_once'").result_rows
+    assert {row[0] for row in tables} == {"deliveries", "servers", "migrations"}
+    assert migrate(connect(settings, database=""), settings) == []
+
+
+def test_an_edited_migration_is_refused(database: ClickHouseSettings) -> None:
+    client = connect(database)
+    client.insert("migrations", [["0001_deliveries.sql", "edited"]], column_names=["name", "checksum"])
+    with pytest.raises(PostwatchError, match=r"0001_deliveries\.sql was applied to test\d+ with another text"):
+        migrate(client, database)
+
+
+def test_words_of_a_response_are_found_by_their_index(database: ClickHouseSettings) -> None:
+    query = "EXPLAIN indexes = 1 SELECT count() FROM deliveries WHERE hasAllTokens(response, ['quota'])"
+    connect(database).command("INSERT INTO deliveries (queued_at, response) VALUES (now(), '552 Quota exceeded')")
+    plan = "\n".join(str(row[0]) for row in connect(database).query(query).result_rows)
+    assert "by_response_word" in plan
+    counting = "SELECT count() FROM deliveries WHERE hasAllTokens(response, ['quota'])"
+    assert connect(database).query(counting).result_rows == [(1,)]
+
+
+def test_the_command_says_what_it_did_and_what_is_missing(
+    clickhouse: EmbeddedClickHouse, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("POSTWATCH_CLICKHOUSE_URL", clickhouse.url)
+    monkeypatch.setenv("POSTWATCH_CLICKHOUSE_DATABASE", "by_command")
+    assert cli.main(["migrate"]) == 0
+    assert capsys.readouterr().out == "applied 0001_deliveries.sql\napplied 0002_servers.sql\n"
+    assert cli.main(["migrate"]) == 0
+    assert capsys.readouterr().out == "the tables of by_command are up to date\n"
+    monkeypatch.setenv("POSTWATCH_CLICKHOUSE_URL", f"http://127.0.0.1:{choose_port()}")
+    assert cli.main(["migrate"]) == 1
+    assert "POSTWATCH_CLICKHOUSE_URL" in capsys.readouterr().err
 
 
 def test_days_can_be_changed_later(database: ClickHouseSettings) -> None:
