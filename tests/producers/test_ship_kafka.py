@@ -62,7 +62,9 @@ class ShipProcess:
             self.process = subprocess.Popen(command, env=environ, stderr=log)
 
     def stop(self) -> int:
+        """SIGTERM to a process that has begun: before that it is Python that ends, with its own status."""
         assert self.process
+        wait_until(lambda: "process" not in self.complaints(), "the shipper answers")
         self.process.terminate()
         return self.process.wait(15)
 
