@@ -54,4 +54,6 @@ CREATE TABLE IF NOT EXISTS {database}.deliveries
 ENGINE = ReplacingMergeTree(version, is_deleted)
 PARTITION BY toMonday(queued_at)
 ORDER BY (account_domain, account, queued_at, server, queue_id, recipient, direction)
-TTL toDateTime(queued_at) + INTERVAL {retention_days} DAY DELETE;
+TTL toDateTime(queued_at) + INTERVAL {retention_days} DAY DELETE
+-- A report reads a handful of rows from each part: with the usual 8192 it takes twice as long.
+SETTINGS index_granularity = 2048;
