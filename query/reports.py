@@ -21,8 +21,8 @@ Read = Callable[[Statement], Sequence[Row]]
 """Runs a statement and returns its rows. Raises the errors of query/errors.py."""
 
 DAY_MS = 24 * 60 * 60 * 1000
-WINDOW_DAYS = (1, 3, 9)
-"""How far back the newest rows are looked for, step by step, before all days are: most accounts have a page in one."""
+NEAR_DAYS = 2
+"""The newest rows are looked for in so many days before they are in all: a busy account has its page in them."""
 MAX_TRACE_ROWS = 200
 MAX_SERVERS = 10_000
 STALE_AFTER_MS = 60_000
@@ -85,7 +85,7 @@ def account_report(read: Read, database: str, filters: ReportFilters, now_ms: in
     """
     since_ms = now_ms - filters.days * DAY_MS
     wanted = filters.limit + 1  # one more tells whether there is a next page
-    sought = 2 * wanted
+    sought = wanted + wanted // 4  # some are old versions
     until_ms: int | None = None
     rows: list[Outcome] = []
     while True:
@@ -105,17 +105,12 @@ def _newest_span(read: Read, database: str, filters: ReportFilters, whole: Span,
     newest_ms = now_ms if whole.until_ms is None else whole.until_ms
     if filters.after:
         newest_ms = min(newest_ms, filters.after.queued_at)
-    for days in WINDOW_DAYS:
-        since_ms = newest_ms - days * DAY_MS
-        if since_ms <= whole.since_ms:
-            break
-        ((earliest_ms, count),) = read(
-            statements.newest_bound(database, filters, Span(since_ms, whole.until_ms), sought)
-        )
+    near = Span(newest_ms - NEAR_DAYS * DAY_MS, whole.until_ms)
+    for span in (near, whole) if near.since_ms > whole.since_ms else (whole,):
+        ((earliest_ms, count),) = read(statements.newest_bound(database, filters, span, sought))
         if count >= sought:
-            return Span(max(earliest_ms, whole.since_ms), whole.until_ms)
-    ((earliest_ms, count),) = read(statements.newest_bound(database, filters, whole, sought))
-    return Span(earliest_ms, whole.until_ms) if count >= sought else whole
+            return Span(earliest_ms, whole.until_ms)
+    return whole
 
 
 def trace_report(read: Read, database: str, text: str, retention_days: int, now_ms: int) -> TraceReport:

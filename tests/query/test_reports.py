@@ -183,7 +183,7 @@ def test_a_sparse_account_is_found_in_whichever_window_its_mail_lies(office: Off
 
 
 def test_a_busy_account_is_not_read_further_back_than_its_page() -> None:
-    """The statement that shows rows, which is the dear one, begins where the newest hundred lie."""
+    """The statement that shows rows, which is the dear one, begins where the newest of them lie."""
     asked: list[Statement] = []
 
     def read(statement: Statement) -> Sequence[Sequence[Any]]:
@@ -191,7 +191,7 @@ def test_a_busy_account_is_not_read_further_back_than_its_page() -> None:
         return [[NOW_MS - 1000, statement.parameters["rows"]]] if "count()" in statement.sql else []
 
     filters = ReportFilters(Mailbox("bob@example.org", "example.org"), days=30, limit=50)
-    # Nothing remains of the first hundred, so that a second round has to go on behind them.
+    # Nothing remains of them, so that a second round has to go on behind them.
     rounds = iter([False, True])
 
     def stop_after_two(statement: Statement) -> Sequence[Sequence[Any]]:
@@ -203,7 +203,7 @@ def test_a_busy_account_is_not_read_further_back_than_its_page() -> None:
     with pytest.raises(InterruptedError):
         account_report(stop_after_two, "mail", filters, NOW_MS)
     first_bound, first_rows, second_bound, second_rows = asked
-    assert first_bound.parameters["since_ms"] == NOW_MS - DAY_MS
+    assert first_bound.parameters["since_ms"] == NOW_MS - 2 * DAY_MS
     assert first_rows.parameters["since_ms"] == NOW_MS - 1000
     assert second_bound.parameters["until_ms"] == second_rows.parameters["until_ms"] == NOW_MS - 1000
     assert second_bound.parameters["rows"] > first_bound.parameters["rows"]
