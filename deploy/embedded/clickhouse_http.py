@@ -15,6 +15,8 @@ import socketserver
 import sys
 import uuid
 import zlib
+from email import message_from_bytes
+from email.policy import HTTP
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlsplit
@@ -42,9 +44,12 @@ class _TooLarge(Exception):
     pass
 
 
-def read_statement(address: str, body: bytes) -> Statement:
+def read_statement(address: str, body: bytes, content_type: str = "") -> Statement:
     """The address of a request and its plain body → the statement."""
     found = dict(parse_qsl(urlsplit(address).query, keep_blank_values=True))
+    if content_type.startswith("multipart/form-data"):
+        found |= read_form(body, content_type)
+        body = b""
     parameters = {name[6:]: value for name, value in found.items() if name.startswith("param_")}
     settings = {
         name: value for name, value in found.items() if name not in _NOT_SETTINGS and not name.startswith("param_")
@@ -57,6 +62,17 @@ def read_statement(address: str, body: bytes) -> Statement:
         settings=settings,
         default_format=found.get("default_format") or "TabSeparated",
     )
+
+
+def read_form(body: bytes, content_type: str) -> dict[str, str]:
+    """The fields of a form: clickhouse-connect sends one where the parameters are too long for an address."""
+    form = message_from_bytes(b"Content-Type: %s\r\n\r\n%s" % (content_type.encode(), body), policy=HTTP)
+    fields: dict[str, str] = {}
+    for part in form.iter_parts():
+        value = part.get_payload(decode=True)
+        if isinstance(value, bytes):
+            fields[str(part.get_param("name", header="Content-Disposition"))] = value.decode()
+    return fields
 
 
 def decompress(body: bytes, encoding: str) -> bytes:
@@ -138,7 +154,7 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {"X-ClickHouse-Query-Id": query_id, "X-ClickHouse-Timezone": "UTC"}
         try:
             plain = decompress(body, self.headers.get("Content-Encoding", ""))
-            answer = self.engine.run(read_statement(self.path, plain))
+            answer = self.engine.run(read_statement(self.path, plain, self.headers.get("Content-Type", "")))
         except Exception as error:  # whatever it is, the client is told and the server lives on
             words = str(error) or type(error).__name__
             found = _ERROR_CODE.search(words)

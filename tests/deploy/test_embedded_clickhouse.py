@@ -55,3 +55,9 @@ def test_rows_that_are_cut_off_are_an_exception(client: Client) -> None:
     with pytest.raises(DatabaseError):
         client.raw_insert("numbers", ["n", "text"], sink.getvalue().to_pybytes()[:-20], fmt="Arrow")
     assert count(client) == 0
+
+
+def test_parameters_too_long_for_an_address_come_as_a_form(client: Client) -> None:
+    words = {"long": "größe\n\t\\'\r\n--" * 2000, "short": ""}
+    found = client.query("SELECT {long:String}, {short:String}", parameters=words).result_rows
+    assert found == [tuple(words.values())]
