@@ -14,6 +14,14 @@ _SAYS_NO_MORE = {DELIVERED, PENDING, DISCARDED}
 """Statuses that say no more than their result."""
 
 
+_TIME_LABELS = {
+    "accepted": "delivery time",
+    "failed": "failed at",
+    "pending": "last event",
+    "discarded": "discarded at",
+}
+
+
 class Fact(NamedTuple):
     label: str
     words: str
@@ -39,7 +47,10 @@ def way_words(row: Outcome) -> str:
 def facts(row: Outcome) -> list[Fact]:
     """What is known of a delivery, in the order that people ask for it."""
     found = [
-        Fact("delivery time", f"{utc_time(row.updated_at)} UTC, {time_span(row.delay_ms)} after it came in"),
+        Fact(
+            _TIME_LABELS.get(row.result, "last event"),
+            f"{utc_time(row.updated_at)} UTC, {time_span(row.delay_ms)} after it came in",
+        ),
         Fact("error message" if row.result == "failed" else "response", row.response),
         Fact("answer code", _spaced(str(row.smtp_code or ""), row.enhanced_code)),
         Fact("reason", row.reason),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from postwatch.query.details import attempt_lines, facts, status_words
 from postwatch.query.reports import AccountReport, ServersReport, TraceReport
 from postwatch.query.wording import byte_size, count, no_mail, silence, time_span, utc_time, visible
-from postwatch.streams.outcome import Outcome
+from postwatch.streams.outcome import RECEIVED, Outcome
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -51,7 +51,7 @@ def _print_silence(console: Console, servers: ServersReport) -> None:
 
 
 def _deliveries(rows: tuple[Outcome, ...], is_wide: bool) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", expand=is_wide)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", expand=True)
     table.add_column("Delivery time" if is_wide else "Time (UTC)", no_wrap=is_wide, width=19 if is_wide else 10)
     if is_wide:
         table.add_column("Sender", overflow="fold", ratio=3)
@@ -63,7 +63,7 @@ def _deliveries(rows: tuple[Outcome, ...], is_wide: bool) -> Table:
     for row in rows:
         cells: list[RenderableType] = [
             Text(utc_time(row.updated_at)),
-            Text(visible(row.recipient)),
+            Text(visible(row.recipient if is_wide else _recipient_words(row))),
             Text(status_words(row), _STYLES.get(row.result, "")),
             Text(visible(row.response)),
         ]
@@ -72,6 +72,11 @@ def _deliveries(rows: tuple[Outcome, ...], is_wide: bool) -> Table:
             cells.append(Text(visible(f"{row.server} {row.queue_id}"), "dim"))
         table.add_row(*cells)
     return table
+
+
+def _recipient_words(row: Outcome) -> str:
+    """The recipient, and of received mail, where it is the account itself, the sender too."""
+    return f"{row.recipient} from {row.sender or '<>'}" if row.direction == RECEIVED else row.recipient
 
 
 def _account_footer(report: AccountReport) -> Text:

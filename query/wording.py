@@ -39,8 +39,10 @@ def utc_time(at_ms: int) -> str:
 
 
 def time_span(span_ms: int) -> str:
-    """One number that says how long: '0.4 s', '12 s', '3 min', '5 h', '2 days'."""
+    """One number that says how long: 'under 1 s', '1.5 s', '12 s', '3 min', '5 h', '2 days'."""
     seconds = span_ms / 1000
+    if seconds < 1:
+        return "under 1 s"
     if seconds < 10:
         return f"{seconds:.1f} s"
     for unit, size, most in (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172_800)):

@@ -87,6 +87,15 @@ def test_the_table_tells_time_recipient_status_and_error(
     assert "--cursor" not in out
 
 
+def test_a_narrow_table_tells_whom_received_mail_is_from(
+    office: Office, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    office.insert([make_row(direction="received", recipient="bob@example.org", sender="alice@example.com")])
+    assert _run_report(office) == 0
+    assert "from alice@example.com" in " ".join(capsys.readouterr().out.split())
+
+
 def test_the_next_page_of_a_table_is_told_in_one_piece(
     office: Office, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

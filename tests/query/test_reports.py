@@ -250,6 +250,15 @@ def test_a_trace_of_nothing_is_refused(office: Office, words: str) -> None:
         office.desk.trace(words)
 
 
+def test_a_question_may_be_as_long_as_a_header_line(office: Office) -> None:
+    """Its parameters are more than the driver puts into an address, so they go as a form."""
+    long = "é" * 900
+    row = make_row(recipient=long + "@example.net", message_id=long)
+    office.insert([row])
+    assert office.report(recipient=long).rows == (row,)
+    assert office.desk.trace(long).rows == (row,)
+
+
 def test_hostile_words_are_only_words(office: Office) -> None:
     words = HOSTILE.replace("\x1b", "")
     row = make_row(queue_id=words, message_id=words)
