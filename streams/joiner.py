@@ -104,36 +104,34 @@ class Joiner:
         for messages in self._servers.values():
             yield from messages.values()
 
-    def messages_of(self, server: str) -> dict[str, Message]:
-        """The open messages of one server by queue id; for `add`, which is called for each line."""
-        return self._servers.setdefault(server, {})
-
     def forget(self, message: Message) -> None:
         """Let go of a message that was parked."""
         self._servers[message.server].pop(message.queue_id, None)
 
-    def add(self, server: str, messages: dict[str, Message], event: Event) -> None:
-        """Take in one event; a repeated one changes nothing."""
-        message = messages.get(event.queue_id)
-        if message is None:
-            if isinstance(event, Refusal):
+    def add(self, server: str, events: Iterable[Event]) -> None:
+        """Take in events of one server; a repeated one changes nothing. One loop, for it is gone through per line."""
+        messages = self._servers.setdefault(server, {})
+        for event in events:
+            message = messages.get(event.queue_id)
+            if message is None:
+                if isinstance(event, Refusal):
+                    self._refusals.append((server, event))
+                    continue
+                message = self._open(server, messages, event)
+            if message.changed is None:
+                message.changed = []
+                self._changed.append(message)
+            if isinstance(event, Attempt):
+                _add_attempt(message, event)
+            elif isinstance(event, Ending):
+                _add_ending(message, event)
+            elif isinstance(event, Refusal):
                 self._refusals.append((server, event))
-                return
-            message = self._open(server, messages, event)
-        if message.changed is None:
-            message.changed = []
-            self._changed.append(message)
-        if isinstance(event, Attempt):
-            _add_attempt(message, event)
-        elif isinstance(event, Ending):
-            _add_ending(message, event)
-        elif isinstance(event, Refusal):
-            self._refusals.append((server, event))
-        elif message.arrival is None:
-            message.arrival = event
-            if message.attempts:
-                message.was_partial = True
-                message.changed += message.attempts
+            elif message.arrival is None:
+                message.arrival = event
+                if message.attempts:
+                    message.was_partial = True
+                    message.changed += message.attempts
 
     def _open(self, server: str, messages: dict[str, Message], event: Arrival | Attempt | Ending) -> Message:
         queue_id = event.queue_id

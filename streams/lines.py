@@ -10,7 +10,7 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 
 from postwatch.producers.record import CUT_MARK, MAX_LINE_BYTES
-from postwatch.streams.events import Foreign, Unreadable
+from postwatch.streams.events import Event, Foreign
 from postwatch.streams.joiner import Joiner
 from postwatch.streams.parsers.registry import LineParser
 
@@ -55,24 +55,19 @@ def join_lines(
     Events of the queue ids in `done` are counted and otherwise ignored.
     """
     parse = parser.parse
-    add = joiner.add
-    messages = joiner.messages_of(server)
+    events: list[Event] = []
     unreadable: list[tuple[int, str]] = []
-    foreign = counts.foreign
     index = -1
-    skipped = 0
     for index, line in enumerate(lines):
         parsed = parse(line)
-        if isinstance(parsed, Foreign):
-            foreign[parsed.kind] += 1
-            skipped += 1
-        elif isinstance(parsed, Unreadable):
+        if not isinstance(parsed, tuple):
+            events.append(parsed)
+        elif isinstance(parsed, Foreign):
+            counts.foreign[parsed.kind] += 1
+        else:
             unreadable.append((index, parsed.reason))
-            skipped += 1
-        elif not done or parsed.queue_id not in done:
-            add(server, messages, parsed)
+            counts.unreadable[parsed.reason] += 1
     counts.lines += index + 1
-    counts.events += index + 1 - skipped
-    for _, reason in unreadable:
-        counts.unreadable[reason] += 1
+    counts.events += len(events)
+    joiner.add(server, [event for event in events if event.queue_id not in done] if done else events)
     return unreadable
