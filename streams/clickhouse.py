@@ -8,6 +8,7 @@ import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from postwatch.producers.errors import UnavailableError
+from postwatch.streams.refusal import explain
 from postwatch.streams.settings import ClickHouseSettings
 from urllib3.exceptions import HTTPError
 
@@ -19,9 +20,8 @@ def connect(settings: ClickHouseSettings, *, timeout_seconds: float = 60.0, data
 
     Raises UnavailableError, with the remedy, while no ClickHouse answers. `database` overrides the settings'.
     """
-    logging.getLogger("clickhouse_connect").setLevel(
-        logging.CRITICAL
-    )  # it logs each error with a traceback, and raises
+    # The driver logs each error with a traceback, and raises it too.
+    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
     try:
         return clickhouse_connect.get_client(
             dsn=settings.url,
@@ -36,8 +36,16 @@ def connect(settings: ClickHouseSettings, *, timeout_seconds: float = 60.0, data
             settings={"async_insert": "0", "distributed_foreground_insert": "1"},
         )
     except (ClickHouseError, HTTPError, OSError) as error:
-        words = str(error).strip().splitlines() or [type(error).__name__]
-        raise UnavailableError(
-            f"ClickHouse does not answer at {settings.url} ({words[0][:200]}); "
-            "start it, or set POSTWATCH_CLICKHOUSE_URL, _USER, _PASSWORD and _DATABASE"
-        ) from error
+        raise unavailable(settings, error) from error
+
+
+def unavailable(settings: ClickHouseSettings, error: Exception) -> UnavailableError:
+    """What went wrong between us and ClickHouse, with the remedy: nobody answered, or the answer was no."""
+    code: int | None = getattr(error, "code", None)
+    if code is not None:
+        return UnavailableError(f"ClickHouse at {settings.url} refuses: {explain(code, str(error))}")
+    cause = error.__cause__ or error
+    return UnavailableError(
+        f"ClickHouse does not answer at {settings.url} ({type(cause).__name__}); start it, or set "
+        "POSTWATCH_CLICKHOUSE_URL"
+    )

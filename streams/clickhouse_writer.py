@@ -5,8 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
-from postwatch.producers.errors import PostwatchError, UnavailableError
-from postwatch.streams.clickhouse import connect
+from postwatch.streams.clickhouse import connect, unavailable
 from postwatch.streams.refusal import sort_refusal
 from postwatch.streams.settings import ClickHouseSettings
 from urllib3.exceptions import HTTPError
@@ -33,19 +32,6 @@ class ClickHouseWriter:
         client = self.connect()
         try:
             client.insert_arrow(table, rows)
-        except ClickHouseError as error:
-            raise self._sort(error) from error
-        except (HTTPError, OSError) as error:
-            raise self._unavailable(error) from error
-
-    def _sort(self, error: ClickHouseError) -> PostwatchError:
-        code: int | None = getattr(error, "code", None)
-        if code is None and "Code: " not in str(error):
-            return self._unavailable(error.__cause__ or error)
-        return sort_refusal(code, str(error))
-
-    def _unavailable(self, cause: BaseException) -> UnavailableError:
-        return UnavailableError(
-            f"ClickHouse does not answer at {self._settings.url} ({type(cause).__name__}); "
-            "start it, or set POSTWATCH_CLICKHOUSE_URL"
-        )
+        except (ClickHouseError, HTTPError, OSError) as error:
+            code: int | None = getattr(error, "code", None)
+            raise (unavailable(self._settings, error) if code is None else sort_refusal(code, str(error))) from error

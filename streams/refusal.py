@@ -68,18 +68,20 @@ REMEDIES = {
 MAX_WORDS = 1_000
 """Characters; ClickHouse may quote a whole row."""
 
-_CODE = re.compile(r"\bCode: (\d+)")
+_WORDS = re.compile(r"\b(Code: \d+\..*?)(?: \(for url [^)]*\))?$", re.DOTALL)
 
 
-def sort_refusal(code: int | None, text: str) -> PostwatchError:
-    """ClickHouse's error code (None: read it from the text) and words → what the sink is to do about it."""
-    found = _CODE.search(text)
-    if code is None and found:
-        code = int(found[1])
-    words = " ".join(text[found.start() if found else 0 :].split())[:MAX_WORDS]  # without the driver's own preface
+def sort_refusal(code: int, text: str) -> PostwatchError:
+    """ClickHouse's error code and words → what the sink is to do about it."""
     if code in ROWS_AT_FAULT:
-        return RefusedRowsError(words)
+        return RefusedRowsError(explain(code, text))
     if code in TOO_MUCH_AT_ONCE or (code == TOO_MANY_PARTS and "partitions" in text):
-        return OversizedInsertError(words)
-    remedy = REMEDIES.get(code or 0)
-    return UnavailableError(f"{words}; {remedy}" if remedy else words)
+        return OversizedInsertError(explain(code, text))
+    return UnavailableError(explain(code, text))
+
+
+def explain(code: int, text: str) -> str:
+    """The words on one line, without what the driver puts around them, and the remedy where there is one."""
+    found = _WORDS.search(text)
+    words = " ".join((found[1] if found else text).split())[:MAX_WORDS]
+    return f"{words}; {REMEDIES[code]}" if code in REMEDIES else words

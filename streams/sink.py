@@ -254,7 +254,7 @@ class Sink:
     def _on_assign(self, source: RecordSource, partitions: Partitions) -> None:
         self._assignments += 1
         source.assign(partitions)
-        source.resume(partitions)  # librdkafka remembers a pause across a rebalance
+        source.resume(partitions)  # a pause may outlive a rebalance; librdkafka 2.16 forgets it, but promises nothing
         self._paused = False
         self._expected = _committed_offsets(source, partitions)
         metrics.PARTITIONS.set(len(partitions))

@@ -131,7 +131,7 @@ class FakeSource:
         self._on_assign(self, self._all())
 
     def rebalance(self, lost: int = 0) -> None:
-        """All partitions go and come back, but the first so many; the pause stays, as librdkafka has it."""
+        """All partitions go and come back, but the first so many; the pause stays, the worse case."""
         self._on_revoke(self, self.assignment())
         self._positions.clear()
         self._on_assign(self, self._all()[lost:])

@@ -162,6 +162,38 @@ def test_clickhouse_killed_and_restarted_costs_no_row_and_no_membership(
     assert committed(kafka_topics)[topic, 0] == 30
 
 
+def test_a_sink_that_dies_during_an_outage_leaves_its_work_to_the_other(
+    kafka_topics: KafkaSettings,
+    database: ClickHouseSettings,
+    clickhouse: EmbeddedClickHouse,
+    start: Callable[..., SinkProcess],
+) -> None:
+    topic = kafka_topics.outcomes_topic
+    rows = outcomes(0, 200)
+    with start() as first, start() as second:
+
+        def shares() -> list[float]:
+            running = [each for each in (first, second) if each.complaints() is not None]
+            return [each.metric("postwatch_sink_partitions") for each in running]
+
+        wait_until(lambda: shares() == [2, 2], "each has a partition of both topics")
+        clickhouse.kill()
+        try:
+            send(kafka_topics, topic, batches(rows[:100], 10), partition=0)
+            send(kafka_topics, topic, batches(rows[100:], 10), partition=1)
+            for each in (first, second):
+                wait_until(lambda each=each: each.metric("postwatch_sink_paused") == 1, "both wait")  # type: ignore[misc]
+            second.kill()
+            wait_until(lambda: shares() == [4], "the first has all partitions")
+        finally:
+            clickhouse.start()
+        wait_until(lambda: count(database) == 200, "all rows are stored")
+        assert first.metric('postwatch_sink_rows_total{table="deliveries"}') == 200
+        assert first.terminate() == 0
+    assert stored(database) == rows
+    assert committed(kafka_topics) == {(topic, 0): 10, (topic, 1): 10}
+
+
 def _with_unequal_attempts(row: Outcome) -> bytes:
     """A row as only a broken producer makes it: two responses to one attempt."""
     table = pa.Table.from_batches([to_batch([row])])
@@ -223,11 +255,16 @@ def test_missing_tables_are_no_fault_of_the_rows(
     kafka_topics: KafkaSettings, clickhouse: EmbeddedClickHouse, tmp_path: Path
 ) -> None:
     empty = ClickHouseSettings(url=clickhouse.settings.url, database="not_yet_migrated")
-    connect(empty, database="").command("CREATE DATABASE not_yet_migrated")
     send(kafka_topics, kafka_topics.outcomes_topic, batches(outcomes(0, 5), 5))
     with SinkProcess(kafka_topics, empty, tmp_path / "sink.log") as sink:
-        wait_until(lambda: "clickhouse" in (sink.complaints() or {}), "/health complains")
-        assert "`postwatch migrate`" in (sink.complaints() or {})["clickhouse"]
+
+        def complaint() -> str:
+            return (sink.complaints() or {}).get("clickhouse", "")
+
+        wait_until(lambda: "`postwatch migrate`" in complaint(), "/health complains of the database")
+        connect(empty, database="").command("CREATE DATABASE not_yet_migrated")
+        wait_until(lambda: "deliveries" in complaint(), "/health complains of the table")
+        assert "`postwatch migrate`" in complaint()
         migrate(connect(empty, database=""), empty)
         wait_until(lambda: count(empty) == 5, "all rows are stored")
         assert sink.terminate() == 0
