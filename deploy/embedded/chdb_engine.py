@@ -74,6 +74,8 @@ def _run(connection: Any, statement: Statement) -> Answer:
         text, body = text + b" " + body, b""  # ClickHouse joins the address and the body
     if not text:
         text, body = split_insert(body) if _INSERT.match(body) else (body, b"")
+    if not text.strip():
+        raise RuntimeError("Code: 62. DB::Exception: Empty query. (SYNTAX_ERROR)")
     named = _INSERT_FORMAT.search(text) if body else None
     if named is None:
         return _query(connection, (text + body).decode(), statement)

@@ -48,6 +48,9 @@ share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 share.coordinator.state.topic.num.partitions=1
 group.initial.rebalance.delay.ms=0
+# There is nobody else to elect, so nobody to wait for.
+controller.quorum.election.timeout.ms=200
+controller.quorum.election.backoff.max.ms=100
 # After kill -9 the broker may register again only when its former session is over.
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500

@@ -1,0 +1,92 @@
+"""Kafka and the ClickHouse engine as parts: what they took before SIGTERM or kill -9 is there afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from postwatch.deploy.embedded.clickhouse import EmbeddedClickHouse
+from postwatch.deploy.embedded.kafka import EmbeddedKafka
+from postwatch.deploy.embedded.part import Part
+from postwatch.deploy.topics import create_topics
+from postwatch.producers.errors import UnavailableError
+from postwatch.producers.settings import KafkaSettings
+from postwatch.streams.clickhouse import connect
+
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.stack
+
+
+def produce(brokers: str, topic: str, *values: bytes) -> None:
+    producer = Producer({"bootstrap.servers": brokers, "acks": "all", "message.max.bytes": 8_300_000})
+    for value in values:
+        producer.produce(topic, value, partition=0)
+    assert producer.flush(30) == 0
+
+
+def values(brokers: str, topic: str, count: int) -> list[bytes]:
+    consumer = Consumer({"bootstrap.servers": brokers, "group.id": "test", "auto.offset.reset": "earliest"})
+    consumer.assign([TopicPartition(topic, 0, 0)])
+    found = consumer.consume(count, timeout=30)
+    consumer.close()
+    return [message.value() or b"" for message in found]
+
+
+def test_kafka_keeps_topics_and_records(tmp_path: Path) -> None:
+    broker = EmbeddedKafka(tmp_path / "kafka")
+    settings = KafkaSettings(brokers=broker.brokers)
+    broker.start()
+    try:
+        assert set(create_topics(settings, 2).values()) == {"created"}
+        produce(broker.brokers, "mail.raw", b"before")
+        broker.restart()
+        produce(broker.brokers, "mail.raw", b"between")
+        broker.kill()
+        assert not broker.is_ready()
+        broker.start()
+        produce(broker.brokers, "mail.raw", b"after", b"x" * 8_000_000)
+        assert set(create_topics(settings, 2).values()) == {"exists"}
+        assert values(broker.brokers, "mail.raw", 3) == [b"before", b"between", b"after"]
+    finally:
+        broker.kill()
+
+
+def test_clickhouse_keeps_rows(tmp_path: Path) -> None:
+    engine = EmbeddedClickHouse(tmp_path / "clickhouse")
+    engine.start()
+    try:
+        client = connect(engine.settings, database="")
+        client.command("CREATE TABLE t (n UInt64) ENGINE MergeTree ORDER BY n")
+        for number, end in enumerate((engine.stop, engine.kill)):
+            client.insert("t", [[number]], column_names=["n"])
+            end()
+            engine.start()
+        assert connect(engine.settings, database="").query("SELECT n FROM t ORDER BY n").result_rows == [(0,), (1,)]
+    finally:
+        engine.kill()
+    with pytest.raises(UnavailableError, match=rf"{engine.url}.*POSTWATCH_CLICKHOUSE_URL"):
+        connect(engine.settings)
+
+
+def test_a_folder_of_another_engine_is_an_error_with_its_name(clickhouse: EmbeddedClickHouse) -> None:
+    second = EmbeddedClickHouse(clickhouse.data_dir)
+    with pytest.raises(UnavailableError, match=r"(?s)clickhouse ended while starting.*is another process using it"):
+        second.start()
+
+
+def test_a_taken_port_is_an_error_with_its_number(clickhouse: EmbeddedClickHouse, tmp_path: Path) -> None:
+    second = EmbeddedClickHouse(tmp_path / "clickhouse", clickhouse.port)
+    second.launch()
+    wait_until(lambda: second.exit_status() is not None, "it gives up")
+    assert f"127.0.0.1:{clickhouse.port} can't be listened on" in second.log_tail()
+
+
+@pytest.mark.parametrize("make", [EmbeddedKafka, EmbeddedClickHouse])
+def test_ending_what_never_ran_is_no_error(make: Callable[[Path], Part], tmp_path: Path) -> None:
+    part = make(tmp_path / "data")
+    part.stop()
+    part.kill()
+    assert part.pid == 0
