@@ -108,7 +108,7 @@ def test_exceptions_have_their_codes(client: Client, statement: str, code: int, 
 
 
 def test_an_unknown_database_is_said_with_the_remedy(database: ClickHouseSettings) -> None:
-    with pytest.raises(UnavailableError, match="(?s)nosuch.*postwatch migrate"):
+    with pytest.raises(UnavailableError, match=r"(?s)nosuch.*postwatch migrate"):
         connect(replace(database, database="nosuch"))
 
 
