@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import time
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from postwatch.deploy import cli
 from postwatch.deploy.embedded.clickhouse import EmbeddedClickHouse
 from postwatch.deploy.embedded.kafka import EmbeddedKafka
+from postwatch.deploy.embedded.ports import choose_port
 from postwatch.deploy.migrate import migrate
 from postwatch.producers.settings import KafkaSettings
 from postwatch.streams.clickhouse import connect
@@ -88,6 +90,16 @@ class Writer:
         self.path.touch()
 
 
+def joined(port: int, metric: str) -> float:
+    """A metric of the join, 0 while it does not answer."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            text = answer.read().decode()
+    except OSError:
+        return 0.0
+    return sum(float(line.split()[1]) for line in text.splitlines() if line.startswith(f"{metric} "))
+
+
 @pytest.fixture
 def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
     broker = EmbeddedKafka(tmp_path_factory.mktemp("own-kafka"))
@@ -121,10 +133,12 @@ def test_a_bad_night_changes_no_row(
 
     settings = own_clickhouse.settings
     migrate(connect(settings, database=""), settings)
+    metrics_port = choose_port()
     extra = {
         "POSTWATCH_JOIN_DOMAINS_FILE": str(domains),
         "POSTWATCH_JOIN_PENDING_AFTER_SECONDS": "1",
         "POSTWATCH_JOIN_PARK_AFTER_SECONDS": "2",  # messages are parked before a crash and finished after it
+        "POSTWATCH_JOIN_METRICS_ADDRESS": f"127.0.0.1:{metrics_port}",
     }
     pipeline = Pipeline(tmp_path, KafkaSettings(brokers=own_kafka.brokers), settings, extra)
     with running(pipeline):
@@ -142,6 +156,7 @@ def test_a_bad_night_changes_no_row(
 
         write_until(0.2)
         wait_for_more()
+        wait_until(lambda: joined(metrics_port, "postwatch_parked_messages_total"), "messages are parked")
         writers[0].rotate(1)
         old_checkpoint = tmp_path / "old-checkpoint.json"
         shutil.copy(pipeline.checkpoint_file(servers[1]), old_checkpoint)
@@ -177,6 +192,7 @@ def test_a_bad_night_changes_no_row(
         write_until(1.0)
         sink.start()
         pipeline.expect(expected, seconds=120)
+        assert joined(metrics_port, "postwatch_loaded_messages_total") > 0  # of those that an earlier life parked
         for part in pipeline.parts.values():
             assert part.terminate() == 0
     assert {row["status"] for row in expected} >= {"delivered", "bounced", "deferred", "pending", "rejected", "expired"}
