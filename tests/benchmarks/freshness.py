@@ -1,0 +1,128 @@
+"""From a line written to a row in a report, live: probe messages among the lines of a busy server's log."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from postwatch.deploy.simulator import exim
+from postwatch.query.desk import ReportDesk, open_desk
+from postwatch.query.settings import QuerySettings
+
+from tests.benchmarks.figures import percentile
+from tests.benchmarks.stack import Lane, Stack
+from tests.benchmarks.workload import make_lines, plain_arrival, plain_delivery
+
+_PROBE_EVERY_SECONDS = 0.37
+"""In step with nobody's linger."""
+_POLL_SECONDS = 0.02
+_WRITE_EVERY_SECONDS = 0.02
+_PROBE_SECONDS = 30.0
+_FIRST_PROBES = 3
+"""Not counted: the first queries connect."""
+
+
+class Freshness(NamedTuple):
+    """Of so many probes."""
+
+    probes: int
+    lines_a_second: float
+    """What was written beside them."""
+    p50_seconds: float
+    p95_seconds: float
+    most_seconds: float
+
+
+class GrowingLog:
+    """A log that lines are appended to, each block whole; used by the writer and the probes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self.lines = 0
+        path.touch()
+
+    def append(self, lines: list[bytes]) -> None:
+        with self._lock, self._path.open("ab", buffering=0) as file:
+            file.write(b"\n".join([*lines, b""]))
+            self.lines += len(lines)
+
+
+def measure_freshness(stack: Stack, probes: int, lines_a_second: int, timeout_seconds: float) -> Freshness:
+    """Shipper, join and sink run; each probe's account is asked for until its row is there."""
+    with stack.lane() as lane:
+        log = GrowingLog(lane.folder / "mainlog")
+        lane.start("sink")
+        lane.start("join")
+        lane.start_shipper("web001.bench.example", lane.folder / "mainlog")
+        lane.warm_up(timeout_seconds)
+        desk = open_desk(QuerySettings(), lane.clickhouse)
+        with _traffic(log, lines_a_second, timeout_seconds):
+            _probe(lane, log, desk, range(-_FIRST_PROBES, 0))
+            started, lines = time.monotonic(), log.lines
+            waits = _probe(lane, log, desk, range(probes))
+            rate = (log.lines - lines) / (time.monotonic() - started)
+        return Freshness(probes, rate, percentile(waits, 50), percentile(waits, 95), max(waits))
+
+
+@contextmanager
+def _traffic(log: GrowingLog, lines_a_second: int, timeout_seconds: float) -> Iterator[None]:
+    stopping = threading.Event()
+    writer = threading.Thread(target=_write, args=(log, lines_a_second, timeout_seconds, stopping), daemon=True)
+    writer.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        writer.join()
+
+
+def _write(log: GrowingLog, lines_a_second: int, timeout_seconds: float, stopping: threading.Event) -> None:
+    """Keep the pace, whatever the scheduler does."""
+    lines = make_lines("plain", int(lines_a_second * timeout_seconds))
+    started = time.monotonic()
+    written = 0
+    while not stopping.wait(_WRITE_EVERY_SECONDS):
+        due = int((time.monotonic() - started) * lines_a_second) - written
+        block = [line for line, _ in zip(lines, range(due), strict=False)]
+        if block:
+            log.append(block)
+        written += len(block)
+
+
+def _probe(lane: Lane, log: GrowingLog, desk: ReportDesk, numbers: range) -> list[float]:
+    """Write a message now and then, and ask for those that are under way; seconds each took. Raises RuntimeError."""
+    chance = random.Random(1)
+    under_way: dict[str, float] = {}
+    waits: list[float] = []
+    coming = iter(numbers)
+    next_at = time.monotonic()
+    while len(waits) < len(numbers):
+        now = time.monotonic()
+        if now >= next_at and (number := next(coming, None)) is not None:
+            next_at = now + _PROBE_EVERY_SECONDS
+            account = f"probe{number}@probes.example"
+            log.append(_message(account, number, chance))
+            under_way[account] = time.monotonic()
+        for account, written_at in list(under_way.items()):
+            if any(row.status == "delivered" for row in desk.account(desk.filters(account, days=1)).rows):
+                waits.append(time.monotonic() - written_at)
+                del under_way[account]
+            elif time.monotonic() - written_at > _PROBE_SECONDS:
+                lane.check()
+                raise RuntimeError(f"{account} is not in its report after {_PROBE_SECONDS:.0f} s")
+        time.sleep(_POLL_SECONDS)
+    return waits
+
+
+def _message(account: str, number: int, chance: random.Random) -> list[bytes]:
+    at_ms = time.time_ns() // 1_000_000
+    queue_id = exim.queue_id(at_ms, 3_000_000 + number)
+    recipient = f"reader{abs(number)}@far.example"
+    words = plain_arrival(account, recipient, chance), plain_delivery(recipient, chance), "Completed"
+    return [f"{exim.stamp(at_ms)} {queue_id} {text}".encode() for text in words]

@@ -1,0 +1,78 @@
+"""That every benchmark runs, and that what it counts is what is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from postwatch.deploy.embedded.clickhouse import EmbeddedClickHouse
+from postwatch.deploy.embedded.kafka import EmbeddedKafka
+
+from tests.benchmarks.__main__ import main
+from tests.benchmarks.flow import measure_live
+from tests.benchmarks.freshness import measure_freshness
+from tests.benchmarks.joining import measure_join
+from tests.benchmarks.shipping import measure_shipper, write_log
+from tests.benchmarks.stack import Stack
+from tests.benchmarks.workload import MIXES, PLAIN, SIMULATOR, prepare, read_records
+
+TIMEOUT_SECONDS = 60.0
+
+
+@pytest.fixture
+def stack(tmp_path: Path, kafka: EmbeddedKafka, clickhouse: EmbeddedClickHouse) -> Stack:
+    return Stack(tmp_path, kafka, clickhouse)
+
+
+@pytest.mark.parametrize("mix", MIXES)
+def test_records_are_what_the_workload_says(tmp_path: Path, mix: str) -> None:
+    workload = prepare(tmp_path / "records", mix, lines=3000, servers=7, record_lines=20)
+    records = list(read_records(workload.path))
+    assert len(records) == workload.records
+    assert sum(record.value.count(b"\n") for record in records) == workload.lines
+    assert sum(len(record.value) for record in records) == workload.size_bytes
+    assert len({record.server for record in records}) == 7
+    ends: dict[str, int] = {}
+    for server, byte_offset, value in records:
+        assert byte_offset == ends.get(server, 0)
+        ends[server] = byte_offset + len(value)
+
+
+def test_a_plain_message_has_one_row(tmp_path: Path) -> None:
+    workload = prepare(tmp_path / "records", PLAIN, lines=3000, servers=3, record_lines=None)
+    arrivals = b"".join(record.value for record in read_records(workload.path)).count(b" <= ")
+    assert workload.rows == arrivals > 800
+
+
+def test_joining_is_measured() -> None:
+    (run,) = measure_join(SIMULATOR, lines=2000, runs=1)
+    assert run.lines == 2000
+    assert run.rows >= run.encoded_rows > 0
+
+
+@pytest.mark.stack
+def test_the_flow_ends_with_every_row(stack: Stack) -> None:
+    workload = prepare(stack.folder / "records", SIMULATOR, lines=3000, servers=7, record_lines=20)
+    run = measure_live(stack, workload, TIMEOUT_SECONDS)
+    assert run.seconds >= run.busy_seconds > 0
+    assert {"kafka", "clickhouse", "join", "sink"} <= run.cpu_seconds.keys()
+
+
+@pytest.mark.stack
+def test_a_shipper_is_measured(stack: Stack, tmp_path: Path) -> None:
+    lines = write_log(tmp_path / "source", PLAIN, 3000)
+    run = measure_shipper(stack, tmp_path / "source", lines, TIMEOUT_SECONDS)
+    assert run.records > 0
+    assert run.resident_bytes > 1e6
+
+
+@pytest.mark.stack
+def test_probes_come_through(stack: Stack) -> None:
+    run = measure_freshness(stack, probes=3, lines_a_second=200, timeout_seconds=TIMEOUT_SECONDS)
+    assert 0 < run.p50_seconds <= run.p95_seconds <= run.most_seconds
+
+
+def test_an_unknown_benchmark_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["jion"])
+    assert "unknown: jion; there are join, backlog" in capsys.readouterr().err
