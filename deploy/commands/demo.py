@@ -12,7 +12,7 @@ from postwatch.deploy.demo import Demo
 from postwatch.deploy.embedded.data_folder import claimed
 from postwatch.deploy.embedded.process import Children
 from postwatch.deploy.embedded.progress import Progress
-from postwatch.deploy.embedded.stack import Shipper, StackBuilder
+from postwatch.deploy.embedded.stack import Shipper, StackBuilder, fetch_kafka
 from postwatch.deploy.embedded.watch import stop_on_signal, watch
 from postwatch.deploy.simulator.fleet import SimulatedFleet
 
@@ -36,6 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     progress = Progress(sys.stderr)
+    fetch_kafka(progress.tell)
     folder = Path(tempfile.mkdtemp(prefix="postwatch-demo-"))
     status = 1
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from postwatch.deploy.embedded.data_folder import claimed
 from postwatch.deploy.embedded.process import Children
 from postwatch.deploy.embedded.progress import Progress
-from postwatch.deploy.embedded.stack import Shipper, Stack, StackBuilder
+from postwatch.deploy.embedded.stack import Shipper, Stack, StackBuilder, fetch_kafka
 from postwatch.deploy.embedded.watch import stop_on_signal, watch
 from postwatch.producers.settings import is_set, load
 from postwatch.producers.ship_settings import ShipSettings
@@ -42,6 +42,7 @@ def default_folder() -> Path:
 def run(arguments: argparse.Namespace) -> int:
     folder: Path = arguments.data
     progress = Progress(sys.stderr)
+    fetch_kafka(progress.tell)
     with claimed(folder) as lock, Children(held=[lock]) as children:
         stack = StackBuilder(folder, children, {}).build(_shippers(folder), progress.tell)
         stopping = stop_on_signal()

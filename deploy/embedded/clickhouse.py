@@ -11,10 +11,11 @@ import argparse
 import signal
 import sys
 import threading
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from postwatch.deploy.embedded.part import Part, answers_ok
+from postwatch.deploy.embedded.part import Part, get
 from postwatch.deploy.embedded.ports import LOOPBACK, choose_port
 from postwatch.deploy.embedded.process import Children
 from postwatch.streams.settings import ClickHouseSettings
@@ -29,6 +30,7 @@ class EmbeddedClickHouse(Part):
         super().__init__("clickhouse", log_path or data_dir.with_name(data_dir.name + ".log"), children)
         self.data_dir = data_dir
         self.port = port or choose_port()
+        self._name = uuid.uuid4().hex
 
     @property
     def url(self) -> str:
@@ -39,20 +41,22 @@ class EmbeddedClickHouse(Part):
         return ClickHouseSettings(url=self.url)
 
     def command(self) -> Sequence[str]:
-        options = [f"--data-dir={self.data_dir}", f"--port={self.port}"]
+        options = [f"--data-dir={self.data_dir}", f"--port={self.port}", f"--name={self._name}"]
         return [sys.executable, "-m", "postwatch.deploy.embedded.clickhouse", *options]
 
     def is_ready(self) -> bool:
-        return answers_ok(LOOPBACK, self.port, "/ping")
+        """Whether it answers, and not a foreign server that was faster to take the port."""
+        answer = get(LOOPBACK, self.port, "/ping")
+        return answer is not None and answer.headers.get("X-ClickHouse-Server-Display-Name") == self._name
 
 
-def serve(data_dir: Path, port: int) -> None:
+def serve(data_dir: Path, port: int, name: str) -> None:
     """Serve until SIGTERM or SIGINT."""
     from postwatch.deploy.embedded.chdb_engine import ChdbEngine
     from postwatch.deploy.embedded.clickhouse_http import ClickHouseServer
 
     try:
-        server = ClickHouseServer(ChdbEngine(data_dir), port)
+        server = ClickHouseServer(ChdbEngine(data_dir), port, name)
     except OSError as error:
         sys.exit(f"clickhouse: {LOOPBACK}:{port} can't be listened on: {error.strerror}")
     except RuntimeError as error:
@@ -67,8 +71,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="The ClickHouse engine behind ClickHouse's HTTP interface.")
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--name", default="postwatch", help="what it calls itself in its answers")
     arguments = parser.parse_args()
-    serve(arguments.data_dir, arguments.port)
+    serve(arguments.data_dir, arguments.port, arguments.name)
 
 
 if __name__ == "__main__":

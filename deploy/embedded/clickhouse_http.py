@@ -29,6 +29,7 @@ from postwatch.deploy.embedded.ports import LOOPBACK
 _MOST_BODY_BYTES = 1 << 30
 _IDLE_SECONDS = 120
 _ERROR_CODE = re.compile(r"Code: (\d+)")
+NAME_HEADER = "X-ClickHouse-Server-Display-Name"
 _UNKNOWN_EXCEPTION = "1002"
 _HTTP_STATUS = {"60": 404, "62": 400, "81": 404}
 """Unknown table, syntax error, unknown database; 500 for the rest."""
@@ -117,6 +118,7 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     timeout = _IDLE_SECONDS
     engine: ChdbEngine
+    name: str
 
     def do_GET(self) -> None:
         path = urlsplit(self.path)
@@ -168,6 +170,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, reply: _Reply) -> None:
         self.send_response(reply.status)
+        self.send_header(NAME_HEADER, self.name)
         for name, value in reply.headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(reply.body)))
@@ -184,8 +187,9 @@ class ClickHouseServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, engine: ChdbEngine, port: int) -> None:
-        super().__init__((LOOPBACK, port), type("Handler", (_Handler,), {"engine": engine}))
+    def __init__(self, engine: ChdbEngine, port: int, name: str) -> None:
+        """`name` stands in every answer, so that whoever started this server can tell it from another one."""
+        super().__init__((LOOPBACK, port), type("Handler", (_Handler,), {"engine": engine, "name": name}))
 
     def server_bind(self) -> None:
         """Without HTTPServer's look-up of the host's full name: where DNS is down it holds a start up for long."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
+from postwatch.deploy.embedded.cache import cache_folder
 from postwatch.deploy.embedded.part import Part
 from postwatch.deploy.embedded.ports import LOOPBACK, answers, choose_port
 from postwatch.deploy.embedded.process import Children
@@ -25,6 +27,8 @@ from postwatch.producers.errors import PostwatchError, UnavailableError
 
 # Adding log4j's artifacts would drag kafka-clients down to 3.8, which does not start; hence slf4j-simple.
 _ARTIFACTS = "org.apache.kafka:kafka_2.13:4.4.0+org.slf4j:slf4j-simple:1.7.36"
+_CLUSTER_ID = re.compile(r"^cluster\.id=(\S+)$", re.MULTILINE)
+_ANSWER_SECONDS = 2.0
 _LOGGING = ("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true")
 _PROPERTIES = """\
 process.roles=broker,controller
@@ -90,25 +94,40 @@ class EmbeddedKafka(Part):
         return [sys.executable, "-m", "postwatch.deploy.embedded.kafka", f"--data-dir={self.data_dir}", *options]
 
     def is_ready(self) -> bool:
-        return answers(self.port)
+        """Whether a broker answers there, and it is this one: a foreign one may have been faster to take the port."""
+        return answers(self.port) and self._cluster_id() == cluster_id_at(self.brokers)
+
+    def _cluster_id(self) -> str:
+        try:
+            properties = (self.data_dir / "logs" / "meta.properties").read_text()
+        except FileNotFoundError:
+            return "not formatted yet"
+        found = _CLUSTER_ID.search(properties)
+        return found[1] if found else "not formatted yet"
 
 
-def cache_dir() -> Path:
-    """Where downloaded artifacts are kept for the next time."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "postwatch"
+def cluster_id_at(brokers: str) -> str:
+    """What the brokers that answer there call their cluster; empty where none does."""
+    from confluent_kafka import KafkaException
+    from confluent_kafka.admin import AdminClient
+
+    admin = AdminClient({"bootstrap.servers": brokers, "log_level": 2})
+    try:
+        return str(admin.list_topics(timeout=_ANSWER_SECONDS).cluster_id or "")
+    except KafkaException:
+        return ""
 
 
 def has_jars() -> bool:
     """Whether Kafka was downloaded before."""
-    return any((cache_dir() / "kafka").rglob("kafka-clients-*.jar"))
+    return any(cache_folder("kafka").rglob("kafka-clients-*.jar"))
 
 
 def class_path() -> str:
     """Kafka's jars, downloaded the first time (44 MB). Raises UnavailableError with the remedy."""
     import jgo  # slow to import, and only the embedded stack has it
 
-    folder = cache_dir() / "kafka"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = cache_folder("kafka")
     try:
         with (folder / "lock").open("w") as lock:  # two first starts at once: one downloads, the other waits
             fcntl.flock(lock, fcntl.LOCK_EX)

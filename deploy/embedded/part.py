@@ -101,13 +101,13 @@ class Part(ABC):
         return "\n".join(found[-lines:])
 
 
-def answers_ok(host: str, port: int, path: str) -> bool:
-    """Whether GET `path` there is answered with 200."""
+def get(host: str, port: int, path: str) -> http.client.HTTPResponse | None:
+    """The head of the answer to GET `path` there; None where none comes."""
     connection = http.client.HTTPConnection(host, port, timeout=_ANSWER_SECONDS)
     try:
         connection.request("GET", path)
-        return connection.getresponse().status == 200
+        return connection.getresponse()
     except (OSError, http.client.HTTPException):
-        return False
+        return None
     finally:
         connection.close()

@@ -1,10 +1,40 @@
-"""Free ports on the loopback."""
+"""Free ports on the loopback, and the right to a port between being chosen and being listened on.
+
+A server needs seconds until it listens; two stacks that start at once would both find a usual port free, and one's
+workers would feed the other's servers. So a stack claims the ports that it is going to use.
+"""
 
 from __future__ import annotations
 
+import fcntl
+import os
 import socket
+from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
+
+
+class PortClaims:
+    """Locks on files named by ports, in a folder that the stacks of a user share. Held until the process ends."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+
+    def take(self, wished: int) -> int:
+        """The wished port where it is free and nobody has claimed it, else one that the system gives."""
+        if wished and is_free(wished) and self._claim(wished):
+            return wished
+        return choose_port()
+
+    def _claim(self, port: int) -> bool:
+        descriptor = os.open(self._folder / str(port), os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return False
+        return True
 
 
 def is_free(port: int) -> bool:
@@ -17,10 +47,8 @@ def is_free(port: int) -> bool:
         return True
 
 
-def choose_port(wished: int = 0) -> int:
-    """The wished port if it is free, else one that the system gives."""
-    if wished and is_free(wished):
-        return wished
+def choose_port() -> int:
+    """One that the system gives."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])

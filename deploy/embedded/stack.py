@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from postwatch.deploy.embedded.cache import cache_folder
 from postwatch.deploy.embedded.clickhouse import EmbeddedClickHouse
 from postwatch.deploy.embedded.kafka import EmbeddedKafka, class_path, has_jars
-from postwatch.deploy.embedded.ports import choose_port
+from postwatch.deploy.embedded.ports import PortClaims
 from postwatch.deploy.embedded.process import Children
 from postwatch.deploy.embedded.supervisor import Supervisor, Task, Watched
 from postwatch.deploy.embedded.worker import Worker
@@ -57,12 +58,13 @@ class StackBuilder:
         self._folder = folder.resolve()
         self._logs = self._folder / "logs"
         self._children = children
+        self._ports = PortClaims(cache_folder("ports"))
         self._broker = EmbeddedKafka(
-            self._folder / "kafka", choose_port(KAFKA_PORT), log_path=self._logs / "kafka.log", children=children
+            self._folder / "kafka", self._ports.take(KAFKA_PORT), log_path=self._logs / "kafka.log", children=children
         )
         self._engine = EmbeddedClickHouse(
             self._folder / "clickhouse",
-            choose_port(CLICKHOUSE_PORT),
+            self._ports.take(CLICKHOUSE_PORT),
             log_path=self._logs / "clickhouse.log",
             children=children,
         )
@@ -79,10 +81,10 @@ class StackBuilder:
         self._clickhouse = replace(load(ClickHouseSettings), url=self._engine.url)
 
     def build(self, shippers: Sequence[Shipper], tell: Tell) -> Stack:
-        page = near(load(QuerySettings).listen, "POSTWATCH_QUERY_LISTEN")
+        page = self._near(load(QuerySettings).listen, "POSTWATCH_QUERY_LISTEN")
         parts = [
             Watched(self._engine, address=self._engine.url, is_used_by_others=True),
-            Watched(self._broker, frozenset({"jars"}), self._broker.brokers, is_used_by_others=True),
+            Watched(self._broker, address=self._broker.brokers, is_used_by_others=True),
             self._join(),
             self._sink(),
             *(self._shipper(shipper) for shipper in shippers),
@@ -90,14 +92,13 @@ class StackBuilder:
             self._worker("serve", {"topics", "tables"}, page, {"POSTWATCH_QUERY_LISTEN": page}),
         ]
         tasks = [
-            Task("jars", lambda: _fetch_jars(tell)),
             Task("topics", self._create_topics, frozenset({self._broker.name})),
             Task("tables", self._migrate, frozenset({self._engine.name})),
         ]
         return Stack(Supervisor(parts, tasks, tell), self._kafka, self._clickhouse, f"http://{page}/", self._logs)
 
     def _join(self) -> Watched:
-        address = near(load(JoinSettings).metrics_address, "POSTWATCH_JOIN_METRICS_ADDRESS")
+        address = self._near(load(JoinSettings).metrics_address, "POSTWATCH_JOIN_METRICS_ADDRESS")
         own = {
             "POSTWATCH_JOIN_METRICS_ADDRESS": address,
             "POSTWATCH_JOIN_DATA_DIR": str(self._folder / "join"),
@@ -105,11 +106,11 @@ class StackBuilder:
         return self._worker("join", {"topics"}, address, own)
 
     def _sink(self) -> Watched:
-        address = near(load(SinkSettings).metrics_address, "POSTWATCH_SINK_METRICS_ADDRESS")
+        address = self._near(load(SinkSettings).metrics_address, "POSTWATCH_SINK_METRICS_ADDRESS")
         return self._worker("sink", {"topics", "tables"}, address, {"POSTWATCH_SINK_METRICS_ADDRESS": address})
 
     def _shipper(self, shipper: Shipper) -> Watched:
-        address = near(shipper.metrics_address, "POSTWATCH_SHIP_METRICS_ADDRESS")
+        address = self._near(shipper.metrics_address, "POSTWATCH_SHIP_METRICS_ADDRESS")
         own = {**shipper.environment, "POSTWATCH_SHIP_METRICS_ADDRESS": address}
         return self._worker("ship", {"topics"}, address, own, shipper.name)
 
@@ -125,6 +126,14 @@ class StackBuilder:
         )
         return Watched(part, frozenset(needs), f"http://{address}/" if address else "")
 
+    def _near(self, address: str, setting: str) -> str:
+        """The address, with a free port where its own is taken; empty stays empty."""
+        if not address:
+            return ""
+        host, port = parse_address(address, setting)
+        taken = self._ports.take(port)
+        return f"[{host}]:{taken}" if ":" in host else f"{host}:{taken}"
+
     def _create_topics(self) -> Iterator[str]:
         from postwatch.deploy.topics import create_topics
 
@@ -139,17 +148,9 @@ class StackBuilder:
         yield from migrate(connect(self._clickhouse, database=""), self._clickhouse)
 
 
-def near(address: str, setting: str) -> str:
-    """The address, with a free port where its own is taken; empty stays empty."""
-    if not address:
-        return ""
-    host, port = parse_address(address, setting)
-    return f"[{host}]:{choose_port(port)}" if ":" in host else f"{host}:{choose_port(port)}"
-
-
-def _fetch_jars(tell: Tell) -> Iterator[str]:
-    if has_jars():
-        return
-    tell("Apache Kafka is being downloaded, 44 MB, this once")
-    class_path()
-    yield "Apache Kafka is downloaded"
+def fetch_kafka(tell: Tell) -> None:
+    """Download Kafka if this user never did: before any port is chosen, for it may take minutes."""
+    if not has_jars():
+        tell("Apache Kafka is being downloaded, 44 MB, this once")
+        class_path()
+        tell("Apache Kafka is downloaded")

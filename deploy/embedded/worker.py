@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from postwatch.deploy.embedded.part import Part, answers_ok
+from postwatch.deploy.embedded.part import Part, get
 from postwatch.deploy.embedded.ports import LOOPBACK
 from postwatch.deploy.embedded.process import Children
 
@@ -41,4 +41,5 @@ class Worker(Part):
         if self._health is None:
             return True
         host, port = self._health
-        return answers_ok(LOOPBACK if host in _WILDCARDS else host, port, "/health")
+        answer = get(LOOPBACK if host in _WILDCARDS else host, port, "/health")
+        return answer is not None and answer.status == 200

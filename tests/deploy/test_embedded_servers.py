@@ -77,11 +77,24 @@ def test_a_folder_of_another_engine_is_an_error_with_its_name(clickhouse: Embedd
         second.start()
 
 
-def test_a_taken_port_is_an_error_with_its_number(clickhouse: EmbeddedClickHouse, tmp_path: Path) -> None:
-    second = EmbeddedClickHouse(tmp_path / "clickhouse", clickhouse.port)
-    second.launch()
-    wait_until(lambda: second.exit_status() is not None, "it gives up")
-    assert f"127.0.0.1:{clickhouse.port} can't be listened on" in second.log_tail()
+def test_a_taken_port_is_an_error_and_never_another_ones_answer(
+    clickhouse: EmbeddedClickHouse, kafka: EmbeddedKafka, tmp_path: Path
+) -> None:
+    engine = EmbeddedClickHouse(tmp_path / "clickhouse", clickhouse.port)
+    broker = EmbeddedKafka(tmp_path / "kafka", kafka.port)
+    for second, complaint in ((engine, f"127.0.0.1:{engine.port} can't be listened on"), (broker, "BindException")):
+        second.launch()
+        ready: list[bool] = []
+
+        def has_ended(second: Part = second, ready: list[bool] = ready) -> bool:
+            ready.append(second.is_ready())
+            return second.exit_status() is not None
+
+        wait_until(has_ended, "it gives up")
+        assert not any(ready)
+        assert complaint in second.log_tail(200)
+    assert clickhouse.is_ready()
+    assert kafka.is_ready()
 
 
 @pytest.mark.parametrize("make", [EmbeddedKafka, EmbeddedClickHouse])
