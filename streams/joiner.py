@@ -180,12 +180,16 @@ class Joiner:
         """The rows of one recipient, one for each account that it is reported under."""
         arrival = message.arrival
         attempts = message.attempts.get(recipient, _NO_ATTEMPTS)
-        deciding = attempts[0] if len(attempts) == 1 else _deciding(attempts)
-        status = deciding.status if deciding else PENDING
         updated_at = arrival.at if arrival else message.queued_at
-        for attempt in attempts:
-            if attempt.at > updated_at:
-                updated_at = attempt.at
+        deciding: Attempt | None
+        if len(attempts) == 1:
+            deciding = attempts[0]
+            if deciding.at > updated_at:
+                updated_at = deciding.at
+        else:
+            deciding = _deciding(attempts)
+            updated_at = max([updated_at, *(attempt.at for attempt in attempts)])
+        status = deciding.status if deciding else PENDING
         if status in _OPEN:
             status, updated_at = _without_final(message, recipient, deciding, updated_at)
         deleted = status == WITHDRAWN
