@@ -29,6 +29,12 @@ from postwatch.producers.errors import PostwatchError, UnavailableError
 _ARTIFACTS = "org.apache.kafka:kafka_2.13:4.4.0+org.slf4j:slf4j-simple:1.7.36"
 _CLUSTER_ID = re.compile(r"^cluster\.id=(\S+)$", re.MULTILINE)
 _ANSWER_SECONDS = 2.0
+_SERVER_OPTIONS = (
+    "-Xmx512m",
+    "-XX:+UseSerialGC",
+    "--sun-misc-unsafe-memory-access=allow",  # these two: Java 25 warns of what Kafka's libraries do
+    "--enable-native-access=ALL-UNNAMED",
+)
 _LOGGING = ("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true")
 _PROPERTIES = """\
 process.roles=broker,controller
@@ -73,7 +79,6 @@ class EmbeddedKafka(Part):
         self,
         data_dir: Path,
         port: int = 0,
-        heap_mb: int = 512,
         *,
         log_path: Path | None = None,
         children: Children | None = None,
@@ -82,16 +87,14 @@ class EmbeddedKafka(Part):
         self.data_dir = data_dir
         self.port = port or choose_port()
         self._controller_port = choose_port()
-        self._heap_mb = heap_mb
 
     @property
     def brokers(self) -> str:
         return f"{LOOPBACK}:{self.port}"
 
     def command(self) -> Sequence[str]:
-        numbers = {"port": self.port, "controller-port": self._controller_port, "heap-mb": self._heap_mb}
-        options = [f"--{name}={number}" for name, number in numbers.items()]
-        return [sys.executable, "-m", "postwatch.deploy.embedded.kafka", f"--data-dir={self.data_dir}", *options]
+        options = [f"--data-dir={self.data_dir}", f"--port={self.port}", f"--controller-port={self._controller_port}"]
+        return [sys.executable, "-m", "postwatch.deploy.embedded.kafka", *options]
 
     def is_ready(self) -> bool:
         """Whether a broker answers there, and it is this one: a foreign one may have been faster to take the port."""
@@ -139,7 +142,7 @@ def class_path() -> str:
     return os.pathsep.join(str(jar) for jar in jars)
 
 
-def broker_command(data_dir: Path, port: int, controller_port: int, heap_mb: int) -> list[str]:
+def broker_command(data_dir: Path, port: int, controller_port: int) -> list[str]:
     """The broker's own command line; formats the data folder the first time. Raises PostwatchError."""
     jars = class_path()
     data_dir = data_dir.resolve()
@@ -150,8 +153,7 @@ def broker_command(data_dir: Path, port: int, controller_port: int, heap_mb: int
     if not (logs / "meta.properties").exists():
         shutil.rmtree(logs, ignore_errors=True)  # half formatted by a start that was cut off
         _format(jars, properties)
-    options = [f"-Xmx{heap_mb}m", "-XX:+UseSerialGC", "--sun-misc-unsafe-memory-access=allow", *_LOGGING]
-    return [_java(), *options, "-cp", jars, "kafka.Kafka", str(properties)]
+    return [_java(), *_SERVER_OPTIONS, *_LOGGING, "-cp", jars, "kafka.Kafka", str(properties)]
 
 
 def _format(jars: str, properties: Path) -> None:
@@ -173,10 +175,9 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--controller-port", type=int, required=True)
-    parser.add_argument("--heap-mb", type=int, default=512)
     arguments = parser.parse_args()
     try:
-        command = broker_command(arguments.data_dir, arguments.port, arguments.controller_port, arguments.heap_mb)
+        command = broker_command(arguments.data_dir, arguments.port, arguments.controller_port)
     except PostwatchError as error:
         sys.exit(f"kafka: {error}")
     os.execv(command[0], command)
