@@ -45,6 +45,8 @@ class SystemUser:
     """A system user of that name, on whichever server."""
 
     user: str
+    servers: tuple[str, ...] = ()
+    """Where to look; the report finds them out."""
 
 
 AccountScope = Mailbox | Domain | SystemUser

@@ -7,12 +7,12 @@ first, never a row older than the days asked for, and never more than its limit.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from postwatch.query import statements
 from postwatch.query.errors import FilterError
-from postwatch.query.filters import Position, ReportFilters, clean_text, encode_cursor
+from postwatch.query.filters import Position, ReportFilters, SystemUser, clean_text, encode_cursor
 from postwatch.query.statements import Span, Statement
 from postwatch.streams.outcome import Attempt, Outcome
 
@@ -84,6 +84,9 @@ def account_report(read: Read, database: str, filters: ReportFilters, now_ms: in
     which is cheap but counts old versions of rows too; then the rows since then in their last versions.
     """
     since_ms = now_ms - filters.days * DAY_MS
+    if isinstance(filters.account, SystemUser):
+        servers = tuple(server for (server,) in read(statements.server_names(database, since_ms)))
+        filters = replace(filters, account=replace(filters.account, servers=servers))
     wanted = filters.limit + 1  # one more tells whether there is a next page
     sought = wanted + wanted // 4  # some are old versions
     until_ms: int | None = None

@@ -111,12 +111,16 @@ def _scope_conditions(account: AccountScope) -> tuple[list[str], dict[str, Any]]
         return conditions, {"domain": account.domain, "account": account.name}
     if isinstance(account, Domain):
         return ["account_domain = {domain:String}"], {"domain": account.domain}
-    # A system user's domain is the server; naming the servers lets the primary key be used.
-    conditions = [
-        f"account_domain IN (SELECT DISTINCT toString(server) FROM {DELIVERIES})",
-        "account = concat({user:String}, '@', account_domain)",
-    ]
-    return conditions, {"user": account.user}
+    # A system user's domain is the server. Both lists, for the primary key to be used.
+    conditions = ["account_domain IN {servers:Array(String)}", "account IN {accounts:Array(String)}"]
+    accounts = [f"{account.user}@{server}" for server in account.servers]
+    return conditions, {"servers": list(account.servers), "accounts": accounts}
+
+
+def server_names(database: str, since_ms: int) -> Statement:
+    """Every server that has rows; one that sends no heartbeats too."""
+    sql = f"SELECT DISTINCT server FROM {DELIVERIES} WHERE queued_at >= fromUnixTimestamp64Milli({{since_ms:Int64}})"
+    return Statement(sql, {"database": database, "since_ms": since_ms})
 
 
 def trace_rows(database: str, wanted: str, since_ms: int, rows: int) -> Statement:

@@ -18,11 +18,14 @@ from postwatch.query.settings import QuerySettings
 from postwatch.streams.clickhouse import connect
 from postwatch.streams.settings import ClickHouseSettings
 
-DEFAULT_ROWS = 10_000_000
+from tests.waiting import wait_until
+
+DEFAULT_ROWS = 5_000_000
 ACCOUNTS = 100_000
 DOMAINS = 20_000
 _ROWS_AT_A_TIME = 1_000_000
 _FILL_SECONDS = 600.0
+_MERGE_SECONDS = 300.0
 
 _ROWS = f"""
 SELECT
@@ -124,6 +127,9 @@ def fill(settings: ClickHouseSettings, rows: int) -> None:
         many = min(_ROWS_AT_A_TIME, rows - first)
         for pending in (True, False):
             client.command(_INSERT, parameters={**parameters, "first": first, "many": many, "pending": pending})
+    # A table that grows at the pace of mail has its merges behind it.
+    merges = "SELECT count() FROM system.merges"
+    wait_until(lambda: client.query(merges).result_rows == [(0,)], "the parts are merged", seconds=_MERGE_SECONDS)
 
 
 def _ask(

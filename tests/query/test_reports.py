@@ -42,6 +42,7 @@ def test_newest_first_and_only_of_the_account(office: Office) -> None:
 
 
 def test_a_domain_and_a_system_user_have_reports_of_their_own(office: Office) -> None:
+    assert office.report("root").rows == ()
     office.insert(
         [
             make_row(account="bob@example.org", recipient="1"),

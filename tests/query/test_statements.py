@@ -4,7 +4,7 @@ import re
 
 import pytest
 from postwatch.query import statements
-from postwatch.query.filters import Position, ReportFilters, read_filters
+from postwatch.query.filters import Position, ReportFilters, SystemUser, read_filters
 from postwatch.query.statements import Span, Statement
 from postwatch.streams.outcome import Outcome
 
@@ -23,6 +23,8 @@ def _every_statement(word: str) -> list[Statement]:
         statements.newest_rows("mail", filters, Span(1, 2), 100),
         statements.trace_rows("mail", word, 1, 100),
         statements.newest_heartbeats("mail", 1, 100),
+        statements.server_names("mail", 1),
+        statements.newest_rows("mail", ReportFilters(SystemUser(word, (word,)), 30, 50), Span(1), 100),
     ]
 
 
@@ -38,7 +40,7 @@ def test_every_parameter_of_a_query_is_given_and_none_is_left_over() -> None:
 
 
 def test_final_stands_only_where_rows_are_shown() -> None:
-    bound, rows, trace, heartbeats = (statement.sql for statement in _every_statement("tame"))
+    bound, rows, trace, heartbeats, *_ = (statement.sql for statement in _every_statement("tame"))
     assert "FINAL" not in bound
     assert rows.count("FINAL") == heartbeats.count("FINAL") == 1
     outer, keys = trace.split(" GLOBAL IN ")
