@@ -91,6 +91,6 @@ class FetchConsumer(driver.Consumer):
 
 def use_fetches(app: Any, raw_topic: str) -> None:
     """Make the app's consumer hand over whole fetches of the raw topic. Call before the app starts."""
-    consumer = type("RawFetchConsumer", (FetchConsumer,), {"raw_topic": raw_topic})
+    consumer = type("RawFetchConsumer", (FetchConsumer,), {"raw_topic": raw_topic, "__module__": __name__})
     transport = type("FetchTransport", (driver.Transport,), {"Consumer": consumer})
     app.transport = transport(app.conf.broker_consumer, app, loop=app.loop)

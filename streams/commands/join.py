@@ -55,10 +55,10 @@ def run(arguments: argparse.Namespace) -> int:
     gc.collect()
     gc.freeze()
     gc.disable()
+    faust_worker = Worker(app, loglevel="WARNING", override_logging=False, quiet=True, redirect_stdouts=False)
+    faust_worker.spinner = None  # it writes terminal codes, into log files too
     try:
-        Worker(
-            app, loglevel="WARNING", override_logging=False, quiet=True, redirect_stdouts=False
-        ).execute_from_commandline()
+        faust_worker.execute_from_commandline()
     except SystemExit as ended:
         return int(ended.code or 0)
     finally:
