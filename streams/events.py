@@ -9,10 +9,16 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import msgspec
+from postwatch.streams.outcome import REJECTED
+
+WHOLE, CLIENT, MESSAGE_ID, QUEUE, SUBJECT, PARENT = "", "client", "message-id", "queue", "subject", "parent"
+"""What a line tells of an arrival: all of it, as Exim's does, or one part, as the daemons of Postfix do in turn."""
+
+FILTER, FORWARD = "filter", "forward"
 
 
 class Arrival(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """A message was accepted into the queue."""
+    """A message was accepted into the queue; or one part of that, all else empty."""
 
     queue_id: str
     at: int
@@ -31,6 +37,10 @@ class Arrival(msgspec.Struct, frozen=True, gc=False, array_like=True):
     message_id: str
     subject: str
     parent_queue_id: str
+    part: str = WHOLE
+    """WHOLE, or the part that the line tells: CLIENT begins a message, QUEUE (sender, size) ends its arrival."""
+    earlier_queue_id: str = ""
+    """The id that the same message had on this server before, where the line names it (XFORWARD, requeueing)."""
 
 
 class Attempt(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -54,6 +64,11 @@ class Attempt(msgspec.Struct, frozen=True, gc=False, array_like=True):
     tls: str
     router: str
     transport: str
+    next_queue_id: str = ""
+    """The id under which the next hop queued it, where its answer tells."""
+    handover: str = ""
+    """FILTER: the next hop is this server again, and next_queue_id's fate is this recipient's. FORWARD: a new message
+    was made here for it. Else empty."""
 
 
 class Ending(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -85,6 +100,10 @@ class Refusal(msgspec.Struct, frozen=True, gc=False, array_like=True):
     smtp_code: int
     enhanced_code: str
     response: str
+    status: str = REJECTED
+    """REJECTED, or DISCARDED where the client was told that it was accepted."""
+    closes: bool = False
+    """The message of that queue id ends with it."""
 
 
 Event = Arrival | Attempt | Ending | Refusal
@@ -102,4 +121,5 @@ class Unreadable(NamedTuple):
     reason: str
 
 
-Parsed = Event | Foreign | Unreadable
+Parsed = Event | list[Event] | Foreign | Unreadable
+"""A line that names several recipients is an event of each."""

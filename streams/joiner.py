@@ -25,6 +25,7 @@ from postwatch.streams.outcome import (
     Outcome,
 )
 from postwatch.streams.outcome import Attempt as AttemptCell
+from postwatch.streams.queue_ids import queued_at
 from postwatch.streams.reasons import find_provider, find_reason
 
 MOST_ATTEMPTS = 50
@@ -88,12 +89,10 @@ class Joiner:
     def __init__(
         self,
         accounts: AccountBook,
-        queued_at: Callable[[str], int],
         find_parked: Find = _find_nothing,
         keep_lines: bool = True,
     ) -> None:
         self._accounts = accounts
-        self._queued_at = queued_at
         self._find_parked = find_parked
         self._keep_lines = keep_lines
         self._servers: dict[str, dict[str, Message]] = {}
@@ -137,7 +136,7 @@ class Joiner:
         queue_id = event.queue_id
         message = self._find_parked(server, queue_id)
         if message is None:
-            message = Message(server, queue_id, self._queued_at(queue_id) or event.at)
+            message = Message(server, queue_id, queued_at(queue_id) or event.at)
         messages[queue_id] = message
         return message
 
@@ -282,12 +281,12 @@ class Joiner:
                 queued_at=queued_at,
                 updated_at=refusal.at,
                 delay_ms=0,
-                status=REJECTED,
-                result=RESULTS[REJECTED],
+                status=refusal.status,
+                result=RESULTS[refusal.status],
                 smtp_code=refusal.smtp_code,
                 enhanced_code=refusal.enhanced_code,
                 response=refusal.response,
-                reason=find_reason(REJECTED, refusal.enhanced_code, refusal.response),
+                reason=find_reason(refusal.status, refusal.enhanced_code, refusal.response),
                 remote_host="",
                 remote_ip="",
                 remote_provider="",
@@ -298,7 +297,7 @@ class Joiner:
                 next_queue_id="",
                 parent_queue_id="",
                 log_lines=(refusal.line,) if self._keep_lines else (),
-                version=make_version(True, refusal.at, REJECTED, 1),
+                version=make_version(True, refusal.at, refusal.status, 1),
                 is_deleted=0,
             )
 

@@ -57,17 +57,22 @@ def join_lines(
     parse = parser.parse
     events: list[Event] = []
     unreadable: list[tuple[int, str]] = []
+    others = 0
     index = -1
     for index, line in enumerate(lines):
         parsed = parse(line)
-        if not isinstance(parsed, tuple):
-            events.append(parsed)
-        elif isinstance(parsed, Foreign):
-            counts.foreign[parsed.kind] += 1
+        if isinstance(parsed, tuple):
+            others += 1
+            if isinstance(parsed, Foreign):
+                counts.foreign[parsed.kind] += 1
+            else:
+                unreadable.append((index, parsed.reason))
+                counts.unreadable[parsed.reason] += 1
+        elif isinstance(parsed, list):
+            events += parsed
         else:
-            unreadable.append((index, parsed.reason))
-            counts.unreadable[parsed.reason] += 1
+            events.append(parsed)
     counts.lines += index + 1
-    counts.events += len(events)
+    counts.events += index + 1 - others
     joiner.add(server, [event for event in events if event.queue_id not in done] if done else events)
     return unreadable

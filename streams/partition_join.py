@@ -24,7 +24,6 @@ from postwatch.streams.joiner import Joiner, Message, merge
 from postwatch.streams.lines import LineCounts, decode_lines, join_lines
 from postwatch.streams.outcome import Outcome
 from postwatch.streams.parked import OPEN, decode_parked, encode_parked, parked_key
-from postwatch.streams.parsers.exim_main import queued_at
 from postwatch.streams.parsers.registry import LineParser, make_parser
 from postwatch.streams.seen import decode_seen, encode_seen
 from postwatch.streams.stamps import StampReader, find_zone
@@ -140,7 +139,7 @@ class PartitionJoin:
         self._rules = rules
         self._outlet = outlet
         self._table = table
-        self._joiner = Joiner(rules.accounts, queued_at, self._find_parked, rules.keep_lines)
+        self._joiner = Joiner(rules.accounts, self._find_parked, rules.keep_lines)
         self._parsers: dict[tuple[str, str], LineParser] = {}
         self._held: deque[HeldFetch] = deque()
         self._holders: dict[Message, HeldFetch] = {}

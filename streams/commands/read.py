@@ -17,7 +17,6 @@ from postwatch.streams.accounts import AccountBook, read_domains
 from postwatch.streams.joiner import Joiner
 from postwatch.streams.lines import LineCounts, decode_lines, join_lines
 from postwatch.streams.outcome import Outcome, to_json_object
-from postwatch.streams.parsers.exim_main import queued_at
 from postwatch.streams.parsers.registry import make_parser
 from postwatch.streams.stamps import StampReader, find_zone
 
@@ -46,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     zone = find_zone(arguments.tz, "--tz")
     domains = read_domains(arguments.domains, "--domains") if arguments.domains else None
     parser = make_parser(arguments.format, StampReader(zone))
-    joiner = Joiner(AccountBook(domains), queued_at)
+    joiner = Joiner(AccountBook(domains))
     counts = LineCounts()
     rows: dict[tuple[object, ...], Outcome] = {}
     shown = 0

@@ -8,7 +8,6 @@ makes sense. Nothing behind `C="` or behind the colon of an error is ever taken 
 
 from __future__ import annotations
 
-import hashlib
 import re
 from functools import lru_cache
 
@@ -28,6 +27,7 @@ from postwatch.streams.parsers.exim_grammar import (
     SMTP_CODE,
     SMTP_WORDS,
 )
+from postwatch.streams.queue_ids import refusal_id
 from postwatch.streams.stamps import StampReader
 
 _CUT = CUT_MARK.decode()
@@ -43,28 +43,6 @@ _NOTE = Foreign("note")
 _SUPPRESSED = Foreign("suppressed-delivery")
 _OTHER = Foreign("other")
 _DISCARDED_ALL = re.compile(r"blackhole \([^()]*ACL discarded recipients\)$")
-_BASE62 = {c: n for n, c in enumerate("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")}
-
-
-@lru_cache(maxsize=4096)
-def _second_in_id(stem: str) -> int:
-    second = 0
-    for character in stem:
-        second = second * 62 + _BASE62[character]
-    return second * 1000
-
-
-def queued_at(queue_id: str) -> int:
-    """The second in an Exim id, in ms since the epoch; 0 for an id that was made from a digest."""
-    return 0 if queue_id[:2] == REFUSAL_PREFIX else _second_in_id(queue_id[:6])
-
-
-REFUSAL_PREFIX = "r:"
-
-
-def refusal_id(line: str) -> str:
-    """An id for a refusal that has none: the same line always gets the same."""
-    return REFUSAL_PREFIX + hashlib.blake2b(line.encode(), digest_size=8).hexdigest()
 
 
 @lru_cache(maxsize=8192)

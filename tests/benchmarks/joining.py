@@ -13,7 +13,6 @@ from postwatch.streams.joiner import Joiner
 from postwatch.streams.lines import LineCounts, decode_lines, join_lines
 from postwatch.streams.outcome import Outcome, encode_outcomes
 from postwatch.streams.outlet import cut_batches
-from postwatch.streams.parsers.exim_main import queued_at
 from postwatch.streams.parsers.registry import make_parser
 from postwatch.streams.stamps import StampReader, find_zone
 
@@ -43,7 +42,7 @@ def measure_join(mix: str, lines: int, runs: int) -> Iterator[JoinSpeed]:
 
 
 def _run(records: Sequence[bytes]) -> JoinSpeed:
-    joiner = Joiner(AccountBook(None), queued_at)
+    joiner = Joiner(AccountBook(None))
     parser = make_parser("exim-main", StampReader(find_zone("UTC", "the benchmark")))
     counts = LineCounts()
     row_count = 0

@@ -22,7 +22,6 @@ from postwatch.streams.accounts import AccountBook
 from postwatch.streams.joiner import Joiner
 from postwatch.streams.lines import LineCounts, decode_lines, join_lines
 from postwatch.streams.outcome import KEY, Outcome
-from postwatch.streams.parsers.exim_main import queued_at
 from postwatch.streams.parsers.registry import make_parser
 from postwatch.streams.stamps import StampReader, find_zone
 
@@ -204,7 +203,7 @@ class _Expected:
     """Counts rows as the table will: one for each key, unless its last version is withdrawn."""
 
     def __init__(self) -> None:
-        self._joiner = Joiner(AccountBook(None), queued_at)
+        self._joiner = Joiner(AccountBook(None))
         self._parser = make_parser("exim-main", StampReader(find_zone("UTC", "the benchmark")))
         self._counts = LineCounts()
         self._versions: dict[int, tuple[int, int, str]] = {}

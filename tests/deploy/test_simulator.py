@@ -18,8 +18,8 @@ from postwatch.streams.accounts import AccountBook, read_domains
 from postwatch.streams.joiner import Joiner
 from postwatch.streams.lines import LineCounts, join_lines
 from postwatch.streams.outcome import KEY, Outcome
-from postwatch.streams.parsers.exim_main import queued_at
 from postwatch.streams.parsers.registry import make_parser
+from postwatch.streams.queue_ids import queued_at
 from postwatch.streams.stamps import StampReader
 
 START_MS = 1_790_000_000_000
@@ -43,7 +43,7 @@ def truth_of(lines: list[LogLine]) -> Counter[tuple[str, ...]]:
 
 def joined(lines: list[LogLine], domains: dict[str, str]) -> Counter[tuple[str, ...]]:
     """What the join makes of the lines, in the fields of the truth."""
-    joiner = Joiner(AccountBook(domains), queued_at)
+    joiner = Joiner(AccountBook(domains))
     parser = make_parser("exim-main", StampReader(ZoneInfo("UTC")))
     counts = LineCounts()
     rows: dict[tuple[object, ...], Outcome] = {}

@@ -14,7 +14,6 @@ from postwatch.streams.accounts import AccountBook
 from postwatch.streams.joiner import Joiner
 from postwatch.streams.lines import LineCounts, decode_lines, join_lines
 from postwatch.streams.outcome import Outcome, to_json_object
-from postwatch.streams.parsers.exim_main import queued_at
 from postwatch.streams.parsers.registry import make_parser
 from postwatch.streams.stamps import StampReader, find_zone
 
@@ -25,7 +24,7 @@ SERVER = "web7.hosting.example"
 
 def rows_of(blocks: list[list[str]]) -> list[dict[str, Any]]:
     """Join blocks of lines one after the other; the rows that a table would show, sorted."""
-    joiner = Joiner(AccountBook(None), queued_at)
+    joiner = Joiner(AccountBook(None))
     parser = make_parser("exim-main", StampReader(find_zone("UTC", "test")))
     newest: dict[tuple[Any, ...], Outcome] = {}
     counts = LineCounts()

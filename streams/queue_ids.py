@@ -1,0 +1,52 @@
+"""What a queue id tells by its form: the time at which the message was queued, for those MTAs that put it there.
+
+The time in the id is part of the table's key, so it must be the same whichever line of the message is seen first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+
+REFUSAL_PREFIX = "r:"
+_BASE62 = {c: n for n, c in enumerate("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")}
+_BASE52 = {c: n for n, c in enumerate("0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz")}
+_LONG_POSTFIX_SECONDS = 6
+
+
+def refusal_id(line: str) -> str:
+    """An id for a refusal that has none: the same line always gets the same."""
+    return REFUSAL_PREFIX + hashlib.blake2b(line.encode(), digest_size=8).hexdigest()
+
+
+def queued_at(queue_id: str) -> int:
+    """The time in a queue id, in ms since the epoch; 0 where the MTA puts none there."""
+    if queue_id[6:7] == "-":
+        return _exim_second(queue_id[:6])
+    if queue_id[10:11] == "z":
+        return _long_postfix_time(queue_id[:10])
+    return 0
+
+
+@lru_cache(maxsize=4096)
+def _exim_second(stem: str) -> int:
+    """Exim: six digits of base 62 (specification, chapter "Message identification")."""
+    second = 0
+    for character in stem:
+        second = second * 62 + _BASE62[character]
+    return second * 1000
+
+
+@lru_cache(maxsize=4096)
+def _long_postfix_time(stem: str) -> int:
+    """Postfix with enable_long_queue_ids: seconds, microseconds, `z`, inode; digits of base 52 but for the inode."""
+    time = 0
+    try:
+        for character in stem[:_LONG_POSTFIX_SECONDS]:
+            time = time * 52 + _BASE52[character]
+        microseconds = 0
+        for character in stem[_LONG_POSTFIX_SECONDS:]:
+            microseconds = microseconds * 52 + _BASE52[character]
+    except KeyError:
+        return 0
+    return time * 1000 + microseconds // 1000 if microseconds < 1_000_000 else 0
