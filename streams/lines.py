@@ -6,11 +6,11 @@ Lines read = events + foreign + unreadable, always.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from postwatch.producers.record import CUT_MARK, MAX_LINE_BYTES
-from postwatch.streams.events import Event, Foreign
+from postwatch.streams.events import CLIENT, Arrival, Event, Foreign
 from postwatch.streams.joiner import Joiner
 from postwatch.streams.parsers.registry import LineParser
 
@@ -48,11 +48,11 @@ def join_lines(
     server: str,
     lines: Iterable[str],
     counts: LineCounts,
-    done: Container[str] = (),
+    done: set[str] | None = None,
 ) -> list[tuple[int, str]]:
     """Parse and join lines of one server; returns the index and reason of each line that can't be read.
 
-    Events of the queue ids in `done` are counted and otherwise ignored.
+    Events of the queue ids in `done` are counted and otherwise ignored, until one of these ids is given out again.
     """
     parse = parser.parse
     events: list[Event] = []
@@ -74,5 +74,16 @@ def join_lines(
             events.append(parsed)
     counts.lines += index + 1
     counts.events += index + 1 - others
-    joiner.add(server, [event for event in events if event.queue_id not in done] if done else events)
+    joiner.add(server, _without_done(events, done) if done else events)
     return unreadable
+
+
+def _without_done(events: list[Event], done: set[str]) -> list[Event]:
+    """Events but those of messages that are closed for good; a client's line begins another of the same queue id."""
+    kept: list[Event] = []
+    for event in events:
+        if isinstance(event, Arrival) and event.part == CLIENT:
+            done.discard(event.queue_id)
+        if event.queue_id not in done:
+            kept.append(event)
+    return kept

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from postwatch.streams.joiner import Message
+from postwatch.streams.message import Message
 
 OPEN = -1
 _VERSION = b"\x01"

@@ -20,8 +20,9 @@ from postwatch.producers.errors import BadInputError, SettingsError
 from postwatch.producers.record import Heartbeat, RawHeaders, decode_headers
 from postwatch.streams.accounts import AccountBook
 from postwatch.streams.dead_letters import DeadLetter, LineOrigin
-from postwatch.streams.joiner import Joiner, Message, merge
+from postwatch.streams.joiner import Joiner
 from postwatch.streams.lines import LineCounts, decode_lines, join_lines
+from postwatch.streams.message import Message, merge
 from postwatch.streams.outcome import Outcome
 from postwatch.streams.parked import OPEN, decode_parked, encode_parked, parked_key
 from postwatch.streams.parsers.registry import LineParser, make_parser
@@ -30,6 +31,8 @@ from postwatch.streams.stamps import StampReader, find_zone
 
 MOST_HELD_FETCHES = 1000
 """When so many fetches wait for an acknowledgement, the oldest are parked whatever their age."""
+CLAIMED_WITHIN_MS = 10_000
+"""So long a completed message waits for a line of the message that it may have come from."""
 MARKS_KEY = b"\0marks"
 """Written with every acknowledgement, so that each partition of the table has a live key to recover from."""
 _MOST_PARSERS = 64
@@ -143,6 +146,8 @@ class PartitionJoin:
         self._parsers: dict[tuple[str, str], LineParser] = {}
         self._held: deque[HeldFetch] = deque()
         self._holders: dict[Message, HeldFetch] = {}
+        self._completed: dict[Message, HeldFetch] = {}
+        """Held messages that the MTA is done with, and the fetch that said so."""
         self._young: deque[tuple[int, Message]] = deque()
         self._stored: dict[Message, int] = {}
         """Messages in memory that have an entry in the table, and what closed that: OPEN, or the offset of a fetch."""
@@ -244,7 +249,7 @@ class PartitionJoin:
                 self.counts.lines.lines += 1
                 self.counts.lines.unreadable["record"] += 1
             return
-        done = self._crossed.get(server, ()) if record_offset <= self._crossed_until else ()
+        done = self._crossed.get(server) if record_offset <= self._crossed_until else None
         unreadable = join_lines(self._joiner, parser, server, decode_lines(value), self.counts.lines, done)
         if unreadable:
             raw = value.split(b"\n")
@@ -274,20 +279,27 @@ class PartitionJoin:
 
     def _hold(self, message: Message, fetch: HeldFetch, now: int) -> None:
         holder = self._holders.get(message)
-        if not message.is_closed():
-            if holder is None:
-                self._holders[message] = fetch
-                fetch.messages[message] = None
-                self._young.append((now + self._rules.pending_after_ms, message))
+        if message.is_closed():
+            self._release(message, holder, fetch)
             return
+        if holder is None:
+            self._holders[message] = fetch
+            fetch.messages[message] = None
+            self._young.append((now + self._rules.pending_after_ms, message))
+        if message.is_complete():
+            self._completed.setdefault(message, fetch)
+
+    def _release(self, message: Message, holder: HeldFetch | None, closer: HeldFetch) -> None:
+        """A message is closed, with the outcomes of `closer`."""
+        self._completed.pop(message, None)
         if holder is not None:
             del self._holders[message]
             del holder.messages[message]
-            holder.crossing.setdefault(fetch, []).append(message)
+            holder.crossing.setdefault(closer, []).append(message)
         closed_by = self._stored.pop(message, None)
         if closed_by is not None:
             # Read again after a crash, an early line finds the entry closed by a later one, which comes again too.
-            (holder or fetch).closed.append((message, max(closed_by, fetch.last_offset)))
+            (holder or closer).closed.append((message, max(closed_by, closer.last_offset)))
 
     def _find_parked(self, server: str, queue_id: str) -> Message | None:
         value = self._table.get(parked_key(server, queue_id))
@@ -312,7 +324,13 @@ class PartitionJoin:
             if number >= surplus and fetch.arrived_at > now - self._rules.park_after_ms:
                 return
             for message in list(fetch.messages):
-                self._park(message, fetch)
+                closer = self._completed.get(message)
+                if closer is None:
+                    self._park(message, fetch)
+                elif number < surplus or closer.arrived_at <= now - CLAIMED_WITHIN_MS:
+                    message.let_go = True
+                    self._release(message, fetch, closer)
+                    self._joiner.forget(message)
 
     def _park(self, message: Message, fetch: HeldFetch) -> None:
         """Write the message to the table and forget it; later events load it back from there."""
@@ -321,9 +339,9 @@ class PartitionJoin:
         self._send(self._joiner.pending_rows(message), fetch)
         key = parked_key(message.server, message.queue_id)
         if self._stored.pop(message, None) is None:
-            earlier = self._table.get(key)
-            if earlier is not None:
-                merge(message, decode_parked(earlier).message)
+            earlier = self._entry(key)
+            if earlier is not None and earlier.queued_at == message.queued_at:
+                merge(message, earlier)
         fetch.unconfirmed += 1
         self._table.put(key, encode_parked(message), fetch.confirm)
         self._joiner.forget(message)
@@ -349,10 +367,18 @@ class PartitionJoin:
         for fetch in done:
             for message, offset in fetch.closed:
                 key = parked_key(message.server, message.queue_id)
-                self._table.put(key, encode_parked(message, offset), confirm)
                 self._to_delete.append((offset, key))
+                stored = self._entry(key)
+                if stored is None or stored.queued_at == message.queued_at:
+                    self._table.put(key, encode_parked(message, offset), confirm)
+                else:
+                    confirm()  # the queue id is in use again, and the entry is the new message's
         self._mark(done, now, committed)
         self._table.put(MARKS_KEY, encode_seen(self._acked), confirm)
+
+    def _entry(self, key: bytes) -> Message | None:
+        value = self._table.get(key)
+        return decode_parked(value).message if value is not None else None
 
     def _mark(self, done: list[HeldFetch], now: int, committed: int) -> None:
         acked = self._acked

@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+import hypothesis
 import pytest
 from postwatch.deploy.embedded.clickhouse import EmbeddedClickHouse
 from postwatch.deploy.embedded.kafka import EmbeddedKafka
@@ -18,6 +19,9 @@ from postwatch.streams.clickhouse import connect
 from postwatch.streams.settings import ClickHouseSettings
 
 _numbers = itertools.count(1)
+
+hypothesis.settings.register_profile("suite", deadline=None)  # a shared machine stalls; what must be fast is measured
+hypothesis.settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,283 @@
+"""A message as the set of its events, and the union of two such sets.
+
+Invariant: what is known of a message does not depend on the order of its events, nor on how often they come. Only the
+parts of one arrival are taken as they come, for one server writes them in their order.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from postwatch.streams.events import CLIENT, MESSAGE_ID, PARENT, QUEUE, SUBJECT, WHOLE, Arrival, Attempt, Ending
+from postwatch.streams.outcome import (
+    BOUNCED,
+    CANCELLED,
+    DEFERRED,
+    DELIVERED,
+    DISCARDED,
+    EXPIRED,
+    PENDING,
+    REJECTED,
+)
+
+MOST_ATTEMPTS = 50
+"""The first so many attempts of a recipient are kept, and the last."""
+
+WITHDRAWN = "withdrawn"
+RANKS = {
+    PENDING: 1,
+    DEFERRED: 2,
+    WITHDRAWN: 3,
+    CANCELLED: 4,
+    BOUNCED: 5,
+    EXPIRED: 6,
+    REJECTED: 7,
+    DISCARDED: 8,
+    DELIVERED: 9,
+}
+_LOOPBACK = ("127.", "::1")
+
+
+class Lineage(msgspec.Struct, gc=False, eq=False, array_like=True):
+    """Where a message was before a filter of this server gave it back: its rows stand under its first queue id."""
+
+    queue_id: str
+    queued_at: int
+    arrival: Arrival
+    lines: list[str]
+    """The lines of the first arrival."""
+    passed: list[str]
+    """The queue ids behind the first, up to the one before this."""
+    handed: dict[str, list[Attempt]]
+    """By recipient as it was handed over: the attempts before, the last one into the filter."""
+
+
+class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
+    """All that is known of one message. Encoded as it is when it is parked."""
+
+    server: str
+    queue_id: str
+    queued_at: int
+    arrival: Arrival | None = None
+    """Where the log tells it in parts, `tell_arrival` puts it together."""
+    was_partial: bool = False
+    """Some other event came before the arrival, so rows may be out under no account."""
+    attempts: dict[str, list[Attempt]] = {}
+    """By final recipient."""
+    originals: dict[str, int] | None = None
+    """Addresses that turned out to be aliases → when, ms since the epoch."""
+    ending: Ending | None = None
+    """Cancelled, discarded or expired as a whole."""
+    completed_at: int = 0
+    changed: list[str] | None = None
+    """Recipients whose rows are due; None: nothing changed since the last rows. Never parked."""
+    parts: dict[str, Arrival] | None = None
+    lineage: Lineage | None = None
+    stood_alone: bool = False
+    """Rows may be out under its own queue id, from before its lineage was known."""
+    earlier: Message | None = None
+    """The message that a repeated older one of the same queue id has set aside."""
+    let_go: bool = False
+    """Nothing will tell any more where it came from."""
+
+    def is_complete(self) -> bool:
+        """The MTA is done with it."""
+        return self.completed_at > 0
+
+    def is_closed(self) -> bool:
+        """Nothing that is still to come can change a row of it."""
+        return self.is_complete() and (self.let_go or not self.may_be_claimed())
+
+    def may_be_claimed(self) -> bool:
+        """Whether another message's line may still tell that this one came from that."""
+        if self.lineage is not None:
+            return not all(map(self.handed_over, self.attempts))
+        if self.parts is None:
+            client = self.arrival
+            if client is None:
+                return False
+        elif PARENT in self.parts:
+            return False
+        else:
+            client = self.parts.get(CLIENT)
+            if client is None:
+                return True  # made here: a bounce or a forward
+        return client.client_ip.startswith(_LOOPBACK) and not client.authenticated_as
+
+    def was_seen(self) -> bool:
+        """A line of its own came, not only one of another message about it."""
+        if self.parts is not None:
+            return bool(self.attempts) or any(part != PARENT for part in self.parts)
+        return self.arrival is not None or bool(self.attempts) or self.is_complete()
+
+    def is_whole(self) -> bool:
+        """The arrival was seen, and not only what is said of it again at each attempt."""
+        if self.parts is None:
+            return self.arrival is not None
+        return QUEUE in self.parts and (CLIENT in self.parts or MESSAGE_ID in self.parts)
+
+    def tell_arrival(self) -> Arrival | None:
+        """What is known of the arrival so far."""
+        if self.arrival is None and self.parts:
+            self.arrival = _assemble(self.parts)
+        return self.arrival
+
+    def is_unheard(self, recipient: str) -> bool:
+        return recipient not in self.attempts and (self.originals is None or recipient not in self.originals)
+
+    def handed_over(self, recipient: str) -> list[Attempt] | None:
+        """The attempts that came before a filter gave the recipient back; None: it is not known to have been there."""
+        if self.lineage is None:
+            return None
+        handed = self.lineage.handed
+        found = handed.get(recipient)
+        if found is None:
+            attempts = self.attempts.get(recipient)
+            if attempts:
+                found = handed.get(attempts[-1].original_recipient)
+        return found
+
+    def expected(self) -> list[str]:
+        """Recipients as submitted here, as far as the log lists them."""
+        arrival = self.tell_arrival()
+        known = list(arrival.recipients) if arrival else []
+        if self.lineage is not None:
+            known += [recipient for recipient in self.lineage.handed if recipient not in known]
+        return known
+
+    def change(self, recipients: list[str]) -> None:
+        """The rows of these recipients are due; nothing to do for a message that is only being merged."""
+        if self.changed is not None:
+            self.changed += recipients
+
+
+def merge(known: Message, other: Message) -> None:
+    """Add to `known` all that another copy of the same message knows: a set union."""
+    for attempts in other.attempts.values():
+        for attempt in attempts:
+            add_attempt(known, attempt)
+    for part in (other.parts or {}).values():
+        add_part(known, part)
+    known.was_partial |= other.was_partial
+    known.stood_alone |= other.stood_alone
+    if known.arrival is None:
+        known.arrival = other.arrival
+    if known.lineage is None:
+        known.lineage = other.lineage
+    if known.earlier is None:
+        known.earlier = other.earlier
+    if other.ending is not None:
+        add_ending(known, other.ending)
+    known.completed_at = max(known.completed_at, other.completed_at)
+
+
+def _order(attempt: Attempt) -> tuple[int, int, str]:
+    return attempt.at, RANKS[attempt.status], attempt.line
+
+
+def add_attempt(message: Message, event: Attempt) -> None:
+    attempts = message.attempts.get(event.recipient)
+    if attempts is None:
+        message.attempts[event.recipient] = [event]
+    else:
+        for known in attempts:
+            if known.line == event.line:
+                return
+        if not event.is_attempt and not _replaces_waiting(attempts, event):
+            return
+        attempts.append(event)
+        attempts.sort(key=_order)
+        if len(attempts) > MOST_ATTEMPTS + 1:
+            del attempts[MOST_ATTEMPTS]
+    if message.changed is not None:
+        message.changed.append(event.recipient)
+    if event.original_recipient:
+        _add_original(message, event.original_recipient, event.at)
+
+
+def _add_original(message: Message, original: str, at: int) -> None:
+    if message.originals is None:
+        message.originals = {}
+    known_at = message.originals.get(original)
+    if known_at is None or at < known_at:
+        message.originals[original] = at
+        message.change([original])
+
+
+def _replaces_waiting(attempts: list[Attempt], event: Attempt) -> bool:
+    """Of the many lines that say "retry time not reached" only the first is kept."""
+    for index, known in enumerate(attempts):
+        if not known.is_attempt:
+            if _order(known) <= _order(event):
+                return False
+            del attempts[index]
+            return True
+    return True
+
+
+def add_ending(message: Message, event: Ending) -> None:
+    if event.closes:
+        message.completed_at = max(message.completed_at, event.at)
+    if not event.status:
+        return
+    if message.ending is None or (event.at, event.line) < (message.ending.at, message.ending.line):
+        message.ending = event
+    if message.changed is not None:
+        known = dict.fromkeys(message.expected())
+        known.update(dict.fromkeys(message.attempts))
+        message.changed += known or [""]
+
+
+def add_part(message: Message, event: Arrival) -> None:
+    """Take in one part of an arrival; of two that tell the same the older stays."""
+    if message.parts is None:
+        message.parts = {}
+    known = message.parts.get(event.part)
+    if known is not None and known.at <= event.at:
+        return
+    message.parts[event.part] = event
+    message.arrival = None
+    if message.attempts:
+        message.was_partial = True
+        message.change(list(message.attempts))
+
+
+_NO_PART = Arrival("", 0, "", "", (), "", "", "", "", "", 0, "", "", "")
+
+
+def _assemble(parts: dict[str, Arrival]) -> Arrival:
+    client = parts.get(CLIENT, _NO_PART)
+    named = parts.get(MESSAGE_ID, _NO_PART)
+    queued = parts.get(QUEUE, _NO_PART)
+    first = min(parts.values(), key=_part_order)
+    return Arrival(
+        first.queue_id,
+        first.at,
+        first.line,
+        queued.sender or client.sender,
+        queued.recipients or client.recipients,
+        client.client_host or queued.client_host,
+        client.client_ip or queued.client_ip,
+        client.system_user or queued.system_user,
+        client.auth_method or queued.auth_method,
+        client.authenticated_as or queued.authenticated_as,
+        queued.size_bytes,
+        named.message_id or queued.message_id,
+        parts.get(SUBJECT, _NO_PART).subject,
+        parts.get(PARENT, _NO_PART).parent_queue_id,
+        WHOLE,
+        client.earlier_queue_id,
+    )
+
+
+def _part_order(part: Arrival) -> int:
+    return _PART_ORDER.get(part.part, len(_PART_ORDER))
+
+
+_PART_ORDER = {part: place for place, part in enumerate((CLIENT, MESSAGE_ID, QUEUE, SUBJECT, PARENT))}
+
+
+def arrival_lines(message: Message) -> list[str]:
+    """The lines that tell how the message arrived, in their order."""
+    if message.parts is not None:
+        return [part.line for part in sorted(message.parts.values(), key=_part_order)]
+    return [message.arrival.line] if message.arrival else []

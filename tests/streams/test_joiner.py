@@ -1,0 +1,349 @@
+"""Messages whose log tells the arrival in parts, queue ids that are used again, and messages that pass a filter."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from postwatch.streams.accounts import AccountBook
+from postwatch.streams.events import (
+    CLIENT,
+    FILTER,
+    FORWARD,
+    MESSAGE_ID,
+    PARENT,
+    QUEUE,
+    Arrival,
+    Attempt,
+    Ending,
+    Event,
+    Refusal,
+)
+from postwatch.streams.joiner import Joiner
+from postwatch.streams.message import Message
+from postwatch.streams.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, EXPIRED, KEY, REJECTED, Outcome
+from postwatch.streams.parked import decode_parked, encode_parked
+
+SERVER = "mx1"
+BOOK = AccountBook({"here.example": "", "also.example": ""})
+
+
+def part(queue_id: str, at: int, name: str, **fields: object) -> Arrival:
+    values: dict[str, object] = dict.fromkeys(Arrival.__struct_fields__, "") | {"recipients": (), "size_bytes": 0}
+    values |= {"queue_id": queue_id, "at": at, "line": f"{at} {name} {queue_id} {fields}", "part": name} | fields
+    return Arrival(**values)  # type: ignore[arg-type]
+
+
+def client(queue_id: str, at: int, **fields: object) -> Arrival:
+    return part(queue_id, at, CLIENT, **({"client_ip": "192.0.2.7"} | fields))
+
+
+def arrived(queue_id: str, at: int, sender: str = "ann@here.example", **fields: object) -> list[Event]:
+    """The three lines of an ordinary arrival."""
+    return [
+        client(queue_id, at, **fields),
+        part(queue_id, at + 1, MESSAGE_ID, message_id="m@here.example"),
+        part(queue_id, at + 2, QUEUE, sender=sender, size_bytes=500),
+    ]
+
+
+def tried(queue_id: str, at: int, recipient: str, status: str = DELIVERED, **fields: object) -> Attempt:
+    values: dict[str, object] = dict.fromkeys(Attempt.__struct_fields__, "") | {"smtp_code": 0, "is_attempt": True}
+    values |= {"queue_id": queue_id, "at": at, "recipient": recipient, "status": status, "transport": "smtp"} | fields
+    values["line"] = f"{at} to {recipient} {queue_id} {status} {fields}"
+    return Attempt(**values)  # type: ignore[arg-type]
+
+
+def removed(queue_id: str, at: int) -> Ending:
+    return Ending(queue_id, at, f"{at} removed {queue_id}", "", True)
+
+
+class Table:
+    """What ReplacingMergeTree makes of the rows: of each key the highest version, unless that is deleted."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[object, ...], Outcome] = {}
+
+    def insert(self, rows: Iterable[Outcome]) -> None:
+        for row in rows:
+            key = tuple(getattr(row, name) for name in KEY)
+            known = self._rows.get(key)
+            if known is None or row.version >= known.version:
+                self._rows[key] = row
+
+    def rows(self) -> list[Outcome]:
+        return sorted((row for row in self._rows.values() if not row.is_deleted), key=lambda row: row[:2] + row[4:9])
+
+
+def joined(batches: Iterable[Sequence[Event]], joiner: Joiner | None = None) -> list[Outcome]:
+    joiner = joiner or Joiner(BOOK)
+    table = Table()
+    for batch in batches:
+        joiner.add(SERVER, batch)
+        table.insert(joiner.take_changed()[0])
+    return table.rows()
+
+
+def one_by_one(events: Iterable[Event]) -> list[Outcome]:
+    return joined([event] for event in events)
+
+
+MESSAGE = [
+    *arrived("A1", 1000, authenticated_as="ann@here.example", auth_method="LOGIN"),
+    tried("A1", 2000, "bob@far.example", DEFERRED),
+    tried("A1", 3000, "carl@far.example"),
+    tried("A1", 9000, "bob@far.example", BOUNCED),
+    removed("A1", 9001),
+]
+
+
+def test_the_parts_of_an_arrival_become_one() -> None:
+    rows = joined([MESSAGE])
+    assert [(row.account, row.recipient, row.status, row.size_bytes, row.message_id) for row in rows] == [
+        ("ann@here.example", "bob@far.example", BOUNCED, 500, "m@here.example"),
+        ("ann@here.example", "carl@far.example", DELIVERED, 500, "m@here.example"),
+    ]
+    assert [one.status for one in rows[0].attempts] == [DEFERRED, BOUNCED]
+    assert rows[0].queued_at == 1000
+    assert rows[0].log_lines == tuple(MESSAGE[place].line for place in (0, 1, 2, 3, 5))
+
+
+@given(st.sets(st.integers(1, len(MESSAGE) - 1)), st.integers(0, len(MESSAGE)))
+def test_cuts_and_a_repeated_beginning_change_no_row(cuts: set[int], repeated: int) -> None:
+    events = [*MESSAGE[:repeated], *MESSAGE]
+    edges = [0, *sorted(cuts), len(events)]
+    assert joined(events[a:b] for a, b in itertools.pairwise(edges)) == joined([MESSAGE])
+
+
+def test_a_queue_id_may_be_used_again() -> None:
+    again = [
+        *arrived("A1", 50_000, sender="dora@here.example"),
+        tried("A1", 51_000, "bob@far.example"),
+        removed("A1", 51_001),
+    ]
+    rows = one_by_one([*MESSAGE, *again])
+    assert [(row.queued_at, row.account, row.recipient, row.status) for row in rows] == [
+        (1000, "ann@here.example", "bob@far.example", BOUNCED),
+        (1000, "ann@here.example", "carl@far.example", DELIVERED),
+        (50_000, "dora@here.example", "bob@far.example", DELIVERED),
+    ]
+    assert joined([[*MESSAGE, *again]]) == rows
+
+
+def test_a_queue_id_is_used_again_although_its_end_was_never_logged() -> None:
+    again = [*arrived("A1", 50_000, sender="dora@here.example"), tried("A1", 51_000, "x@far.example")]
+    rows = one_by_one([*MESSAGE[:4], *again])
+    assert [(row.queued_at, row.recipient, row.status) for row in rows] == [
+        (1000, "bob@far.example", DEFERRED),
+        (50_000, "x@far.example", DELIVERED),
+    ]
+
+
+def test_a_repeated_older_message_of_the_same_queue_id_changes_nothing() -> None:
+    again = [
+        *arrived("A1", 50_000, sender="dora@here.example"),
+        tried("A1", 51_000, "bob@far.example", DEFERRED),
+        tried("A1", 52_000, "bob@far.example"),
+        removed("A1", 52_001),
+    ]
+    wanted = one_by_one([*MESSAGE, *again])
+    assert one_by_one([*MESSAGE, *again[:4], *MESSAGE, *again]) == wanted
+    assert one_by_one([*MESSAGE, *again[:4], *MESSAGE, *again[4:]]) == wanted
+
+
+def test_a_message_that_began_before_the_log_stands_under_no_account() -> None:
+    rows = one_by_one(
+        [part("A1", 5000, QUEUE, sender="ann@here.example"), tried("A1", 6000, "bob@also.example"), removed("A1", 6001)]
+    )
+    assert [(row.account, row.status) for row in rows] == [("", DELIVERED)]
+
+
+def test_what_was_told_without_the_arrival_is_taken_back() -> None:
+    rows = one_by_one([tried("4jYCZM64N0z6HRR", 3000, "carl@far.example"), *arrived("4jYCZM64N0z6HRR", 2000)])
+    assert [(row.account, row.status) for row in rows] == [("ann@here.example", DELIVERED)]
+
+
+BEFORE = [
+    *arrived("A1", 1000, authenticated_as="ann@here.example"),
+    tried("A1", 1500, "x@far.example", DEFERRED, response="filter is down"),
+    tried("A1", 2000, "x@far.example", next_queue_id="B2", handover=FILTER, remote_ip="127.0.0.1"),
+    tried("A1", 2000, "bob@also.example", next_queue_id="B2", handover=FILTER, remote_ip="127.0.0.1"),
+    tried("A1", 2000, "fwd@far.example", original_recipient="list@here.example", next_queue_id="B2", handover=FILTER),
+    removed("A1", 2001),
+]
+BEHIND = [
+    *arrived("B2", 1990, client_ip="127.0.0.1"),
+    tried("B2", 1995, "x@far.example", DEFERRED),
+    tried("B2", 1996, "bob@also.example", transport="lmtp"),
+    tried("B2", 1997, "fwd@far.example", BOUNCED),
+    tried("B2", 9000, "x@far.example", EXPIRED),
+    removed("B2", 9001),
+]
+LOOSE = [
+    (row.account, row.direction, row.queue_id, row.queued_at, row.recipient, row.original_recipient, row.status)
+    for row in one_by_one([*BEHIND[:3], *BEFORE, *BEHIND[3:]])
+]
+
+
+def test_a_message_that_passed_a_filter_is_one_row_for_each_recipient() -> None:
+    rows = one_by_one([*BEHIND[:3], *BEFORE, *BEHIND[3:]])
+    assert LOOSE == [
+        ("ann@here.example", "sent", "A1", 1000, "bob@also.example", "", DELIVERED),
+        ("ann@here.example", "sent", "A1", 1000, "fwd@far.example", "list@here.example", BOUNCED),
+        ("ann@here.example", "sent", "A1", 1000, "x@far.example", "", EXPIRED),
+        ("bob@also.example", "received", "A1", 1000, "bob@also.example", "", DELIVERED),
+        ("list@here.example", "received", "A1", 1000, "fwd@far.example", "list@here.example", BOUNCED),
+    ]
+    late = rows[2]
+    assert late.next_queue_id == "B2"
+    assert late.authenticated_as == "ann@here.example"
+    assert [one.at for one in late.attempts] == [1500, 1995, 9000]
+    assert late.log_lines == tuple(
+        event.line for event in (*BEFORE[:3], *BEFORE[3:5], *BEHIND[:3], BEHIND[3], BEHIND[6])
+    )
+
+
+@given(st.lists(st.booleans(), min_size=16, max_size=16), st.sets(st.integers(1, 15)))
+def test_whichever_comes_first_of_a_message_and_its_second_passage(turns: list[bool], cuts: set[int]) -> None:
+    before, behind = list(BEFORE), list(BEHIND)
+    events: list[Event] = []
+    for turn in turns:
+        queue = (before or behind) if turn else (behind or before)
+        events.append(queue.pop(0))
+    edges = [0, *sorted(cuts), len(events)]
+    rows = joined(events[a:b] for a, b in itertools.pairwise(edges))
+    assert [
+        (row.account, row.direction, row.queue_id, row.queued_at, row.recipient, row.original_recipient, row.status)
+        for row in rows
+    ] == LOOSE
+
+
+def test_a_hop_whose_log_is_not_here_is_the_end_of_what_is_known() -> None:
+    rows = one_by_one(BEFORE)
+    assert {row.status for row in rows} == {DELIVERED}
+    assert {row.next_queue_id for row in rows} == {"B2"}
+
+
+def test_a_proxy_names_the_queue_id_that_it_took_the_message_from() -> None:
+    behind = [client("B2", 1990, client_ip="198.51.100.1", earlier_queue_id="A1"), *BEHIND[1:]]
+    rows = one_by_one([*BEFORE[:3], *behind])
+    assert {row.queue_id for row in rows} == {"A1"}
+    assert {row.authenticated_as for row in rows} == {"ann@here.example"}
+
+
+def test_a_requeued_message_goes_on_under_its_new_queue_id() -> None:
+    joiner = Joiner(BOOK)
+    rows = joined(
+        [
+            BEFORE[:4],
+            [
+                part("B2", 5000, CLIENT, system_user="root", earlier_queue_id="A1"),
+                part("B2", 5001, MESSAGE_ID, message_id="m@here.example"),
+                part("B2", 5002, QUEUE, sender="ann@here.example"),
+            ],
+            [tried("B2", 6000, "x@far.example"), removed("B2", 6001)],
+        ],
+        joiner,
+    )
+    assert [(row.queue_id, row.recipient, row.status, row.next_queue_id) for row in rows] == [
+        ("A1", "x@far.example", DELIVERED, "B2")
+    ]
+    assert list(joiner.open_messages()) == []
+
+
+def test_a_bounce_points_at_the_message_that_it_is_about() -> None:
+    notice = part("C3", 9100, PARENT, parent_queue_id="A1")
+    bounce: list[Event] = [
+        part("C3", 9050, MESSAGE_ID, message_id="b@here.example"),
+        part("C3", 9051, QUEUE),
+        tried("C3", 9060, "ann@here.example", transport="lmtp"),
+        removed("C3", 9061),
+    ]
+    for place in range(len(bounce) + 1):
+        events: list[Event] = [*bounce[:place], notice, *bounce[place:]]
+        (row,) = one_by_one(events)
+        assert (row.account, row.parent_queue_id, row.queued_at, row.status) == (
+            "ann@here.example", "A1", 9050, DELIVERED,
+        )  # fmt: skip
+
+
+def test_a_forward_points_at_the_message_that_it_was_made_of() -> None:
+    events: list[Event] = [
+        *arrived("A1", 1000, sender="far@far.example"),
+        tried("A1", 2000, "bob@here.example", transport="local", next_queue_id="D4", handover=FORWARD),
+        removed("A1", 2001),
+    ]
+    forward: list[Event] = [
+        part("D4", 1990, MESSAGE_ID, message_id="m@here.example"),
+        part("D4", 1991, QUEUE, sender="far@far.example"),
+        tried("D4", 1995, "bob@far.example", original_recipient="bob@here.example"),
+        removed("D4", 1996),
+    ]
+    rows = one_by_one([*forward, *events])
+    assert [(row.account, row.queue_id, row.parent_queue_id, row.recipient) for row in rows] == [
+        ("bob@here.example", "A1", "", "bob@here.example"),
+        ("bob@here.example", "D4", "A1", "bob@far.example"),
+    ]
+
+
+def test_what_expired_or_was_cancelled_as_a_whole() -> None:
+    head = MESSAGE[:5]
+    expired = Ending("A1", 8000, "expired", EXPIRED, False)
+    rows = one_by_one([*head, expired, removed("A1", 8001)])
+    assert [row.status for row in rows] == [EXPIRED, DELIVERED]
+    rows = one_by_one([*head, Ending("A1", 8000, "postsuper", CANCELLED, True)])
+    assert [row.status for row in rows] == [CANCELLED, DELIVERED]
+
+
+def test_a_refusal_in_a_session_that_has_a_queue_id_is_the_submitters() -> None:
+    refusal = Refusal("A1", 1500, "refused", "ann@here.example", "no@here.example", "", "192.0.2.7", "", "", "", 550,
+                      "5.1.1", "550 5.1.1 no")  # fmt: skip
+    rows = one_by_one([client("A1", 1000, authenticated_as="ann@here.example"), refusal])
+    assert [(row.account, row.status, row.recipient) for row in rows] == [
+        ("ann@here.example", REJECTED, "no@here.example")
+    ]
+
+
+def test_a_refusal_of_all_closes_the_message() -> None:
+    joiner = Joiner(BOOK)
+    refusal = Refusal("A1", 1500, "spam", "s@far.example", "ann@here.example", "", "192.0.2.7", "", "", "", 550,
+                      "5.7.1", "spam", REJECTED, True)  # fmt: skip
+    joined([[client("A1", 1000), refusal]], joiner)
+    assert list(joiner.open_messages()) == []
+
+
+def test_a_completed_message_is_kept_for_the_line_that_may_claim_it() -> None:
+    joiner = Joiner(BOOK)
+    joined([BEHIND], joiner)
+    (kept,) = joiner.open_messages()
+    assert kept.is_complete()
+    assert not kept.is_closed()
+    joined([BEFORE], joiner)
+    assert list(joiner.open_messages()) == []
+
+
+@pytest.mark.parametrize("place", range(len(BEFORE) + 1))
+def test_a_message_may_be_parked_at_any_time(place: int) -> None:
+    stored: dict[tuple[str, str], bytes] = {}
+
+    def find(server: str, queue_id: str) -> Message | None:
+        value = stored.pop((server, queue_id), None)
+        return decode_parked(value).message if value else None
+
+    joiner = Joiner(BOOK, find)
+    events = [*BEFORE[:place], *BEHIND[:4], *BEFORE[place:], *BEHIND[4:]]
+    table = Table()
+    for event in events:
+        joiner.add(SERVER, [event])
+        table.insert(joiner.take_changed()[0])
+        for message in list(joiner.open_messages()):
+            stored[message.server, message.queue_id] = encode_parked(message)
+            joiner.forget(message)
+    found = [
+        (row.account, row.direction, row.queue_id, row.queued_at, row.recipient, row.original_recipient, row.status)
+        for row in table.rows()
+    ]
+    assert found == LOOSE
