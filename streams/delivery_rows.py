@@ -7,6 +7,7 @@ the rank of the status, the number of events. Fewer events never make a higher v
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import msgspec
 from postwatch.streams.accounts import UNKNOWN, Account, AccountBook
@@ -17,7 +18,6 @@ from postwatch.streams.outcome import Attempt as AttemptCell
 from postwatch.streams.queue_ids import queued_at as time_in_id
 from postwatch.streams.reasons import find_provider, find_reason
 
-_ARRIVAL_SEEN = 1 << 62
 _MOST_ARRIVALS = 3
 _OPEN = frozenset((PENDING, DEFERRED))
 _NO_ARRIVAL = Arrival("", 0, "", "", (), "", "", "", "", "", 0, "", "", "")
@@ -40,14 +40,18 @@ class RowMaker:
 
     def add_rows(self, message: Message, recipient: str, rows: list[Outcome]) -> None:
         """Append the rows of one recipient as the message is known now."""
-        if message.parts is not None or message.lineage is not None:
-            self._add_assembled(message, recipient, rows)
-            return
-        arrival = message.arrival
         attempts = message.attempts.get(recipient, _NO_ATTEMPTS)
-        updated_at = arrival.at if arrival else message.queued_at
+        is_plain = message.parts is None and message.lineage is None
+        if is_plain:  # one line told the arrival
+            queue_id, queued_at, arrival = message.queue_id, message.queued_at, message.arrival
+            arrivals = events = 0 if arrival is None else 1
+            updated_at = arrival.at if arrival else queued_at
+            original, passed, tried = "", "", attempts
+        else:
+            place = _find_place(message, recipient, attempts)
+            queue_id, queued_at, arrival, arrivals, updated_at, events, original, passed, tried = place
         deciding: Attempt | None
-        if len(attempts) == 1 and attempts[0].status not in _OPEN:  # nine rows in ten
+        if len(attempts) == 1 and attempts[0].status not in _OPEN:
             deciding = attempts[0]
             status = deciding.status
             if deciding.at > updated_at:
@@ -55,152 +59,31 @@ class RowMaker:
         else:
             deciding, status, updated_at = _fate(message, recipient, attempts, updated_at)
         version = (
-            (_ARRIVAL_SEEN if arrival else 0)
+            (arrivals if arrivals < _MOST_ARRIVALS else _MOST_ARRIVALS) << 62
             | updated_at << 20
             | RANKS[status] << 16
-            | len(attempts) + (arrival is not None) + (message.ending is not None)
+            | min(events + len(attempts) + (message.ending is not None), 0xFFFF)
         )
         deleted = 0
         if status == WITHDRAWN:
             deleted = 1
             status = DEFERRED if attempts else PENDING
-        row = self._row(
-            message.server,
-            message.queue_id,
-            message.queued_at,
-            arrival or _NO_ARRIVAL,
-            recipient,
-            deciding.original_recipient if deciding else "",
-            attempts,
-            deciding or _NO_ATTEMPT,
-            status,
-            updated_at,
-            deciding.next_queue_id if deciding else "",
-            _evidence(message, attempts) if self._keep_lines else (),
-            version,
-            deleted,
-        )
-        for account in self._accounts.of_delivery(arrival, recipient, deciding, message.server):
-            rows.append(tuple.__new__(Outcome, account + row))
-        if message.was_partial and arrival is not None:
-            rows.append(Outcome._make(UNKNOWN + row)._replace(is_deleted=1))
-
-    def _add_assembled(self, message: Message, recipient: str, rows: list[Outcome]) -> None:
-        """The rows of a message that the log tells in parts, or that came back from a filter."""
-        own = message.tell_arrival()
-        attempts = message.attempts.get(recipient, _NO_ATTEMPTS)
-        whole = message.is_whole()
-        arrivals = 1 if whole else 0
-        updated_at = own.at if own else message.queued_at
-        queue_id, queued_at, arrival = message.queue_id, message.queued_at, own
-        original, passed, known_attempts = "", "", attempts
-        events = len(message.parts) if message.parts is not None else 1 if own else 0
-        handed: list[Attempt] | None = None
-        lineage = message.lineage
-        if lineage is not None:
-            arrivals += 1 + len(lineage.passed)
-            queue_id, queued_at = lineage.queue_id, lineage.queued_at
-            arrival = _joined_arrival(lineage.arrival, own)
-            updated_at = max(updated_at, lineage.arrival.at)
-            handed = message.handed_over(recipient)
-            passed = " ".join((*lineage.passed, message.queue_id))
-            if handed:
-                original = handed[-1].original_recipient
-                updated_at = max(updated_at, handed[-1].at)
-                known_attempts = [*handed[:-1], *attempts]
-                events += len(handed)
-        deciding, status, updated_at = _fate(message, recipient, attempts, updated_at)
-        version = make_version(arrivals, updated_at, status, events + len(attempts) + (message.ending is not None))
-        deleted = 0
-        if status == WITHDRAWN:
-            deleted = 1
-            status = DEFERRED if attempts else PENDING
-        if deciding is not None:
-            original = original or deciding.original_recipient
-            if deciding.next_queue_id:
-                passed = f"{passed} {deciding.next_queue_id}".lstrip()
-        row = self._row(
-            message.server,
-            queue_id,
-            queued_at,
-            arrival or _NO_ARRIVAL,
-            recipient,
-            original,
-            known_attempts,
-            deciding or _NO_ATTEMPT,
-            status,
-            updated_at,
-            passed,
-            self._lines_of_all(message, recipient, attempts) if self._keep_lines else (),
-            version,
-            deleted,
-        )
-        told_by = _judged(deciding, handed, original)
-        accounts: Sequence[Account]
-        if whole or lineage is not None:
-            accounts = self._accounts.of_delivery(arrival, recipient, told_by, message.server)
-        elif time_in_id(queue_id):
-            accounts = self._accounts.of_delivery(None, recipient, told_by, message.server)
-        else:
-            accounts = _NOBODY  # the key needs the time of the first line, which was not seen
-        for account in accounts:
-            rows.append(tuple.__new__(Outcome, account + row))
-        if message.was_partial and whole:
-            rows.append(Outcome._make(UNKNOWN + row)._replace(is_deleted=1))
-        if message.stood_alone:
-            self._add_withdrawals(message, recipient, Outcome._make(UNKNOWN + row), own, rows)
-
-    def _add_withdrawals(
-        self, message: Message, recipient: str, row: Outcome, own: Arrival | None, rows: list[Outcome]
-    ) -> None:
-        """Take back what was told under the message's own queue id, whichever attempt decided it then."""
-        told: dict[Account, None] = dict.fromkeys(_NOBODY)
-        for attempt in (None, *message.attempts.get(recipient, _NO_ATTEMPTS)):
-            told |= dict.fromkeys(self._accounts.of_delivery(own, recipient, attempt, message.server))
-        for account in told:
-            rows.append(
-                row._replace(
-                    account=account.name,
-                    account_domain=account.domain,
-                    direction=account.direction,
-                    queue_id=message.queue_id,
-                    queued_at=message.queued_at,
-                    is_deleted=1,
-                )
-            )
-
-    def _row(
-        self,
-        server: str,
-        queue_id: str,
-        queued_at: int,
-        arrival: Arrival,
-        recipient: str,
-        original_recipient: str,
-        attempts: list[Attempt],
-        last: Attempt,
-        status: str,
-        updated_at: int,
-        next_queue_id: str,
-        lines: Sequence[str],
-        version: int,
-        deleted: int,
-    ) -> tuple[object, ...]:
-        """All columns behind those of the account."""
+        submitted = arrival or _NO_ARRIVAL
+        last = deciding or _NO_ATTEMPT
         remote_host = last.remote_host
-        return (
-            server,
+        row = (  # all columns behind those of the account
+            message.server,
             queue_id,
-            arrival.message_id,
-            arrival.sender,
+            submitted.message_id,
+            submitted.sender,
             recipient,
-            original_recipient,
-            arrival.client_host,
-            arrival.client_ip,
-            arrival.authenticated_as,
-            arrival.auth_method,
-            arrival.subject,
-            arrival.size_bytes,
+            original or last.original_recipient,
+            submitted.client_host,
+            submitted.client_ip,
+            submitted.authenticated_as,
+            submitted.auth_method,
+            submitted.subject,
+            submitted.size_bytes,
             queued_at,
             updated_at,
             updated_at - queued_at if updated_at > queued_at else 0,
@@ -216,23 +99,63 @@ class RowMaker:
             last.tls,
             last.router,
             last.transport,
-            _attempt_cells(attempts),
-            next_queue_id,
-            arrival.parent_queue_id,
-            lines,
+            _attempt_cells(tried),
+            f"{passed} {last.next_queue_id}".strip() if passed else last.next_queue_id,
+            submitted.parent_queue_id,
+            _evidence(message, recipient, attempts) if self._keep_lines else (),
             version,
             deleted,
         )
+        if not is_plain or last.handover:
+            self._add_assembled(message, recipient, arrival, _judged(message, recipient, deciding, original), row, rows)
+            return
+        for account in self._accounts.of_delivery(arrival, recipient, deciding, message.server):
+            rows.append(tuple.__new__(Outcome, account + row))
+        if message.was_partial and arrival is not None:
+            rows.append(Outcome._make(UNKNOWN + row)._replace(is_deleted=1))
 
-    def _lines_of_all(self, message: Message, recipient: str, attempts: list[Attempt]) -> tuple[str, ...]:
-        lines = arrival_lines(message)
-        if message.lineage is not None:
-            handed = message.handed_over(recipient) or _NO_ATTEMPTS
-            lines = [*message.lineage.lines, *(one.line for one in handed), *lines]
-        lines += [one.line for one in attempts]
-        if message.ending is not None:
-            lines.append(message.ending.line)
-        return tuple(dict.fromkeys(lines))
+    def _add_assembled(
+        self,
+        message: Message,
+        recipient: str,
+        arrival: Arrival | None,
+        judged: Attempt | None,
+        row: tuple[object, ...],
+        rows: list[Outcome],
+    ) -> None:
+        """The rows of a message that the log tells in parts, or that goes through a filter."""
+        whole = message.is_whole()
+        accounts: Sequence[Account]
+        if whole or message.lineage is not None:
+            accounts = self._accounts.of_delivery(arrival, recipient, judged, message.server)
+        elif time_in_id(message.queue_id):
+            accounts = self._accounts.of_delivery(None, recipient, judged, message.server)
+        else:
+            accounts = _NOBODY  # the key needs the time of the first line, which was not seen
+        for account in accounts:
+            rows.append(tuple.__new__(Outcome, account + row))
+        if message.was_partial and whole:
+            rows.append(Outcome._make(UNKNOWN + row)._replace(is_deleted=1))
+        if message.stood_alone:
+            self._add_withdrawals(message, recipient, Outcome._make(UNKNOWN + row), rows)
+
+    def _add_withdrawals(self, message: Message, recipient: str, row: Outcome, rows: list[Outcome]) -> None:
+        """Take back what was told under the message's own queue id, whichever attempt decided it then."""
+        own = message.tell_arrival()
+        told: dict[Account, None] = dict.fromkeys(_NOBODY)
+        for attempt in (None, *message.attempts.get(recipient, _NO_ATTEMPTS)):
+            told |= dict.fromkeys(self._accounts.of_delivery(own, recipient, attempt, message.server))
+        for account in told:
+            rows.append(
+                row._replace(
+                    account=account.name,
+                    account_domain=account.domain,
+                    direction=account.direction,
+                    queue_id=message.queue_id,
+                    queued_at=message.queued_at,
+                    is_deleted=1,
+                )
+            )
 
     def refusal_rows(self, server: str, refusal: Refusal) -> Iterator[Outcome]:
         """The rows of what was refused, or taken and thrown away, before it was queued."""
@@ -277,16 +200,59 @@ class RowMaker:
             )
 
 
-def _judged(deciding: Attempt | None, handed: list[Attempt] | None, original: str) -> Attempt | None:
+class _Place(NamedTuple):
+    """Where the rows of a message stand, and what was known before it came to this queue id."""
+
+    queue_id: str
+    queued_at: int
+    arrival: Arrival | None
+    arrivals: int
+    updated_at: int
+    events: int
+    original: str
+    passed: str
+    """The queue ids behind the first, with blanks between them."""
+    tried: list[Attempt]
+    """The attempts before and here, but for those into the filter."""
+
+
+def _find_place(message: Message, recipient: str, attempts: list[Attempt]) -> _Place:
+    own = message.tell_arrival()
+    updated_at = own.at if own else message.queued_at
+    arrivals = 1 if message.is_whole() else 0
+    events = len(message.parts) if message.parts is not None else arrivals
+    lineage = message.lineage
+    if lineage is None:
+        return _Place(message.queue_id, message.queued_at, own, arrivals, updated_at, events, "", "", attempts)
+    handed = message.handed_over(recipient)
+    if handed:
+        updated_at = max(updated_at, handed[-1].at)
+        events += len(handed)
+    return _Place(
+        lineage.queue_id,
+        lineage.queued_at,
+        _joined_arrival(lineage.arrival, own),
+        arrivals + 1 + len(lineage.passed),
+        max(updated_at, lineage.arrival.at),
+        events,
+        handed[-1].original_recipient if handed else "",
+        " ".join((*lineage.passed, message.queue_id)),
+        [one for one in (*(handed or ()), *attempts) if not one.handover],
+    )
+
+
+def _judged(message: Message, recipient: str, deciding: Attempt | None, original: str) -> Attempt | None:
     """The attempt that tells whose mail it is; one into a filter is not one into a mailbox."""
-    attempt = deciding or (handed[-1] if handed else None)
-    if attempt is None:
+    if deciding is None:
+        handed = message.handed_over(recipient)
+        deciding = handed[-1] if handed else None
+    if deciding is None:
         return None
-    if attempt.handover == FILTER:
-        return msgspec.structs.replace(attempt, status=DEFERRED, original_recipient=original)
-    if attempt.original_recipient != original:
-        return msgspec.structs.replace(attempt, original_recipient=original)
-    return attempt
+    if deciding.handover == FILTER:
+        return msgspec.structs.replace(deciding, status=DEFERRED)
+    if original and deciding.original_recipient != original:
+        return msgspec.structs.replace(deciding, original_recipient=original)
+    return deciding
 
 
 def _joined_arrival(first: Arrival, own: Arrival | None) -> Arrival:
@@ -364,13 +330,17 @@ def _attempt_cells(attempts: list[Attempt]) -> tuple[AttemptCell, ...]:
     )
 
 
-def _evidence(message: Message, attempts: list[Attempt]) -> tuple[str, ...]:
-    arrival = message.arrival
-    if arrival is not None and message.ending is None and len(attempts) == 1:
-        return arrival.line, attempts[0].line
-    lines = [one.line for one in attempts]
-    if arrival is not None:
-        lines.insert(0, arrival.line)
+def _evidence(message: Message, recipient: str, attempts: list[Attempt]) -> tuple[str, ...]:
+    if message.parts is None and message.lineage is None:
+        arrival = message.arrival
+        if arrival is not None and message.ending is None and len(attempts) == 1:
+            return arrival.line, attempts[0].line
+        lines = arrival_lines(message)
+    else:
+        lines = arrival_lines(message)
+        if message.lineage is not None:
+            lines = [*message.lineage.lines, *(one.line for one in message.handed_over(recipient) or ()), *lines]
+    lines += [one.line for one in attempts]
     if message.ending is not None:
         lines.append(message.ending.line)
     return tuple(lines)
