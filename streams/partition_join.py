@@ -249,6 +249,7 @@ class PartitionJoin:
                 self.counts.lines.lines += 1
                 self.counts.lines.unreadable["record"] += 1
             return
+        parser.stamps.shipped(headers.sent_ms or fetch.arrived_at)
         done = self._crossed.get(server) if record_offset <= self._crossed_until else None
         unreadable = join_lines(self._joiner, parser, server, decode_lines(value), self.counts.lines, done)
         if unreadable:

@@ -1,7 +1,8 @@
 """Time stamps of log lines → milliseconds since the epoch.
 
-A stamp without a zone is read in the zone of its log. In the hour that a clock repeats in autumn, the first pass is
-taken: the log does not tell which one it was. Hundreds of lines share a second, so each second is converted once.
+A stamp without a zone is read in the zone of its log, one without a year in the last year that is not in the future of
+the time at which the line was shipped. In the hour that a clock repeats in autumn the second pass is taken where the
+line was shipped just after it, else the first. Hundreds of lines share a second, so each is converted once.
 """
 
 from __future__ import annotations
@@ -12,6 +13,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from postwatch.producers.errors import SettingsError
 
 _CACHED_SECONDS = 4096
+_HOUR_MS = 3_600_000
+_AHEAD_MS = 86_400_000
+"""A clock may be so far ahead of the one that says when a line was sent."""
+_SOON_MS = _HOUR_MS * 3 // 4
+_MONTHS = {name: number for number, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
+_YEARS_TRIED = 8
+"""One of them is a leap year."""
 
 
 def find_zone(name: str, setting: str) -> ZoneInfo:
@@ -25,23 +33,70 @@ def find_zone(name: str, setting: str) -> ZoneInfo:
 
 
 class StampReader:
-    """Reads '2026-11-23 13:42:18' stamps of one zone."""
+    """Reads stamps of one zone. All but the full ones depend on `sent_ms`, which the caller sets for each record."""
 
-    def __init__(self, zone: ZoneInfo) -> None:
+    def __init__(self, zone: ZoneInfo, sent_ms: int = 0) -> None:
         self._zone = zone
         self._seconds: dict[str, int] = {}
+        self._sent_ms = sent_ms
+        self._epoch = -1
+
+    def shipped(self, sent_ms: int) -> None:
+        """The lines that follow were shipped at this time, ms since the epoch."""
+        self._sent_ms = sent_ms
+        epoch = sent_ms // _HOUR_MS
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._seconds.clear()
 
     def read(self, second: str, fraction: str | None, offset: str | None) -> int:
         """'2026-11-23 13:42:18', '.712' and ' +0100' → ms since the epoch. Raises ValueError on an impossible date."""
         key = second + offset if offset else second
         at = self._seconds.get(key)
         if at is None:
-            moment = datetime.datetime.fromisoformat(second)
-            zone = datetime.datetime.strptime(offset.strip(), "%z").tzinfo if offset else self._zone
-            at = round(moment.replace(tzinfo=zone).timestamp()) * 1000
-            if len(self._seconds) >= _CACHED_SECONDS:
-                self._seconds.clear()
-            self._seconds[key] = at
+            at = self._keep(key, self._convert(datetime.datetime.fromisoformat(second), offset))
         if fraction:
             return at + int((fraction[1:] + "00")[:3])
+        return at
+
+    read_iso = read
+    """'2026-11-23T13:42:18', '.712345' and '+01:00' or 'Z'."""
+
+    def read_without_year(self, stamp: str) -> int:
+        """'Nov  3 17:27:12' → ms since the epoch. Raises ValueError on a date that no year has."""
+        at = self._seconds.get(stamp)
+        return self._keep(stamp, self._guess_year(stamp)) if at is None else at
+
+    def _guess_year(self, stamp: str) -> int:
+        sent_ms = self._sent_ms
+        try:
+            month, day = _MONTHS[stamp[:3]], int(stamp[4:6])
+            clock = datetime.time.fromisoformat(stamp[7:])
+        except KeyError as error:
+            raise ValueError(f"no month {stamp[:3]}") from error
+        latest = datetime.datetime.fromtimestamp((sent_ms + _AHEAD_MS) / 1000, datetime.UTC).year
+        for year in range(latest, latest - _YEARS_TRIED - 1, -1):
+            try:
+                moment = datetime.datetime.combine(datetime.date(year, month, day), clock)
+            except ValueError:  # 29 February
+                continue
+            at = self._convert(moment, None)
+            if at <= sent_ms + _AHEAD_MS:
+                return at
+        raise ValueError(f"no year has {stamp}")
+
+    def _convert(self, moment: datetime.datetime, offset: str | None) -> int:
+        if offset:
+            zone = datetime.datetime.strptime(offset.strip(), "%z").tzinfo
+            return round(moment.replace(tzinfo=zone).timestamp()) * 1000
+        first = round(moment.replace(tzinfo=self._zone).timestamp()) * 1000
+        second = round(moment.replace(tzinfo=self._zone, fold=1).timestamp()) * 1000
+        if first < second <= self._sent_ms < second + _SOON_MS:
+            return second
+        return first
+
+    def _keep(self, key: str, at: int) -> int:
+        if len(self._seconds) >= _CACHED_SECONDS:
+            self._seconds.clear()
+        self._seconds[key] = at
         return at

@@ -6,7 +6,9 @@ import argparse
 import bz2
 import gzip
 import lzma
+import os
 import sys
+import time
 from collections.abc import Iterator
 from typing import IO, cast
 
@@ -50,6 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     rows: dict[tuple[object, ...], Outcome] = {}
     shown = 0
     for path in arguments.files:
+        parser.stamps.shipped(_written_ms(path))
         for block in _blocks(path):
             lines = decode_lines(block)
             for index, reason in join_lines(joiner, parser, arguments.server, lines, counts):
@@ -103,6 +106,14 @@ def _blocks(path: str) -> Iterator[bytes]:
     except (OSError, EOFError, lzma.LZMAError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise BadInputError(f"{path} can't be read: {reason}") from error
+
+
+def _written_ms(path: str) -> int:
+    """When the file was written to for the last time; standard input is written now."""
+    try:
+        return int((time.time() if path == "-" else os.stat(path).st_mtime) * 1000)
+    except OSError as error:
+        raise BadInputError(f"{path} can't be read: {error.strerror}") from error
 
 
 def _open(path: str) -> IO[bytes]:

@@ -55,7 +55,7 @@ class EximMainParser:
     """Parses lines of one zone. Pure but for the cache of stamps."""
 
     def __init__(self, stamps: StampReader) -> None:
-        self._stamps = stamps
+        self.stamps = stamps
         self._second = ""
         self._at = 0
 
@@ -69,7 +69,7 @@ class EximMainParser:
             at = self._at
         else:
             try:
-                at = self._stamps.read(second, fraction, offset)
+                at = self.stamps.read(second, fraction, offset)
             except ValueError:
                 return Unreadable("impossible time stamp")
             if fraction is None and offset is None:

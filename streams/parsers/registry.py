@@ -1,29 +1,100 @@
-"""The formats by name: what `--format` and the `format` header may say."""
+"""The formats by name: what `--format` and the `format` header may say.
+
+A line is read as what its head says that it is: Exim's own stamp, or a syslog head with the name of a program. So files
+that many daemons share, and records without a header, need no setting; what a message says never changes its format.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import datetime
+import re
 from typing import Protocol
 
 from postwatch.producers.errors import BadInputError
-from postwatch.streams.events import Parsed
-from postwatch.streams.parsers import exim_main
+from postwatch.producers.record import FORMATS
+from postwatch.streams.events import Foreign, Parsed
+from postwatch.streams.parsers import postfix
+from postwatch.streams.parsers.exim_main import EximMainParser
+from postwatch.streams.parsers.syslog import Header, HeaderReader
 from postwatch.streams.stamps import StampReader
+
+_NO_STAMP = Foreign("no-stamp")
+_OTHER_PROGRAM = Foreign("other-program")
+_REPEATED = Foreign("repeated")
+_REPETITION = re.compile(r"(?:last )?message repeated \d++ times")
+_EXIM_STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:")
+_SPLIT = re.compile(r"\[\d++[\\/]\d++\] ")
+EXIM_PROGRAMS = frozenset(("exim", "exim4", "exim5"))
 
 
 class LineParser(Protocol):
+    stamps: StampReader
+    """To be told when the lines that follow were shipped."""
+
     def parse(self, line: str) -> Parsed: ...
 
 
-_PARSERS: dict[str, Callable[[StampReader], LineParser]] = {
-    "exim-main": exim_main.EximMainParser,
-    "auto": exim_main.EximMainParser,
-}
+class SyslogParser:
+    """Lines behind syslog's head, of all programs that are known or of those of one format."""
+
+    def __init__(self, stamps: StampReader, only: str = "") -> None:
+        self.stamps = stamps
+        self._headers = HeaderReader(stamps)
+        self._exim = EximMainParser(stamps)
+        self._only = only
+
+    def parse(self, line: str) -> Parsed:
+        """One line without its newline → what it means. Never raises."""
+        if line[-1:] == "\r":
+            line = line[:-1]
+        header = self._headers.read(line)
+        if header is None:
+            return _NO_STAMP
+        at, program, text, start = header
+        if program.startswith("postfix") and self._only != "exim":
+            if not postfix.is_postfix(program):
+                return _OTHER_PROGRAM
+            if text.startswith(("message repeated", "last message"), start) and _REPETITION.match(text, start):
+                return _REPEATED
+            return postfix.parse_message(program, text, start, at, line)
+        if program in EXIM_PROGRAMS and self._only != "postfix":
+            return self._parse_exim(header)
+        return _OTHER_PROGRAM
+
+    def _parse_exim(self, header: Header) -> Parsed:
+        """Exim may put its own stamp behind syslog's, and counts the pieces of a long entry."""
+        text = header.text[header.start :]
+        split = _SPLIT.match(text)
+        if split is not None:
+            text = text[split.end() :]
+        if not _EXIM_STAMP.match(text):
+            moment = datetime.datetime.fromtimestamp(header.at / 1000, datetime.UTC)
+            text = f"{moment:%Y-%m-%d %H:%M:%S} +0000 {text}"
+        return self._exim.parse(text)
+
+
+class AutoParser:
+    """Lines of any known format, each told by its head."""
+
+    def __init__(self, stamps: StampReader) -> None:
+        self.stamps = stamps
+        self._parse_exim = EximMainParser(stamps).parse
+        self._parse_syslog = SyslogParser(stamps).parse
+
+    def parse(self, line: str) -> Parsed:
+        if line[10:11] == " " and _EXIM_STAMP.match(line):
+            return self._parse_exim(line)
+        if line[:1] == "\ufeff" and _EXIM_STAMP.match(line, 1):
+            return self._parse_exim(line[1:])
+        return self._parse_syslog(line)
 
 
 def make_parser(name: str, stamps: StampReader) -> LineParser:
     """A parser of the named format. Raises BadInputError for a name that is not known."""
-    try:
-        return _PARSERS[name](stamps)
-    except KeyError:
-        raise BadInputError(f"unknown log format {name!r}; known are {', '.join(sorted(_PARSERS))}") from None
+    if name == "auto":
+        return AutoParser(stamps)
+    if name in ("exim-main", "exim-reject"):
+        return EximMainParser(stamps)
+    if name in ("exim-syslog", "postfix"):
+        return SyslogParser(stamps, only=name.removesuffix("-syslog"))
+    raise BadInputError(f"unknown log format {name!r}; known are {', '.join(FORMATS)}")

@@ -1,0 +1,324 @@
+"""Postfix: the messages of its daemons → events. Pure; the head of the line is read by `syslog`.
+
+A message's arrival is told in parts: smtpd or pickup name who handed it in, cleanup its Message-ID, qmgr its sender.
+What strangers wrote, local parts, subjects, HELO names and the far server's answer, stands in the same lines: a line is
+read from the left with the whole of it accounted for, and where two readings fit, it is not guessed.
+"""
+
+from __future__ import annotations
+
+import email.errors
+import email.header
+from collections.abc import Callable
+
+from postwatch.streams.events import (
+    CLIENT,
+    FILTER,
+    FORWARD,
+    MESSAGE_ID,
+    PARENT,
+    QUEUE,
+    SUBJECT,
+    Arrival,
+    Attempt,
+    Ending,
+    Foreign,
+    Parsed,
+    Refusal,
+    Unreadable,
+)
+from postwatch.streams.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, DISCARDED, EXPIRED, REJECTED
+from postwatch.streams.parsers.exim_grammar import SMTP_CODE
+from postwatch.streams.parsers.postfix_grammar import (
+    ACTION,
+    CLIENT_FIELDS,
+    CLIENT_LINE,
+    CLIENT_NAME,
+    DELIVERY,
+    ENHANCED,
+    NOTICE,
+    ORIGIN,
+    PICKUP,
+    QUEUE_ID,
+    QUEUED,
+    QUEUED_AS,
+    SAID,
+    SUBJECT_LINE,
+    TAIL,
+    TAIL_START,
+    WHOLE_ID,
+)
+from postwatch.streams.queue_ids import refusal_id
+
+_STATUSES = {
+    "sent": DELIVERED,
+    "bounced": BOUNCED,
+    "deferred": DEFERRED,
+    "expired": EXPIRED,
+    "SOFTBOUNCE": DEFERRED,
+}
+_PROBES = ("deliverable", "undeliverable")
+_SUSPENDED = "delivery temporarily suspended"
+_FORWARDED = "forwarded as "
+_MOST_TAILS = 64
+_MOST_SUBJECT = 1000
+_CLEANUP_REPLY = 550
+
+_CONNECT = Foreign("connect")
+_DISCONNECT = Foreign("disconnect")
+_OTHER = Foreign("other")
+_NOTE = Foreign("note")
+_PROBE = Foreign("probe")
+_WARNING = Foreign("warning")
+_REFUSED_CLIENT = Foreign("refused-client")
+
+Reader = Callable[[str, int, int, str, str], Parsed]
+"""Text, start of the words behind the queue id, time, line, queue id."""
+
+
+def is_postfix(program: str) -> bool:
+    """Whether syslog's tag is one of Postfix: postfix/smtp, postfix-out/submission/smtpd."""
+    return program.startswith("postfix") and "/" in program
+
+
+def parse_message(program: str, text: str, start: int, at: int, line: str) -> Parsed:
+    """The message of a Postfix daemon, at `start` of `text` → what it means. Never raises."""
+    found = QUEUE_ID.match(text, start)
+    agent = program[program.rindex("/") + 1 :]
+    if found is None:
+        return _without_id(text, start, at, line)
+    queue_id = found[1]
+    begin = found.end()
+    if text.startswith("to=", begin):
+        return _delivery(text, begin, at, line, queue_id, agent)
+    reader = _READERS.get(agent)
+    return reader(text, begin, at, line, queue_id) if reader is not None else _NOTE
+
+
+def _without_id(text: str, start: int, at: int, line: str) -> Parsed:
+    if text.startswith("connect from ", start):
+        return _CONNECT
+    if text.startswith(("disconnect from ", "lost connection ", "timeout "), start):
+        return _DISCONNECT
+    if text.startswith("NOQUEUE: ", start):
+        return _action(text, start + 9, at, line, refusal_id(line), False)
+    return _WARNING if text.startswith("warning: ", start) else _OTHER
+
+
+def _part(queue_id: str, at: int, line: str, part: str, **fields: str | int) -> Arrival:
+    nothing: dict[str, object] = {**_NOTHING, "queue_id": queue_id, "at": at, "line": line, "part": part, **fields}
+    return Arrival(**nothing)  # type: ignore[arg-type]
+
+
+_NOTHING = dict.fromkeys(Arrival.__struct_fields__, "") | {"recipients": (), "size_bytes": 0}
+
+
+def _smtpd(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
+    if not text.startswith("client=", start):
+        return _action(text, start, at, line, queue_id, False)
+    found = CLIENT_LINE.match(text, start)
+    if found is None:
+        return Unreadable("a client whose fields make no sense")
+    host, ip, rest = found.groups()
+    earlier = method = login = ""
+    for field in CLIENT_FIELDS.split(f", {rest}")[1:] if rest else ():
+        name, _, value = field.partition("=")
+        if name == "orig_client":
+            original = CLIENT_NAME.fullmatch(value)
+            if original is not None:
+                host, ip = original.groups()
+        elif name == "orig_queue_id":
+            earlier = value if WHOLE_ID.match(value) else ""
+        elif name == "sasl_method":
+            method = value
+        elif name == "sasl_username":
+            login = login or value
+    return Arrival(
+        queue_id, at, line, "", (), "" if host == "unknown" else host, "" if ip == "unknown" else ip, "", method, login,
+        0, "", "", "", CLIENT, earlier,
+    )  # fmt: skip
+
+
+def _pickup(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
+    found = PICKUP.match(text, start)
+    if found is None:
+        return Unreadable("a local submission whose fields make no sense") if text.startswith("uid=", start) else _NOTE
+    # The sender is what the user said; only the number is what the system knows.
+    return _part(queue_id, at, line, CLIENT, system_user=f"uid{found[1]}", earlier_queue_id=found[3] or "")
+
+
+def _cleanup(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
+    if text.startswith("message-id=", start):
+        message_id = text[start + 11 :]
+        if message_id[:1] == "<" and message_id[-1:] == ">":
+            message_id = message_id[1:-1]
+        return Arrival(queue_id, at, line, "", (), "", "", "", "", "", 0, message_id, "", "", MESSAGE_ID)
+    subject = SUBJECT_LINE.match(text, start)
+    if subject is not None:
+        ends = [origin.start() for origin in ORIGIN.finditer(text, subject.end())]
+        if ends:
+            return _part(queue_id, at, line, SUBJECT, subject=_decode_subject(text[subject.end() : ends[-1]]))
+        return _NOTE
+    return _action(text, start, at, line, queue_id, True)
+
+
+def _decode_subject(subject: str) -> str:
+    """Words of RFC 2047 as people read them."""
+    subject = subject[:_MOST_SUBJECT]
+    if "=?" not in subject:
+        return subject
+    try:
+        return str(email.header.make_header(email.header.decode_header(subject)))
+    except (ValueError, LookupError, email.errors.HeaderParseError):
+        return subject
+
+
+def _qmgr(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
+    if text.startswith("removed", start):
+        return Ending(queue_id, at, line, "", True)
+    found = QUEUED.match(text, start)
+    if found is None:
+        return Unreadable("a sender whose fields make no sense") if text.startswith("from=<", start) else _NOTE
+    sender, size, expired = found.groups()
+    if expired:
+        return Ending(queue_id, at, line, EXPIRED, False)
+    return Arrival(queue_id, at, line, sender, (), "", "", "", "", "", int(size[:18]), "", "", "", QUEUE)
+
+
+def _bounce(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
+    found = NOTICE.match(text, start)
+    return _part(found[1], at, line, PARENT, parent_queue_id=queue_id) if found is not None else _NOTE
+
+
+def _postsuper(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
+    return Ending(queue_id, at, line, CANCELLED, True) if text[start:] == "removed" else _NOTE
+
+
+def _refusing(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
+    return _action(text, start, at, line, queue_id, False)
+
+
+_READERS: dict[str, Reader] = {
+    "smtpd": _smtpd,
+    "postscreen": _refusing,
+    "pickup": _pickup,
+    "cleanup": _cleanup,
+    "qmgr": _qmgr,
+    "nqmgr": _qmgr,
+    "bounce": _bounce,
+    "postsuper": _postsuper,
+}
+
+
+def _delivery(text: str, start: int, at: int, line: str, queue_id: str, agent: str) -> Parsed:
+    found = DELIVERY.match(text, start)
+    if found is None:
+        return Unreadable("a delivery whose fields make no sense")
+    to, bare, original, bare_original, relay, address, tls, enhanced, word, words = found.groups("")
+    status = _STATUSES.get(word)
+    if status is None:
+        return _PROBE if word.startswith(_PROBES) else Unreadable(f"a delivery with the unknown status {word[:40]}")
+    recipient = (to or bare).lower()
+    submitted = (original or bare_original).lower()
+    response = words
+    if words.startswith("host "):
+        said = SAID.match(words)
+        if said is not None:
+            response = words[said.end() :]
+    code = SMTP_CODE.match(response)
+    is_socket = "/" in address
+    next_id = handover = ""
+    if status == DELIVERED:
+        is_here = is_socket or address.startswith("127.") or address == "::1"
+        if agent == "discard" or (is_here and "discarded" in response):
+            status = DISCARDED
+        elif response.startswith(_FORWARDED):
+            next_id, handover = response[len(_FORWARDED) :], FORWARD
+        elif address:
+            queued = QUEUED_AS.findall(response, 0, 1000)
+            if queued:
+                next_id = queued[-1]
+                if is_here and WHOLE_ID.match(next_id):
+                    handover = FILTER
+    return Attempt(
+        queue_id,
+        at,
+        line,
+        status,
+        not words.startswith(_SUSPENDED),
+        recipient,
+        submitted if submitted != recipient else "",
+        int(code[1]) if code else 0,
+        enhanced or (code[2] or "" if code else ""),
+        response,
+        "" if relay == "none" else relay,
+        "" if is_socket else address,
+        tls,
+        "",
+        agent,
+        next_id,
+        handover,
+    )
+
+
+def _action(text: str, start: int, at: int, line: str, queue_id: str, by_cleanup: bool) -> Parsed:
+    """`reject: RCPT from host[ip]: 550 5.1.1 …; from=<> to=<> proto=ESMTP helo=<>` and its like."""
+    opening = ACTION.match(text, start)
+    if opening is None:
+        return _NOTE
+    action, command, host, ip = opening.groups("")
+    tails = _tails(text, opening.end())
+    if command:
+        tails = [tail for tail in tails if not tail[1][2]]
+    else:
+        del tails[:-1]  # what is in the message's header can't come behind Postfix's own words
+    if len(tails) > 1:
+        return Unreadable("a refusal that can be read in two ways")
+    if not tails:
+        return _REFUSED_CLIENT
+    (end, (sender, recipient, reply)) = tails[0]
+    if not command:
+        origins = [origin.start() for origin in ORIGIN.finditer(text, opening.end())]
+        client = CLIENT_NAME.search(text, origins[-1], end) if origins else None
+        host, ip = client.groups() if client else ("", "")
+    response = reply or text[opening.end() : end]
+    enhanced = ENHANCED.match(response)
+    code = SMTP_CODE.match(response)
+    discards = action.endswith("discard")
+    has_id = not text.startswith("NOQUEUE", start - 9)
+    return Refusal(
+        queue_id,
+        at,
+        line,
+        sender,
+        recipient.lower(),
+        "" if host == "unknown" else host,
+        "" if ip == "unknown" else ip,
+        "",
+        "",
+        "",
+        int(code[1]) if code else 0 if discards else _reply_code(enhanced[1] if enhanced else ""),
+        enhanced[1] if enhanced else "",
+        response,
+        DISCARDED if discards else REJECTED,
+        has_id and (by_cleanup or discards or command == "END-OF-MESSAGE"),
+    )
+
+
+def _reply_code(enhanced: str) -> int:
+    return 450 if enhanced.startswith("4") else _CLEANUP_REPLY
+
+
+def _tails(text: str, start: int) -> list[tuple[int, tuple[str, str, str]]]:
+    """Each place from which the rest of the line reads as sender, recipient and reply; more than one is a forgery."""
+    found: list[tuple[int, tuple[str, str, str]]] = []
+    place = text.find(TAIL_START, start)
+    for _ in range(_MOST_TAILS):
+        if place < 0:
+            break
+        tail = TAIL.match(text, place)
+        if tail is not None:
+            sender, recipient, _, _, reply = tail.groups("")
+            found.append((place, (sender, recipient, reply)))
+        place = text.find(TAIL_START, place + 1)
+    return found

@@ -1,0 +1,48 @@
+"""The fields of Postfix's log lines as regular expressions (Postfix 2.x to 3.x, the sources of its daemons).
+
+No expression can backtrack over a stranger's words: an address is quoted or has no angle bracket, free text stands only
+where a line ends, and quantifiers are possessive.
+"""
+
+from __future__ import annotations
+
+import re
+
+_LONG = "[0-9BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz]"
+ID = rf"(?:[0-9A-F]{{6,}}+(?=[: ]|$)|{_LONG}{{10}}z{_LONG}++)"
+QUEUE_ID = re.compile(rf"({ID}):? ")
+WHOLE_ID = re.compile(rf"{ID}$")
+ADDRESS = r'((?:"(?:[^"\\]++|\\.)*+")?+[^<>"]*+)'
+_BARE = r"([^\s,<>]++)"
+
+DELIVERY = re.compile(
+    rf"to=(?:<{ADDRESS}>|{_BARE}), (?:orig_to=(?:<{ADDRESS}>|{_BARE}), )?+"
+    r"relay=([^\s,\[]*+)(?:\[([^\]]*+)\](?::\d++)?+)?+, (?:conn_use=\d++, )?+delay=[\d.]++, (?:delays=[\d./]++, )?+"
+    r"(?:tls=([^\s,]*+), )?+(?:dsn=(\d\.\d++\.\d++), )?+status=([\w-]++)(?: \((.*)\))?+$"
+)
+"""Recipient and original, each in angle brackets or bare; relay, its address; TLS, enhanced code, status, words."""
+QUEUED = re.compile(
+    rf"from=<{ADDRESS}>, (?:size=(\d++), nrcpt=\d++ \(queue active\)|status=((?:force-)?+expired), .*)$"
+)
+"""Sender, size, recipients; or the word for an expired one."""
+CLIENT_LINE = re.compile(r"client=([^\s,\[]*+)\[([^\]]*+)\](?::\d++)?+(?:, (.*))?+$")
+CLIENT_FIELDS = re.compile(r", (?=(?:orig_queue_id|orig_client|sasl_method|sasl_username|sasl_sender)=)")
+CLIENT_NAME = re.compile(r"([^\s,\[]*+)\[([^\]]*+)\]")
+PICKUP = re.compile(rf"uid=(\d++) from=<{ADDRESS}>(?: orig_id=({ID}))?+$")
+NOTICE = re.compile(rf"(?:[a-z]++ )(?:non-delivery|delay|delivery status) notification: ({ID})$")
+ACTION = re.compile(
+    r"(reject|milter-reject|discard|milter-discard|proxy-reject): "
+    r"(?:([A-Z]++(?:-[A-Z]++)*+)(?: command)?+ from ([^\s\[]*+)\[([^\]]*+)\](?::\d++)?+: |(?:header|body|mime-error) )"
+)
+"""What was done; the command, the client's name and address, all empty for a header or a line of the body."""
+TAIL_START = "; from=<"
+TAIL = re.compile(
+    rf"; from=<{ADDRESS}>,?+(?: to=<{ADDRESS}>)?+,?+(?: proto=(\w++))?+,?+(?: helo=<([^<>]*+)>)?+,?+"
+    r"(?: sasl_username=<[^<>]*+>)?+(?:: (.*))?+$"
+)
+"""Sender, recipient, protocol, HELO, and the reply to a header that was not wanted."""
+SUBJECT_LINE = re.compile(r"(?:warning|info): header Subject: ")
+ORIGIN = re.compile(r" from (?:local|[^\s\[]*+\[[^\]]*+\](?::\d++)?+)(?=; from=<)")
+SAID = re.compile(r"host [^\s\[]*+\[[^\]]*+\](?::\d++)?+ (?:said|refused to talk to me): ")
+QUEUED_AS = re.compile(r"(?:queued as |[Oo][Kk] id=)([0-9A-Za-z.-]{6,64})")
+ENHANCED = re.compile(r"(?:\d{3}[ -])?+([245]\.\d{1,3}\.\d{1,3})(?=[ :;]|$)")

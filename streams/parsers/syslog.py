@@ -1,0 +1,102 @@
+"""The head of a syslog line: when, which program, and where its message begins. Pure.
+
+Invariant: the program's name is what syslog wrote, never what a message says. Of the wrappings around a line (a colour,
+Docker's stamp, journald's JSON) nothing is believed but the stamp, the program and the message.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+import msgspec
+from postwatch.streams.stamps import StampReader
+
+_TAG = r"([\w./+-]++)(?:\[\d++\])?+:? ?+"
+_RFC3164 = re.compile(rf"(?:<\d{{1,3}}>)?+([A-Z][a-z][a-z] [ \d]\d \d\d:\d\d:\d\d) [\w.:\[\]%-]++ {_TAG}")
+_ISO = re.compile(
+    r"(?:<\d{1,3}>)?+(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,9})?+(Z|[+-]\d\d:?\d\d)?+ "
+    rf"(?:\[\w++:[\w.-]++:([\w./+-]++)\] |[\w.:\[\]%-]++ {_TAG})"
+)
+"""With the journal module's form, `[1:host:postfix/smtp]`, in place of host and tag."""
+_NO_HOST = re.compile(rf"(?:<\d{{1,3}}>)?+([A-Z][a-z][a-z] [ \d]\d \d\d:\d\d:\d\d) {_TAG}")
+_RFC5424 = re.compile(
+    r"<\d{1,3}>1 (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,9})?+(Z|[+-]\d\d:?\d\d) \S++ (\S++) \S++ \S++ "
+    r'(?:-|(?:\[(?:[^\]"\\]++|\\.|"(?:[^"\\]++|\\.)*+")*+\])++) ?+(?:\ufeff)?+'
+)
+_COLOUR = re.compile(r"\x1b\[[\d;]*+m")
+_DOCKER = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z (?=[A-Z<\d\x1b])")
+_MOST_JSON = 64 * 1024
+
+
+class Header(NamedTuple):
+    at: int
+    """ms since the epoch."""
+    program: str
+    """As logged: postfix/submission/smtpd, exim, sendmail."""
+    text: str
+    """The line without what was wrapped around it."""
+    start: int
+    """Where in `text` the program's message begins."""
+
+
+class HeaderReader:
+    """Reads the heads of lines of one zone."""
+
+    def __init__(self, stamps: StampReader) -> None:
+        self._stamps = stamps
+
+    def read(self, line: str) -> Header | None:
+        """None: the line has no head of a form that is known, or an impossible time."""
+        found = _RFC3164.match(line)
+        try:
+            if found is not None:
+                return Header(self._stamps.read_without_year(found[1]), found[2], line, found.end())
+            return self._read_rarer(line)
+        except ValueError:
+            return None
+
+    def _read_rarer(self, line: str) -> Header | None:
+        text = line.removeprefix("\ufeff")
+        if text[:1] == "{":
+            return self._read_journal(text)
+        if "\x1b" in text[:64]:
+            text = _COLOUR.sub("", text, count=16)
+        docker = _DOCKER.match(text)
+        if docker is not None:
+            text = text[docker.end() :]
+        found = _RFC5424.match(text)
+        if found is not None:
+            second, fraction, zone, program = found.groups()
+            return Header(self._stamps.read_iso(second, fraction, zone), program, text, found.end())
+        found = _ISO.match(text)
+        if found is not None:
+            second, fraction, zone, module, program = found.groups()
+            return Header(self._stamps.read_iso(second, fraction, zone), module or program, text, found.end())
+        found = _RFC3164.match(text) or _NO_HOST.match(text)
+        if found is not None:
+            return Header(self._stamps.read_without_year(found[1]), found[2], text, found.end())
+        return None
+
+    def _read_journal(self, text: str) -> Header | None:
+        """A record of `journalctl -o json`; a message that is no UTF-8 comes as a list of its bytes."""
+        if len(text) > _MOST_JSON:
+            return None
+        try:
+            record = _journal_decoder.decode(text)
+            at = int(record.at) // 1000
+        except (msgspec.DecodeError, ValueError):
+            return None
+        message = record.message
+        if not isinstance(message, str):
+            message = bytes(byte & 0xFF for byte in message).decode("utf-8", "backslashreplace")
+        return Header(at, record.program, message.replace("\n", "\\n"), 0) if record.program else None
+
+
+class _JournalRecord(msgspec.Struct):
+    at: str = msgspec.field(name="__REALTIME_TIMESTAMP")
+    message: str | list[int] = msgspec.field(name="MESSAGE")
+    program: str = msgspec.field(name="SYSLOG_IDENTIFIER", default="")
+
+
+_journal_decoder = msgspec.json.Decoder(_JournalRecord)
