@@ -16,18 +16,20 @@ HEAD = re.compile(
 """Second, fraction, offset, queue id, flag."""
 
 QUOTED = r'"(?:[^"\\]++|\\.)*+"'
-CONNECTION = r"(?: (?:DS|I=\[[^\]\s]*+\](?::\d++)?+|TFO\*?+))*+"
+IP = r"[\w.:]++"
+"""An address; of letters too, for logs in which somebody has masked it."""
+CONNECTION = r"(?: (?:DS|I=\[[^\]\s]*+\](?::\w++)?+|TFO\*?+|PRX=\S++))*+"
 TLS = rf"(?: (?:X=\S++|CV=\w++|DN={QUOTED}|SNI=(?:{QUOTED}|\S++)))*+"
 SESSION = (
-    r"(?: U=(\S++))?+(?: Ci=\S++)?+(?: P=(\S++))?+(?: L[-*]?+(?= ))?+"
-    rf"{TLS}(?: A=([^\s:]++)(?::([^\s,]++)\S*+)?+)?+(?: (?:PRX=\S++|K(?= )|PRDR(?= )))*+"
-    r"(?: S=(\w++))?+(?: (?:M8S=\d++|RT=\S++|Q=\S++))*+"
+    r"(?: U=(\S++))?+(?: Ci=\S++)?+(?: P=(\S++))?+(?: L[-*.]?+(?= ))?+"
+    rf"{TLS}(?: A=([^\s:]++)(?::([^\s,]++)\S*+)?+)?+(?: (?:PRX=\S++|K(?= )|PRDR(?= )|SPF(?:=\w++)?+(?= )))*+"
+    r"(?: S=(\w++))?+(?: (?:M8S=\d++|RT=\S++|Q=\S++|DKIM=\S++|DMARC=\w++|ARC(?= |$)))*+"
 )
 """User, protocol, authenticator, login, size."""
 
 ARRIVAL = re.compile(
     r"([^\s\"]\S*+)(?: R=(\S++))?+"
-    r"(?: H=([^\s()\[\]]++)?+(?: ?\([^\s()]*+\))?+ ?\[([0-9a-fA-F.:]++)\](?::\d++)?+)?+"
+    rf"(?: H=([^\s()\[\]]++)?+(?: ?\([^\s()]*+\))?+ ?\[({IP})\](?::\w++)?+)?+"
     rf"{CONNECTION}{SESSION}(?: id\*?+=(\S++))?+(?: T=\"((?:[^\"\\]++|\\.)*+)\")?+(?: from <[^>\"]*+>)?+"
     r"(?: for ([^\"]++))?+$"
 )
@@ -35,9 +37,9 @@ ARRIVAL = re.compile(
 
 _ADDRESS = r"([^\s\"(<|>/:]\S*+)(?: <([^\s\"<>]++)>)?+(?: [FP]=<[^>\"]*+>)*+"
 _PEER = (
-    r"(?: H=(\S++)(?: DS)?+ \[([^\]\s]++)\](?::\d++)?+\*?+)?+(?: I=\[[^\]\s]++\](?::\d++)?+)?+"
+    r"(?: H=(\S++)(?: DS)?+ \[([^\]\s]++)\](?::\w++)?+\*?+)?+(?: (?:I=\[[^\]\s]++\](?::\w++)?+|PS=\w++))*+"
     r"(?: X=(\S++) CV=\w++(?: DN=\"[^\"\\]*+\")?+)?+"
-    r"(?: (?:A=[\w.@-]++(?::[\w.@-]++)?+|L|K|PRDR)(?![^ :]))*+"
+    r"(?: (?:A=[\w.@-]++(?::[\w.@-]++)?+|L|K|PRDR|DKIM=[^\s:]++(?::[^\s:]++)*+)(?![^ :]))*+"
 )
 
 DELIVERY = re.compile(
@@ -47,7 +49,7 @@ DELIVERY = re.compile(
 FAILURE = re.compile(rf"{_ADDRESS}(?: R=([^\s:]++))?+(?: T=([^\s:]++))?+{_PEER} ?: (.*)$")
 """Final and original address, router, transport, host, address, TLS, words."""
 DEFER = re.compile(
-    rf"{_ADDRESS}(?: R=([^\s:]++))?+(?: T=([^\s:]++))?+(?: routing)?+ defer \((-?\d++)\){_PEER}(?: ?: (.*))?+$"
+    rf"{_ADDRESS}(?: R=([^\s:]++))?+(?: T=([^\s:]++))?+(?: routing)?+ defer \((-?\w++)\){_PEER}(?: ?: (.*))?+$"
 )
 """Final and original address, router, transport, error number, host, address, TLS, words."""
 
@@ -56,20 +58,20 @@ _DRIVER = (
     r"(?: R=([^\s:]+))?(?: T=([^\s:]+))?(?: S=\w+)?"
 )
 _ANY_PEER = (
-    r"(?: H=([^\s\[\]]+)?(?: DS)?(?: ?\([^\s()]*\))? ?(?:\[([^\]\s]*)\](?::\w+)?)?\*?)?(?: I=\[[^\]\s]*\](?::\d+)?)?"
-    r"(?: ST=\S+| PRX=\S+| TFO\*?| DS| L[-*]?(?= |$))*+"
+    r"(?: H=([^\s\[\]]+)?(?: DS)?(?: ?\([^\s()]*\))? ?(?:\[([^\]\s]*)\](?::\w+)?)?\*?)?(?: I=\[[^\]\s]*\](?::\w+)?)?"
+    r"(?: ST=\S+(?: \([^()\"]*+\))?+| PS=\w+| PRX=\S+| TFO\*?| DS| L[-*.]?(?= |$))*+"
     rf"(?: X=(\S+?)(?=:? |$))?(?: CV=\w+| DN={QUOTED}| SNI=\S+)*+(?: A=\S+?(?=:? |$))?"
-    r"(?: L\*?(?= |$)| K(?= |$)| PRDR(?= |$))*+"
+    r"(?: L\*?(?= |$)| K(?= |$)| PRDR(?= |$)| DKIM=\S+?(?=:? |$))*+"
 )
 _TIMES = r"(?: QT=\S+?(?=:? |$)| DT=\S+?(?=:? |$))*+"
 DELIVERY_TAIL = re.compile(rf"{_DRIVER}{_ANY_PEER}(?: C=\"(.*)\")?{_TIMES}$")
 FAILURE_TAIL = re.compile(rf"{_DRIVER}{_ANY_PEER}{_TIMES} ?: (.*)$")
-DEFER_TAIL = re.compile(rf"{_DRIVER}(?: routing| delivery)? defer(?: \((-?\d+)\))?{_ANY_PEER}{_TIMES}(?: ?: (.*))?$")
+DEFER_TAIL = re.compile(rf"{_DRIVER}(?: routing| delivery)? defer(?: \((-?\w+)\))?{_ANY_PEER}{_TIMES}(?: ?: (.*))?$")
 """What may follow the addresses, whatever the log_selector; the same groups as above without the addresses."""
 
 SMTP_WORDS = re.compile(
-    r"(?:[A-Z]+ )?error from remote mail server after "
-    r"(?:[A-Z]+ TO:<[^>]*+>(?: [A-Z]+=\S++)*+|[^:<]*+(?:<[^>]*+>)?+[^:<]*+): "
+    r"(?:PRDR error after DATA: |(?:[A-Z]+ )?error from remote mail server after "
+    r"(?:[A-Z]+ TO:<[^>]*+>(?: [A-Z]+=\S++)*+|[^:<]*+(?:<[^>]*+>)?+[^:<]*+): )"
     r"(?:host \S+ \[[^\]]*\](?::\d+)?: )?"
 )
 """What Exim puts in front of the far server's words."""

@@ -12,9 +12,9 @@ import re
 from functools import lru_cache
 
 from postwatch.producers.record import CUT_MARK
-from postwatch.streams.events import Arrival, Attempt, Ending, Foreign, Parsed, Unreadable
+from postwatch.streams.events import FILTER, Arrival, Attempt, Ending, Foreign, Parsed, Unreadable
 from postwatch.streams.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, DISCARDED, EXPIRED
-from postwatch.streams.parsers import exim_odd
+from postwatch.streams.parsers import exim_odd, exim_refusal
 from postwatch.streams.parsers.exim_grammar import (
     ARRIVAL,
     DEFER,
@@ -24,6 +24,7 @@ from postwatch.streams.parsers.exim_grammar import (
     FAILURE,
     FAILURE_TAIL,
     HEAD,
+    ID,
     SMTP_CODE,
     SMTP_WORDS,
 )
@@ -33,16 +34,33 @@ from postwatch.streams.stamps import StampReader
 _CUT = CUT_MARK.decode()
 _NO_ATTEMPT = frozenset(("-51", "-52", "-53"))
 """Exim's ERRNO_RRETRY, ERRNO_LRETRY and ERRNO_HRETRY: retry time not reached."""
+_EXIM_ID = re.compile(ID)
 _GIVEN_UP = "retry timeout exceeded"
 _LONG_FAILURE = ("retry time not reached for any host after a long failure period", "all hosts for ")
+_ERROR_THEN_HOST = re.compile(r"([^:\[\]=<>\"]{1,80}) H=(\S+) \[([\w.:]+)\](?::\w+)?(?: DT=\S+)?(?:: (.*))?$")
+"""An error of the system stands in front of the host, the rest behind it."""
 _HOST_IN_TEXT = re.compile(r": host (\S+) \[([0-9a-fA-F.:]+)\]")
 _NO_STAMP = Foreign("no-stamp")
 _ARGUMENTS = Foreign("arguments")
 _QUEUE_RUN = Foreign("queue-run")
+_QUEUE_RUNS = ("Start queue run", "End queue run", "Start '", "End '")
+_FROZEN = Foreign("frozen")
+_FROZEN_WORDS = ("Frozen", "frozen by ", "Unfrozen", "unfrozen by ", "Message is frozen")
+_HEADERS = Foreign("headers")
+_HEADER = re.compile(r"(?:[A-Z* ] [!-9;-~]++:|[ \t]|Envelope-(?:from|to): )")
+"""What the reject log writes below an entry: each header behind a letter or a blank, so no header begins a line."""
+_IDENTIFICATION = Foreign("sender-identification")
+_REFUSED = Foreign("refused-session")
 _NOTE = Foreign("note")
 _SUPPRESSED = Foreign("suppressed-delivery")
 _OTHER = Foreign("other")
-_DISCARDED_ALL = re.compile(r"blackhole \([^()]*ACL discarded recipients\)$")
+_DISCARDED_ALL = re.compile(r"blackhole (?:\([^()]*discarded recipients\)(?:: .*)?|\*.*\* ?)$")
+_MUA_WRAPPER = re.compile(r"(?:(\S+) )?((?:mua_wrapper|routing yielded a) .*)$")
+"""A program that hands over straight gets all or nothing (mua_wrapper), and Exim forgets the colon."""
+_NEXT_ID = re.compile(r"(?:\bid=|\bqueued as )([\w.-]{5,40})(?![\w@-])")
+_REFUSED_SESSION = re.compile(
+    r"(?:\S.* )?rejected (?:connection|[EH][EH]LO|AUTH|STARTTLS|ETRN|VRFY|EXPN|ATRN|DATA|BDAT|WELLKNOWN|XCLIENT)\b"
+)
 
 
 @lru_cache(maxsize=8192)
@@ -63,7 +81,7 @@ class EximMainParser:
         """One line without its newline → what it means. Never raises."""
         head = HEAD.match(line)
         if head is None:
-            return _NO_STAMP
+            return _HEADERS if _HEADER.match(line) else _NO_STAMP
         second, fraction, offset, queue_id, flag = head.groups()
         if second == self._second and fraction is None and offset is None:
             at = self._at
@@ -93,17 +111,27 @@ def _unflagged(line: str, start: int, at: int, queue_id: str | None) -> Parsed:
     if queue_id is None and line.startswith("cwd=", start):
         return _ARGUMENTS
     if "rejected " in line:
-        refusal = exim_odd.refusal(line, start, at, queue_id or refusal_id(line))
+        refusal = exim_refusal.refusal(line, start, at, queue_id or refusal_id(line))
         if refusal is not None:
             return refusal
         if queue_id is None and "rejected RCPT <" in line:
             return Unreadable("a refusal whose fields make no sense")
+        if _REFUSED_SESSION.match(line, start):
+            return _REFUSED
+    if ": discarded by " in line:
+        discard = exim_refusal.discard(line, start, at, queue_id or refusal_id(line))
+        if discard is not None:
+            return discard
     if queue_id is None:
-        return _QUEUE_RUN if line.startswith(("Start queue run", "End queue run"), start) else _OTHER
+        return _QUEUE_RUN if line.startswith(_QUEUE_RUNS, start) else _OTHER
     if line.startswith("removed by ", start):
         return Ending(queue_id, at, line, CANCELLED, True)
     if line.startswith("cancelled by ", start):
         return Ending(queue_id, at, line, CANCELLED, False)
+    if line.startswith(_FROZEN_WORDS, start):
+        return _FROZEN
+    if line.startswith("Sender identification ", start):
+        return _IDENTIFICATION
     return _NOTE
 
 
@@ -164,7 +192,12 @@ def _delivery(line: str, start: int, at: int, queue_id: str) -> Parsed:
         status = DISCARDED  # :blackhole:, /dev/null, a filter's `seen finish`
     else:
         return Unreadable("a delivery without router and transport")
-    code, enhanced = _reply_codes(answer[:12]) if answer else (0, "")
+    code = 0
+    enhanced = next_id = handover = ""
+    if answer:
+        code, enhanced = _reply_codes(answer[:12])
+        if "id=" in answer or "queued as " in answer:
+            next_id, handover = _next_hop(answer, ip)
     return Attempt(
         queue_id,
         at,
@@ -181,7 +214,19 @@ def _delivery(line: str, start: int, at: int, queue_id: str) -> Parsed:
         tls,
         router,
         transport,
+        next_id,
+        handover,
     )
+
+
+def _next_hop(answer: str, ip: str) -> tuple[str, str]:
+    """The id under which the next hop queued it; a hand-over where that is Exim on this server again."""
+    found = _NEXT_ID.search(answer)
+    if found is None:
+        return "", ""
+    next_id = found[1].rstrip(".")
+    is_here = ip.startswith(("127.", "::1")) and _EXIM_ID.fullmatch(next_id) is not None
+    return next_id, FILTER if is_here else ""
 
 
 def _defer(line: str, start: int, at: int, queue_id: str) -> Parsed:
@@ -202,6 +247,11 @@ def _failure(line: str, start: int, at: int, queue_id: str) -> Parsed:
     found = FAILURE.match(line, start)
     fields = found.groups("") if found else exim_odd.addressed(line, start, FAILURE_TAIL)
     if fields is None:
+        wrapped = _MUA_WRAPPER.match(line, start)
+        if wrapped is not None and wrapped[1]:
+            return _failed(queue_id, at, line, BOUNCED, (wrapped[1], "", "", "", "", "", "", wrapped[2]))
+        if wrapped is not None:
+            return Ending(queue_id, at, line, BOUNCED, False)
         return Unreadable("a failure whose fields make no sense")
     return _failed(queue_id, at, line, BOUNCED, fields)
 
@@ -209,7 +259,12 @@ def _failure(line: str, start: int, at: int, queue_id: str) -> Parsed:
 def _failed(queue_id: str, at: int, line: str, status: str, fields: tuple[str, ...]) -> Attempt:
     final, original, router, transport, host, ip, tls, response = fields
     final, original = final_address(final, original)
-    if "error from remote mail server" in response:
+    if not ip and status == DEFERRED and " H=" in response:
+        placed = _ERROR_THEN_HOST.match(response)
+        if placed:
+            error, host, ip, words_behind = placed.groups()
+            response = f"{error}: {words_behind}" if words_behind else error
+    if "error " in response and ("error from remote mail server" in response or response.startswith("PRDR error ")):
         if not ip:
             named = _HOST_IN_TEXT.search(response)
             if named:
@@ -223,6 +278,8 @@ def _failed(queue_id: str, at: int, line: str, status: str, fields: tuple[str, .
             status = EXPIRED
         elif response == "delivery cancelled by administrator":
             status = CANCELLED
+        elif not ip and response.endswith("Message discarded."):
+            status = DISCARDED  # cPanel's limits: nobody is told
     return Attempt(
         queue_id, at, line, status, True, final, original, code, enhanced, response, host, ip, tls, router, transport
     )
@@ -239,7 +296,7 @@ def final_address(final: str, original: str) -> tuple[str, str]:
         return final, ""
     original = original.lower()
     local, _, domain = original.rpartition("@")
-    if final in (local, original, "discarded") or final[0] in "|/>:":
+    if final in (local, original, "discarded") or final[0] in "|/>:" or final.startswith("save "):
         return original, ""
     if '"' in local:
         plain = exim_odd.unquote(local)

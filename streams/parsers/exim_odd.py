@@ -10,25 +10,29 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from postwatch.streams.events import Arrival, Parsed, Refusal, Unreadable
+from postwatch.streams.events import Arrival, Parsed, Unreadable
 from postwatch.streams.parsers.exim_grammar import (
     CONNECTION,
+    IP,
     QUOTED,
     SESSION,
-    SMTP_CODE,
-    TLS,
 )
 
 _MOST_TRIES = 64
 _ONE_ADDRESS = r"(?:\"(?:[^\"\\]++|\\.)*+\"@[^\s\"@]++|[^\s\"@]++@[^\s\"@]++)"
+_BARE = r"(?!for )[^\s\"@]++"
+"""A recipient without a domain, as a trusted program may submit it."""
 _SENDER = re.compile(rf"({QUOTED}@\S+|[^\s\"]\S*)(?: R=(\S+))?( H=)?")
-_BRACKETED_IP = re.compile(r"\[([0-9a-fA-F.:]+)\](?::\d+)?(?= |$)")
+_BRACKETED_IP = re.compile(rf"\[({IP})\](?::\w++)?+(?= |$)")
 _SESSION = re.compile(CONNECTION + SESSION + r"(?=( id\*?=)| T=\"| from <| for |$)")
+_A_SESSION = re.compile(r"(?:^| )P=\S++(?: \S++)*? S=\d")
+_SPACED_USER = re.compile(r" U=(\w++(?: \w++)+)(?= (?:Ci|P)=)")
 _MESSAGE_ID_END = re.compile(r" T=\"| from <| for |$")
 _TAIL = re.compile(
-    rf"(?: T=({QUOTED}))?(?: from <(?:{QUOTED}@)?[^>]*>)?(?: for ({_ONE_ADDRESS}(?: {_ONE_ADDRESS})*+))?$"
+    rf"(?: T=({QUOTED}))?(?: from <(?:{QUOTED}@)?[^>]*>)?"
+    rf"(?: for ({_ONE_ADDRESS}(?: {_ONE_ADDRESS})*+|{_BARE}(?: {_BARE})*+))?$"
 )
-_EACH_ADDRESS = re.compile(_ONE_ADDRESS)
+_EACH_ADDRESS = re.compile(rf"{_ONE_ADDRESS}|[^\s\"@]++")
 _ADDRESS_END = re.compile(r"(?= F=<| Q=| SRS=<| P=<| R=| T=| routing defer| delivery defer| defer| ?: )")
 _ODD_ADDRESS = re.compile(rf"({QUOTED}@\S+|.*?)(?: \([^()]*+\))?(?: <((?:{QUOTED})?[^\s\"<>]*)>)?", re.DOTALL)
 _ESCAPE = re.compile(r"\\([0-7]{3}|.)")
@@ -62,13 +66,18 @@ def arrival(line: str, start: int, at: int, queue_id: str) -> Parsed:
     opening = _SENDER.match(line, start)
     if opening is not None:
         sender, parent, has_host = opening.groups()
-        for name, ip, end in _hosts(line, opening.end()) if has_host else [("", "", opening.end())]:
-            session = _SESSION.match(line, end)
+        for name, ip, end in hosts(line, opening.end()) if has_host else [("", "", opening.end())]:
+            spaced = None if has_host else _SPACED_USER.match(line, end)
+            session = _SESSION.match(line, spaced.end() if spaced else end)
             if session is None:
                 continue
             user, _, method, login, size, named = session.groups()
+            if spaced:
+                user = spaced[1]
             for message_id, tail in _message_ids(line, session.end(), named):
                 subject, listed = tail.groups()
+                if login and _A_SESSION.search(message_id):
+                    return Unreadable("an arrival that can be read in two ways")
                 return Arrival(
                     queue_id,
                     at,
@@ -88,16 +97,16 @@ def arrival(line: str, start: int, at: int, queue_id: str) -> Parsed:
     return Unreadable("an arrival whose fields make no sense")
 
 
-def _bounded(places: Iterable[re.Match[str]]) -> Iterator[re.Match[str]]:
+def bounded(places: Iterable[re.Match[str]]) -> Iterator[re.Match[str]]:
     for number, place in enumerate(places):
         if number == _MOST_TRIES:
             return
         yield place
 
 
-def _hosts(line: str, start: int) -> Iterator[tuple[str, str, int]]:
+def hosts(line: str, start: int) -> Iterator[tuple[str, str, int]]:
     """Each reading of `H=name (helo) [address]`: the verified name, the address, where the next field begins."""
-    for place in _bounded(_BRACKETED_IP.finditer(line, start)):
+    for place in bounded(_BRACKETED_IP.finditer(line, start)):
         before = line[start : place.start()].rstrip(" ")
         if before and not before.startswith("(") and "(" in before and not before.endswith(")"):
             continue
@@ -113,7 +122,7 @@ def _message_ids(line: str, start: int, named: str | None) -> Iterator[tuple[str
             yield "", tail
         return
     begin = start + len(named)
-    for place in _bounded(_MESSAGE_ID_END.finditer(line, begin)):
+    for place in bounded(_MESSAGE_ID_END.finditer(line, begin)):
         tail = _TAIL.match(line, place.start())
         if tail:
             yield line[begin : place.start()], tail
@@ -121,7 +130,7 @@ def _message_ids(line: str, start: int, named: str | None) -> Iterator[tuple[str
 
 def addressed(line: str, start: int, tail: re.Pattern[str]) -> tuple[str, ...] | None:
     """Final and original address, then the groups of `tail`, for a line whose addresses or fields are unusual."""
-    for place in _bounded(_ADDRESS_END.finditer(line, start)):
+    for place in bounded(_ADDRESS_END.finditer(line, start)):
         rest = tail.match(line, place.start())
         if rest is None:
             continue
@@ -136,55 +145,8 @@ def addressed(line: str, start: int, tail: re.Pattern[str]) -> tuple[str, ...] |
 
 def _plausible(final: str, original: str) -> bool:
     """An address with blanks must be the quoted one beside it, a quoted one itself, or a pipe, file or reply."""
-    if " " not in final or final[0] in '|/>"':
+    if " " not in final or final[0] in '|/>"' or final.startswith("save "):
         return True
     local, _, domain = original.lower().rpartition("@")
     plain = unquote(local)
     return final.lower() in (plain, f"{plain}@{domain}")
-
-
-_REFUSAL_OPENING = re.compile(r"(?=U=|F=<|H=|rejected|temporarily rejected)")
-_REFUSAL = re.compile(
-    rf"{CONNECTION}(?: ?U=(\S+))?(?: Ci=\S+)?{TLS}"
-    rf"(?: ?F=<((?:{QUOTED})?[^>]*)>)?(?: A=([^\s:]+)(?::([^\s,]+)\S*)?)? ?"
-    r"(temporarily )?rejected (RCPT|MAIL|after DATA|by non-SMTP ACL|by local_scan\(\)) ?"
-    rf"(?:<((?:{QUOTED})?[^>]*)>)?(?: [^:]*)?(?:: ?(.*))?$"
-)
-
-
-def refusal(line: str, start: int, at: int, queue_id: str) -> Refusal | Unreadable | None:
-    """`… rejected RCPT <x>: why` → a Refusal; None where the line is not one; two readings make it unreadable."""
-    if _REFUSAL_OPENING.match(line, start) is None:
-        return None
-    if line.startswith("H=", start):
-        hosts: Iterable[tuple[str, str, int]] = _hosts(line, start + 2)
-    else:
-        hosts = [("", "", start)]
-    readings: list[Refusal] = []
-    for name, ip, end in hosts:
-        found = _REFUSAL.match(line, end)
-        if found is None:
-            continue
-        user, sender, method, login, _, _, recipient, text = found.groups()
-        response = text or ""
-        coded = SMTP_CODE.match(response)
-        readings.append(
-            Refusal(
-                queue_id,
-                at,
-                line,
-                sender or "",
-                (recipient or "").lower() if found[6] == "RCPT" else "",
-                name,
-                ip,
-                user if user and not ip else "",
-                method or "",
-                login or "",
-                int(coded[1]) if coded else (451 if found[5] else 550),
-                (coded[2] or "") if coded else "",
-                response,
-            )
-        )
-    if len({(one.sender, one.recipient, one.authenticated_as) for one in readings}) > 1:
-        return Unreadable("a refusal that can be read in two ways")
-    return readings[0] if readings else None

@@ -1,0 +1,97 @@
+"""Exim lines of what was refused before it was accepted, or thrown away while the client was told otherwise.
+
+The HELO name is a stranger's: each place where it may end is tried, and a line that can be read in two ways is a dead
+letter.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from postwatch.streams.events import Refusal, Unreadable
+from postwatch.streams.outcome import DISCARDED
+from postwatch.streams.parsers.exim_grammar import CONNECTION, QUOTED, SMTP_CODE, TLS
+from postwatch.streams.parsers.exim_odd import hosts
+
+_REFUSAL_OPENING = re.compile(r"(?=U=|F=<|H=|rejected|temporarily rejected)")
+_REFUSAL = re.compile(
+    rf"{CONNECTION}(?: ?U=(\S+))?(?: Ci=\S+)?{TLS}"
+    rf"(?: ?F=<((?:{QUOTED})?[^>]*)>)?(?: A=([^\s:]+)(?::([^\s,]+)\S*)?)?(?: SPF(?:=\w+)?)? ?"
+    r"(temporarily )?rejected (RCPT|MAIL|after DATA|by non-SMTP ACL|by local_scan\(\)) ?"
+    rf"(?:<((?:{QUOTED})?[^>]*)>)?(?: [^:]*)?(?:: ?(.*))?$"
+)
+_REJECTED_FROM = re.compile(rf"rejected from <((?:{QUOTED})?[^>]*)>(?: (H=))?")
+_WHY = re.compile(r"(?: U=(\S+))?(?: Ci=\S+)?: (.*)$")
+_DISCARD = re.compile(
+    rf"{CONNECTION}(?: ?U=\S+)?(?: Ci=\S+)?{TLS}(?: ?F=<((?:{QUOTED})?[^>]*)>)? ?"
+    rf"RCPT <((?:{QUOTED})?[^>]*)>: (discarded by \w+ ACL(?:: .*)?)$"
+)
+
+
+def refusal(line: str, start: int, at: int, queue_id: str) -> Refusal | Unreadable | None:
+    """`… rejected RCPT <x>: why` → a Refusal; None where the line is not one; two readings make it unreadable."""
+    if _REFUSAL_OPENING.match(line, start) is None:
+        return None
+    whole = _REJECTED_FROM.match(line, start)
+    if whole is not None:
+        return _refused_whole(line, whole, at, queue_id)
+    if line.startswith("H=", start):
+        places: Iterable[tuple[str, str, int]] = hosts(line, start + 2)
+    else:
+        places = [("", "", start)]
+    readings: list[Refusal] = []
+    for name, ip, end in places:
+        found = _REFUSAL.match(line, end)
+        if found is None:
+            continue
+        user, sender, method, login, _, _, recipient, text = found.groups()
+        response = text or ""
+        coded = SMTP_CODE.match(response)
+        readings.append(
+            Refusal(
+                queue_id,
+                at,
+                line,
+                sender or "",
+                (recipient or "").lower() if found[6] == "RCPT" else "",
+                name,
+                ip,
+                user if user and not ip else "",
+                method or "",
+                login or "",
+                int(coded[1]) if coded else (451 if found[5] else 550),
+                (coded[2] or "") if coded else "",
+                response,
+            )
+        )
+    if len({(one.sender, one.recipient, one.authenticated_as) for one in readings}) > 1:
+        return Unreadable("a refusal that can be read in two ways")
+    return readings[0] if readings else None
+
+
+def _refused_whole(line: str, opening: re.Match[str], at: int, queue_id: str) -> Refusal | None:
+    """`rejected from <x> H=… : message too big`: what came with the data was refused, whoever it was for."""
+    places = hosts(line, opening.end()) if opening[2] else [("", "", opening.end())]
+    for name, ip, end in places:
+        found = _WHY.match(line, end)
+        if found is not None:
+            user = "" if ip else found[1] or ""
+            return Refusal(queue_id, at, line, opening[1], "", name, ip, user, "", "", 550, "", found[2])
+    return None
+
+
+def discard(line: str, start: int, at: int, queue_id: str) -> Refusal | Unreadable | None:
+    """`… RCPT <x>: discarded by RCPT ACL`: the client was told that it was accepted."""
+    with_host = line.startswith("H=", start)
+    readings = []
+    for name, ip, end in hosts(line, start + 2) if with_host else [("", "", start)]:
+        found = _DISCARD.match(line, end)
+        if found is not None:
+            sender, recipient, words = found.groups("")
+            readings.append(
+                Refusal(queue_id, at, line, sender, recipient.lower(), name, ip, "", "", "", 250, "", words, DISCARDED)
+            )
+    if len({(one.sender, one.recipient) for one in readings}) > 1:
+        return Unreadable("a discard that can be read in two ways")
+    return readings[0] if readings else None
