@@ -4,7 +4,7 @@ ARGS ?=
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install demo test bench lint format clean
+.PHONY: install demo test bench corpora lint format clean
 
 install: $(STAMP)
 
@@ -24,6 +24,9 @@ test: install
 
 bench: install
 	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+corpora: install
+	$(BIN)/python -m tests.corpora $(CORPORA) $(ARGS)
 
 lint: install
 	$(BIN)/ruff format --check .
