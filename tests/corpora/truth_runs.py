@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,7 +61,7 @@ def _against_truth(run: Run, rows: Rows, judge: Path, truth: Path) -> Check:
 def _variations(run: Run, lines: list[str], rows: Rows) -> Iterator[Check]:
     chooser = random.Random(run.folder)
     prefixes = [chooser.randrange(1, len(lines)) for _ in _SEEDS]
-    ways = {
+    ways: dict[str, list[list[Sequence[str]]]] = {
         "cut anywhere": [cut(lines, seed) for seed in _SEEDS],
         "interleaved": [[interleave(lines, run.log_format, seed)] for seed in _SEEDS],
         "interleaved and cut": [cut(interleave(lines, run.log_format, seed), seed) for seed in _SEEDS],
