@@ -29,6 +29,9 @@ from postwatch.streams.message import Lineage, Message, add_attempt, add_ending,
 from postwatch.streams.outcome import Outcome
 from postwatch.streams.queue_ids import REFUSAL_PREFIX, queued_at
 
+MOST_CLOSED_IDS = 20_000
+"""Of one server, for repeated lines of messages whose queue id holds no time."""
+
 Find = Callable[[str, str], Message | None]
 """Server and queue id → the message as it was parked, if it was."""
 
@@ -44,6 +47,8 @@ class Joiner:
         self._rows = RowMaker(accounts, keep_lines)
         self._find_parked = find_parked
         self._servers: dict[str, dict[str, Message]] = {}
+        self._closed_ids: dict[str, dict[str, None]] = {}
+        """By server; what comes of these is repeated until their queue id begins a message again."""
         self._changed: list[Message] = []
         self._refusals: list[tuple[str, Refusal]] = []
         self._handed_on: set[tuple[Message, str]] = set()
@@ -70,6 +75,8 @@ class Joiner:
                 if isinstance(event, Refusal):
                     self._add_refusal(messages, server, event)
                     continue
+                if self._closed_ids and self._is_repeated(server, event):
+                    continue
                 message = self._open(server, event.queue_id, event.at)
             if message.changed is None:
                 message.changed = []
@@ -91,6 +98,22 @@ class Joiner:
                     message.changed += message.attempts
                 if message.lineage is not None:
                     message.changed += message.lineage.handed
+
+    def _is_repeated(self, server: str, event: Arrival | Attempt | Ending) -> bool:
+        closed = self._closed_ids.get(server)
+        if closed is None or event.queue_id not in closed:
+            return False
+        if isinstance(event, Arrival) and event.part in (CLIENT, MESSAGE_ID):
+            del closed[event.queue_id]
+            return False
+        return True
+
+    def _remember(self, message: Message) -> None:
+        """A line of a closed message that comes again would look like one whose arrival was never seen."""
+        closed = self._closed_ids.setdefault(message.server, {})
+        closed[message.queue_id] = None
+        if len(closed) > MOST_CLOSED_IDS:
+            del closed[next(iter(closed))]
 
     def _open(self, server: str, queue_id: str, at: int) -> Message:
         message = self._find_parked(server, queue_id)
@@ -240,6 +263,8 @@ class Joiner:
         for message in changed:
             if message.completed_at and message.is_closed():
                 self.forget(message)
+                if message.parts is not None and not queued_at(message.queue_id):
+                    self._remember(message)
         self._handed_on.clear()
         return rows, changed
 
