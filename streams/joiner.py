@@ -29,6 +29,8 @@ from postwatch.streams.message import Lineage, Message, add_attempt, add_ending,
 from postwatch.streams.outcome import Outcome
 from postwatch.streams.queue_ids import REFUSAL_PREFIX, queued_at
 
+EARLIER_BY_MS = 2 * 3_600_000
+"""A line so much older than its message is one of an earlier message of that queue id. Clocks are set back by less."""
 MOST_CLOSED_IDS = 20_000
 """Of one server, for repeated lines of messages whose queue id holds no time."""
 
@@ -78,6 +80,9 @@ class Joiner:
                 if self._closed_ids and self._is_repeated(server, event):
                     continue
                 message = self._open(server, event.queue_id, event.at)
+            if message.parts is not None and event.at < message.queued_at - EARLIER_BY_MS and _is_earlier(event):
+                self._touch(message)
+                continue
             if message.changed is None:
                 message.changed = []
                 self._changed.append(message)
@@ -110,6 +115,8 @@ class Joiner:
 
     def _remember(self, message: Message) -> None:
         """A line of a closed message that comes again would look like one whose arrival was never seen."""
+        if message.queue_id in self._servers[message.server]:
+            return  # in use again
         closed = self._closed_ids.setdefault(message.server, {})
         closed[message.queue_id] = None
         if len(closed) > MOST_CLOSED_IDS:
@@ -292,6 +299,11 @@ def _parent(event: Attempt, message: Message) -> Arrival:
     """That the message which a forward made comes from this one."""
     nothing = Arrival(event.next_queue_id, event.at, event.line, "", (), "", "", "", "", "", 0, "", "", "", PARENT)
     return msgspec.structs.replace(nothing, parent_queue_id=message.queue_id)
+
+
+def _is_earlier(event: Event) -> bool:
+    """Whether a line that is much older than its message is of another one; a client's line begins that one."""
+    return not (isinstance(event, Arrival) and event.part == CLIENT) and not queued_at(event.queue_id)
 
 
 def _is_another(message: Message, event: Arrival) -> bool:

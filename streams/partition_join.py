@@ -31,8 +31,8 @@ from postwatch.streams.stamps import StampReader, find_zone
 
 MOST_HELD_FETCHES = 1000
 """When so many fetches wait for an acknowledgement, the oldest are parked whatever their age."""
-CLAIMED_WITHIN_MS = 10_000
-"""So long a completed message waits for a line of the message that it may have come from."""
+CLAIMED_WITHIN_MS = 3_600_000
+"""So long a completed message is kept for a line of the message that it may have come from."""
 MARKS_KEY = b"\0marks"
 """Written with every acknowledgement, so that each partition of the table has a live key to recover from."""
 _MOST_PARSERS = 64
@@ -146,8 +146,6 @@ class PartitionJoin:
         self._parsers: dict[tuple[str, str], LineParser] = {}
         self._held: deque[HeldFetch] = deque()
         self._holders: dict[Message, HeldFetch] = {}
-        self._completed: dict[Message, HeldFetch] = {}
-        """Held messages that the MTA is done with, and the fetch that said so."""
         self._young: deque[tuple[int, Message]] = deque()
         self._stored: dict[Message, int] = {}
         """Messages in memory that have an entry in the table, and what closed that: OPEN, or the offset of a fetch."""
@@ -280,27 +278,20 @@ class PartitionJoin:
 
     def _hold(self, message: Message, fetch: HeldFetch, now: int) -> None:
         holder = self._holders.get(message)
-        if message.is_closed():
-            self._release(message, holder, fetch)
+        if not message.is_closed():
+            if holder is None:
+                self._holders[message] = fetch
+                fetch.messages[message] = None
+                self._young.append((now + self._rules.pending_after_ms, message))
             return
-        if holder is None:
-            self._holders[message] = fetch
-            fetch.messages[message] = None
-            self._young.append((now + self._rules.pending_after_ms, message))
-        if message.is_complete():
-            self._completed.setdefault(message, fetch)
-
-    def _release(self, message: Message, holder: HeldFetch | None, closer: HeldFetch) -> None:
-        """A message is closed, with the outcomes of `closer`."""
-        self._completed.pop(message, None)
         if holder is not None:
             del self._holders[message]
             del holder.messages[message]
-            holder.crossing.setdefault(closer, []).append(message)
+            holder.crossing.setdefault(fetch, []).append(message)
         closed_by = self._stored.pop(message, None)
         if closed_by is not None:
             # Read again after a crash, an early line finds the entry closed by a later one, which comes again too.
-            (holder or closer).closed.append((message, max(closed_by, closer.last_offset)))
+            (holder or fetch).closed.append((message, max(closed_by, fetch.last_offset)))
 
     def _find_parked(self, server: str, queue_id: str) -> Message | None:
         value = self._table.get(parked_key(server, queue_id))
@@ -325,13 +316,7 @@ class PartitionJoin:
             if number >= surplus and fetch.arrived_at > now - self._rules.park_after_ms:
                 return
             for message in list(fetch.messages):
-                closer = self._completed.get(message)
-                if closer is None:
-                    self._park(message, fetch)
-                elif number < surplus or closer.arrived_at <= now - CLAIMED_WITHIN_MS:
-                    message.let_go = True
-                    self._release(message, fetch, closer)
-                    self._joiner.forget(message)
+                self._park(message, fetch)
 
     def _park(self, message: Message, fetch: HeldFetch) -> None:
         """Write the message to the table and forget it; later events load it back from there."""
@@ -414,6 +399,8 @@ class PartitionJoin:
             parked = decode_parked(value)
             if parked.closed_by_offset != OPEN:
                 self._to_delete.append((parked.closed_by_offset, key))
+            elif 0 < parked.message.completed_at < now - CLAIMED_WITHIN_MS:
+                self._table.delete(key)
             elif parked.message.queued_at < now - self._rules.give_up_after_ms:
                 self._table.delete(key)
                 self.counts.given_up += 1

@@ -37,7 +37,10 @@ _BY_WORDS = tuple(
         ("greylisted", r"gr[ea]y-?list"),
         ("rate-limit", r"rate.?limit|too many|exceeded the max|throttl|try again later due to volume"),
         ("authentication", r"\bspf\b|\bdkim\b|\bdmarc\b|unauthenticated"),
-        ("reputation", r"spamhaus|blacklist|blocklist|black list|block list|\brbl\b|reputation|listed (?:at|in|by)"),
+        (
+            "reputation",
+            r"spamhaus|blacklist|blocklist|black list|block list|\brbl\b|reputation|listed (?:at|in|by)|blocked using",
+        ),
         ("spam", r"spam|virus|malware|unsolicited"),
         ("mailbox-full", r"over ?quota|quota exceeded|mailbox (?:is )?full|exceeded .*storage"),
         ("relay-denied", r"relay(?:ing)? (?:not permitted|denied|access denied)|unable to relay"),

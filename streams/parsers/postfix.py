@@ -251,7 +251,7 @@ def _delivery(text: str, start: int, at: int, line: str, queue_id: str, agent: s
         int(code[1]) if code else 0,
         enhanced or (code[2] or "" if code else ""),
         response,
-        "" if relay == "none" else relay,
+        relay if address else "",
         "" if is_socket else address,
         tls,
         "",

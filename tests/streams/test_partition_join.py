@@ -17,7 +17,7 @@ from postwatch.streams.outcome import Outcome, to_json_object
 from postwatch.streams.parked import decode_parked
 from postwatch.streams.partition_join import MARKS_KEY, JoinCounts, JoinRules, PartitionJoin
 
-from tests.streams.test_golden import LOGS, SERVER, golden_rows, lines_of, ordered
+from tests.streams.test_golden import LOGS, SENT_MS, SERVER, golden_rows, lines_of, ordered
 
 Confirm = Callable[[], None]
 RULES = JoinRules(
@@ -119,7 +119,7 @@ def make_records(lines: Sequence[str], cuts: Sequence[int], *, server: str = SER
     byte_offset = 0
     for start, end in zip([0, *cuts], [*cuts, len(lines)], strict=True):
         value = "".join(line + "\n" for line in lines[start:end]).encode()
-        headers = RawHeaders("exim-main", "UTC", "file-1", byte_offset, byte_offset + len(value), 1)
+        headers = RawHeaders("auto", "UTC", "file-1", byte_offset, byte_offset + len(value), SENT_MS)
         records.append(Record(len(records), server.encode(), value, headers.encode()))
         byte_offset += len(value)
     return records
