@@ -53,6 +53,9 @@ class Joiner:
         """By server; what comes of these is repeated until their queue id begins a message again."""
         self._changed: list[Message] = []
         self._refusals: list[tuple[str, Refusal]] = []
+        self._links: list[tuple[Message, Message]] = []
+        self.links: list[tuple[Message, Message]] = []
+        """Of the rows taken last: messages, and those that have a lineage from them."""
         self._handed_on: set[tuple[Message, str]] = set()
         """Messages and recipients whose fate another message of the same server tells from now on."""
 
@@ -78,8 +81,11 @@ class Joiner:
                     self._add_refusal(messages, server, event)
                     continue
                 if self._closed_ids and self._is_repeated(server, event):
-                    continue
-                message = self._open(server, event.queue_id, event.at)
+                    message = self._revive(server, event)
+                    if message is None:
+                        continue
+                else:
+                    message = self._open(server, event.queue_id, event.at)
             if message.parts is not None and event.at < message.queued_at - EARLIER_BY_MS and _is_earlier(event):
                 self._touch(message)
                 continue
@@ -112,6 +118,15 @@ class Joiner:
             del closed[event.queue_id]
             return False
         return True
+
+    def _revive(self, server: str, event: Arrival | Attempt | Ending) -> Message | None:
+        """A closed message that a crash left in the table: its next one may not have been parked with its lineage."""
+        if not isinstance(event, Attempt) or not event.handover:
+            return None
+        message = self._find_parked(server, event.queue_id)
+        if message is not None:
+            self._servers[server][event.queue_id] = message
+        return message
 
     def _remember(self, message: Message) -> None:
         """A line of a closed message that comes again would look like one whose arrival was never seen."""
@@ -212,6 +227,7 @@ class Joiner:
         if lineage is None:
             return
         lineage.handed[event.recipient] = self._attempts_on_the_way(message, event.recipient)
+        self._links.append((message, next_message))
         self._touch(next_message)
         if next_message.was_seen():
             next_message.change([event.recipient, *next_message.attempts])
@@ -249,7 +265,10 @@ class Joiner:
         messages[event.earlier_queue_id] = before
         self._touch(before)
         lineage = self._lineage(before, message)
-        if lineage is None or event.client_ip:
+        if lineage is None:
+            return
+        self._links.append((before, message))
+        if event.client_ip:
             return
         for recipient in before.attempts:
             lineage.handed[recipient] = self._attempts_on_the_way(before, recipient)
@@ -264,6 +283,7 @@ class Joiner:
         self._refusals.clear()
         changed = self._changed
         self._changed = []
+        self.links, self._links = self._links, []
         for message in changed:
             self._add_due_rows(message, rows)
             message.changed = None

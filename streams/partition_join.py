@@ -189,6 +189,8 @@ class PartitionJoin:
         self._held.append(fetch)
         rows, changed = self._joiner.take_changed()
         self._send(rows, fetch)
+        for before, message in self._joiner.links:
+            self._hold_with(before, message, fetch, now)
         for message in changed:
             self._hold(message, fetch, now)
         if len(self._held) > MOST_HELD_FETCHES:
@@ -292,6 +294,21 @@ class PartitionJoin:
         if closed_by is not None:
             # Read again after a crash, an early line finds the entry closed by a later one, which comes again too.
             (holder or fetch).closed.append((message, max(closed_by, fetch.last_offset)))
+
+    def _hold_with(self, before: Message, message: Message, fetch: HeldFetch, now: int) -> None:
+        """What `message` has from the one before it is lost in a crash unless that one's lines are read again too."""
+        earlier = self._holders.get(before)
+        if earlier is None or earlier is fetch:
+            return
+        holder = self._holders.get(message)
+        if holder is None:
+            self._young.append((now + self._rules.pending_after_ms, message))
+        elif holder.first_offset <= earlier.first_offset:
+            return
+        else:
+            del holder.messages[message]
+        self._holders[message] = earlier
+        earlier.messages[message] = None
 
     def _find_parked(self, server: str, queue_id: str) -> Message | None:
         value = self._table.get(parked_key(server, queue_id))

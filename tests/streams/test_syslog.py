@@ -1,0 +1,116 @@
+"""Heads of syslog lines, their years and their hours."""
+
+from __future__ import annotations
+
+import datetime
+import json
+
+import pytest
+from postwatch.streams.events import Arrival, Attempt, Foreign, Refusal
+from postwatch.streams.parsers.registry import make_parser
+from postwatch.streams.parsers.syslog import HeaderReader
+from postwatch.streams.stamps import StampReader, find_zone
+
+
+def ms(text: str) -> int:
+    return round(datetime.datetime.fromisoformat(text).timestamp() * 1000)
+
+
+def stamps(zone: str = "UTC", sent: str = "2026-11-24T00:00:00+00:00") -> StampReader:
+    reader = StampReader(find_zone(zone, "test"))
+    reader.shipped(ms(sent))
+    return reader
+
+
+WORDS = "7F00AA: removed"
+NOV_3 = "2026-11-03T17:27:12+00:00"
+
+
+@pytest.mark.parametrize(
+    ("line", "program", "time"),
+    [
+        (f"Nov  3 17:27:12 mx2 postfix/qmgr[77]: {WORDS}", "postfix/qmgr", NOV_3),
+        (f"<22>Nov  3 17:27:12 mx2.example postfix/qmgr[77]: {WORDS}", "postfix/qmgr", NOV_3),
+        (f"Nov  3 17:27:12 2001:db8::1 postfix-10.0.0.1/submission/smtpd[77]: {WORDS}",
+         "postfix-10.0.0.1/submission/smtpd", NOV_3),
+        (f"Nov 03 17:27:12 postfix/qmgr[77]: {WORDS}", "postfix/qmgr", NOV_3),
+        (f"2026-11-03T18:27:12.712345+01:00 mx2 postfix/qmgr[77]: {WORDS}", "postfix/qmgr",
+         "2026-11-03T17:27:12.712+00:00"),
+        (f"2026-11-03T17:27:12Z mx2 postfix/qmgr[77] {WORDS}", "postfix/qmgr", NOV_3),
+        (f"2026-11-03T18:27:12+01:00 [1:mx2:postfix/lmtp] {WORDS}", "postfix/lmtp", NOV_3),
+        (f"<22>1 2026-11-03T17:27:12Z mx2 postfix/qmgr 77 - - {WORDS}", "postfix/qmgr", NOV_3),
+        (f'<22>1 2026-11-03T17:27:12Z mx2 postfix/qmgr 77 ID1 [x@1 a="]\\""][y@2] {WORDS}', "postfix/qmgr", NOV_3),
+        (f"2026-11-03T17:27:13.000000001Z Nov  3 17:27:12 mx2 postfix/qmgr[77]: {WORDS}", "postfix/qmgr", NOV_3),
+        (f"\x1b[32mNov  3 17:27:12 mx2 postfix/qmgr[77]:\x1b[0m {WORDS}", "postfix/qmgr", NOV_3),
+        (f"\ufeffNov  3 17:27:12 mx2 postfix/qmgr[77]: {WORDS}", "postfix/qmgr", NOV_3),
+        (json.dumps({"__REALTIME_TIMESTAMP": "1793726832000000", "SYSLOG_IDENTIFIER": "postfix/qmgr", "_PID": "77",
+                     "MESSAGE": WORDS}), "postfix/qmgr", NOV_3),
+        (json.dumps({"__REALTIME_TIMESTAMP": "1793726832000000", "SYSLOG_IDENTIFIER": "postfix/qmgr",
+                     "MESSAGE": list(WORDS.encode())}), "postfix/qmgr", NOV_3),
+    ],
+    ids=range(14),
+)  # fmt: skip
+def test_heads(line: str, program: str, time: str) -> None:
+    header = HeaderReader(stamps()).read(line)
+    assert header is not None
+    assert (header.program, header.at) == (program, ms(time))
+    assert header.text[header.start :].lstrip() == WORDS
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["", "removed", "021-02-06T10:57:57+01:00 mx postfix/smtpd[1]: x", "Feb 30 00:00:00 mx postfix/qmgr[1]: x",
+     "Foo  3 17:27:12 mx postfix/qmgr[1]: x", "Nov  3 25:27:12 mx postfix/qmgr[1]: x", "{", '{"MESSAGE": 7}'],
+)  # fmt: skip
+def test_what_has_no_head(line: str) -> None:
+    assert HeaderReader(stamps()).read(line) is None
+
+
+@pytest.mark.parametrize(
+    ("stamp", "sent", "time"),
+    [
+        ("Dec 31 23:59:59", "2027-01-01T00:00:02+00:00", "2026-12-31T23:59:59+00:00"),
+        ("Jan  1 00:00:01", "2026-12-31T23:59:58+00:00", "2027-01-01T00:00:01+00:00"),
+        ("Nov 25 12:00:00", "2026-11-23T12:00:00+00:00", "2025-11-25T12:00:00+00:00"),
+        ("Feb 29 12:00:00", "2027-01-10T12:00:00+00:00", "2024-02-29T12:00:00+00:00"),
+    ],
+)
+def test_the_year_is_never_in_the_future(stamp: str, sent: str, time: str) -> None:
+    assert stamps(sent=sent).read_without_year(stamp) == ms(time)
+
+
+def test_the_repeated_hour_of_autumn() -> None:
+    """In Berlin 02:30 comes twice on 25 October 2026; shipped just after the second, it is that."""
+    reader = stamps("Europe/Berlin", "2026-10-25T00:30:02+00:00")
+    assert reader.read_without_year("Oct 25 02:30:00") == ms("2026-10-25T00:30:00+00:00")
+    reader.shipped(ms("2026-10-25T01:30:02+00:00"))
+    assert reader.read_without_year("Oct 25 02:30:00") == ms("2026-10-25T01:30:00+00:00")
+    reader.shipped(ms("2026-10-26T12:00:00+00:00"))
+    assert reader.read_without_year("Oct 25 02:30:00") == ms("2026-10-25T00:30:00+00:00")
+
+
+def test_each_line_is_read_as_what_its_head_says() -> None:
+    parser = make_parser("auto", stamps())
+    exim = "2026-03-02 08:01:12 1vwyDI-0003aB-1X => b@far.example R=lookuphost T=remote_smtp H=m.far.example [198.51.100.7]"
+    assert isinstance(parser.parse(exim), Attempt)
+    assert isinstance(parser.parse(f"Nov  3 17:27:12 mx2 exim[77]: {exim}"), Attempt)
+    assert isinstance(parser.parse(f"Nov  3 17:27:12 mx2 exim[77]: {exim[20:]}"), Attempt)
+    assert isinstance(
+        parser.parse("Nov  3 17:27:12 mx2 postfix/cleanup[77]: 7F00AA: message-id=<a@b.example>\r"), Arrival
+    )
+    refused = (
+        "NOQUEUE: reject: RCPT from a[192.0.2.1]: 550 5.1.1 no; from=<a@b.example> to=<c@d.example> proto=SMTP helo=<x>"
+    )
+    assert isinstance(parser.parse(f"Nov  3 17:27:12 mx2 postfix/smtpd[77]: {refused}"), Refusal)
+    assert parser.parse(f"Nov  3 17:27:12 mx2 postfix/smtpd[77]: message repeated 2 times: [ {refused}]") == Foreign(
+        "repeated"
+    )
+    assert parser.parse("Nov  3 17:27:12 mx2 dovecot: lmtp(7): x") == Foreign("other-program")
+    assert parser.parse("any words") == Foreign("no-stamp")
+
+
+def test_a_named_format_reads_no_other() -> None:
+    line = "Nov  3 17:27:12 mx2 postfix/cleanup[77]: 7F00AA: message-id=<a@b.example>"
+    assert isinstance(make_parser("postfix", stamps()).parse(line), Arrival)
+    assert make_parser("exim-syslog", stamps()).parse(line) == Foreign("other-program")
+    assert make_parser("exim-main", stamps()).parse(line) == Foreign("no-stamp")
