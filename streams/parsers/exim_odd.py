@@ -23,7 +23,7 @@ _ONE_ADDRESS = r"(?:\"(?:[^\"\\]++|\\.)*+\"@[^\s\"@]++|[^\s\"@]++@[^\s\"@]++)"
 _BARE = r"(?!for )[^\s\"@]++"
 """A recipient without a domain, as a trusted program may submit it."""
 _SENDER = re.compile(rf"({QUOTED}@\S+|[^\s\"]\S*)(?: R=(\S+))?( H=)?")
-_BRACKETED_IP = re.compile(rf"\[({IP})\](?::\w++)?+(?= |$)")
+_BRACKETED_IP = re.compile(rf"\[({IP})\](?::\w++)?+(?=[ :]|$)")
 _SESSION = re.compile(CONNECTION + SESSION + r"(?=( id\*?=)| T=\"| from <| for |$)")
 _A_SESSION = re.compile(r"(?:^| )P=\S++(?: \S++)*? S=\d")
 _SPACED_USER = re.compile(r" U=(\w++(?: \w++)+)(?= (?:Ci|P)=)")

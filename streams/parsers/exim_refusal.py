@@ -14,15 +14,16 @@ from postwatch.streams.outcome import DISCARDED
 from postwatch.streams.parsers.exim_grammar import CONNECTION, QUOTED, SMTP_CODE, TLS
 from postwatch.streams.parsers.exim_odd import hosts
 
-_REFUSAL_OPENING = re.compile(r"(?=U=|F=<|H=|rejected|temporarily rejected)")
+_REFUSAL_OPENING = re.compile(r"(?=U=|F=|H=|rejected|temporarily rejected)")
 _REFUSAL = re.compile(
     rf"{CONNECTION}(?: ?U=(\S+))?(?: Ci=\S+)?{TLS}"
     rf"(?: ?F=<((?:{QUOTED})?[^>]*)>)?(?: A=([^\s:]+)(?::([^\s,]+)\S*)?)?(?: SPF(?:=\w+)?)? ?"
-    r"(temporarily )?rejected (RCPT|MAIL|after DATA|by non-SMTP ACL|by local_scan\(\)) ?"
-    rf"(?:<((?:{QUOTED})?[^>]*)>)?(?: [^:]*)?(?:: ?(.*))?$"
+    r"(temporarily )?rejected (RCPT|MAIL|after DATA|DKIM|during MIME ACL checks|by non-SMTP ACL|by local_scan\(\)) ?"
+    rf"(?:<((?:{QUOTED})?[^>]*)>|([^\s<>:\"]+@[^\s<>:\"]+)(?=:|$))?(?: [^:]*)?(?:: ?(.*))?$"
 )
 _REJECTED_FROM = re.compile(rf"rejected from <((?:{QUOTED})?[^>]*)>(?: (H=))?")
-_WHY = re.compile(r"(?: U=(\S+))?(?: Ci=\S+)?: (.*)$")
+_LOCAL_SCAN = re.compile(rf"F=((?:{QUOTED}@)?\S*)(?: (H=))?(?=.* rejected by local_scan\(\): )")
+_WHY = re.compile(r"(?: U=(\S+))?(?: Ci=\S+)?(?: P=\S+)?(?: (?:temporarily )?rejected by local_scan\(\))?: (.*)$")
 _DISCARD = re.compile(
     rf"{CONNECTION}(?: ?U=\S+)?(?: Ci=\S+)?{TLS}(?: ?F=<((?:{QUOTED})?[^>]*)>)? ?"
     rf"RCPT <((?:{QUOTED})?[^>]*)>: (discarded by \w+ ACL(?:: .*)?)$"
@@ -33,7 +34,7 @@ def refusal(line: str, start: int, at: int, queue_id: str) -> Refusal | Unreadab
     """`… rejected RCPT <x>: why` → a Refusal; None where the line is not one; two readings make it unreadable."""
     if _REFUSAL_OPENING.match(line, start) is None:
         return None
-    whole = _REJECTED_FROM.match(line, start)
+    whole = _REJECTED_FROM.match(line, start) or _LOCAL_SCAN.match(line, start)
     if whole is not None:
         return _refused_whole(line, whole, at, queue_id)
     if line.startswith("H=", start):
@@ -45,7 +46,7 @@ def refusal(line: str, start: int, at: int, queue_id: str) -> Refusal | Unreadab
         found = _REFUSAL.match(line, end)
         if found is None:
             continue
-        user, sender, method, login, _, _, recipient, text = found.groups()
+        user, sender, method, login, _, _, recipient, bare, text = found.groups()
         response = text or ""
         coded = SMTP_CODE.match(response)
         readings.append(
@@ -54,7 +55,7 @@ def refusal(line: str, start: int, at: int, queue_id: str) -> Refusal | Unreadab
                 at,
                 line,
                 sender or "",
-                (recipient or "").lower() if found[6] == "RCPT" else "",
+                (recipient or bare or "").lower() if found[6] == "RCPT" else "",
                 name,
                 ip,
                 user if user and not ip else "",

@@ -8,11 +8,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.corpora import truth_runs
+from tests.corpora import exim_suite, truth_runs
 from tests.corpora.check import Check, Corpus
 
 CORPORA: dict[str, Corpus] = {
     "truth": truth_runs.check,
+    "exim-suite": exim_suite.check,
 }
 _MOST_WORDS = 300
 
