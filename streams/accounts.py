@@ -7,7 +7,7 @@ hosted domains is given, the log itself is the judge: what was delivered without
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -99,6 +99,14 @@ class AccountBook:
         if arrival is None or self._domains is not None or not recipient:
             return (UNKNOWN,)
         return (mailbox(recipient, server, RECEIVED),)  # came in from elsewhere: somebody here shall get it
+
+    def not_chosen(self, recipient: str, original: str, server: str, chosen: tuple[Account, ...]) -> Iterator[Account]:
+        """Without a list, the accounts of an aliased recipient that an earlier attempt may have spoken for."""
+        if self._domains is None:
+            for address in (recipient, original):
+                account = mailbox(address, server, RECEIVED)
+                if account not in chosen:
+                    yield account
 
     def of_refusal(self, refusal: Refusal, server: str) -> tuple[Account, ...]:
         sent = self.sender(refusal, server)

@@ -6,7 +6,7 @@ the rank of the status, the number of events. Fewer events never make a higher v
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -109,10 +109,25 @@ class RowMaker:
         if not is_plain or last.handover:
             self._add_assembled(message, recipient, arrival, _judged(message, recipient, deciding, original), row, rows)
             return
-        for account in self._accounts.of_delivery(arrival, recipient, deciding, message.server):
+        accounts = self._accounts.of_delivery(arrival, recipient, deciding, message.server)
+        for account in accounts:
             rows.append(tuple.__new__(Outcome, account + row))
+        if last.original_recipient:
+            self._take_back(accounts, recipient, last.original_recipient, row, rows)
         if message.was_partial and arrival is not None:
             rows.append(Outcome._make(UNKNOWN + row)._replace(is_deleted=1))
+
+    def _take_back(
+        self,
+        chosen: tuple[Account, ...],
+        recipient: str,
+        original: str,
+        row: tuple[object, ...],
+        rows: list[Outcome],
+    ) -> None:
+        server = str(row[0])
+        for account in self._accounts.not_chosen(recipient, original, server, chosen):
+            rows.append(Outcome._make(account + row)._replace(is_deleted=1))
 
     def _add_assembled(
         self,
@@ -125,7 +140,7 @@ class RowMaker:
     ) -> None:
         """The rows of a message that the log tells in parts, or that goes through a filter."""
         whole = message.is_whole()
-        accounts: Sequence[Account]
+        accounts: tuple[Account, ...]
         if whole or message.lineage is not None:
             accounts = self._accounts.of_delivery(arrival, recipient, judged, message.server)
         elif time_in_id(message.queue_id):
@@ -134,6 +149,8 @@ class RowMaker:
             accounts = _NOBODY  # the key needs the time of the first line, which was not seen
         for account in accounts:
             rows.append(tuple.__new__(Outcome, account + row))
+        if judged is not None and judged.original_recipient:
+            self._take_back(accounts, recipient, judged.original_recipient, row, rows)
         if message.was_partial and whole:
             rows.append(Outcome._make(UNKNOWN + row)._replace(is_deleted=1))
         if message.stood_alone:
@@ -248,10 +265,10 @@ def _judged(message: Message, recipient: str, deciding: Attempt | None, original
         deciding = handed[-1] if handed else None
     if deciding is None:
         return None
-    if deciding.handover == FILTER:
-        return msgspec.structs.replace(deciding, status=DEFERRED)
-    if original and deciding.original_recipient != original:
-        return msgspec.structs.replace(deciding, original_recipient=original)
+    status = DEFERRED if deciding.handover == FILTER else deciding.status
+    original = original or deciding.original_recipient
+    if status != deciding.status or original != deciding.original_recipient:
+        return msgspec.structs.replace(deciding, status=status, original_recipient=original)
     return deciding
 
 
