@@ -19,6 +19,8 @@ from postwatch.streams.parsers.registry import LineParser, make_parser
 from postwatch.streams.stamps import StampReader, find_zone
 
 SERVER = "mx1.corpus.example"
+SENT_MS = 1_796_000_000_000
+"""The last day of November 2026: stamps without a year are of the months before."""
 Rows = dict[tuple[object, ...], Outcome]
 """By key, as reports show them: without what was withdrawn, and without what is known better of a whole message."""
 
@@ -28,7 +30,9 @@ def read_lines(path: Path) -> list[str]:
 
 
 def new_parser(log_format: str) -> LineParser:
-    return make_parser(log_format, StampReader(find_zone("UTC", "a corpus")))
+    stamps = StampReader(find_zone("UTC", "a corpus"))
+    stamps.shipped(SENT_MS)
+    return make_parser(log_format, stamps)
 
 
 def rows_of(blocks: Iterable[Sequence[str]], log_format: str) -> Rows:

@@ -79,6 +79,12 @@ def test_the_year_is_never_in_the_future(stamp: str, sent: str, time: str) -> No
     assert stamps(sent=sent).read_without_year(stamp) == ms(time)
 
 
+@pytest.mark.parametrize("second", ["1969-12-31 23:59:59", "2200-01-01 00:00:00", "2026-13-01 00:00:00"])
+def test_times_that_no_row_can_have(second: str) -> None:
+    with pytest.raises(ValueError, match=r"time|month"):
+        stamps().read(second, None, None)
+
+
 def test_the_repeated_hour_of_autumn() -> None:
     """In Berlin 02:30 comes twice on 25 October 2026; shipped just after the second, it is that."""
     reader = stamps("Europe/Berlin", "2026-10-25T00:30:02+00:00")
