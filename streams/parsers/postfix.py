@@ -36,12 +36,12 @@ from postwatch.streams.parsers.postfix_grammar import (
     CLIENT_NAME,
     DELIVERY,
     ENHANCED,
+    NEXT_ID,
     NOTICE,
     ORIGIN,
     PICKUP,
     QUEUE_ID,
     QUEUED,
-    QUEUED_AS,
     SAID,
     SUBJECT_LINE,
     TAIL,
@@ -67,6 +67,7 @@ _CLEANUP_REPLY = 550
 _CONNECT = Foreign("connect")
 _DISCONNECT = Foreign("disconnect")
 _OTHER = Foreign("other")
+_REPEATED = Foreign("repeated")
 _NOTE = Foreign("note")
 _PROBE = Foreign("probe")
 _WARNING = Foreign("warning")
@@ -83,25 +84,38 @@ def is_postfix(program: str) -> bool:
 
 def parse_message(program: str, text: str, start: int, at: int, line: str) -> Parsed:
     """The message of a Postfix daemon, at `start` of `text` → what it means. Never raises."""
+    agent = agent_of(program)
     found = QUEUE_ID.match(text, start)
-    agent = program[program.rindex("/") + 1 :]
     if found is None:
-        return _without_id(text, start, at, line)
-    queue_id = found[1]
-    begin = found.end()
-    if text.startswith("to=", begin):
-        return _delivery(text, begin, at, line, queue_id, agent)
+        return parse_without_id(text, start, at, line)
+    return parse_with_id(agent, text, found.end(), at, line, found[1])
+
+
+def agent_of(program: str) -> str:
+    """postfix/submission/smtpd → smtpd."""
+    return program[program.rindex("/") + 1 :]
+
+
+def parse_with_id(agent: str, text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
+    """The words of a daemon behind a queue id."""
+    if text.startswith("to=", start):
+        return _delivery(text, start, at, line, queue_id, agent)
     reader = _READERS.get(agent)
-    return reader(text, begin, at, line, queue_id) if reader is not None else _NOTE
+    return reader(text, start, at, line, queue_id) if reader is not None else _NOTE
 
 
-def _without_id(text: str, start: int, at: int, line: str) -> Parsed:
+def parse_without_id(text: str, start: int, at: int, line: str) -> Parsed:
+    """The words of a daemon that are about no queue id."""
     if text.startswith("connect from ", start):
         return _CONNECT
-    if text.startswith(("disconnect from ", "lost connection ", "timeout "), start):
+    if text.startswith("disconnect from ", start):
         return _DISCONNECT
     if text.startswith("NOQUEUE: ", start):
         return _action(text, start + 9, at, line, refusal_id(line), False)
+    if text.startswith(("lost connection ", "timeout "), start):
+        return _DISCONNECT
+    if text.startswith(("message repeated ", "last message repeated "), start):
+        return _REPEATED
     return _WARNING if text.startswith("warning: ", start) else _OTHER
 
 
@@ -235,11 +249,9 @@ def _delivery(text: str, start: int, at: int, line: str, queue_id: str, agent: s
         elif response.startswith(_FORWARDED):
             next_id, handover = response[len(_FORWARDED) :], FORWARD
         elif address:
-            queued = QUEUED_AS.findall(response, 0, 1000)
-            if queued:
-                next_id = queued[-1]
-                if is_here and WHOLE_ID.match(next_id):
-                    handover = FILTER
+            next_id = _next_id(response)
+            if is_here and WHOLE_ID.match(next_id):
+                handover = FILTER
     return Attempt(
         queue_id,
         at,
@@ -259,6 +271,17 @@ def _delivery(text: str, start: int, at: int, line: str, queue_id: str, agent: s
         next_id,
         handover,
     )
+
+
+def _next_id(answer: str) -> str:
+    """The id under which the next hop queued the message; the last one, for a filter quotes its own next hop."""
+    for words in ("queued as ", " id="):
+        place = answer.rfind(words, 0, 1000)
+        if place >= 0:
+            found = NEXT_ID.match(answer, place + len(words))
+            if found is not None:
+                return found[0]
+    return ""
 
 
 def _action(text: str, start: int, at: int, line: str, queue_id: str, by_cleanup: bool) -> Parsed:

@@ -10,6 +10,11 @@ import re
 
 _LONG = "[0-9BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz]"
 ID = rf"(?:[0-9A-F]{{6,}}+(?=[: ]|$)|{_LONG}{{10}}z{_LONG}++)"
+HEAD = re.compile(
+    r"([A-Z][a-z][a-z] [ \d]\d \d\d:\d\d:\d\d) [\w.:\[\]%-]++ (postfix[\w.+-]*+/[\w./+-]++)\[\d++\]: "
+    rf"(?:({ID}): )?+"
+)
+"""The usual head of a line, and the queue id, in one go: stamp, program, queue id."""
 QUEUE_ID = re.compile(rf"({ID}):? ")
 WHOLE_ID = re.compile(rf"{ID}$")
 ADDRESS = r'((?:"(?:[^"\\]++|\\.)*+")?+[^<>"]*+)'
@@ -44,5 +49,5 @@ TAIL = re.compile(
 SUBJECT_LINE = re.compile(r"(?:warning|info): header Subject: ")
 ORIGIN = re.compile(r" from (?:local|[^\s\[]*+\[[^\]]*+\](?::\d++)?+)(?=; from=<)")
 SAID = re.compile(r"host [^\s\[]*+\[[^\]]*+\](?::\d++)?+ (?:said|refused to talk to me): ")
-QUEUED_AS = re.compile(r"(?:queued as |[Oo][Kk] id=)([0-9A-Za-z.-]{6,64})")
+NEXT_ID = re.compile(r"[0-9A-Za-z.-]{6,64}")
 ENHANCED = re.compile(r"(?:\d{3}[ -])?+([245]\.\d{1,3}\.\d{1,3})(?=[ :;]|$)")

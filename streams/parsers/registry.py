@@ -15,15 +15,15 @@ from postwatch.producers.record import FORMATS
 from postwatch.streams.events import Foreign, Parsed
 from postwatch.streams.parsers import postfix
 from postwatch.streams.parsers.exim_main import EximMainParser
+from postwatch.streams.parsers.postfix_grammar import HEAD
 from postwatch.streams.parsers.syslog import Header, HeaderReader
 from postwatch.streams.stamps import StampReader
 
 _NO_STAMP = Foreign("no-stamp")
 _OTHER_PROGRAM = Foreign("other-program")
-_REPEATED = Foreign("repeated")
-_REPETITION = re.compile(r"(?:last )?message repeated \d++ times")
 _EXIM_STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:")
 _SPLIT = re.compile(r"\[\d++[\\/]\d++\] ")
+_MOST_AGENTS = 1000
 EXIM_PROGRAMS = frozenset(("exim", "exim4", "exim5"))
 
 
@@ -42,9 +42,14 @@ class SyslogParser:
         self._headers = HeaderReader(stamps)
         self._exim = EximMainParser(stamps)
         self._only = only
+        self._agents: dict[str, str] = {}
 
     def parse(self, line: str) -> Parsed:
         """One line without its newline → what it means. Never raises."""
+        if self._only != "exim":
+            found = HEAD.match(line)
+            if found is not None and line[-1] != "\r":
+                return self._parse_postfix(line, found)
         if line[-1:] == "\r":
             line = line[:-1]
         header = self._headers.read(line)
@@ -54,12 +59,25 @@ class SyslogParser:
         if program.startswith("postfix") and self._only != "exim":
             if not postfix.is_postfix(program):
                 return _OTHER_PROGRAM
-            if text.startswith(("message repeated", "last message"), start) and _REPETITION.match(text, start):
-                return _REPEATED
             return postfix.parse_message(program, text, start, at, line)
         if program in EXIM_PROGRAMS and self._only != "postfix":
             return self._parse_exim(header)
         return _OTHER_PROGRAM
+
+    def _parse_postfix(self, line: str, head: re.Match[str]) -> Parsed:
+        stamp, program, queue_id = head.groups()
+        try:
+            at = self.stamps.read_without_year(stamp)
+        except ValueError:
+            return _NO_STAMP
+        if queue_id is None:
+            return postfix.parse_without_id(line, head.end(), at, line)
+        agent = self._agents.get(program)
+        if agent is None:
+            agent = postfix.agent_of(program)
+            if len(self._agents) < _MOST_AGENTS:
+                self._agents[program] = agent
+        return postfix.parse_with_id(agent, line, head.end(), at, line, queue_id)
 
     def _parse_exim(self, header: Header) -> Parsed:
         """Exim may put its own stamp behind syslog's, and counts the pieces of a long entry."""
