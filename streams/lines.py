@@ -28,6 +28,35 @@ class LineCounts:
     unreadable: Counter[str] = field(default_factory=Counter)
 
 
+MOST_SOURCES = 10_000
+_OTHERS = "(others)"
+
+
+class LineTally:
+    """Counts by server and format, so that a change of a server's log is seen. Bounded: the rest is counted as one."""
+
+    def __init__(self) -> None:
+        self.sources: dict[tuple[str, str], LineCounts] = {}
+
+    def of(self, server: str, log_format: str) -> LineCounts:
+        key = server, log_format
+        found = self.sources.get(key)
+        if found is None:
+            if len(self.sources) >= MOST_SOURCES:
+                key = _OTHERS, _OTHERS
+            found = self.sources.setdefault(key, LineCounts())
+        return found
+
+    def total(self) -> LineCounts:
+        whole = LineCounts()
+        for counts in list(self.sources.values()):
+            whole.lines += counts.lines
+            whole.events += counts.events
+            whole.foreign += counts.foreign
+            whole.unreadable += counts.unreadable
+        return whole
+
+
 def decode_lines(value: bytes) -> list[str]:
     """Whole lines → text without newlines. Bytes that are no UTF-8 are shown as \\xNN; too long a line is cut."""
     try:

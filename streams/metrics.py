@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from postwatch.streams.join_worker import JoinWorker
+from postwatch.streams.lines import LineTally
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -18,11 +19,7 @@ class JoinCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         worker = self._worker
         counts = worker.counts
-        lines = counts.lines
-        yield CounterMetricFamily("postwatch_lines", "Log lines parsed.", lines.lines)
-        yield CounterMetricFamily("postwatch_event_lines", "Lines that were events of a message.", lines.events)
-        yield _by_label("postwatch_foreign_lines", "Lines of no interest.", "kind", lines.foreign)
-        yield _by_label("postwatch_unreadable_lines", "Lines dead-lettered.", "reason", lines.unreadable)
+        yield from _line_metrics(counts.tally)
         yield CounterMetricFamily("postwatch_records", "Raw records joined.", counts.records)
         yield CounterMetricFamily("postwatch_heartbeat_records", "Heartbeats forwarded.", counts.heartbeats)
         yield CounterMetricFamily("postwatch_repeated_records", "Raw records read again.", counts.repeated_records)
@@ -43,8 +40,19 @@ class JoinCollector(Collector):
         )
 
 
-def _by_label(name: str, text: str, label: str, counts: dict[str, int]) -> CounterMetricFamily:
-    family = CounterMetricFamily(name, text, labels=[label])
-    for value, count in sorted(counts.items()):
-        family.add_metric([value], count)
-    return family
+def _line_metrics(tally: LineTally) -> Iterator[Metric]:
+    source = ["server", "format"]
+    lines = CounterMetricFamily("postwatch_lines", "Log lines parsed.", labels=source)
+    events = CounterMetricFamily("postwatch_event_lines", "Lines that were events of a message.", labels=source)
+    foreign = CounterMetricFamily("postwatch_foreign_lines", "Lines of no interest.", labels=[*source, "kind"])
+    unreadable = CounterMetricFamily(
+        "postwatch_unreadable_lines", "Lines dead-lettered: a log that changed shows here.", labels=[*source, "reason"]
+    )
+    for key, counts in list(tally.sources.items()):
+        lines.add_metric(key, counts.lines)
+        events.add_metric(key, counts.events)
+        for kind, count in list(counts.foreign.items()):
+            foreign.add_metric([*key, kind], count)
+        for reason, count in list(counts.unreadable.items()):
+            unreadable.add_metric([*key, reason], count)
+    yield from (lines, events, foreign, unreadable)

@@ -21,7 +21,7 @@ from postwatch.producers.record import Heartbeat, RawHeaders, decode_headers
 from postwatch.streams.accounts import AccountBook
 from postwatch.streams.dead_letters import DeadLetter, LineOrigin
 from postwatch.streams.joiner import Joiner
-from postwatch.streams.lines import LineCounts, decode_lines, join_lines
+from postwatch.streams.lines import LineTally, decode_lines, join_lines
 from postwatch.streams.message import Message, merge
 from postwatch.streams.outcome import Outcome
 from postwatch.streams.parked import OPEN, decode_parked, encode_parked, parked_key
@@ -94,7 +94,7 @@ class JoinRules:
 class JoinCounts:
     """Running totals of one worker, all partitions."""
 
-    lines: LineCounts = field(default_factory=LineCounts)
+    tally: LineTally = field(default_factory=LineTally)
     records: int = 0
     repeated_records: int = 0
     repeated_lines: int = 0
@@ -243,15 +243,17 @@ class PartitionJoin:
     def _take_lines(self, server: str, headers: RawHeaders, value: bytes, fetch: HeldFetch, record_offset: int) -> None:
         try:
             parser = self._parser(headers)
+            counts = self.counts.tally.of(server, headers.format)
         except (BadInputError, SettingsError) as error:
+            counts = self.counts.tally.of(server, "(unknown)")
             for line in value.splitlines():
                 self._dead_letter(line, "record", str(error), LineOrigin(server, headers.file, -1), fetch)
-                self.counts.lines.lines += 1
-                self.counts.lines.unreadable["record"] += 1
+                counts.lines += 1
+                counts.unreadable["record"] += 1
             return
         parser.stamps.shipped(headers.sent_ms or fetch.arrived_at)
         done = self._crossed.get(server) if record_offset <= self._crossed_until else None
-        unreadable = join_lines(self._joiner, parser, server, decode_lines(value), self.counts.lines, done)
+        unreadable = join_lines(self._joiner, parser, server, decode_lines(value), counts, done)
         if unreadable:
             raw = value.split(b"\n")
             for index, reason in unreadable:

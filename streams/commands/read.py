@@ -9,17 +9,18 @@ import lzma
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import IO, cast
 
 import msgspec
 from postwatch.producers.errors import BadInputError
 from postwatch.producers.record import FORMATS
 from postwatch.streams.accounts import AccountBook, read_domains
+from postwatch.streams.explanation import explain, shown_line
 from postwatch.streams.joiner import Joiner
 from postwatch.streams.lines import LineCounts, decode_lines, join_lines
 from postwatch.streams.outcome import Outcome, to_json_object
-from postwatch.streams.parsers.registry import make_parser
+from postwatch.streams.parsers.registry import LineParser, make_parser
 from postwatch.streams.stamps import StampReader, find_zone
 
 _CHUNK_BYTES = 1 << 20
@@ -39,6 +40,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tz", default="UTC", metavar="ZONE", help="IANA zone of the stamps (default: %(default)s)")
     parser.add_argument("--server", default="localhost", metavar="NAME", help="name of the server in the rows")
     parser.add_argument(
+        "--explain", action="store_true", help="print each line and what it was taken for, instead of rows"
+    )
+    parser.add_argument(
         "--domains", metavar="FILE", help="hosted domains, `domain: owner` a line; else judge by the log"
     )
 
@@ -47,6 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
     zone = find_zone(arguments.tz, "--tz")
     domains = read_domains(arguments.domains, "--domains") if arguments.domains else None
     parser = make_parser(arguments.format, StampReader(zone))
+    if arguments.explain:
+        return _explain(arguments.files, parser)
     joiner = Joiner(AccountBook(domains))
     counts = LineCounts()
     rows: dict[tuple[object, ...], Outcome] = {}
@@ -63,6 +69,15 @@ def run(arguments: argparse.Namespace) -> int:
     for message in joiner.open_messages():
         _keep_newest(rows, joiner.pending_rows(message))
     _print(rows, counts)
+    return 0
+
+
+def _explain(files: Sequence[str], parser: LineParser) -> int:
+    for path in files:
+        parser.stamps.shipped(_written_ms(path))
+        for block in _blocks(path):
+            for line in decode_lines(block):
+                print(f"{shown_line(line)}\n    {explain(parser.parse(line))}")
     return 0
 
 

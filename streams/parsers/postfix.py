@@ -231,7 +231,7 @@ def _delivery(text: str, start: int, at: int, line: str, queue_id: str, agent: s
     to, bare, original, bare_original, relay, address, tls, enhanced, word, words = found.groups("")
     status = _STATUSES.get(word)
     if status is None:
-        return _PROBE if word.startswith(_PROBES) else Unreadable(f"a delivery with the unknown status {word[:40]}")
+        return _PROBE if word.startswith(_PROBES) else Unreadable("a delivery with a status that is not known")
     recipient = (to or bare).lower()
     submitted = (original or bare_original).lower()
     response = words

@@ -271,7 +271,7 @@ def test_a_record_that_repeats_some_lines_and_brings_new_ones_is_cut_at_the_mark
     worker.take([first])
     worker.take([whole])
     assert worker.counts.repeated_lines == 2
-    assert worker.counts.lines.lines == len(lines)
+    assert worker.counts.tally.total().lines == len(lines)
 
 
 def test_unreadable_lines_are_dead_letters_byte_for_byte() -> None:
@@ -285,7 +285,7 @@ def test_unreadable_lines_are_dead_letters_byte_for_byte() -> None:
     (letter,) = kafka.letters
     assert letter.value == broken
     assert letter.origin == LineOrigin("web7", "file-1", 1045)
-    counts = worker.counts.lines
+    counts = worker.counts.tally.total()
     assert (counts.lines, counts.events, counts.foreign.total(), counts.unreadable.total()) == (2, 0, 1, 1)
 
 
@@ -303,7 +303,7 @@ def test_a_record_that_can_not_be_read_at_all_is_dead_lettered_by_line(headers: 
     kafka.confirm_all()
     assert [letter.value for letter in kafka.letters] == [b"a", b"bcd"]
     assert words in kafka.letters[0].detail
-    assert worker.counts.lines.unreadable.total() == worker.counts.lines.lines == 2
+    assert worker.counts.tally.total().unreadable.total() == worker.counts.tally.total().lines == 2
 
 
 def test_a_foreign_record_without_headers_is_as_welcome() -> None:
@@ -335,3 +335,17 @@ def test_a_message_older_than_the_longest_retry_is_given_up(monkeypatch: pytest.
     kafka.confirm_all()
     assert key not in kafka.changelog
     assert worker.counts.given_up == 1
+
+
+def test_a_changed_format_is_seen_at_the_server_that_changed() -> None:
+    """The alarm of `postwatch_unreadable_lines_total`: a line that claims to matter, and is written in another way."""
+    known = b"Nov 23 08:00:00 mx7 postfix/smtp[7]: 7F00AA: to=<a@b.example>, relay=none, delay=1, status=deferred (x)\n"
+    changed = known.replace(b", relay=", b"; relay=")
+    worker = Worker(Kafka())
+    headers = RawHeaders("postfix", "UTC", sent_ms=SENT_MS).encode()
+    worker.take([Record(0, b"old.example", known, headers), Record(1, b"new.example", changed, headers)])
+    sources = worker.counts.tally.sources
+    assert sources["old.example", "postfix"].unreadable.total() == 0
+    assert sources["new.example", "postfix"].unreadable == {"a delivery whose fields make no sense": 1}
+    worker.kafka.confirm_all()
+    assert [letter.value for letter in worker.kafka.letters] == [changed.rstrip(b"\n")]
