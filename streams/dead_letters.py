@@ -2,7 +2,7 @@
 
 Whoever sends a letter awaits its delivery before acknowledging the record that it came from; so bad input is either
 still to be read, or in this topic. Headers: `reason` (a constant word, good for counting), `detail` (what was said
-against it), and the origin: server, file and offset of a line, or topic, partition and offset of a record.
+against it), `v`, and the origin: server, file and offset of a line, or topic, partition and offset of a record.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from postwatch.producers.record import Headers
 from prometheus_client import Counter
 
+LETTER_VERSION = 1
+"""In the header `v`; letters without it are of version 1 too."""
 MAX_VALUE_BYTES = 900_000
 """A longer value is cut and marked by a header `cut` with its whole length: brokers take about a million bytes."""
 
@@ -62,7 +64,7 @@ class DeadLetter:
 
 def dead_letter_headers(letter: DeadLetter) -> Headers:
     """The headers of a letter's record."""
-    headers: Headers = [("reason", letter.reason.encode()), *letter.origin.encode()]
+    headers: Headers = [("v", b"%d" % LETTER_VERSION), ("reason", letter.reason.encode()), *letter.origin.encode()]
     if letter.detail:
         headers.append(("detail", letter.detail.encode("utf-8", "replace")))
     if len(letter.value) > MAX_VALUE_BYTES:

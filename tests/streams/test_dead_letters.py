@@ -21,6 +21,7 @@ LINE = DeadLetter(b"no sense\xff\n", "unreadable", LineOrigin("mail1", "abc", 40
 
 def test_headers_of_a_line() -> None:
     assert dict(dead_letter_headers(LINE)) == {
+        "v": b"1",
         "reason": b"unreadable",
         "server": b"mail1",
         "file": b"abc",
@@ -31,6 +32,7 @@ def test_headers_of_a_line() -> None:
 def test_headers_of_a_record_with_what_was_said_against_it() -> None:
     letter = DeadLetter(b"x", "refused-row", RecordOrigin("mail.outcomes", 3, 17), detail="constraint \udcff violated")
     assert dict(dead_letter_headers(letter)) == {
+        "v": b"1",
         "reason": b"refused-row",
         "topic": b"mail.outcomes",
         "partition": b"3",

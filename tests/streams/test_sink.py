@@ -102,6 +102,7 @@ def test_a_refused_row_is_dead_lettered_with_where_it_came_from() -> None:
     assert topic == "dead"
     assert decode_stream(value, SCHEMA, "a row").to_pylist() == [{"n": 6}]
     assert headers == {
+        "v": b"1",
         "reason": b"refused-row",
         "topic": b"mail.outcomes",
         "partition": b"3",
