@@ -232,6 +232,7 @@ def _delivery(text: str, start: int, at: int, line: str, queue_id: str, agent: s
     status = _STATUSES.get(word)
     if status is None:
         return _PROBE if word.startswith(_PROBES) else Unreadable("a delivery with a status that is not known")
+    words = words.removesuffix(")")
     recipient = (to or bare).lower()
     submitted = (original or bare_original).lower()
     response = words

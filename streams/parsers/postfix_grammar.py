@@ -23,9 +23,11 @@ _BARE = r"([^\s,<>]++)"
 DELIVERY = re.compile(
     rf"to=(?:<{ADDRESS}>|{_BARE}), (?:orig_to=(?:<{ADDRESS}>|{_BARE}), )?+"
     r"relay=([^\s,\[]*+)(?:\[([^\]]*+)\](?::\d++)?+)?+, (?:conn_use=\d++, )?+delay=[\d.]++, (?:delays=[\d./]++, )?+"
-    r"(?:tls=([^\s,]*+), )?+(?:dsn=(\d\.\d++\.\d++), )?+status=([\w-]++)(?: \((.*)\))?+$"
+    r"(?:tls=([^\s,]*+), )?+(?:dsn=(\d\.\d++\.\d++), )?+status=([\w-]++)(?: \((.*))?+$"
 )
-"""Recipient and original, each in angle brackets or bare; relay, its address; TLS, enhanced code, status, words."""
+"""Recipient and original, each in angle brackets or bare; relay, its address; TLS, enhanced code, status, words.
+
+The words end with the line, which may have been cut before its last parenthesis."""
 QUEUED = re.compile(
     rf"from=<{ADDRESS}>, (?:size=(\d++), nrcpt=\d++ \(queue active\)|status=((?:force-)?+expired), .*)$"
 )
