@@ -12,14 +12,17 @@ from typing import Protocol
 
 from postwatch.producers.errors import BadInputError
 from postwatch.producers.record import FORMATS
-from postwatch.streams.events import Foreign, Parsed
+from postwatch.streams.events import Foreign, Parsed, Unreadable
 from postwatch.streams.parsers import postfix
 from postwatch.streams.parsers.exim_main import EximMainParser
-from postwatch.streams.parsers.postfix_grammar import HEAD
+from postwatch.streams.parsers.postfix_grammar import HEAD, ID
 from postwatch.streams.parsers.syslog import Header, HeaderReader
 from postwatch.streams.stamps import StampReader
 
 _NO_STAMP = Foreign("no-stamp")
+_STAMP_LOST = Unreadable("a stamp that makes no sense")
+_WITHOUT_STAMP = re.compile(rf".{{0,60}}? postfix[\w.+-]*+/[\w./+-]++\[\d++\]:? {ID}:? ")
+_MOST_HEAD = 200
 _OTHER_PROGRAM = Foreign("other-program")
 _EXIM_STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:")
 _SPLIT = re.compile(r"\[\d++[\\/]\d++\] ")
@@ -54,7 +57,7 @@ class SyslogParser:
             line = line[:-1]
         header = self._headers.read(line)
         if header is None:
-            return _NO_STAMP
+            return _STAMP_LOST if _WITHOUT_STAMP.match(line, 0, _MOST_HEAD) else _NO_STAMP
         at, program, text, start = header
         if program.startswith("postfix") and self._only != "exim":
             if not postfix.is_postfix(program):
@@ -69,7 +72,7 @@ class SyslogParser:
         try:
             at = self.stamps.read_without_year(stamp)
         except ValueError:
-            return _NO_STAMP
+            return _STAMP_LOST
         if queue_id is None:
             return postfix.parse_without_id(line, head.end(), at, line)
         agent = self._agents.get(program)

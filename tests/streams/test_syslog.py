@@ -6,7 +6,7 @@ import datetime
 import json
 
 import pytest
-from postwatch.streams.events import Arrival, Attempt, Foreign, Refusal
+from postwatch.streams.events import Arrival, Attempt, Foreign, Refusal, Unreadable
 from postwatch.streams.parsers.registry import make_parser
 from postwatch.streams.parsers.syslog import HeaderReader
 from postwatch.streams.stamps import StampReader, find_zone
@@ -113,6 +113,11 @@ def test_each_line_is_read_as_what_its_head_says() -> None:
     )
     assert parser.parse("Nov  3 17:27:12 mx2 dovecot: lmtp(7): x") == Foreign("other-program")
     assert parser.parse("any words") == Foreign("no-stamp")
+    cut = "021-02-06T10:57:57+01:00 mx postfix/smtpd[1]: 7F00AA: client=a[192.0.2.1]"
+    assert parser.parse(cut) == Unreadable("a stamp that makes no sense")
+    assert parser.parse("Feb 30 10:57:57 mx postfix/qmgr[1]: 7F00AA: removed") == Unreadable(
+        "a stamp that makes no sense"
+    )
 
 
 def test_a_named_format_reads_no_other() -> None:
