@@ -22,7 +22,7 @@ CONNECTION = r"(?: (?:DS|I=\[[^\]\s]*+\](?::\w++)?+|TFO\*?+|PRX=\S++))*+"
 TLS = rf"(?: (?:X=\S++|CV=\w++|DN={QUOTED}|SNI=(?:{QUOTED}|\S++)))*+"
 SESSION = (
     r"(?: U=(\S++))?+(?: Ci=\S++)?+(?: P=(\S++))?+(?: L[-*.]?+(?= ))?+"
-    rf"{TLS}(?: A=([^\s:]++)(?::([^\s,]++)\S*+)?+)?+(?: (?:PRX=\S++|K(?= )|PRDR(?= )|SPF(?:=\w++)?+(?= )))*+"
+    rf"{TLS}(?: A=([^\s:]++)(?::([^\s,:]++)\S*+)?+)?+(?: (?:PRX=\S++|K(?= )|PRDR(?= )|SPF(?:=\w++)?+(?= )))*+"
     r"(?: S=(\w++))?+(?: (?:M8S=\d++|RT=\S++|Q=\S++|DKIM=\S++|DMARC=\w++|ARC(?= |$)))*+"
 )
 """User, protocol, authenticator, login, size."""

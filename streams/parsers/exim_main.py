@@ -52,6 +52,7 @@ _HEADER = re.compile(r"(?:[A-Z* ] [!-9;-~]++:|[ \t]|Envelope-(?:from|to): )")
 _IDENTIFICATION = Foreign("sender-identification")
 _REFUSED = Foreign("refused-session")
 _NOTE = Foreign("note")
+_TWO_WAYS = Unreadable("an address that can be read in two ways")
 _SUPPRESSED = Foreign("suppressed-delivery")
 _OTHER = Foreign("other")
 _DISCARDED_ALL = re.compile(r"blackhole (?:\([^()]*discarded recipients\)(?:: .*)?|\*.*\* ?)$")
@@ -172,8 +173,10 @@ def _arrival(line: str, start: int, at: int, queue_id: str) -> Parsed:
 
 def _delivery(line: str, start: int, at: int, queue_id: str) -> Parsed:
     found = DELIVERY.match(line, start)
-    if found is not None:
+    if found is not None and not _is_ambiguous(line, start, found):
         fields = found.groups("")
+    elif found is not None:
+        return _TWO_WAYS
     elif _DISCARDED_ALL.match(line, start):
         return Ending(queue_id, at, line, DISCARDED, False)
     else:
@@ -219,6 +222,11 @@ def _delivery(line: str, start: int, at: int, queue_id: str) -> Parsed:
     )
 
 
+def _is_ambiguous(line: str, start: int, found: re.Match[str]) -> bool:
+    """Whether the address may be a quoted local part of which the front looks like the whole line."""
+    return '<"' in line and exim_odd.is_repeated(line, start, found.end(1))
+
+
 def _next_hop(answer: str, ip: str) -> tuple[str, str]:
     """The id under which the next hop queued it; a hand-over where that is Exim on this server again."""
     found = _NEXT_ID.search(answer)
@@ -231,6 +239,8 @@ def _next_hop(answer: str, ip: str) -> tuple[str, str]:
 
 def _defer(line: str, start: int, at: int, queue_id: str) -> Parsed:
     found = DEFER.match(line, start)
+    if found is not None and _is_ambiguous(line, start, found):
+        return _TWO_WAYS
     fields = found.groups("") if found else exim_odd.addressed(line, start, DEFER_TAIL)
     if fields is None:
         return Unreadable("a deferral whose fields make no sense")
@@ -245,6 +255,8 @@ def _defer(line: str, start: int, at: int, queue_id: str) -> Parsed:
 
 def _failure(line: str, start: int, at: int, queue_id: str) -> Parsed:
     found = FAILURE.match(line, start)
+    if found is not None and _is_ambiguous(line, start, found):
+        return _TWO_WAYS
     fields = found.groups("") if found else exim_odd.addressed(line, start, FAILURE_TAIL)
     if fields is None:
         wrapped = _MUA_WRAPPER.match(line, start)
@@ -299,7 +311,7 @@ def final_address(final: str, original: str) -> tuple[str, str]:
     if final in (local, original, "discarded") or final[0] in "|/>:" or final.startswith("save "):
         return original, ""
     if '"' in local:
-        plain = exim_odd.unquote(local)
+        plain = exim_odd.plain_local(local)
         if final in (plain, f"{plain}@{domain}"):
             return original, ""
     if "@" not in final and domain:

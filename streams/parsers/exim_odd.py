@@ -18,14 +18,16 @@ from postwatch.streams.parsers.exim_grammar import (
     SESSION,
 )
 
-_MOST_TRIES = 64
+_MOST_TRIES = 32
 _ONE_ADDRESS = r"(?:\"(?:[^\"\\]++|\\.)*+\"@[^\s\"@]++|[^\s\"@]++@[^\s\"@]++)"
-_BARE = r"(?!for )[^\s\"@]++"
+_BARE = r"(?!for )[\w.+-]++"
 """A recipient without a domain, as a trusted program may submit it."""
 _SENDER = re.compile(rf"({QUOTED}@\S+|[^\s\"]\S*)(?: R=(\S+))?( H=)?")
 _BRACKETED_IP = re.compile(rf"\[({IP})\](?::\w++)?+(?=[ :]|$)")
 _SESSION = re.compile(CONNECTION + SESSION + r"(?=( id\*?=)| T=\"| from <| for |$)")
-_A_SESSION = re.compile(r"(?:^| )P=\S++(?: \S++)*? S=\d")
+_QUOTED_ID = re.compile(rf"{QUOTED}@[^\s\"]++")
+_PROTOCOL = re.compile(r"(?:^| )P=\S")
+_SIZE = re.compile(r" S=\d")
 _SPACED_USER = re.compile(r" U=(\w++(?: \w++)+)(?= (?:Ci|P)=)")
 _MESSAGE_ID_END = re.compile(r" T=\"| from <| for |$")
 _TAIL = re.compile(
@@ -35,6 +37,8 @@ _TAIL = re.compile(
 _EACH_ADDRESS = re.compile(rf"{_ONE_ADDRESS}|[^\s\"@]++")
 _ADDRESS_END = re.compile(r"(?= F=<| Q=| SRS=<| P=<| R=| T=| routing defer| delivery defer| defer| ?: )")
 _ODD_ADDRESS = re.compile(rf"({QUOTED}@\S+|.*?)(?: \([^()]*+\))?(?: <((?:{QUOTED})?[^\s\"<>]*)>)?", re.DOTALL)
+_QUOTED_ADDRESS = re.compile(rf" <({QUOTED}@[^\s\"<>]++)>")
+_QUOTED_PAIR = re.compile(r"\\(?![0-7]{3})(.)")
 _ESCAPE = re.compile(r"\\([0-7]{3}|.)")
 
 
@@ -43,6 +47,13 @@ def unquote(text: str) -> str:
     if len(text) > 1 and text[0] == '"' and text[-1] == '"':
         text = text[1:-1]
     return unescape(text) if "\\" in text else text
+
+
+def plain_local(local: str) -> str:
+    """A quoted local part as Exim shows it elsewhere: without quotes; what can't be printed stays an escape."""
+    if len(local) > 1 and local[0] == '"' and local[-1] == '"':
+        local = local[1:-1]
+    return _QUOTED_PAIR.sub(r"\1", local) if "\\" in local else local
 
 
 def unescape(text: str) -> str:
@@ -76,7 +87,7 @@ def arrival(line: str, start: int, at: int, queue_id: str) -> Parsed:
                 user = spaced[1]
             for message_id, tail in _message_ids(line, session.end(), named):
                 subject, listed = tail.groups()
-                if login and _A_SESSION.search(message_id):
+                if " " in message_id and _holds_session(message_id) and not _QUOTED_ID.fullmatch(message_id):
                     return Unreadable("an arrival that can be read in two ways")
                 return Arrival(
                     queue_id,
@@ -95,6 +106,11 @@ def arrival(line: str, start: int, at: int, queue_id: str) -> Parsed:
                     parent or "",
                 )
     return Unreadable("an arrival whose fields make no sense")
+
+
+def _holds_session(text: str) -> bool:
+    protocol = _PROTOCOL.search(text)
+    return protocol is not None and _SIZE.search(text, protocol.end()) is not None
 
 
 def bounded(places: Iterable[re.Match[str]]) -> Iterator[re.Match[str]]:
@@ -138,9 +154,30 @@ def addressed(line: str, start: int, tail: re.Pattern[str]) -> tuple[str, ...] |
         if address is None or not address[1]:
             continue
         final, original = address.groups("")
-        if _plausible(final, original):
+        if not _plausible(final, original):
+            continue
+        if not is_repeated(line, start, place.start()):
             return final, original, *rest.groups("")
+        if original or "@" in final:
+            return None
     return None
+
+
+def is_repeated(line: str, start: int, behind: int) -> bool:
+    """Whether an address that ends later than `behind` fits as well: a quoted local part that looks like fields.
+
+    Exim shows it without quotes and then, in angle brackets, with them: `a R=x@far <"a R=x"@far> R=…`.
+    """
+    for number, place in enumerate(_QUOTED_ADDRESS.finditer(line, start)):
+        if number == _MOST_TRIES:
+            return True
+        local, _, domain = place[1].rpartition("@")
+        if (
+            place.end() > behind
+            and line[start : place.start()].strip(" ").lower() == f"{plain_local(local)}@{domain}".lower()
+        ):
+            return True
+    return False
 
 
 def _plausible(final: str, original: str) -> bool:
@@ -148,5 +185,5 @@ def _plausible(final: str, original: str) -> bool:
     if " " not in final or final[0] in '|/>"' or final.startswith("save "):
         return True
     local, _, domain = original.lower().rpartition("@")
-    plain = unquote(local)
+    plain = plain_local(local)
     return final.lower() in (plain, f"{plain}@{domain}")

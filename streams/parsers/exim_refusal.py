@@ -17,7 +17,7 @@ from postwatch.streams.parsers.exim_odd import hosts
 _REFUSAL_OPENING = re.compile(r"(?=U=|F=|H=|rejected|temporarily rejected)")
 _REFUSAL = re.compile(
     rf"{CONNECTION}(?: ?U=(\S+))?(?: Ci=\S+)?{TLS}"
-    rf"(?: ?F=<((?:{QUOTED})?[^>]*)>)?(?: A=([^\s:]+)(?::([^\s,]+)\S*)?)?(?: SPF(?:=\w+)?)? ?"
+    rf"(?: ?F=<((?:{QUOTED})?[^>]*)>)?(?: A=([^\s:]+)(?::([^\s,:]+)\S*)?)?(?: SPF(?:=\w+)?)? ?"
     r"(temporarily )?rejected (RCPT|MAIL|after DATA|DKIM|during MIME ACL checks|by non-SMTP ACL|by local_scan\(\)) ?"
     rf"(?:<((?:{QUOTED})?[^>]*)>|([^\s<>:\"]+@[^\s<>:\"]+)(?=:|$))?(?: [^:]*)?(?:: ?(.*))?$"
 )
