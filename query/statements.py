@@ -126,16 +126,27 @@ def server_names(database: str, since_ms: int) -> Statement:
 def trace_rows(database: str, wanted: str, since_ms: int, rows: int) -> Statement:
     """The newest so many rows that have this queue id, Message-ID (without its brackets) or recipient.
 
+    A queue id finds the messages that had it anywhere on their way, and the bounces and forwards of them.
+
     The inner part finds their keys by the skip indexes, one SELECT for each column, for they serve no OR. GLOBAL: on a
     cluster the keys are found once, not once on each shard.
     """
     key = ", ".join(KEY)
-    columns = ["message_id", "recipient"] if "@" in wanted else ["message_id", "queue_id"]
+    among = "IN ({wanted:String}, {lower:String})"
+    conditions = [f"message_id {among}"]
+    if "@" in wanted:
+        conditions.append(f"recipient {among}")
+    else:
+        conditions += [
+            f"queue_id {among}",
+            "has(splitByChar(' ', next_queue_id), {wanted:String})",
+            "parent_queue_id = {wanted:String}",
+        ]
     keys = " UNION ALL ".join(
         f"SELECT * FROM (SELECT DISTINCT {key} FROM {DELIVERIES}"
-        f" WHERE {column} IN ({{wanted:String}}, {{lower:String}})"
+        f" WHERE {condition}"
         " AND queued_at >= fromUnixTimestamp64Milli({since_ms:Int64}) ORDER BY queued_at DESC LIMIT {rows:UInt32})"
-        for column in columns
+        for condition in conditions
     )
     sql = (
         f"SELECT {ROW_COLUMNS} FROM {DELIVERIES} FINAL WHERE ({key}) GLOBAL IN ({keys})"

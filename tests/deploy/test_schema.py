@@ -79,7 +79,9 @@ def test_the_command_says_what_it_did_and_what_is_missing(
     monkeypatch.setenv("POSTWATCH_CLICKHOUSE_URL", clickhouse.url)
     monkeypatch.setenv("POSTWATCH_CLICKHOUSE_DATABASE", "by_command")
     assert cli.main(["migrate"]) == 0
-    assert capsys.readouterr().out == "applied 0001_deliveries.sql\napplied 0002_servers.sql\n"
+    assert capsys.readouterr().out == (
+        "applied 0001_deliveries.sql\napplied 0002_servers.sql\napplied 0003_linked_queue_ids.sql\n"
+    )
     assert cli.main(["migrate"]) == 0
     assert capsys.readouterr().out == "the tables of by_command are up to date\n"
     monkeypatch.setenv("POSTWATCH_CLICKHOUSE_URL", f"http://127.0.0.1:{choose_port()}")

@@ -224,6 +224,15 @@ def test_a_message_is_traced_by_each_of_its_ids(office: Office, words: str) -> N
     assert not report.has_more
 
 
+def test_a_trace_shows_every_passage_and_what_came_of_a_message(office: Office) -> None:
+    first = make_row(queue_id="A1B2C3D4E5", next_queue_id="B1B2C3D4E5 C1B2C3D4E5", queued_at=NOW_MS - 3000)
+    bounce = make_row(queue_id="D1B2C3D4E5", parent_queue_id="B1B2C3D4E5", queued_at=NOW_MS - 2000)
+    other = make_row(queue_id="E1B2C3D4E5", next_queue_id="B1B2C3D4E", queued_at=NOW_MS - 1000)
+    office.insert([first, bounce, other])
+    assert office.desk.trace("B1B2C3D4E5").rows == (bounce, first)
+    assert office.desk.trace("C1B2C3D4E5").rows == (first,)
+
+
 def test_a_trace_by_recipient_crosses_accounts_and_takes_either_case(office: Office) -> None:
     one = make_row(account="bob@example.org", queued_at=NOW_MS - 5000)
     two = make_row(account="carol@example.com", queued_at=NOW_MS - 9000)
