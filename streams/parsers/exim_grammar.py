@@ -11,59 +11,62 @@ import re
 ID = r"[0-9A-Za-z]{6}-(?:[0-9A-Za-z]{6}-[0-9A-Za-z]{2}|[0-9A-Za-z]{11}-[0-9A-Za-z]{4})"
 HEAD = re.compile(
     r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(\.\d{1,6})?+( [+-]\d{4})?+ (?:\[\d++\] )?+"
-    rf"(?:({ID}) (?:(<=|=>|->|\*\*|==|Completed|>>|\*>|\(=)(?: ++|(?<=d)$|(?<===)))?+)?+"
+    rf"(?:({ID}) (?:(<=|=>|->|\*\*|==|Completed|>>|\*>|\(=)(?: ++|(?<=d)$|(?<===)))?+)?+",
+    re.ASCII,
 )
 """Second, fraction, offset, queue id, flag."""
 
 QUOTED = r'"(?:[^"\\]++|\\.)*+"'
-IP = r"[\w.:]++"
+IP = r"[0-9A-Za-z.:]++"
 """An address; of letters too, for logs in which somebody has masked it."""
-CONNECTION = r"(?: (?:DS|I=\[[^\]\s]*+\](?::\w++)?+|TFO\*?+|PRX=\S++))*+"
-TLS = rf"(?: (?:X=\S++|CV=\w++|DN={QUOTED}|SNI=(?:{QUOTED}|\S++)))*+"
+CONNECTION = r"(?: (?:DS|I=\[[^\] ]*+\](?::[0-9A-Za-z_]++)?+|TFO\*?+|PRX=[^ ]++))*+"
+TLS = rf"(?: (?:X=[^ ]++|CV=\w++|DN={QUOTED}|SNI=(?:{QUOTED}|[^ ]++)))*+"
 SESSION = (
-    r"(?: U=(\S++))?+(?: Ci=\S++)?+(?: P=(\S++))?+(?: L[-*.]?+(?= ))?+"
-    rf"{TLS}(?: A=([^\s:]++)(?::([^\s,:]++)\S*+)?+)?+(?: (?:PRX=\S++|K(?= )|PRDR(?= )|SPF(?:=\w++)?+(?= )))*+"
-    r"(?: S=(\w++))?+(?: (?:M8S=\d++|RT=\S++|Q=\S++|DKIM=\S++|DMARC=\w++|ARC(?= |$)))*+"
+    r"(?: U=([^ ]++))?+(?: Ci=[^ ]++)?+(?: P=[^ ]++)?+(?: L[-*.]?+(?= ))?+"
+    rf"{TLS}(?: A=([^ :]++)(?::([^ ,:]++)[^ ]*+)?+)?+(?: (?:PRX=[^ ]++|K(?= )|PRDR(?= )|SPF(?:=\w++)?+(?= )))*+"
+    r"(?: S=(\w++))?+(?: (?:M8S=\d++|RT=[^ ]++|Q=[^ ]++|DKIM=[^ ]++|DMARC=\w++|ARC(?= |$)))*+"
 )
-"""User, protocol, authenticator, login, size."""
+"""User, authenticator, login, size."""
 
 ARRIVAL = re.compile(
-    r"([^\s\"]\S*+)(?: R=(\S++))?+"
-    rf"(?: H=([^\s()\[\]]++)?+(?: ?\([^\s()]*+\))?+ ?\[({IP})\](?::\w++)?+)?+"
-    rf"{CONNECTION}{SESSION}(?: id\*?+=(\S++))?+(?: T=\"((?:[^\"\\]++|\\.)*+)\")?+(?: from <[^>\"]*+>)?+"
-    r"(?: for ([^\"]++))?+$"
+    r"([^ \"][^ ]*+)(?: R=([^ ]++))?+"
+    rf"(?: H=([^ ()\[\]]++)?+(?: ?\([^ ()]*+\))?+ ?\[({IP})\](?::[0-9A-Za-z_]++)?+)?+"
+    rf"{CONNECTION}{SESSION}(?: id\*?+=([^ ]++))?+(?: T=\"((?:[^\"\\]++|\\.)*+)\")?+(?: from <[^>\"]*+>)?+"
+    r"(?: for ([^\"]++))?+$",
+    re.ASCII,
 )
 """Sender, parent id, host, address, the SESSION, Message-ID, subject as escaped, recipients. No value has a blank."""
 
-_ADDRESS = r"([^\s\"(<|>/:]\S*+)(?: <([^\s\"<>]++)>)?+(?: [FP]=<[^>\"]*+>)*+"
+_ADDRESS = r"([^ \"(<|>/:][^ ]*+)(?: <([^ \"<>]++)>)?+(?: [FP]=<[^>\"]*+>)*+"
 _PEER = (
-    r"(?: H=(\S++)(?: DS)?+ \[([^\]\s]++)\](?::\w++)?+\*?+)?+(?: (?:I=\[[^\]\s]++\](?::\w++)?+|PS=\w++))*+"
-    r"(?: X=(\S++) CV=\w++(?: DN=\"[^\"\\]*+\")?+)?+"
-    r"(?: (?:A=[\w.@-]++(?::[\w.@-]++)?+|L|K|PRDR|DKIM=[^\s:]++(?::[^\s:]++)*+)(?![^ :]))*+"
+    r"(?: H=([^ ]++)(?: DS)?+ \[([^\] ]++)\](?::[0-9A-Za-z_]++)?+\*?+)?+"
+    r"(?: (?:I=\[[^\] ]++\](?::[0-9A-Za-z_]++)?+|PS=\w++))*+"
+    r"(?: X=([^ ]++) CV=\w++(?: DN=\"[^\"\\]*+\")?+)?+"
+    r"(?: (?:A=[\w.@-]++(?::[\w.@-]++)?+|L|K|PRDR|DKIM=[^ :]++(?::[^ :]++)*+)(?![^ :]))*+"
 )
 
 DELIVERY = re.compile(
-    rf"{_ADDRESS}(?: R=(\S++))?+(?: T=(\S++))?+(?: S=\d++)?+{_PEER}(?: C=\"(.*)\")?(?: [QD]T=\S++)*+$"
+    rf"{_ADDRESS}(?: R=([^ ]++))?+(?: T=([^ ]++))?+(?: S=\d++)?+{_PEER}(?: C=\"(.*)\")?(?: [QD]T=[^ ]++)*+$", re.ASCII
 )
 """Final and original address, router, transport, host, address, TLS, answer."""
-FAILURE = re.compile(rf"{_ADDRESS}(?: R=([^\s:]++))?+(?: T=([^\s:]++))?+{_PEER} ?: (.*)$")
+FAILURE = re.compile(rf"{_ADDRESS}(?: R=([^ :]++))?+(?: T=([^ :]++))?+{_PEER} ?: (.*)$")
 """Final and original address, router, transport, host, address, TLS, words."""
 DEFER = re.compile(
-    rf"{_ADDRESS}(?: R=([^\s:]++))?+(?: T=([^\s:]++))?+(?: routing)?+ defer \((-?\w++)\){_PEER}(?: ?: (.*))?+$"
+    rf"{_ADDRESS}(?: R=([^ :]++))?+(?: T=([^ :]++))?+(?: routing)?+ defer \((-?\w++)\){_PEER}(?: ?: (.*))?+$"
 )
 """Final and original address, router, transport, error number, host, address, TLS, words."""
 
 _DRIVER = (
-    rf"(?: F=<(?:{QUOTED})?[^>]*>)?(?: Q=\S+)?(?: SRS=<[^>]*>)?(?: P=<(?:{QUOTED})?[^>]*>)?"
-    r"(?: R=([^\s:]+))?(?: T=([^\s:]+))?(?: S=\w+)?"
+    rf"(?: F=<(?:{QUOTED})?[^>]*>)?(?: Q=[^ ]+)?(?: SRS=<[^>]*>)?(?: P=<(?:{QUOTED})?[^>]*>)?"
+    r"(?: R=([^ :]+))?(?: T=([^ :]+))?(?: S=\w+)?"
 )
 _ANY_PEER = (
-    r"(?: H=([^\s\[\]]+)?(?: DS)?(?: ?\([^\s()]*\))? ?(?:\[([^\]\s]*)\](?::\w+)?)?\*?)?(?: I=\[[^\]\s]*\](?::\w+)?)?"
-    r"(?: ST=\S+(?: \([^()\"]*+\))?+| PS=\w+| PRX=\S+| TFO\*?| DS| L[-*.]?(?= |$))*+"
-    rf"(?: X=(\S+?)(?=:? |$))?(?: CV=\w+| DN={QUOTED}| SNI=\S+)*+(?: A=\S+?(?=:? |$))?"
-    r"(?: L\*?(?= |$)| K(?= |$)| PRDR(?= |$)| DKIM=\S+?(?=:? |$))*+"
+    r"(?: H=([^ \[\]]+)?(?: DS)?(?: ?\([^ ()]*\))? ?(?:\[([^\] ]*)\](?::\w+)?)?\*?)?(?: I=\[[^\] ]*\](?::\w+)?)?"
+    r"(?: ST=[^ ]+(?: \([^()\"]*+\))?+| PS=\w+| PRX=[^ ]+| TFO\*?| DS| L[-*.]?(?= |$))*+"
+    rf"(?: X=([^ ]+?)(?=:? |$))?(?: CV=\w+| DN={QUOTED}| SNI=[^ ]+)*+(?: A=[^ ]+?(?=:? |$))?"
+    r"(?: L\*?(?= |$)| K(?= |$)| PRDR(?= |$)| DKIM=[^ ]+?(?=:? |$))*+"
 )
-_TIMES = r"(?: QT=\S+?(?=:? |$)| DT=\S+?(?=:? |$))*+"
+_TIMES = r"(?: QT=[^ ]+?(?=:? |$)| DT=[^ ]+?(?=:? |$))*+"
 DELIVERY_TAIL = re.compile(rf"{_DRIVER}{_ANY_PEER}(?: C=\"(.*)\")?{_TIMES}$")
 FAILURE_TAIL = re.compile(rf"{_DRIVER}{_ANY_PEER}{_TIMES} ?: (.*)$")
 DEFER_TAIL = re.compile(rf"{_DRIVER}(?: routing| delivery)? defer(?: \((-?\w+)\))?{_ANY_PEER}{_TIMES}(?: ?: (.*))?$")

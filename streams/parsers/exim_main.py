@@ -58,6 +58,7 @@ _OTHER = Foreign("other")
 _DISCARDED_ALL = re.compile(r"blackhole (?:\([^()]*discarded recipients\)(?:: .*)?|\*.*\* ?)$")
 _MUA_WRAPPER = re.compile(r"(?:(\S+) )?((?:mua_wrapper|routing yielded a) .*)$")
 """A program that hands over straight gets all or nothing (mua_wrapper), and Exim forgets the colon."""
+_LONGEST_ID = 40
 _NEXT_ID = re.compile(r"(?:\bid=|\bqueued as )([\w.-]{5,40})(?![\w@-])")
 _REFUSED_SESSION = re.compile(
     r"(?:\S.* )?rejected (?:connection|[EH][EH]LO|AUTH|STARTTLS|ETRN|VRFY|EXPN|ATRN|DATA|BDAT|WELLKNOWN|XCLIENT)\b"
@@ -145,9 +146,12 @@ def _arrival(line: str, start: int, at: int, queue_id: str) -> Parsed:
     found = ARRIVAL.match(line, start)
     if found is None:
         return exim_odd.arrival(line, start, at, queue_id)
-    sender, parent, host, ip, user, _, method, login, size, message_id, subject, listed = found.groups("")
+    sender, parent, host, ip, user, method, login, size, message_id, subject, listed = found.groups("")
+    recipients: tuple[str, ...]
     if not listed:
-        recipients: tuple[str, ...] = ()
+        recipients = ()
+    elif " " not in listed and "@" in listed:
+        recipients = (listed.lower(),)
     else:
         recipients = tuple(listed.lower().split(" "))
         for recipient in recipients:
@@ -173,10 +177,10 @@ def _arrival(line: str, start: int, at: int, queue_id: str) -> Parsed:
 
 def _delivery(line: str, start: int, at: int, queue_id: str) -> Parsed:
     found = DELIVERY.match(line, start)
-    if found is not None and not _is_ambiguous(line, start, found):
+    if found is not None:
+        if '<"' in line and exim_odd.is_repeated(line, start, found.end(1)):
+            return _TWO_WAYS
         fields = found.groups("")
-    elif found is not None:
-        return _TWO_WAYS
     elif _DISCARDED_ALL.match(line, start):
         return Ending(queue_id, at, line, DISCARDED, False)
     else:
@@ -199,8 +203,10 @@ def _delivery(line: str, start: int, at: int, queue_id: str) -> Parsed:
     enhanced = next_id = handover = ""
     if answer:
         code, enhanced = _reply_codes(answer[:12])
-        if "id=" in answer or "queued as " in answer:
+        if "id=" in answer:
             next_id, handover = _next_hop(answer, ip)
+        elif "queued as " in answer:
+            next_id = _queued_as(answer)
     return Attempt(
         queue_id,
         at,
@@ -225,6 +231,14 @@ def _delivery(line: str, start: int, at: int, queue_id: str) -> Parsed:
 def _is_ambiguous(line: str, start: int, found: re.Match[str]) -> bool:
     """Whether the address may be a quoted local part of which the front looks like the whole line."""
     return '<"' in line and exim_odd.is_repeated(line, start, found.end(1))
+
+
+def _queued_as(answer: str) -> str:
+    """The id in the words of Postfix and of the great providers."""
+    next_id = answer[answer.rindex("queued as ") + 10 :].partition(" ")[0]
+    if next_id.isalnum() and len(next_id) <= _LONGEST_ID:
+        return next_id
+    return _next_hop(answer, "")[0]
 
 
 def _next_hop(answer: str, ip: str) -> tuple[str, str]:

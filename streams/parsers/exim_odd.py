@@ -40,6 +40,7 @@ _ODD_ADDRESS = re.compile(rf"({QUOTED}@\S+|.*?)(?: \([^()]*+\))?(?: <((?:{QUOTED
 _QUOTED_ADDRESS = re.compile(rf" <({QUOTED}@[^\s\"<>]++)>")
 _QUOTED_PAIR = re.compile(r"\\(?![0-7]{3})(.)")
 _ESCAPE = re.compile(r"\\([0-7]{3}|.)")
+_ESCAPED = {f"{code:03o}": chr(code & 0xFF) for code in range(0o1000)} | {"n": "\n", "t": "\t", "r": "\r"}
 
 
 def unquote(text: str) -> str:
@@ -67,9 +68,7 @@ def unescape(text: str) -> str:
 
 def _unescape(found: re.Match[str]) -> str:
     escaped = found[1]
-    if len(escaped) == 3:
-        return chr(int(escaped, 8) & 0xFF)
-    return {"n": "\n", "t": "\t", "r": "\r"}.get(escaped, escaped)
+    return _ESCAPED.get(escaped, escaped)
 
 
 def arrival(line: str, start: int, at: int, queue_id: str) -> Parsed:
@@ -82,7 +81,7 @@ def arrival(line: str, start: int, at: int, queue_id: str) -> Parsed:
             session = _SESSION.match(line, spaced.end() if spaced else end)
             if session is None:
                 continue
-            user, _, method, login, size, named = session.groups()
+            user, method, login, size, named = session.groups()
             if spaced:
                 user = spaced[1]
             for message_id, tail in _message_ids(line, session.end(), named):
