@@ -36,6 +36,7 @@ COMMANDS = {
     "join": Command("streams.commands.join", "stream", "join the lines of each message into outcomes"),
     "sink": Command("streams.commands.sink", "stream", "write outcomes to ClickHouse"),
     "migrate": Command("deploy.commands.migrate", "stream", "create or upgrade the tables"),
+    "doctor": Command("deploy.commands.doctor", "query", "what is wrong, and what to do"),
     "simulate": Command("deploy.commands.simulate", "", "write plausible mail logs whose truth is known"),
 }
 

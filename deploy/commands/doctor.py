@@ -1,0 +1,85 @@
+"""`postwatch doctor`: looks at everything that Postwatch stands on, and says what is wrong and what to do."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import time
+
+from postwatch.deploy.doctor import OK, TROUBLE, WARNING, Finding, judge_clickhouse, judge_kafka, worst
+from postwatch.deploy.doctor_facts import collect_clickhouse, collect_kafka
+from postwatch.deploy.topics import topic_configs
+from postwatch.producers.errors import UnavailableError
+from postwatch.producers.settings import KafkaSettings, load
+from postwatch.streams.settings import ClickHouseSettings, JoinSettings, SinkSettings
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+_STYLES = {OK: "green", WARNING: "yellow", TROUBLE: "bold red"}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Check brokers, topics, tables, migrations, lag, retention, clocks, dead letters and servers. "
+        "Exit status: 0 all is well, 1 there are warnings, 2 there is trouble. Changes nothing."
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON array of findings")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    kafka, clickhouse = load(KafkaSettings), load(ClickHouseSettings)
+    join, sink = load(JoinSettings), load(SinkSettings)
+    findings = [*_look_at_kafka(kafka, join.group, sink.group), *_look_at_clickhouse(clickhouse)]
+    if arguments.json:
+        print(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=1))
+    else:
+        print_findings(Console(highlight=False), findings)
+    return worst(findings)
+
+
+def _look_at_kafka(kafka: KafkaSettings, join_group: str, sink_group: str) -> list[Finding]:
+    wanted = topic_configs(kafka)
+    groups = [(join_group, kafka.raw_topic), (sink_group, kafka.outcomes_topic)]
+    now_ms = _now_ms()
+    try:
+        facts = collect_kafka(kafka, list(wanted), groups, now_ms)
+    except UnavailableError as error:
+        return [_unanswered("brokers", error), Finding("topics, lag, dead letters", WARNING, "Not looked at.")]
+    return judge_kafka(facts, wanted, kafka.raw_topic, now_ms)
+
+
+def _look_at_clickhouse(settings: ClickHouseSettings) -> list[Finding]:
+    try:
+        facts = collect_clickhouse(settings)
+    except UnavailableError as error:
+        return [_unanswered("ClickHouse", error), Finding("tables, migrations, servers", WARNING, "Not looked at.")]
+    return judge_clickhouse(facts, _now_ms())
+
+
+def _unanswered(check: str, error: UnavailableError) -> Finding:
+    seen, _, remedy = " ".join(str(error).split()).rpartition("; ")
+    return Finding(check, TROUBLE, f"{seen}.", f"{remedy[:1].upper()}{remedy[1:]}." if remedy else "")
+
+
+def print_findings(console: Console, findings: list[Finding]) -> None:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_column(overflow="fold")
+    for finding in findings:
+        words = Text(finding.seen)
+        if finding.remedy:
+            words.append(f"\n→ {finding.remedy}", "bold")
+        table.add_row(Text(finding.state, _STYLES[finding.state]), Text(finding.check), words)
+    console.print(table)
+    counts = {state: sum(finding.state == state for finding in findings) for state in (TROUBLE, WARNING)}
+    if any(counts.values()):
+        console.print(Text(f"{counts[TROUBLE]} in trouble, {counts[WARNING]} to look at."))
+    else:
+        console.print(Text("All is well."))
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

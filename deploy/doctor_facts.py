@@ -1,0 +1,172 @@
+"""Collects what the doctor judges, from Kafka and ClickHouse, leaving no trace and never waiting for long.
+
+Raises UnavailableError, with the remedy, where nobody answers.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from clickhouse_connect.driver.exceptions import ClickHouseError
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigResource
+from postwatch.deploy.doctor import MANY_LETTERS, ClickHouseFacts, KafkaFacts, LagFacts, TopicFacts
+from postwatch.deploy.migrate import read_migrations
+from postwatch.producers.settings import KafkaSettings
+from postwatch.streams.clickhouse import connect, unavailable
+from postwatch.streams.kafka_watch import unavailable as kafka_unavailable
+from postwatch.streams.settings import ClickHouseSettings
+from urllib3.exceptions import HTTPError
+
+_TIMEOUT_SECONDS = 5.0
+_DAY_MS = 86_400_000
+_TABLES = ("deliveries", "servers")
+
+_SILENT = logging.getLogger("postwatch.doctor")  # librdkafka's own words go nowhere: ours are for people
+_SILENT.addHandler(logging.NullHandler())
+_SILENT.propagate = False
+
+
+def collect_kafka(
+    kafka: KafkaSettings, topics: Iterable[str], groups: Iterable[tuple[str, str]], now_ms: int
+) -> KafkaFacts:
+    """`groups`: each consumer group and a topic that it reads."""
+    config = {**kafka.client_config(), "socket.timeout.ms": 5_000}
+    admin = AdminClient(config, logger=_SILENT)
+    try:
+        metadata = admin.list_topics(timeout=_TIMEOUT_SECONDS)
+        settings = _topic_settings(admin, [topic for topic in topics if topic in metadata.topics])
+        known: dict[str, TopicFacts | None] = dict.fromkeys(topics)
+        for topic, found in settings.items():
+            partitions = metadata.topics[topic].partitions
+            replicas = min((len(one.replicas) for one in partitions.values()), default=0)
+            known[topic] = TopicFacts(len(partitions), replicas, found)
+        lags = [
+            _collect_lag(config, group, topic, len(metadata.topics[topic].partitions))
+            for group, topic in groups
+            if topic in settings
+        ]
+        letters: Mapping[str, int] = {}
+        if kafka.dead_letters_topic in settings:
+            partitions_of_letters = len(metadata.topics[kafka.dead_letters_topic].partitions)
+            letters = _count_letters(config, kafka.dead_letters_topic, partitions_of_letters, now_ms)
+        return KafkaFacts(len(metadata.brokers), known, lags, letters)
+    except KafkaException as error:
+        raise kafka_unavailable(kafka, error.args[0]) from error
+
+
+def _topic_settings(admin: AdminClient, topics: list[str]) -> dict[str, dict[str, str]]:
+    if not topics:
+        return {}
+    asked = admin.describe_configs(
+        [ConfigResource(ConfigResource.Type.TOPIC, topic) for topic in topics], request_timeout=_TIMEOUT_SECONDS
+    )
+    return {
+        resource.name: {name: str(entry.value) for name, entry in future.result(2 * _TIMEOUT_SECONDS).items()}
+        for resource, future in asked.items()
+    }
+
+
+def _consumer(config: Mapping[str, object], group: str) -> Consumer:
+    """Reads without joining the group: partitions are assigned, nothing is committed."""
+    own = {"group.id": group, "enable.auto.commit": False, "auto.offset.reset": "earliest"}
+    return Consumer({**config, **own}, logger=_SILENT)
+
+
+def _collect_lag(config: Mapping[str, object], group: str, topic: str, partitions: int) -> LagFacts:
+    consumer = _consumer(config, group)
+    try:
+        places = [TopicPartition(topic, number) for number in range(partitions)]
+        has_committed = False
+        unread = 0
+        behind: list[TopicPartition] = []
+        for place in consumer.committed(places, timeout=_TIMEOUT_SECONDS):
+            first, end = consumer.get_watermark_offsets(place, timeout=_TIMEOUT_SECONDS)
+            has_committed = has_committed or place.offset >= 0
+            following = max(place.offset, first)
+            if following < end:
+                unread += end - following
+                behind.append(TopicPartition(topic, place.partition, following))
+        return LagFacts(group, topic, has_committed, unread, _oldest(consumer, behind))
+    finally:
+        consumer.close()
+
+
+def _oldest(consumer: Consumer, places: list[TopicPartition]) -> int:
+    """When the oldest of the first records of these partitions came; 0 where there is none."""
+    oldest = 0
+    missing = {place.partition for place in places}
+    consumer.assign(places)
+    give_up_at = time.monotonic() + _TIMEOUT_SECONDS
+    while missing and time.monotonic() < give_up_at:
+        message = consumer.poll(0.2)
+        if message is None or message.error() or message.partition() not in missing:
+            continue
+        missing.discard(int(message.partition() or 0))
+        consumer.pause([TopicPartition(str(message.topic()), int(message.partition() or 0))])
+        came_at = int(message.timestamp()[1])
+        oldest = min(oldest or came_at, came_at)
+    return oldest
+
+
+def _count_letters(config: Mapping[str, object], topic: str, partitions: int, now_ms: int) -> Counter[str]:
+    """Dead letters of the last day by reason, up to MANY_LETTERS."""
+    found: Counter[str] = Counter()
+    consumer = _consumer(config, "postwatch-doctor")
+    try:
+        since = [TopicPartition(topic, number, now_ms - _DAY_MS) for number in range(partitions)]
+        starts = [place for place in consumer.offsets_for_times(since, timeout=_TIMEOUT_SECONDS) if place.offset >= 0]
+        ends = {place.partition: consumer.get_watermark_offsets(place, timeout=_TIMEOUT_SECONDS)[1] for place in starts}
+        left = sum(ends[place.partition] - place.offset for place in starts)
+        consumer.assign(starts)
+        give_up_at = time.monotonic() + _TIMEOUT_SECONDS
+        while left > 0 and found.total() < MANY_LETTERS and time.monotonic() < give_up_at:
+            for message in consumer.consume(500, 0.2):
+                left -= 1
+                if not message.error():
+                    found[_reason(message)] += 1
+    finally:
+        consumer.close()
+    return found
+
+
+def _reason(message: Message) -> str:
+    value = dict(message.headers() or []).get("reason") or "unknown"
+    return value if isinstance(value, str) else value.decode("utf-8", "replace")
+
+
+def collect_clickhouse(settings: ClickHouseSettings) -> ClickHouseFacts:
+    try:
+        client = connect(settings, timeout_seconds=_TIMEOUT_SECONDS, database="")
+        version, now_ms = client.query("SELECT version(), toUnixTimestamp64Milli(now64(3))").result_rows[0]
+        tables = {
+            str(row[0])
+            for row in client.query(
+                "SELECT name FROM system.tables WHERE database = {d:String}", parameters={"d": settings.database}
+            ).result_rows
+        }
+        applied: dict[str, str] = {}
+        heartbeats: dict[str, int] = {}
+        if "migrations" in tables:
+            ledger = f"SELECT name, checksum FROM {settings.database}.migrations FINAL"
+            applied = {str(name): str(checksum) for name, checksum in client.query(ledger).result_rows}
+        if "servers" in tables:
+            newest = (
+                f"SELECT server, toUnixTimestamp64Milli(max(sent_at)) FROM {settings.database}.servers GROUP BY server"
+            )
+            heartbeats = {str(server): int(at) for server, at in client.query(newest).result_rows}
+    except (ClickHouseError, HTTPError, OSError) as error:
+        raise unavailable(settings, error) from error
+    known = read_migrations()
+    return ClickHouseFacts(
+        version=str(version),
+        now_ms=int(now_ms),
+        missing_tables=[name for name in _TABLES if name not in tables],
+        missing_migrations=[one.name for one in known if one.name not in applied],
+        edited_migrations=[one.name for one in known if applied.get(one.name, one.checksum) != one.checksum],
+        heartbeats=heartbeats,
+    )
