@@ -178,9 +178,9 @@ def _arrival(line: str, start: int, at: int, queue_id: str) -> Parsed:
 def _delivery(line: str, start: int, at: int, queue_id: str) -> Parsed:
     found = DELIVERY.match(line, start)
     if found is not None:
-        if '<"' in line and exim_odd.is_repeated(line, start, found.end(1)):
-            return _TWO_WAYS
         fields = found.groups("")
+        if '<"' in fields[-1] and exim_odd.is_repeated(line, start, found.end(1)):
+            return _TWO_WAYS
     elif _DISCARDED_ALL.match(line, start):
         return Ending(queue_id, at, line, DISCARDED, False)
     else:
@@ -203,10 +203,13 @@ def _delivery(line: str, start: int, at: int, queue_id: str) -> Parsed:
     enhanced = next_id = handover = ""
     if answer:
         code, enhanced = _reply_codes(answer[:12])
-        if "id=" in answer:
+        named = answer.find("queued as ")
+        if named >= 0:
+            next_id = answer[named + 10 :].partition(" ")[0]
+            if not next_id.isalnum() or len(next_id) > _LONGEST_ID:
+                next_id, handover = _next_hop(answer, ip)
+        elif "id=" in answer:
             next_id, handover = _next_hop(answer, ip)
-        elif "queued as " in answer:
-            next_id = _queued_as(answer)
     return Attempt(
         queue_id,
         at,
@@ -230,15 +233,7 @@ def _delivery(line: str, start: int, at: int, queue_id: str) -> Parsed:
 
 def _is_ambiguous(line: str, start: int, found: re.Match[str]) -> bool:
     """Whether the address may be a quoted local part of which the front looks like the whole line."""
-    return '<"' in line and exim_odd.is_repeated(line, start, found.end(1))
-
-
-def _queued_as(answer: str) -> str:
-    """The id in the words of Postfix and of the great providers."""
-    next_id = answer[answer.rindex("queued as ") + 10 :].partition(" ")[0]
-    if next_id.isalnum() and len(next_id) <= _LONGEST_ID:
-        return next_id
-    return _next_hop(answer, "")[0]
+    return '<"' in (found[found.re.groups] or "") and exim_odd.is_repeated(line, start, found.end(1))
 
 
 def _next_hop(answer: str, ip: str) -> tuple[str, str]:
