@@ -10,9 +10,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import PlainTextResponse
 from postwatch.producers.errors import PostwatchError
+from postwatch.query.advice import ADVICE
 from postwatch.query.desk import ReportDesk
 from postwatch.query.filters import MAX_PAGE_ROWS, STATUS_WORDS
-from postwatch.query.shapes import DeliveriesShape, ErrorShape, HealthShape, ServersShape, TraceShape
+from postwatch.query.shapes import DeliveriesShape, ErrorShape, HealthShape, ReasonShape, ServersShape, TraceShape
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 OPENAPI_PATH = "/api/v1/openapi.json"
@@ -56,6 +57,11 @@ def api_router(desk: ReportDesk) -> APIRouter:
     def servers() -> ServersShape:
         """Every server's last sign of life."""
         return ServersShape.of(desk.servers())
+
+    @router.get("/api/v1/reasons", tags=["reports"])
+    def reasons() -> list[ReasonShape]:
+        """What each value of `reason` means and what to do about it."""
+        return [ReasonShape(reason=reason, **advice._asdict()) for reason, advice in ADVICE.items()]
 
     @router.get("/health", responses={503: {"model": HealthShape, "description": "Degraded."}}, tags=["operation"])
     def health(response: Response) -> HealthShape:

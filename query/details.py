@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from postwatch.query.advice import ADVICE
 from postwatch.query.wording import byte_size, time_span, utc_time
 from postwatch.streams.outcome import DELIVERED, DISCARDED, PENDING, RECEIVED, Outcome
 
@@ -54,6 +55,7 @@ def facts(row: Outcome) -> list[Fact]:
         Fact("error message" if row.result == "failed" else "response", row.response),
         Fact("answer code", _spaced(str(row.smtp_code or ""), row.enhanced_code)),
         Fact("reason", row.reason),
+        *_advice(row),
         Fact("account", f"{row.account} ({row.direction})" if row.account else ""),
         Fact("sender", row.sender or "<> (a bounce)"),
         Fact("submitted to", row.original_recipient),
@@ -73,6 +75,17 @@ def facts(row: Outcome) -> list[Fact]:
         Fact("caused by", row.parent_queue_id),
     ]
     return [fact for fact in found if fact.words]
+
+
+def _advice(row: Outcome) -> list[Fact]:
+    advice = ADVICE.get(row.reason)
+    if advice is None:
+        return []
+    return [
+        Fact("that means", advice.meaning),
+        Fact("to do", advice.remedy),
+        Fact("for the engineer", f"{advice.cause} {advice.action}"),
+    ]
 
 
 def attempt_lines(row: Outcome) -> list[str]:

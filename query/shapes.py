@@ -28,6 +28,16 @@ class AttemptShape(Shape):
     remote_ip: str
 
 
+class ReasonShape(Shape):
+    """What a value of `reason` means, and what to do about it."""
+
+    reason: str
+    meaning: str = Field(description="In plain words, for the owner of the mailbox.")
+    remedy: str = Field(description="What the owner can do.")
+    cause: str = Field(description="Where it comes from, for the engineer.")
+    action: str = Field(description="What the engineer can do.")
+
+
 class DeliveryShape(Shape):
     """What became of one message for one recipient."""
 

@@ -116,7 +116,7 @@ class Pipeline:
             f"ship-{server}",
             "ship",
             POSTWATCH_SHIP_FILES=str(self.log_of(server)),
-            POSTWATCH_SHIP_FORMAT="exim-main",
+            POSTWATCH_SHIP_FORMAT="auto",
             POSTWATCH_SHIP_TZ="UTC",
             POSTWATCH_SHIP_SERVER=server,
             POSTWATCH_SHIP_CHECKPOINT_FILE=str(self.checkpoint_file(server)),

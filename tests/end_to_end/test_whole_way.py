@@ -36,7 +36,7 @@ def read_rows(
     """What `postwatch read` prints of a log."""
     capsysbinary.readouterr()
     more = ["--domains", str(domains)] if domains else []
-    assert cli.main(["read", "--format", "exim-main", "--server", server, *more, str(log)]) == 0
+    assert cli.main(["read", "--server", server, *more, str(log)]) == 0
     return [json.loads(line) for line in capsysbinary.readouterr().out.splitlines()]
 
 
