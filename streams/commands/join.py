@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
+import datetime
 import gc
 import logging
+import re
+import tempfile
 import time
+from pathlib import Path
 
 import structlog
-from postwatch.producers.errors import UnavailableError
+from postwatch.producers.errors import BadInputError, UnavailableError
 from postwatch.producers.logs import configure_logs
 from postwatch.producers.metrics import Health, serve_metrics
 from postwatch.producers.settings import KafkaSettings, load
@@ -18,6 +23,8 @@ from prometheus_client import REGISTRY
 log = structlog.get_logger()
 
 _RETRY_SECONDS = 2.0
+_AGE = re.compile(r"(\d{1,6})([smhd])")
+_UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -25,9 +32,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "Join the log lines of each message into one outcome per recipient. "
         "Reads the raw topic, writes the topic of outcomes; settings are POSTWATCH_JOIN_* and POSTWATCH_KAFKA_*."
     )
+    parser.add_argument(
+        "--from",
+        dest="start",
+        metavar="TIME",
+        help="replay: join what arrived since then once more, after a parser was mended, beside the workers that run, "
+        "and end; an ISO 8601 time (UTC unless it names a zone) or an age such as 90m, 6h or 2d",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.start is not None:
+        return _replay(parse_start(arguments.start, int(time.time() * 1000)))
     configure_logs("join")
     for library in ("faust", "mode", "aiokafka", "postwatch.streams.fetches"):
         logging.getLogger(library).setLevel(logging.WARNING)
@@ -63,4 +79,44 @@ def run(arguments: argparse.Namespace) -> int:
         return int(ended.code or 0)
     finally:
         worker.close()
+    return 0
+
+
+def parse_start(text: str, now_ms: int) -> int:
+    """'2026-11-23T14:00', '2026-11-23 14:00+01:00' or '6h' → ms since the epoch. Raises BadInputError."""
+    if age := _AGE.fullmatch(text):
+        return now_ms - int(age[1]) * _UNIT_MS[age[2]]
+    try:
+        moment = datetime.datetime.fromisoformat(text)
+    except ValueError:
+        raise BadInputError(
+            f"--from {text!r} is no time: use 2026-11-23T14:00, or an age such as 90m, 6h, 2d"
+        ) from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=datetime.UTC)
+    start = round(moment.timestamp() * 1000)
+    if start > now_ms:
+        raise BadInputError(f"--from {text!r} lies in the future; a time without a zone is UTC")
+    return start
+
+
+def _replay(from_ms: int) -> int:
+    configure_logs("replay")
+    settings, kafka = load(JoinSettings), load(KafkaSettings)
+    from postwatch.streams.app import join_rules
+    from postwatch.streams.join_worker import fail
+    from postwatch.streams.outcome import iso_time
+    from postwatch.streams.replay import replay
+
+    rules = join_rules(settings)
+    with tempfile.TemporaryDirectory(prefix="postwatch-replay-") as folder:
+        report = asyncio.run(replay(kafka, rules, from_ms, Path(folder), fail))
+    counts = report.counts
+    print(f"Read {report.lines} lines in {report.records} records; told {counts.rows} rows since {iso_time(from_ms)}.")
+    if counts.older_rows:
+        print(f"{counts.older_rows} rows of messages that arrived before were left as they are.")
+    if counts.unreadable:
+        print(f"{counts.unreadable} lines still can't be read.")
+    if report.expired_partitions:
+        print(f"{kafka.raw_topic} no longer has all lines since then: what it has was read.")
     return 0
