@@ -11,50 +11,102 @@ _BY_CODE = {
     "1.0": "unknown-user",
     "1.1": "unknown-user",
     "1.2": "routing",
+    "1.3": "unknown-user",
+    "1.4": "unknown-user",
     "1.6": "unknown-user",
+    "1.8": "dns",
     "1.10": "unknown-user",
     "2.1": "unknown-user",
     "2.2": "mailbox-full",
     "2.3": "size",
+    "2.4": "routing",
+    "3.2": "connection",
     "3.4": "size",
+    "3.5": "routing",
     "4.1": "connection",
     "4.2": "connection",
     "4.3": "dns",
     "4.4": "routing",
+    "4.5": "rate-limit",
     "4.6": "routing",
     "4.7": "expired",
+    "5.3": "rate-limit",
+    "7.10": "tls",
+    "7.11": "tls",
+    "7.13": "unknown-user",
+    "7.17": "unknown-user",
+    "7.18": "unknown-user",
     "7.20": "authentication",
+    "7.21": "authentication",
+    "7.22": "authentication",
     "7.23": "authentication",
+    "7.24": "authentication",
+    "7.25": "dns",
     "7.26": "authentication",
+    "7.27": "dns",
+    "7.28": "rate-limit",
+    "7.29": "authentication",
+    "7.30": "tls",
     "7.509": "authentication",
+    "7.511": "reputation",
     "7.515": "authentication",
+    "7.606": "reputation",
+    "7.705": "rate-limit",
+    "7.708": "reputation",
 }
-"""Subject and detail of an enhanced code, where they tell enough; 7.1 and the like need the words."""
+"""Subject and detail of an enhanced code, where they tell enough (RFC 3463, 5248, 7372, 7505, 8617, 8689, and what
+Microsoft numbers from 500 on); 7.1 and the like need the words."""
+
+_TELLING = (
+    ("unknown-user", "spam"),
+    ("connection", "recipient address rejected"),
+    ("routing", "host or domain name not found"),
+)
+"""A code's reason that gives way where the words hold this."""
 
 _BY_WORDS = tuple(
     (reason, re.compile(words, re.IGNORECASE))
     for reason, words in (
         ("greylisted", r"gr[ea]y-?list"),
-        ("rate-limit", r"rate.?limit|too many|exceeded the max|throttl|try again later due to volume"),
-        ("authentication", r"\bspf\b|\bdkim\b|\bdmarc\b|unauthenticated"),
+        (
+            "rate-limit",
+            r"rate.?limit|too many (?!hops|received)|exceeded the (?:max|rate)|throttl|try again later due to volume|"
+            r"unusual rate|receiving mail (?:too quickly|at a rate)|has exceeded the max|messages per hour",
+        ),
+        ("authentication", r"\bspf\b|\bdkim\b|\bdmarc\b|\barc\b fail|unauthenticated"),
         (
             "reputation",
-            r"spamhaus|blacklist|blocklist|black list|block list|\brbl\b|reputation|listed (?:at|in|by)|blocked using",
+            r"spamhaus|spamcop|barracudacentral|blacklist|blocklist|black list|block list|\brbl\b|\bdnsbl\b|reputation|"
+            r"listed (?:at|in|by|on)|blocked using|banned sending|ipcheck\.proofpoint|\[tss?\d|user complaints|"
+            r"\bIP=\S+ - |poor sender|bad sending ip|csi\.cloudmark",
         ),
-        ("spam", r"spam|virus|malware|unsolicited"),
-        ("mailbox-full", r"over ?quota|quota exceeded|mailbox (?:is )?full|exceeded .*storage"),
-        ("relay-denied", r"relay(?:ing)? (?:not permitted|denied|access denied)|unable to relay"),
+        ("spam", r"spam|virus|malware|unsolicited|phish|suspicio"),
+        (
+            "mailbox-full",
+            r"over ?quota|quota (?:is )?exceeded|exceeded (?:its |his |the )?quota|mailbox (?:is )?full|"
+            r"exceeded .*storage|out of storage|storage quota|disk quota",
+        ),
+        (
+            "relay-denied",
+            r"relay(?:ing)? (?:not permitted|denied|access denied|not allowed)|unable to relay|not a gateway",
+        ),
         (
             "unknown-user",
-            r"user unknown|unknown user|no such (?:user|mailbox|recipient|person)|does not exist|mailbox (?:not found|"
-            r"unavailable)|recipient (?:not found|unknown)|invalid recipient|unknown recipient|no mailbox here",
+            r"user unknown|unknown user|no such (?:user|mailbox|recipient|person|address)|does not exist|doesn't exist|"
+            r"mailbox (?:not found|unavailable)|recipient (?:not found|unknown)|invalid recipient|unknown recipient|"
+            r"no mailbox here|recipientnotfound|account (?:is )?(?:disabled|inactive)|"
+            r"user (?:is )?(?:inactive|disabled)|user doesn't have|address rejected: (?:undeliverable|access denied)",
         ),
-        ("size", r"message (?:size|too (?:big|large))|exceeds .*size"),
-        ("tls", r"\btls\b|certificate"),
-        ("dns", r"host lookup|dns|domain not found|no mx|lowest numbered mx|mx .*(?:invalid|not found)"),
+        ("size", r"message (?:size|too (?:big|large))|exceeds .*size|size limit"),
+        ("tls", r"\btls\b|certificate|starttls"),
+        (
+            "dns",
+            r"host lookup|\bdns\b|domain not found|domain name not found|no mx|lowest numbered mx|"
+            r"mx .*(?:invalid|not found)|name service error|reverse|ptr record|unresolvable",
+        ),
         ("connection", r"connection (?:refused|timed out|reset|closed|lost)|no route to host|timed? ?out|unreachable"),
-        ("routing", r"unrouteable|alias|mailing list|too many (?:hops|received)"),
-        ("policy", r"policy|not allowed|access denied|rejected|blocked|prohibited|refused"),
+        ("routing", r"unrouteable|alias|mailing list|too many (?:hops|received)|mail loop|loops back"),
+        ("policy", r"policy|policies|not allowed|access denied|rejected|blocked|prohibited|refused|not accepted"),
     )
 )
 
@@ -67,7 +119,9 @@ def find_reason(status: str, enhanced_code: str, response: str) -> str:
     if status not in (BOUNCED, DEFERRED, REJECTED):
         return ""
     found = _BY_CODE.get(enhanced_code[2:])
-    if found and not (found == "unknown-user" and "spam" in response):
+    if found == "unknown-user" and enhanced_code[0] == "4":
+        found = None  # who is unknown stays so; what comes later is something else
+    if found and not any(found == reason and words in response.lower() for reason, words in _TELLING):
         return found
     for reason, words in _BY_WORDS:
         if words.search(response, 0, 1000):
@@ -80,24 +134,55 @@ _PROVIDERS = {
     "googlemail.com": "Google",
     "outlook.com": "Microsoft",
     "hotmail.com": "Microsoft",
+    "office365.us": "Microsoft",
+    "mx.microsoft": "Microsoft",
     "yahoodns.net": "Yahoo",
     "icloud.com": "Apple",
     "apple.com": "Apple",
     "pphosted.com": "Proofpoint",
     "ppe-hosted.com": "Proofpoint",
     "mimecast.com": "Mimecast",
+    "mimecast.co.za": "Mimecast",
     "barracudanetworks.com": "Barracuda",
+    "iphmx.com": "Cisco",
+    "messagelabs.com": "Symantec",
+    "antispamcloud.com": "SpamExperts",
+    "trendmicro.com": "Trend Micro",
+    "trendmicro.eu": "Trend Micro",
+    "sophos.com": "Sophos",
+    "hornetsecurity.com": "Hornetsecurity",
+    "amazonaws.com": "Amazon",
+    "zoho.com": "Zoho",
+    "zoho.eu": "Zoho",
+    "protonmail.ch": "Proton",
+    "messagingengine.com": "Fastmail",
     "gmx.net": "GMX",
     "web.de": "WEB.DE",
+    "kundenserver.de": "IONOS",
+    "ionos.com": "IONOS",
+    "t-online.de": "T-Online",
     "mail.ru": "Mail.ru",
     "yandex.ru": "Yandex",
-    "zoho.com": "Zoho",
-    "protonmail.ch": "Proton",
+    "yandex.net": "Yandex",
+    "qq.com": "Tencent",
+    "ovh.net": "OVH",
+    "gandi.net": "Gandi",
+    "secureserver.net": "GoDaddy",
+    "registrar-servers.com": "Namecheap",
+    "comcast.net": "Comcast",
+    "orange.fr": "Orange",
+    "free.fr": "Free",
+    "laposte.net": "La Poste",
+    "libero.it": "Libero",
+    "wp.pl": "WP",
+    "onet.pl": "Onet",
+    "seznam.cz": "Seznam",
 }
+"""By the last two or three labels of an MX host."""
 
 
 @lru_cache(maxsize=16384)
 def find_provider(remote_host: str) -> str:
     """The large provider behind an MX host, or the empty text."""
     labels = remote_host.lower().rstrip(".").split(".")
-    return _PROVIDERS.get(".".join(labels[-2:]), "")
+    return _PROVIDERS.get(".".join(labels[-2:])) or _PROVIDERS.get(".".join(labels[-3:]), "")
