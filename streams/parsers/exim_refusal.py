@@ -22,7 +22,7 @@ _REFUSAL = re.compile(
     rf"(?:<((?:{QUOTED})?[^>]*)>|([^\s<>:\"]+@[^\s<>:\"]+)(?=:|$))?(?: [^:]*)?(?:: ?(.*))?$"
 )
 _REJECTED_FROM = re.compile(rf"rejected from <((?:{QUOTED})?[^>]*)>(?: (H=))?")
-_LOCAL_SCAN = re.compile(rf"F=((?:{QUOTED}@)?\S*)(?: (H=))?(?=.* rejected by local_scan\(\): )")
+_LOCAL_SCAN = re.compile(rf"F=(?!<)((?:{QUOTED}@)?+[^ ]*+)(?: (H=))?+")
 _WHY = re.compile(r"(?: U=(\S+))?(?: Ci=\S+)?(?: P=\S+)?(?: (?:temporarily )?rejected by local_scan\(\))?: (.*)$")
 _DISCARD = re.compile(
     rf"{CONNECTION}(?: ?U=\S+)?(?: Ci=\S+)?{TLS}(?: ?F=<((?:{QUOTED})?[^>]*)>)? ?"
@@ -34,7 +34,9 @@ def refusal(line: str, start: int, at: int, queue_id: str) -> Refusal | Unreadab
     """`… rejected RCPT <x>: why` → a Refusal; None where the line is not one; two readings make it unreadable."""
     if _REFUSAL_OPENING.match(line, start) is None:
         return None
-    whole = _REJECTED_FROM.match(line, start) or _LOCAL_SCAN.match(line, start)
+    whole = _REJECTED_FROM.match(line, start)
+    if whole is None and "rejected by local_scan(): " in line:
+        whole = _LOCAL_SCAN.match(line, start)
     if whole is not None:
         return _refused_whole(line, whole, at, queue_id)
     if line.startswith("H=", start):

@@ -11,7 +11,7 @@ from postwatch.streams.events import Arrival, Attempt, Ending, Event, Refusal, U
 from postwatch.streams.parsers.registry import make_parser
 from postwatch.streams.stamps import StampReader, find_zone
 
-from tests.streams.parsers.exim_templates import TEMPLATES
+from tests.streams.parsers.exim_templates import ID, STAMP, TEMPLATES
 from tests.streams.parsers.hostile import PIECES, Hostile, Template, hostile_lines
 
 _LINES = 1000
@@ -53,3 +53,37 @@ def test_the_longest_line_of_any_piece_costs_less_than_50_ms(template: Template)
         started = time.process_time()
         parser.parse(line[:MAX_LINE_BYTES])
         assert time.process_time() - started < 0.05, piece
+
+
+_OPENINGS = (
+    "H=(",
+    "F=<",
+    "F=a@b H=",
+    "U=x F=<",
+    "rejected from <",
+    f"{ID} ",
+    f"{ID} <= a@b ",
+    f"{ID} <= a@b H=(",
+    f"{ID} <= a@b U=a P=local S=1 id=",
+    f"{ID} <= a@b U=a P=local for ",
+    f"{ID} => ",
+    f"{ID} => a@b R=a T=b ",
+    f'{ID} => a@b R=a T=b C="',
+    f"{ID} => blackhole (",
+    f"{ID} ** ",
+    f"{ID} ** a@b R=a: SMTP error from remote mail server after ",
+    f"{ID} == a@b ",
+)
+_FILLINGS = ("a", " ", '"', "<", "[1.2.3.4] ", "F=<", ': "', ' <"', "R=a ", "P=a ", "for a ", "rejected RCPT <", "(a) ")
+_ENDS = ("", " rejected RCPT <a@b>: x", " rejected by local_scan(): x")
+
+
+@pytest.mark.parametrize("opening", _OPENINGS)
+def test_no_form_takes_more_than_linear_time(opening: str) -> None:
+    parser = make_parser("exim-main", StampReader(find_zone("UTC", "test")))
+    for filling in _FILLINGS:
+        for end in _ENDS:
+            line = f"{STAMP} {opening}{filling * MAX_LINE_BYTES}"[: MAX_LINE_BYTES - len(end)] + end
+            started = time.process_time()
+            parser.parse(line)
+            assert time.process_time() - started < 0.05, (filling, end)
