@@ -19,7 +19,7 @@ import structlog
 from faust.types import TP
 from postwatch.producers.metrics import Health
 from postwatch.streams.outlet import KafkaOutlet
-from postwatch.streams.partition_join import MOST_HELD_FETCHES, JoinCounts, JoinRules, PartitionJoin
+from postwatch.streams.partition_join import JoinCounts, JoinRules, PartitionJoin
 
 log = structlog.get_logger()
 
@@ -75,6 +75,8 @@ class JoinWorker:
         self.counts = JoinCounts()
         self.holes = 0
         self.lost_records = 0
+        self.waits = 0
+        """How often reading waited because enough was under way to Kafka."""
         self.partitions: dict[int, PartitionJoin] = {}
         self._app = app
         self._table = table
@@ -88,6 +90,10 @@ class JoinWorker:
     def use_outlet(self, make: Callable[[asyncio.AbstractEventLoop], KafkaOutlet]) -> None:
         """How to make the outlet once the loop runs."""
         self._make_outlet = make
+
+    @property
+    def bytes_in_flight(self) -> int:
+        return self._outlet.bytes_in_flight if self._outlet is not None else 0
 
     async def consume(self, stream: Any) -> None:
         """The agent's body. Nothing escapes: Faust would acknowledge what an exception was raised on."""
@@ -112,7 +118,8 @@ class JoinWorker:
             return
         outlet = self._outlet
         assert outlet is not None
-        while join.held_fetches > 2 * MOST_HELD_FETCHES or outlet.bytes_in_flight > _MOST_BYTES_IN_FLIGHT:
+        while join.is_full or outlet.bytes_in_flight > _MOST_BYTES_IN_FLIGHT:
+            self.waits += 1
             await asyncio.sleep(0.02)
             if self.partitions.get(partition) is not join:
                 return  # revoked while we waited: the new owner reads these records

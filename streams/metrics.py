@@ -30,10 +30,15 @@ class JoinCollector(Collector):
         yield CounterMetricFamily("postwatch_given_up_messages", "Messages closed for their age.", counts.given_up)
         yield CounterMetricFamily("postwatch_holes", "Holes in the offsets that were healed by a seek.", worker.holes)
         yield CounterMetricFamily("postwatch_lost_records", "Records that expired unread.", worker.lost_records)
+        yield CounterMetricFamily("postwatch_join_pauses", "Times that reading waited for Kafka.", worker.waits)
+        yield GaugeMetricFamily("postwatch_join_in_flight_bytes", "Results not confirmed.", worker.bytes_in_flight)
         joins = list(worker.partitions.values())
         yield GaugeMetricFamily("postwatch_partitions", "Partitions of this worker.", len(joins))
         yield GaugeMetricFamily(
             "postwatch_open_messages", "Messages in memory.", sum(join.open_messages for join in joins)
+        )
+        yield GaugeMetricFamily(
+            "postwatch_table_messages", "Parked messages in the table.", sum(join.parked_messages for join in joins)
         )
         yield GaugeMetricFamily(
             "postwatch_held_fetches", "Fetches not acknowledged.", sum(join.held_fetches for join in joins)

@@ -33,6 +33,10 @@ MOST_HELD_FETCHES = 1000
 """When so many fetches wait for an acknowledgement, the oldest are parked whatever their age."""
 CLAIMED_WITHIN_MS = 3_600_000
 """So long a completed message is kept for a line of the message that it may have come from."""
+MOST_OPEN_MESSAGES = 50_000
+"""Of a partition in memory; beyond, the oldest are parked whatever their age, and reading waits for the changelog."""
+MOST_PARKING = 10_000
+"""Table entries under way to the changelog; beyond twice that reading waits."""
 MARKS_KEY = b"\0marks"
 """Written with every acknowledgement, so that each partition of the table has a live key to recover from."""
 _MOST_PARSERS = 64
@@ -159,6 +163,9 @@ class PartitionJoin:
         )
         self._marks_under_way = False
         self._next_sweep_at = 0
+        self.parked_messages = 0
+        """Entries of the table, as of the last sweep and what changed since."""
+        self._parking = 0
 
     @property
     def held_fetches(self) -> int:
@@ -167,6 +174,11 @@ class PartitionJoin:
     @property
     def open_messages(self) -> int:
         return len(self._holders)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether reading has to wait until Kafka has taken more of the results."""
+        return len(self._held) > 2 * MOST_HELD_FETCHES or self._parking > 2 * MOST_PARKING
 
     @property
     def unconfirmed_since(self) -> int | None:
@@ -193,7 +205,7 @@ class PartitionJoin:
             self._hold_with(before, message, fetch, now)
         for message in changed:
             self._hold(message, fetch, now)
-        if len(self._held) > MOST_HELD_FETCHES:
+        if len(self._held) > MOST_HELD_FETCHES or len(self._holders) > MOST_OPEN_MESSAGES:
             self._park_oldest(now)
 
     def tend(self, now: int, committed: int) -> None:
@@ -322,20 +334,22 @@ class PartitionJoin:
         return parked.message
 
     def _send_pending(self, now: int) -> None:
-        while self._young and self._young[0][0] <= now:
+        while self._young and (self._young[0][0] <= now or self._young[0][1] not in self._holders):
             _, message = self._young.popleft()
             holder = self._holders.get(message)
             if holder is not None:
                 self._send(self._joiner.pending_rows(message), holder)
 
     def _park_oldest(self, now: int) -> None:
-        """Park what the oldest fetches hold: those past their age, and as many as it takes to keep the bound."""
+        """Park what the oldest fetches hold: those past their age, and as many as it takes to keep the bounds."""
         surplus = len(self._held) - MOST_HELD_FETCHES
         for number, fetch in enumerate(self._held):
-            if number >= surplus and fetch.arrived_at > now - self._rules.park_after_ms:
-                return
+            is_young = fetch.arrived_at > now - self._rules.park_after_ms
+            if is_young and number >= surplus and len(self._holders) <= MOST_OPEN_MESSAGES:
+                break
             for message in list(fetch.messages):
                 self._park(message, fetch)
+        self._send_pending(now)
 
     def _park(self, message: Message, fetch: HeldFetch) -> None:
         """Write the message to the table and forget it; later events load it back from there."""
@@ -345,10 +359,18 @@ class PartitionJoin:
         key = parked_key(message.server, message.queue_id)
         if self._stored.pop(message, None) is None:
             earlier = self._entry(key)
-            if earlier is not None and earlier.queued_at == message.queued_at:
+            if earlier is None:
+                self.parked_messages += 1
+            elif earlier.queued_at == message.queued_at:
                 merge(message, earlier)
         fetch.unconfirmed += 1
-        self._table.put(key, encode_parked(message), fetch.confirm)
+        self._parking += 1
+
+        def confirm() -> None:
+            self._parking -= 1
+            fetch.confirm()
+
+        self._table.put(key, encode_parked(message), confirm)
         self._joiner.forget(message)
         self.counts.parked += 1
 
@@ -408,18 +430,24 @@ class PartitionJoin:
             value = self._table.get(key)
             if value is not None and OPEN < decode_parked(value).closed_by_offset < committed:
                 self._table.delete(key)
+                self.parked_messages -= 1
 
     def _sweep(self, now: int) -> None:
         """Find closed entries that a crash left behind, and drop messages older than the MTA's longest retry."""
+        kept = 0
         for key in self._table.all_keys():
             value = self._table.get(key) if not key.startswith(b"\0") else None
             if value is None:
                 continue
             parked = decode_parked(value)
+            kept += 1
             if parked.closed_by_offset != OPEN:
                 self._to_delete.append((parked.closed_by_offset, key))
             elif 0 < parked.message.completed_at < now - CLAIMED_WITHIN_MS:
                 self._table.delete(key)
+                kept -= 1
             elif parked.message.queued_at < now - self._rules.give_up_after_ms:
                 self._table.delete(key)
+                kept -= 1
                 self.counts.given_up += 1
+        self.parked_messages = kept

@@ -7,15 +7,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from postwatch.producers.record import Heartbeat, RawHeaders
+from postwatch.streams import partition_join
 from postwatch.streams.accounts import AccountBook
 from postwatch.streams.dead_letters import DeadLetter, LineOrigin
 from postwatch.streams.outcome import Outcome, to_json_object
 from postwatch.streams.parked import decode_parked
-from postwatch.streams.partition_join import MARKS_KEY, JoinCounts, JoinRules, PartitionJoin
+from postwatch.streams.partition_join import MARKS_KEY, MOST_OPEN_MESSAGES, JoinCounts, JoinRules, PartitionJoin
 
 from tests.streams.test_golden import LOGS, SENT_MS, SERVER, golden_rows, lines_of, ordered
 
@@ -349,3 +351,48 @@ def test_a_changed_format_is_seen_at_the_server_that_changed() -> None:
     assert sources["new.example", "postfix"].unreadable == {"a delivery whose fields make no sense": 1}
     worker.kafka.confirm_all()
     assert [letter.value for letter in worker.kafka.letters] == [changed.rstrip(b"\n")]
+
+
+class ForgetfulWorker(Worker):
+    """Confirms at once and keeps only numbers, so that what grows is the join's own memory."""
+
+    def send_outcomes(self, partition: int, rows: Sequence[Outcome], confirm: Confirm) -> int:
+        self.kafka.send(lambda: None, confirm)
+        return 1
+
+    def put(self, key: bytes, value: bytes, confirm: Confirm) -> None:
+        confirm()
+
+
+def test_messages_that_never_complete_are_parked_and_memory_stays() -> None:
+    head = (
+        "2026-03-02 08:00:00 1vwyDG-{number:06d}-1X <= a@b.example H=(x) [198.51.100.7] P=esmtp S=1 for c@d.example\n"
+    )
+    headers = RawHeaders("exim-main", "UTC", sent_ms=SENT_MS).encode()
+    worker = ForgetfulWorker(Kafka())
+    process = psutil.Process()
+    resident = []
+    for offset in range(200):
+        value = "".join(head.format(number=number) for number in range(offset * 1000, (offset + 1) * 1000))
+        worker.take([Record(offset, b"web7", value.encode(), headers)], now=offset)
+        worker.kafka.confirm_all()
+        worker.join.tend(offset, worker.kafka.committed)
+        worker.commit()
+        assert worker.join.open_messages <= MOST_OPEN_MESSAGES
+        if offset in (99, 199):
+            resident.append(process.memory_info().rss)
+    assert worker.counts.parked == 200_000 - worker.join.open_messages
+    assert worker.join.parked_messages == worker.counts.parked
+    assert resident[1] - resident[0] < 16 * 1024 * 1024
+
+
+def test_what_is_under_way_to_the_changelog_stops_the_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partition_join, "MOST_PARKING", 0)
+    lines = [line for line in lines_of(LOGS[0]) if "-0003cA-1b" in line]
+    worker = Worker(Kafka())
+    worker.take(make_records(lines, []))
+    assert not worker.join.is_full
+    worker.join.tend(70_000, 0)
+    assert worker.join.is_full
+    worker.kafka.confirm_all()
+    assert not worker.join.is_full
