@@ -20,7 +20,8 @@ GONE_AFTER_MS = 8 * 86_400_000
 """A server silent for so long was taken out of the fleet, and is not spoken of."""
 RETENTION_WARNING, RETENTION_TROUBLE = 0.5, 0.8
 """The age of a consumer's oldest unread record, as a share of its topic's retention."""
-LATE_MS = 60_000
+LATE_MS = 180_000
+"""The join acknowledges a record when its messages are closed or, a minute later, parked: less than this is usual."""
 MANY_LETTERS = 1000
 _SHOWN = 5
 
@@ -142,8 +143,8 @@ def _judge_lag(lag: LagFacts, retention_ms: int, now_ms: int) -> Finding:
         )
     age_ms = max(0, now_ms - lag.oldest_unread_ms) if lag.oldest_unread_ms else 0
     if not age_ms:
-        return Finding(check, OK, f"It has read all of {lag.topic}.")
-    seen = f"{lag.unread_records} records of {lag.topic} are unread, the oldest for {span(age_ms)}"
+        return Finding(check, OK, f"It has finished all of {lag.topic}.")
+    seen = f"{lag.unread_records} records of {lag.topic} are not finished, the oldest came {span(age_ms)} ago"
     share = age_ms / retention_ms if retention_ms > 0 else 0.0
     if share >= RETENTION_WARNING:
         return Finding(
