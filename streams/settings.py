@@ -29,7 +29,7 @@ class JoinSettings:
     SECTION: ClassVar[str] = "join"
 
     data_dir: str = setting("/var/lib/postwatch/join", doc="Folder of the worker's tables; one for each worker.")
-    group: str = setting("postwatch-join", doc="Kafka consumer group; a second group replays.")
+    group: str = setting("postwatch-join", doc="Kafka consumer group.")
     timezone: str = setting("UTC", doc="IANA zone of log stamps in records that name none.")
     domains_file: str = setting("", doc="File of hosted domains, one `domain: owner` a line; empty: judge by the log.")
     log_lines: bool = setting(True, doc="Keep the raw lines of each recipient in its row, as evidence.")
