@@ -1,10 +1,11 @@
 # Two commands do everything: `make demo` and `make test`. Both install what they need into .venv first.
 PYTHON ?= python3
 ARGS ?=
+SECONDS ?= 1800
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install demo test bench corpora lint format clean
+.PHONY: install demo test bench corpora fuzz lint format clean
 
 install: $(STAMP)
 
@@ -27,6 +28,10 @@ bench: install
 
 corpora: install
 	$(BIN)/python -m tests.corpora $(CORPORA) $(ARGS)
+
+fuzz: install
+	$(BIN)/uv pip install --quiet --python $(BIN)/python atheris==3.0.0
+	$(BIN)/python -m tests.fuzz -max_total_time=$(SECONDS) -max_len=4000
 
 lint: install
 	$(BIN)/ruff format --check .

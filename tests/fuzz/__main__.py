@@ -1,0 +1,65 @@
+"""`make fuzz SECONDS=1800`: coverage-guided lines through every parser and the joiner, until something raises.
+
+A line may be anything at all. Whatever it is, parsing and joining must not raise nor take more than 50 ms, and each
+line must be counted once.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import atheris  # installed by `make fuzz` alone
+
+with atheris.instrument_imports(include=["postwatch.streams"]):
+    from postwatch.streams.accounts import AccountBook
+    from postwatch.streams.joiner import Joiner
+    from postwatch.streams.lines import LineCounts, decode_lines, join_lines
+    from postwatch.streams.parsers.registry import LineParser, make_parser
+    from postwatch.streams.stamps import StampReader, find_zone
+
+MOST_SECONDS = 0.05
+SENT_MS = 1_796_000_000_000
+HEADS = (
+    b"",
+    b"2026-11-23 08:00:00 1vwyDI-0003aB-1X ",
+    b"Nov 23 08:00:00 mx7 postfix/smtp[7]: 7F00AA: to=<",
+    b"Nov 23 08:00:00 mx7 postfix/smtpd[7]: NOQUEUE: reject: RCPT from ",
+    b"Nov 23 08:00:00 mx7 postfix/cleanup[7]: 7F00AA: ",
+    b"Nov 23 08:00:00 mx7 postfix/qmgr[7]: 7F00AA: from=<",
+    b"2026-11-23T08:00:00+00:00 mx7 exim[7]: ",
+    b"<22>1 2026-11-23T08:00:00Z mx7 ",
+    b"{",
+)
+
+
+def _parser() -> LineParser:
+    stamps = StampReader(find_zone("UTC", "fuzz"))
+    stamps.shipped(SENT_MS)
+    return make_parser("auto", stamps)
+
+
+PARSER = _parser()
+
+
+def try_lines(value: bytes) -> None:
+    if not value:
+        return
+    head = HEADS[value[0] % len(HEADS)]
+    lines = decode_lines(head + value[1:])
+    start = time.process_time()
+    joiner = Joiner(AccountBook(None))
+    counts = LineCounts()
+    join_lines(joiner, PARSER, "fuzz.example", lines, counts)
+    joiner.take_changed()
+    for message in joiner.open_messages():
+        joiner.pending_rows(message)
+    took = time.process_time() - start
+    assert counts.lines == counts.events + counts.foreign.total() + counts.unreadable.total()
+    if took > MOST_SECONDS * max(len(lines), 1):
+        raise AssertionError(f"{took * 1000:.0f} ms for {len(lines)} lines")
+
+
+if __name__ == "__main__":
+    atheris.Setup(sys.argv, try_lines)
+    atheris.Fuzz()
