@@ -51,10 +51,8 @@ class SyslogParser:
         """One line without its newline → what it means. Never raises."""
         if self._only != "exim":
             found = HEAD.match(line)
-            if found is not None and line[-1] != "\r":
+            if found is not None:
                 return self._parse_postfix(line, found)
-        if line[-1:] == "\r":
-            line = line[:-1]
         header = self._headers.read(line)
         if header is None:
             return _STAMP_LOST if _WITHOUT_STAMP.match(line, 0, _MOST_HEAD) else _NO_STAMP

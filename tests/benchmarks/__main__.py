@@ -16,7 +16,7 @@ from tests.benchmarks.joining import measure_join
 from tests.benchmarks.report_latency import DEFAULT_ROWS, Latency, measure_report_latency
 from tests.benchmarks.shipping import measure_shipper, write_log
 from tests.benchmarks.stack import Stack, started_stack
-from tests.benchmarks.workload import MIXES, Workload, prepare
+from tests.benchmarks.workload import MIXES, POSTFIX, Workload, prepare
 
 _LIVE_SERVERS = 500
 _LIVE_RECORD_LINES = 20
@@ -24,7 +24,7 @@ _BACKLOG_SERVERS = 40
 
 
 def join(arguments: argparse.Namespace) -> None:
-    for mix in _mixes(arguments):
+    for mix in (*_mixes(arguments), POSTFIX):
         runs = list(measure_join(mix, arguments.join_lines, arguments.runs))
         lines, rows = runs[0].lines, runs[0].rows
         _say(f"join, {mix}", f"{lines:,} lines → {rows:,} rows, records of 128 KiB, one core")

@@ -25,8 +25,12 @@ from postwatch.streams.outcome import KEY, Outcome
 from postwatch.streams.parsers.registry import make_parser
 from postwatch.streams.stamps import StampReader, find_zone
 
+from tests.benchmarks.postfix_lines import postfix_lines
+
 SIMULATOR, PLAIN = "simulator", "plain"
 MIXES = SIMULATOR, PLAIN
+POSTFIX = "postfix"
+"""For the join alone: its queue ids hold no time, so a line can't be made younger."""
 LARGE_RECORD_BYTES = 128 * 1024
 _ARRIVAL_EVERY_MS = 100
 _IN_DELIVERY = 20
@@ -57,8 +61,8 @@ class Workload:
 def make_lines(mix: str, count: int, seed: int = 1) -> Iterator[bytes]:
     """About so many lines of the last hour, or of as many hours as they take; without newlines."""
     first_ms = time.time_ns() // 1_000_000 - max(count, 36_000) * _ARRIVAL_EVERY_MS
-    made = _plain_lines(count, seed, first_ms) if mix == PLAIN else _simulated_lines(count, seed, first_ms)
-    for line in made:
+    kinds = {SIMULATOR: _simulated_lines, PLAIN: _plain_lines, POSTFIX: postfix_lines}
+    for line in kinds[mix](count, seed, first_ms):
         yield line.encode()
 
 

@@ -7,6 +7,7 @@ import json
 
 import pytest
 from postwatch.streams.events import Arrival, Attempt, Foreign, Refusal, Unreadable
+from postwatch.streams.lines import decode_lines
 from postwatch.streams.parsers.registry import make_parser
 from postwatch.streams.parsers.syslog import HeaderReader
 from postwatch.streams.stamps import StampReader, find_zone
@@ -118,6 +119,11 @@ def test_each_line_is_read_as_what_its_head_says() -> None:
     assert parser.parse("Feb 30 10:57:57 mx postfix/qmgr[1]: 7F00AA: removed") == Unreadable(
         "a stamp that makes no sense"
     )
+
+
+def test_line_ends_of_windows() -> None:
+    assert decode_lines(b"one\r\ntwo\r\n") == ["one", "two"]
+    assert decode_lines(b"a \r b\n") == ["a \r b"]
 
 
 def test_a_named_format_reads_no_other() -> None:
