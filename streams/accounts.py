@@ -7,17 +7,13 @@ hosted domains is given, the log itself is the judge: what was delivered without
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import lru_cache
-from pathlib import Path
 from typing import NamedTuple
 
-from postwatch.producers.errors import SettingsError
 from postwatch.streams.events import Arrival, Attempt, Refusal
+from postwatch.streams.hosted_domains import Domains
 from postwatch.streams.outcome import DELIVERED, RECEIVED, SENT
-
-Domains = Mapping[str, str]
-"""Hosted domain → owner."""
 
 
 class Account(NamedTuple):
@@ -28,20 +24,6 @@ class Account(NamedTuple):
 
 UNKNOWN = Account("", "", SENT)
 """Whose it is can't be told: the arrival was never seen, or no domain is ours."""
-
-
-def read_domains(path: str, setting: str) -> Domains:
-    """Lines `domain: owner` (cPanel's `userdomains` layout) or `domain` alone. Raises SettingsError."""
-    try:
-        lines = Path(path).read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{setting}={path} can't be read: {error}") from error
-    found: dict[str, str] = {}
-    for line in lines:
-        domain, _, owner = line.partition("#")[0].partition(":")
-        if domain.strip():
-            found[domain.strip().lower()] = owner.strip()
-    return found
 
 
 @lru_cache(maxsize=65536)
@@ -56,6 +38,10 @@ class AccountBook:
     """Finds the accounts of messages on the servers of one provider."""
 
     def __init__(self, domains: Domains | None) -> None:
+        self._domains = domains
+
+    def use(self, domains: Domains) -> None:
+        """Judge by this list from now on. Any thread may call it: the list is exchanged as a whole."""
         self._domains = domains
 
     def hosts(self, address: str) -> bool:

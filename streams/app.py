@@ -8,8 +8,9 @@ from typing import Any
 import faust
 from postwatch.producers.metrics import Health
 from postwatch.producers.settings import KafkaSettings
-from postwatch.streams.accounts import AccountBook, read_domains
+from postwatch.streams.accounts import AccountBook
 from postwatch.streams.fetches import use_fetches
+from postwatch.streams.hosted_domains import DomainsSource, follow, read_domains
 from postwatch.streams.join_worker import TEND_EVERY_SECONDS, JoinWorker, fail
 from postwatch.streams.outlet import KafkaOutlet
 from postwatch.streams.partition_join import JoinRules
@@ -18,6 +19,7 @@ from postwatch.streams.stamps import find_zone
 from yarl import URL
 
 TABLE = "parked"
+_DOMAINS_SETTING = "POSTWATCH_JOIN_DOMAINS_FILE"
 _RECORDS_A_FETCH = 200
 _FETCH_BYTES = 1024 * 1024
 _ROCKSDB = {
@@ -37,7 +39,7 @@ def changelog_topic(settings: JoinSettings) -> str:
 def join_rules(settings: JoinSettings) -> JoinRules:
     """The settings as the join wants them. Raises SettingsError that names the variable."""
     find_zone(settings.timezone, "POSTWATCH_JOIN_TIMEZONE")
-    domains = read_domains(settings.domains_file, "POSTWATCH_JOIN_DOMAINS_FILE") if settings.domains_file else None
+    domains = read_domains(settings.domains_file, _DOMAINS_SETTING) if settings.domains_file else None
     return JoinRules(
         accounts=AccountBook(domains),
         timezone=settings.timezone,
@@ -74,7 +76,10 @@ def create_app(settings: JoinSettings, kafka: KafkaSettings, partitions: int, he
     use_fetches(app, kafka.raw_topic)
     table = app.Table(TABLE, key_type=bytes, value_type=bytes, partitions=partitions, options=dict(_ROCKSDB))
     raw = app.topic(kafka.raw_topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
-    worker = JoinWorker(app, table, kafka.raw_topic, join_rules(settings), health)
+    rules = join_rules(settings)
+    if settings.domains_file:
+        follow(DomainsSource(settings.domains_file, _DOMAINS_SETTING), rules.accounts.use)
+    worker = JoinWorker(app, table, kafka.raw_topic, rules, health)
     worker.use_outlet(lambda loop: KafkaOutlet(kafka, loop, fail))
 
     @app.agent(raw, concurrency=1)

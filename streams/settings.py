@@ -31,7 +31,11 @@ class JoinSettings:
     data_dir: str = setting("/var/lib/postwatch/join", doc="Folder of the worker's tables; one for each worker.")
     group: str = setting("postwatch-join", doc="Kafka consumer group.")
     timezone: str = setting("UTC", doc="IANA zone of log stamps in records that name none.")
-    domains_file: str = setting("", doc="File of hosted domains, one `domain: owner` a line; empty: judge by the log.")
+    domains_file: str = setting(
+        "",
+        doc="File or http(s) address of hosted domains, one `domain: owner` a line (cPanel's /etc/userdomains), "
+        "read again when it changes; empty: judge by the log.",
+    )
     log_lines: bool = setting(True, doc="Keep the raw lines of each recipient in its row, as evidence.")
     pending_after_seconds: float = setting(5.0, doc="A message open for so long is shown as pending.", least=0)
     park_after_seconds: float = setting(60.0, doc="A message open for so long is parked in the table.", least=0)

@@ -15,8 +15,9 @@ from typing import IO, cast
 import msgspec
 from postwatch.producers.errors import BadInputError
 from postwatch.producers.record import FORMATS
-from postwatch.streams.accounts import AccountBook, read_domains
+from postwatch.streams.accounts import AccountBook
 from postwatch.streams.explanation import explain, shown_line
+from postwatch.streams.hosted_domains import read_domains
 from postwatch.streams.joiner import Joiner
 from postwatch.streams.lines import LineCounts, decode_lines, join_lines
 from postwatch.streams.outcome import Outcome, to_json_object
@@ -43,7 +44,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--explain", action="store_true", help="print each line and what it was taken for, instead of rows"
     )
     parser.add_argument(
-        "--domains", metavar="FILE", help="hosted domains, `domain: owner` a line; else judge by the log"
+        "--domains",
+        metavar="FILE",
+        help="hosted domains, `domain: owner` a line, or an http(s) address; else judge by the log",
     )
 
 

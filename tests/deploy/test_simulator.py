@@ -14,7 +14,8 @@ from postwatch.deploy.simulator import exim
 from postwatch.deploy.simulator.files import Schedule, ServerLogs, play, write_bulk
 from postwatch.deploy.simulator.simulation import LogLine, Simulation
 from postwatch.deploy.simulator.truth import Truth
-from postwatch.streams.accounts import AccountBook, read_domains
+from postwatch.streams.accounts import AccountBook
+from postwatch.streams.hosted_domains import read_domains
 from postwatch.streams.joiner import Joiner
 from postwatch.streams.lines import LineCounts, join_lines
 from postwatch.streams.outcome import KEY, Outcome
