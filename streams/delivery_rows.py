@@ -62,7 +62,7 @@ class RowMaker:
             (arrivals if arrivals < _MOST_ARRIVALS else _MOST_ARRIVALS) << 62
             | updated_at << 20
             | RANKS[status] << 16
-            | min(events + len(attempts) + (message.ending is not None), 0xFFFF)
+            | events + len(attempts) + (message.ending is not None)  # at most 52 of them
         )
         deleted = 0
         if status == WITHDRAWN:

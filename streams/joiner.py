@@ -288,7 +288,7 @@ class Joiner:
             self._add_due_rows(message, rows)
             message.changed = None
         for message in changed:
-            if message.completed_at and message.is_closed():
+            if message.completed_at and (message.let_go or not message.may_be_claimed()):
                 self.forget(message)
                 if message.parts is not None and not queued_at(message.queue_id):
                     self._remember(message)
@@ -306,10 +306,11 @@ class Joiner:
 
     def _add_due_rows(self, message: Message, rows: list[Outcome]) -> None:
         changed = message.changed or ()
+        handed_on = self._handed_on
         for recipient in dict.fromkeys(changed) if len(changed) > 1 else changed:
-            if not self._handed_on or (message, recipient) not in self._handed_on:
+            if not handed_on or (message, recipient) not in handed_on:
                 self._rows.add_rows(message, recipient, rows)
-        if message.completed_at and message.ending is None and message.is_whole():
+        if message.completed_at and message.ending is None and (message.parts is None or message.is_whole()):
             for recipient in message.expected():
                 if message.is_unheard(recipient):
                     self._rows.add_rows(message, recipient, rows)

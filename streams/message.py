@@ -93,7 +93,7 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
             return not all(map(self.handed_over, self.attempts))
         if self.parts is None:
             client = self.arrival
-            if client is None:
+            if client is None or client.authenticated_as or not client.client_ip:
                 return False
         elif PARENT in self.parts:
             return False
