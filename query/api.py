@@ -39,9 +39,10 @@ def api_router(desk: ReportDesk) -> APIRouter:
         status: Annotated[str, Query(description=f"One of {', '.join(STATUS_WORDS)}.")] = "",
         limit: Annotated[int | None, Query(description=f"Rows of a page, 1 to {MAX_PAGE_ROWS}.")] = None,
         cursor: Annotated[str, Query(description="next_cursor of the page before.")] = "",
+        bounces: Annotated[bool, Query(description="Also bounces that our servers made of a message.")] = False,
     ) -> DeliveriesShape:
         """What became of an account's mail, newest first."""
-        report = desk.account(desk.filters(account, days, recipient, status, limit, cursor))
+        report = desk.account(desk.filters(account, days, recipient, status, limit, cursor, bounces))
         return DeliveriesShape.of(report, desk.servers())
 
     @router.get("/api/v1/trace", responses=_ERRORS, tags=["reports"])

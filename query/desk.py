@@ -51,6 +51,7 @@ class ReportDesk:
         status: str = "",
         limit: int | None = None,
         cursor: str = "",
+        bounces: bool = False,
     ) -> ReportFilters:
         return read_filters(
             account,
@@ -61,6 +62,7 @@ class ReportDesk:
             status=status,
             limit=limit,
             cursor=cursor,
+            bounces=bounces,
         )
 
     def account(self, filters: ReportFilters) -> AccountReport:

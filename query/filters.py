@@ -78,6 +78,8 @@ class ReportFilters:
     status: str = ""
     after: Position | None = None
     """Rows behind this place only: the next page."""
+    bounces: bool = False
+    """Also the bounces that our servers made of a message, which are no mail of their own: its rows tell the same."""
 
 
 def read_filters(
@@ -90,6 +92,7 @@ def read_filters(
     status: str = "",
     limit: int | None = None,
     cursor: str = "",
+    bounces: bool = False,
 ) -> ReportFilters:
     """People's words → filters. Raises FilterError that names the filter and what it may hold."""
     return ReportFilters(
@@ -99,6 +102,7 @@ def read_filters(
         recipient=clean_text(recipient, "recipient"),
         status=_read_status(status),
         after=decode_cursor(cursor) if cursor else None,
+        bounces=bounces,
     )
 
 

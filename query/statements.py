@@ -92,6 +92,8 @@ def _account_conditions(filters: ReportFilters, span: Span) -> tuple[str, dict[s
     if filters.status:
         conditions.append(f"{'result' if filters.status in RESULT_WORDS else 'status'} = {{status:String}}")
         parameters["status"] = filters.status
+    if not filters.bounces:
+        conditions.append("NOT (sender = '' AND parent_queue_id != '')")
     if filters.after:
         names = [f"after_{name}" for name in filters.after._fields]
         place = ", ".join(

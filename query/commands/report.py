@@ -28,6 +28,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--status", default="", metavar="S", help=f"only this status: {', '.join(STATUS_WORDS)}")
     parser.add_argument("--days", type=int, metavar="N", help="the last N days (default: 30, or all that is kept)")
+    parser.add_argument(
+        "--bounces",
+        action="store_true",
+        help="also the bounces that our servers made of a message that is listed anyway",
+    )
     parser.add_argument("--format", choices=("table", "json", "csv"), default="table", help="default: table")
     parser.add_argument("--limit", type=int, metavar="N", help=f"rows of a page, 1 to {MAX_PAGE_ROWS} (default: 50)")
     parser.add_argument("--cursor", default="", help="the next page: the word that the page before ended with")
@@ -46,6 +51,7 @@ def print_report(desk: ReportDesk, arguments: argparse.Namespace) -> int:
         arguments.status,
         arguments.limit,
         arguments.cursor,
+        arguments.bounces,
     )
     report = desk.account(filters)
     servers = desk.servers()

@@ -23,19 +23,34 @@ def page_router(desk: ReportDesk) -> APIRouter:
 
     @router.get("/")
     def track(
-        account: str = "", recipient: str = "", status: str = "", days: str = "", cursor: str = "", show: str = ""
+        account: str = "",
+        recipient: str = "",
+        status: str = "",
+        days: str = "",
+        cursor: str = "",
+        bounces: str = "",
+        show: str = "",
     ) -> HTMLResponse:
         """The Track Delivery page. `show=all`, the Show All button, leaves every filter but the account out."""
         if show == "all":
-            recipient = status = days = cursor = ""
-        asked = {"account": account.strip(), "recipient": recipient.strip(), "status": status, "days": days}
+            recipient = status = days = cursor = bounces = ""
+        asked = {
+            "account": account.strip(),
+            "recipient": recipient.strip(),
+            "status": status,
+            "days": days,
+            "bounces": "yes" if bounces else "",
+        }
         report: AccountReport | None = None
         servers: ServersReport | None = None
         code, complaint = 200, ""
         try:
             servers = desk.servers()
             if account.strip() or show:
-                report = desk.account(desk.filters(account, _whole_days(days), recipient, status, cursor=cursor))
+                filters = desk.filters(
+                    account, _whole_days(days), recipient, status, cursor=cursor, bounces=bool(bounces)
+                )
+                report = desk.account(filters)
         except PostwatchError as error:
             code, complaint = status_of(error)[0], str(error)
         return HTMLResponse(

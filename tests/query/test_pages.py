@@ -231,3 +231,14 @@ def test_nothing_is_loaded_from_elsewhere(empty_site: httpx.Client) -> None:
         answer = empty_site.get(path)
         assert answer.status_code == 200
         assert "://" not in answer.text.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_a_bounce_is_shown_where_it_is_asked_for_and_leads_to_its_message(office: Office, open_site: Open) -> None:
+    office.insert([make_row(sender="", parent_queue_id="1tPARE-NT&", direction="received")])
+    site = open_site(office.desk)
+    nothing = "No mail of bob@example.org in the last 30 days."
+    assert nothing in _page(site, account="bob@example.org").words
+    page = _page(site, account="bob@example.org", bounces="yes")
+    assert "The message that this bounce is about" in page.words
+    assert "/trace?id=1tPARE-NT%26" in [one["href"] for one in page.all("a")]
+    assert nothing in _page(site, account="bob@example.org", bounces="yes", show="all").words

@@ -304,3 +304,17 @@ def test_servers_by_their_newest_heartbeat(office: Office) -> None:
     assert report.servers[0].lag_bytes == 77
     assert report.servers[1].last_line_ms == 0
     assert [one.server for one in report.stale()] == ["web2"]
+
+
+def test_a_bounce_of_ours_is_no_mail_of_its_own_unless_asked_for(office: Office) -> None:
+    sent = make_row(queue_id="first", status="bounced")
+    from_elsewhere = make_row(queue_id="foreign", sender="", direction="received", queued_at=NOW_MS - 2 * MINUTE_MS)
+    forwarded = make_row(queue_id="forward", parent_queue_id="other", queued_at=NOW_MS - 3 * MINUTE_MS)
+    bounce = make_row(
+        queue_id="bounce", sender="", parent_queue_id="first", direction="received", queued_at=NOW_MS - 4 * MINUTE_MS
+    )
+    office.insert([sent, from_elsewhere, forwarded, bounce])
+    assert office.report().rows == (sent, from_elsewhere, forwarded)
+    assert office.report(bounces=True).rows == (sent, from_elsewhere, forwarded, bounce)
+    assert [row.queue_id for row in office.desk.trace("first").rows] == ["first", "bounce"]
+    assert [row.queue_id for row in office.desk.trace("bounce").rows] == ["bounce"]
