@@ -8,13 +8,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.corpora import exim_suite, grok_patterns, truth_runs
+from tests.corpora import exim_suite, grok_patterns, pflogsumm, truth_runs
 from tests.corpora.check import Check, Corpus
 
 CORPORA: dict[str, Corpus] = {
     "truth": truth_runs.check,
     "exim-suite": exim_suite.check,
     "grok-patterns": grok_patterns.check,
+    "pflogsumm": pflogsumm.check,
 }
 _MOST_WORDS = 300
 
