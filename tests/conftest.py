@@ -6,11 +6,13 @@ They are children of this process that end with it, however it ends; see deploy/
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import hypothesis
 import pytest
+import structlog
 from postwatch.deploy.embedded.clickhouse import EmbeddedClickHouse
 from postwatch.deploy.embedded.kafka import EmbeddedKafka
 from postwatch.deploy.migrate import migrate
@@ -22,6 +24,17 @@ _numbers = itertools.count(1)
 
 hypothesis.settings.register_profile("suite", deadline=None)  # a shared machine stalls; what must be fast is measured
 hypothesis.settings.load_profile("suite")
+
+
+@pytest.fixture(autouse=True)
+def _restore_logging() -> Iterator[None]:
+    """A command that a test runs in this process sends all logs to what is standard error during that test only."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")
