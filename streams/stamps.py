@@ -65,21 +65,22 @@ class StampReader:
     """'2026-11-23T13:42:18', '.712345' and '+01:00' or 'Z'."""
 
     def read_without_year(self, stamp: str) -> int:
-        """'Nov  3 17:27:12' → ms since the epoch. Raises ValueError on a date that no year has."""
+        """'Nov  3 17:27:12' or 'Nov 3 17:27:12' → ms since the epoch. Raises ValueError on a date that no year has."""
         at = self._seconds.get(stamp)
         return self._keep(stamp, self._guess_year(stamp)) if at is None else at
 
     def _guess_year(self, stamp: str) -> int:
         sent_ms = self._sent_ms
         try:
-            month, day = _MONTHS[stamp[:3]], int(stamp[4:6])
-            clock = datetime.time.fromisoformat(stamp[7:])
+            month, day, time = stamp.split()
+            clock = datetime.time.fromisoformat(time)
+            date = _MONTHS[month], int(day)
         except KeyError as error:
             raise ValueError(f"no month {stamp[:3]}") from error
         latest = datetime.datetime.fromtimestamp((sent_ms + _AHEAD_MS) / 1000, datetime.UTC).year
         for year in range(latest, latest - _YEARS_TRIED - 1, -1):
             try:
-                moment = datetime.datetime.combine(datetime.date(year, month, day), clock)
+                moment = datetime.datetime.combine(datetime.date(year, *date), clock)
             except ValueError:  # 29 February
                 continue
             at = self._convert(moment, None)

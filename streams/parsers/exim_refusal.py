@@ -23,7 +23,9 @@ _REFUSAL = re.compile(
 )
 _REJECTED_FROM = re.compile(rf"rejected from <((?:{QUOTED})?[^>]*)>(?: (H=))?")
 _LOCAL_SCAN = re.compile(rf"F=(?!<)((?:{QUOTED}@)?+[^ ]*+)(?: (H=))?+")
-_WHY = re.compile(r"(?: U=(\S+))?(?: Ci=\S+)?(?: P=\S+)?(?: (?:temporarily )?rejected by local_scan\(\))?: (.*)$")
+_WHY = re.compile(
+    rf"{CONNECTION}(?: U=(\S+))?(?: Ci=\S+)?(?: P=\S+)?(?: (?:temporarily )?rejected by local_scan\(\))?: (.*)$"
+)
 _DISCARD = re.compile(
     rf"{CONNECTION}(?: ?U=\S+)?(?: Ci=\S+)?{TLS}(?: ?F=<((?:{QUOTED})?[^>]*)>)? ?"
     rf"RCPT <((?:{QUOTED})?[^>]*)>: (discarded by \w+ ACL(?:: .*)?)$"

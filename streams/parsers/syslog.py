@@ -13,13 +13,13 @@ import msgspec
 from postwatch.streams.stamps import StampReader
 
 _TAG = r"([\w./+-]++)(?:\[\d++\])?+:? ?+"
-_RFC3164 = re.compile(rf"(?:<\d{{1,3}}>)?+([A-Z][a-z][a-z] [ \d]\d \d\d:\d\d:\d\d) [\w.:\[\]%-]++ {_TAG}")
+_RFC3164 = re.compile(rf"(?:<\d{{1,3}}>)?+([A-Z][a-z][a-z]  ?\d\d? \d\d:\d\d:\d\d) [\w.:\[\]%-]++ {_TAG}")
 _ISO = re.compile(
     r"(?:<\d{1,3}>)?+(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,9})?+(Z|[+-]\d\d:?\d\d)?+ "
     rf"(?:\[\w++:[\w.-]++:([\w./+-]++)\] |[\w.:\[\]%-]++ {_TAG})"
 )
 """With the journal module's form, `[1:host:postfix/smtp]`, in place of host and tag."""
-_NO_HOST = re.compile(rf"(?:<\d{{1,3}}>)?+([A-Z][a-z][a-z] [ \d]\d \d\d:\d\d:\d\d) {_TAG}")
+_NO_HOST = re.compile(rf"(?:<\d{{1,3}}>)?+([A-Z][a-z][a-z]  ?\d\d? \d\d:\d\d:\d\d) {_TAG}")
 _RFC5424 = re.compile(
     r"<\d{1,3}>1 (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,9})?+(Z|[+-]\d\d:?\d\d) \S++ (\S++) \S++ \S++ "
     r'(?:-|(?:\[(?:[^\]"\\]++|\\.|"(?:[^"\\]++|\\.)*+")*+\])++) ?+(?:\ufeff)?+'

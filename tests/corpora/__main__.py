@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.corpora import exim_suite, grok_patterns, pflogsumm, truth_runs
+from tests.corpora import crowdsec, exim_suite, fail2ban, grok_patterns, pflogsumm, truth_runs
 from tests.corpora.check import Check, Corpus
 
 CORPORA: dict[str, Corpus] = {
@@ -16,6 +16,8 @@ CORPORA: dict[str, Corpus] = {
     "exim-suite": exim_suite.check,
     "grok-patterns": grok_patterns.check,
     "pflogsumm": pflogsumm.check,
+    "fail2ban": fail2ban.check,
+    "crowdsec-hub": crowdsec.check,
 }
 _MOST_WORDS = 300
 

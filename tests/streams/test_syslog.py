@@ -31,6 +31,7 @@ NOV_3 = "2026-11-03T17:27:12+00:00"
     ("line", "program", "time"),
     [
         (f"Nov  3 17:27:12 mx2 postfix/qmgr[77]: {WORDS}", "postfix/qmgr", NOV_3),
+        (f"Nov 3 17:27:12 mx2 postfix/qmgr[77]: {WORDS}", "postfix/qmgr", NOV_3),
         (f"<22>Nov  3 17:27:12 mx2.example postfix/qmgr[77]: {WORDS}", "postfix/qmgr", NOV_3),
         (f"Nov  3 17:27:12 2001:db8::1 postfix-10.0.0.1/submission/smtpd[77]: {WORDS}",
          "postfix-10.0.0.1/submission/smtpd", NOV_3),
@@ -49,7 +50,7 @@ NOV_3 = "2026-11-03T17:27:12+00:00"
         (json.dumps({"__REALTIME_TIMESTAMP": "1793726832000000", "SYSLOG_IDENTIFIER": "postfix/qmgr",
                      "MESSAGE": list(WORDS.encode())}), "postfix/qmgr", NOV_3),
     ],
-    ids=range(14),
+    ids=range(15),
 )  # fmt: skip
 def test_heads(line: str, program: str, time: str) -> None:
     header = HeaderReader(stamps()).read(line)

@@ -80,6 +80,7 @@ def test_both_logs_give_the_same_event(name: str) -> None:
         "H=(x) [192.0.2.66] F=<a@b.example> rejected during MIME ACL checks: no",
         "rejected from <a@b.example> H=(x) [192.0.2.66]: message too big: read=225 max=100",
         "F=a@b.example H=(x) [192.0.2.66] P=esmtp rejected by local_scan(): no",
+        "F=a@b.example H=(x) [192.0.2.66]:4367 I=[192.0.2.1]:25 P=esmtp rejected by local_scan(): no",
     ],
 )
 def test_a_message_refused_as_a_whole(words: str) -> None:
