@@ -41,7 +41,7 @@ class RowMaker:
     def add_rows(self, message: Message, recipient: str, rows: list[Outcome]) -> None:
         """Append the rows of one recipient as the message is known now."""
         attempts = message.attempts.get(recipient, _NO_ATTEMPTS)
-        is_plain = message.parts is None and message.lineage is None
+        is_plain = message.parts is None and message.lineage is None and message.identity is None
         if is_plain:  # one line told the arrival
             queue_id, queued_at, arrival = message.queue_id, message.queued_at, message.arrival
             arrivals = events = 0 if arrival is None else 1
@@ -153,8 +153,26 @@ class RowMaker:
             self._take_back(accounts, recipient, judged.original_recipient, row, rows)
         if message.was_partial and whole:
             rows.append(Outcome._make(UNKNOWN + row)._replace(is_deleted=1))
+        if message.identity is not None and whole and message.lineage is None:
+            self._take_back_shared(message, recipient, accounts, row, rows)
         if message.stood_alone:
             self._add_withdrawals(message, recipient, Outcome._make(UNKNOWN + row), rows)
+
+    def _take_back_shared(
+        self,
+        message: Message,
+        recipient: str,
+        chosen: tuple[Account, ...],
+        row: tuple[object, ...],
+        rows: list[Outcome],
+    ) -> None:
+        """What was told under the user that many share, before the line came that says who it was."""
+        told: dict[Account, None] = {}
+        for attempt in (None, *message.attempts.get(recipient, _NO_ATTEMPTS)):
+            told |= dict.fromkeys(self._accounts.of_delivery(message.arrival, recipient, attempt, message.server))
+        for account in told:
+            if account not in chosen:
+                rows.append(Outcome._make(account + row)._replace(is_deleted=1))
 
     def _add_withdrawals(self, message: Message, recipient: str, row: Outcome, rows: list[Outcome]) -> None:
         """Take back what was told under the message's own queue id, whichever attempt decided it then."""
@@ -234,10 +252,11 @@ class _Place(NamedTuple):
 
 
 def _find_place(message: Message, recipient: str, attempts: list[Attempt]) -> _Place:
-    own = message.tell_arrival()
+    own = message.submitted()
     updated_at = own.at if own else message.queued_at
     arrivals = 1 if message.is_whole() else 0
     events = len(message.parts) if message.parts is not None else arrivals
+    events += message.identity is not None
     lineage = message.lineage
     if lineage is None:
         return _Place(message.queue_id, message.queued_at, own, arrivals, updated_at, events, "", "", attempts)

@@ -13,6 +13,8 @@ from postwatch.streams.outcome import REJECTED
 
 WHOLE, CLIENT, MESSAGE_ID, QUEUE, SUBJECT, PARENT = "", "client", "message-id", "queue", "subject", "parent"
 """What a line tells of an arrival: all of it, as Exim's does, or one part, as the daemons of Postfix do in turn."""
+IDENTITY = "identity"
+"""The part that tells the hosting account behind a submission, beside an arrival of any kind."""
 
 FILTER, FORWARD = "filter", "forward"
 

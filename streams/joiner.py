@@ -240,7 +240,7 @@ class Joiner:
         first_id = before.queue_id if before else message.queue_id
         if known is not None:
             return known if known.queue_id == first_id else None
-        arrival = before.arrival if before else message.tell_arrival()
+        arrival = before.arrival if before else message.submitted()
         if arrival is None or first_id == next_message.queue_id:
             return None
         next_message.stood_alone = next_message.was_seen()

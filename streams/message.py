@@ -7,7 +7,18 @@ parts of one arrival are taken as they come, for one server writes them in their
 from __future__ import annotations
 
 import msgspec
-from postwatch.streams.events import CLIENT, MESSAGE_ID, PARENT, QUEUE, SUBJECT, WHOLE, Arrival, Attempt, Ending
+from postwatch.streams.events import (
+    CLIENT,
+    IDENTITY,
+    MESSAGE_ID,
+    PARENT,
+    QUEUE,
+    SUBJECT,
+    WHOLE,
+    Arrival,
+    Attempt,
+    Ending,
+)
 from postwatch.streams.outcome import (
     BOUNCED,
     CANCELLED,
@@ -78,6 +89,8 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
     """The message that a repeated older one of the same queue id has set aside."""
     let_go: bool = False
     """Nothing will tell any more where it came from."""
+    identity: Arrival | None = None
+    """What the control panel says of who submitted it."""
 
     def is_complete(self) -> bool:
         """The MTA is done with it."""
@@ -107,7 +120,7 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
         """A line of its own came, not only one of another message about it."""
         if self.parts is not None:
             return bool(self.attempts) or any(part != PARENT for part in self.parts)
-        return self.arrival is not None or bool(self.attempts) or self.is_complete()
+        return self.arrival is not None or bool(self.attempts) or self.is_complete() or self.identity is not None
 
     def is_whole(self) -> bool:
         """The arrival was seen, and not only what is said of it again at each attempt."""
@@ -120,6 +133,13 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
         if self.arrival is None and self.parts:
             self.arrival = _assemble(self.parts)
         return self.arrival
+
+    def submitted(self) -> Arrival | None:
+        """The arrival, with the hosting account in place of a system user that many share."""
+        arrival, identity = self.tell_arrival(), self.identity
+        if arrival is None or identity is None or arrival.authenticated_as:
+            return arrival
+        return msgspec.structs.replace(arrival, system_user=identity.system_user)
 
     def is_unheard(self, recipient: str) -> bool:
         return recipient not in self.attempts and (self.originals is None or recipient not in self.originals)
@@ -161,6 +181,8 @@ def merge(known: Message, other: Message) -> None:
     known.stood_alone |= other.stood_alone
     if known.arrival is None:
         known.arrival = other.arrival
+    if other.identity is not None:
+        add_part(known, other.identity)
     if known.lineage is None:
         known.lineage = other.lineage
     if known.earlier is None:
@@ -229,6 +251,11 @@ def add_ending(message: Message, event: Ending) -> None:
 
 def add_part(message: Message, event: Arrival) -> None:
     """Take in one part of an arrival; of two that tell the same the older stays."""
+    if event.part == IDENTITY:
+        if message.identity is None or event.at < message.identity.at:
+            message.identity = event
+            message.change(list(message.attempts))
+        return
     if message.parts is None:
         message.parts = {}
     known = message.parts.get(event.part)
@@ -279,5 +306,7 @@ _PART_ORDER = {part: place for place, part in enumerate((CLIENT, MESSAGE_ID, QUE
 def arrival_lines(message: Message) -> list[str]:
     """The lines that tell how the message arrived, in their order."""
     if message.parts is not None:
-        return [part.line for part in sorted(message.parts.values(), key=_part_order)]
-    return [message.arrival.line] if message.arrival else []
+        lines = [part.line for part in sorted(message.parts.values(), key=_part_order)]
+    else:
+        lines = [message.arrival.line] if message.arrival else []
+    return [*lines, message.identity.line] if message.identity else lines

@@ -12,7 +12,7 @@ import re
 from functools import lru_cache
 
 from postwatch.producers.record import CUT_MARK
-from postwatch.streams.events import FILTER, Arrival, Attempt, Ending, Foreign, Parsed, Unreadable
+from postwatch.streams.events import FILTER, IDENTITY, Arrival, Attempt, Ending, Foreign, Parsed, Unreadable
 from postwatch.streams.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, DISCARDED, EXPIRED
 from postwatch.streams.parsers import exim_odd, exim_refusal
 from postwatch.streams.parsers.exim_grammar import (
@@ -49,7 +49,9 @@ _FROZEN_WORDS = ("Frozen", "frozen by ", "Unfrozen", "unfrozen by ", "Message is
 _HEADERS = Foreign("headers")
 _HEADER = re.compile(r"(?:[A-Z* ] [!-9;-~]++:|[ \t]|Envelope-(?:from|to): )")
 """What the reject log writes below an entry: each header behind a letter or a blank, so no header begins a line."""
-_IDENTIFICATION = Foreign("sender-identification")
+_IDENTIFICATION = re.compile(r"Sender identification U=([^\s=]++) D=[^\s=]++ S=")
+_SHARED_USERS = frozenset(("nobody", "root", "mailnull"))
+_NOT_IDENTIFIED = Foreign("sender-not-identified")
 _REFUSED = Foreign("refused-session")
 _NOTE = Foreign("note")
 _TWO_WAYS = Unreadable("an address that can be read in two ways")
@@ -133,8 +135,19 @@ def _unflagged(line: str, start: int, at: int, queue_id: str | None) -> Parsed:
     if line.startswith(_FROZEN_WORDS, start):
         return _FROZEN
     if line.startswith("Sender identification ", start):
-        return _IDENTIFICATION
+        return _identity(line, start, at, queue_id)
     return _NOTE
+
+
+def _identity(line: str, start: int, at: int, queue_id: str) -> Parsed:
+    """`Sender identification U=user D=domain S=sender`: cPanel tells the account, or `-remote-`."""
+    found = _IDENTIFICATION.match(line, start)
+    if found is None:
+        return Unreadable("a sender identification whose fields make no sense")
+    user = found[1]
+    if user.startswith("-") or user in _SHARED_USERS:
+        return _NOT_IDENTIFIED
+    return Arrival(queue_id, at, line, "", (), "", "", user, "", "", 0, "", "", "", IDENTITY)
 
 
 def _suppressed(line: str, start: int, at: int, queue_id: str) -> Parsed:

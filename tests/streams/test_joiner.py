@@ -13,9 +13,11 @@ from postwatch.streams.events import (
     CLIENT,
     FILTER,
     FORWARD,
+    IDENTITY,
     MESSAGE_ID,
     PARENT,
     QUEUE,
+    WHOLE,
     Arrival,
     Attempt,
     Ending,
@@ -347,3 +349,33 @@ def test_a_message_may_be_parked_at_any_time(place: int) -> None:
         for row in table.rows()
     ]
     assert found == LOOSE
+
+
+SHARED = "1vxPgL-000000001Xq-0aBc"
+SCRIPT: list[Event] = [
+    part(SHARED, 1000, WHOLE, sender="nobody@mx1", system_user="nobody", recipients=("bob@far.example",)),
+    part(SHARED, 1001, IDENTITY, system_user="bakery"),
+    tried(SHARED, 2000, "bob@far.example", DEFERRED),
+    tried(SHARED, 9000, "bob@far.example"),
+]
+
+
+@given(st.permutations(SCRIPT))
+def test_a_script_of_a_shared_user_is_reported_under_the_account_that_the_control_panel_names(
+    events: list[Event],
+) -> None:
+    [row] = one_by_one(events)
+    assert (row.account, row.status) == ("bakery@mx1", DELIVERED)
+    assert row.log_lines == tuple(event.line for event in SCRIPT)
+
+
+def test_whoever_logged_in_is_the_account_whatever_the_control_panel_says() -> None:
+    arrival = part(SHARED, 1000, WHOLE, sender="ann@here.example", authenticated_as="ann@here.example")
+    assert [row.account for row in one_by_one([arrival, *SCRIPT[1:]])] == ["ann@here.example"]
+
+
+def test_a_parked_message_keeps_what_the_control_panel_said() -> None:
+    joiner = Joiner(BOOK)
+    joiner.add(SERVER, SCRIPT[:2])
+    [message] = joiner.take_changed()[1]
+    assert decode_parked(encode_parked(message)).message.submitted() == message.submitted()

@@ -291,10 +291,8 @@ def test_endings(entry: str, status: str, closes: bool) -> None:
             f'{STAMP} {SHORT} U=bakery Warning: "SpamAssassin as bakery detected OUTGOING not smtp message as spam"',
             "note",
         ),
-        (
-            f"{STAMP} {SHORT} Sender identification U=bakery D=bakery.example S=anna@bakery.example",
-            "sender-identification",
-        ),
+        (f"{STAMP} {SHORT} Sender identification U=-remote- D=-remote- S=a@b.example", "sender-not-identified"),
+        (f"{STAMP} {SHORT} Sender identification U=nobody D=-system- S=a@b.example", "sender-not-identified"),
         (f"{STAMP} {SHORT} Spool file is locked (another process is handling this message)", "note"),
         (f"{STAMP} {SHORT} H=mx.b.example [203.0.113.5] Connection refused", "note"),
         (f"{STAMP} no host name found for IP address 198.51.100.7", "other"),
@@ -374,3 +372,14 @@ def test_an_attempt_survives_print_and_parse(
 def test_events_are_what_the_joiner_takes() -> None:
     events: tuple[type, ...] = Event.__args__
     assert set(events) == {Arrival, Attempt, Ending, Refusal}
+
+
+@pytest.mark.parametrize("sender", ["anna@bakery.example", 'U=mill D=mill.example S="x', ""])
+def test_the_control_panel_tells_the_account_of_a_submission(sender: str) -> None:
+    found = parse(f"{STAMP} {SHORT} Sender identification U=bakery D=bakery.example S={sender}")
+    assert isinstance(found, Arrival)
+    assert (found.part, found.queue_id, found.system_user, found.sender) == ("identity", SHORT, "bakery", "")
+
+
+def test_an_identification_in_another_form_is_a_dead_letter() -> None:
+    assert isinstance(parse(f"{STAMP} {SHORT} Sender identification U= bakery"), Unreadable)
