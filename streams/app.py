@@ -14,6 +14,8 @@ from postwatch.streams.hosted_domains import DomainsSource, follow, read_domains
 from postwatch.streams.join_worker import TEND_EVERY_SECONDS, JoinWorker, fail
 from postwatch.streams.outlet import KafkaOutlet
 from postwatch.streams.partition_join import JoinRules
+from postwatch.streams.reasons import BUILT_IN
+from postwatch.streams.reasons_file import read_reasons
 from postwatch.streams.settings import JoinSettings
 from postwatch.streams.stamps import find_zone
 from yarl import URL
@@ -47,6 +49,9 @@ def join_rules(settings: JoinSettings) -> JoinRules:
         pending_after_ms=round(settings.pending_after_seconds * 1000),
         park_after_ms=round(settings.park_after_seconds * 1000),
         give_up_after_ms=round(settings.give_up_after_days * 86_400_000),
+        reasons=read_reasons(settings.reasons_file, "POSTWATCH_JOIN_REASONS_FILE")
+        if settings.reasons_file
+        else BUILT_IN,
     )
 
 

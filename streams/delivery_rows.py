@@ -16,7 +16,7 @@ from postwatch.streams.message import RANKS, WITHDRAWN, Message, arrival_lines
 from postwatch.streams.outcome import DEFERRED, DELIVERED, PENDING, RESULTS, Outcome
 from postwatch.streams.outcome import Attempt as AttemptCell
 from postwatch.streams.queue_ids import queued_at as time_in_id
-from postwatch.streams.reasons import find_provider, find_reason
+from postwatch.streams.reasons import ReasonBook
 
 _MOST_ARRIVALS = 3
 _OPEN = frozenset((PENDING, DEFERRED))
@@ -34,8 +34,9 @@ def make_version(arrivals: int, updated_at: int, status: str, events: int) -> in
 class RowMaker:
     """Makes rows as one provider wants them."""
 
-    def __init__(self, accounts: AccountBook, keep_lines: bool) -> None:
+    def __init__(self, accounts: AccountBook, reasons: ReasonBook, keep_lines: bool) -> None:
         self._accounts = accounts
+        self._reasons = reasons
         self._keep_lines = keep_lines
 
     def add_rows(self, message: Message, recipient: str, rows: list[Outcome]) -> None:
@@ -92,10 +93,10 @@ class RowMaker:
             last.smtp_code,
             last.enhanced_code,
             last.response,
-            "" if status == DELIVERED else find_reason(status, last.enhanced_code, last.response),
+            "" if status == DELIVERED else self._reasons.find_reason(status, last.enhanced_code, last.response),
             remote_host,
             last.remote_ip,
-            find_provider(remote_host) if remote_host else "",
+            self._reasons.find_provider(remote_host) if remote_host else "",
             last.tls,
             last.router,
             last.transport,
@@ -219,7 +220,7 @@ class RowMaker:
                 smtp_code=refusal.smtp_code,
                 enhanced_code=refusal.enhanced_code,
                 response=refusal.response,
-                reason=find_reason(refusal.status, refusal.enhanced_code, refusal.response),
+                reason=self._reasons.find_reason(refusal.status, refusal.enhanced_code, refusal.response),
                 remote_host="",
                 remote_ip="",
                 remote_provider="",

@@ -28,6 +28,7 @@ from postwatch.streams.events import (
 from postwatch.streams.message import Lineage, Message, add_attempt, add_ending, add_part, arrival_lines
 from postwatch.streams.outcome import Outcome
 from postwatch.streams.queue_ids import REFUSAL_PREFIX, queued_at
+from postwatch.streams.reasons import BUILT_IN, ReasonBook
 
 EARLIER_BY_MS = 2 * 3_600_000
 """A line so much older than its message is one of an earlier message of that queue id. Clocks are set back by less."""
@@ -45,8 +46,14 @@ def _find_nothing(server: str, queue_id: str) -> Message | None:
 class Joiner:
     """The open messages of one partition, and the rows that are due."""
 
-    def __init__(self, accounts: AccountBook, find_parked: Find = _find_nothing, keep_lines: bool = True) -> None:
-        self._rows = RowMaker(accounts, keep_lines)
+    def __init__(
+        self,
+        accounts: AccountBook,
+        find_parked: Find = _find_nothing,
+        keep_lines: bool = True,
+        reasons: ReasonBook = BUILT_IN,
+    ) -> None:
+        self._rows = RowMaker(accounts, reasons, keep_lines)
         self._find_parked = find_parked
         self._servers: dict[str, dict[str, Message]] = {}
         self._closed_ids: dict[str, dict[str, None]] = {}

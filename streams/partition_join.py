@@ -26,6 +26,7 @@ from postwatch.streams.message import Message, merge
 from postwatch.streams.outcome import Outcome
 from postwatch.streams.parked import OPEN, decode_parked, encode_parked, parked_key
 from postwatch.streams.parsers.registry import LineParser, make_parser
+from postwatch.streams.reasons import BUILT_IN, ReasonBook
 from postwatch.streams.seen import decode_seen, encode_seen
 from postwatch.streams.stamps import StampReader, find_zone
 
@@ -92,6 +93,7 @@ class JoinRules:
     pending_after_ms: int
     park_after_ms: int
     give_up_after_ms: int
+    reasons: ReasonBook = BUILT_IN
 
 
 @dataclass(slots=True)
@@ -146,7 +148,7 @@ class PartitionJoin:
         self._rules = rules
         self._outlet = outlet
         self._table = table
-        self._joiner = Joiner(rules.accounts, self._find_parked, rules.keep_lines)
+        self._joiner = Joiner(rules.accounts, self._find_parked, rules.keep_lines, rules.reasons)
         self._parsers: dict[tuple[str, str], LineParser] = {}
         self._held: deque[HeldFetch] = deque()
         self._holders: dict[Message, HeldFetch] = {}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from postwatch.streams.outcome import BOUNCED, DEFERRED, EXPIRED, REJECTED
+from postwatch.streams.providers import PROVIDERS, find_provider
 
-_BY_CODE = {
+BY_CODE = {
     "1.0": "unknown-user",
     "1.1": "unknown-user",
     "1.2": "routing",
@@ -57,6 +59,8 @@ _BY_CODE = {
 """Subject and detail of an enhanced code, where they tell enough (RFC 3463, 5248, 7372, 7505, 8617, 8689, and what
 Microsoft numbers from 500 on); 7.1 and the like need the words."""
 
+_MOST_CHARACTERS = 1000
+"""Of a reply; its beginning tells."""
 _TELLING = (
     ("unknown-user", "spam"),
     ("connection", "recipient address rejected"),
@@ -111,78 +115,45 @@ _BY_WORDS = tuple(
 )
 
 
-@lru_cache(maxsize=16384)
-def find_reason(status: str, enhanced_code: str, response: str) -> str:
-    """One of `outcome.REASONS`, or the empty text where there is no trouble."""
-    if status == EXPIRED:
-        return "expired"
-    if status not in (BOUNCED, DEFERRED, REJECTED):
-        return ""
-    found = _BY_CODE.get(enhanced_code[2:])
-    if found == "unknown-user" and enhanced_code[0] == "4":
-        found = None  # who is unknown stays so; what comes later is something else
-    if found and not any(found == reason and words in response.lower() for reason, words in _TELLING):
-        return found
-    for reason, words in _BY_WORDS:
-        if words.search(response, 0, 1000):
-            return reason
-    return "other"
+class ReasonBook:
+    """Finds reasons and providers; what a provider's engineers added goes before what is built in."""
+
+    def __init__(
+        self,
+        words: Sequence[tuple[str, str]] = (),
+        codes: Mapping[str, str] = BY_CODE,
+        providers: Mapping[str, str] = PROVIDERS,
+    ) -> None:
+        """`words`: what a reply holds, in lower case, and its reason; `codes` and `providers`: the whole tables."""
+        self._words = tuple(words)
+        self._codes = codes
+        self._providers = providers
+        self.find_reason = lru_cache(maxsize=16384)(self._find_reason)
+        self.find_provider = lru_cache(maxsize=16384)(self._find_provider)
+
+    def _find_reason(self, status: str, enhanced_code: str, response: str) -> str:
+        """One of `outcome.REASONS`, or the empty text where there is no trouble."""
+        if status == EXPIRED:
+            return "expired"
+        if status not in (BOUNCED, DEFERRED, REJECTED):
+            return ""
+        if self._words:
+            lowered = response[:_MOST_CHARACTERS].lower()
+            for words, reason in self._words:
+                if words in lowered:
+                    return reason
+        found = self._codes.get(enhanced_code[2:])
+        if found == "unknown-user" and enhanced_code[0] == "4":
+            found = None  # who is unknown stays so; what comes later is something else
+        if found and not any(found == reason and words in response.lower() for reason, words in _TELLING):
+            return found
+        for reason, expression in _BY_WORDS:
+            if expression.search(response, 0, _MOST_CHARACTERS):
+                return reason
+        return "other"
+
+    def _find_provider(self, remote_host: str) -> str:
+        return find_provider(remote_host, self._providers)
 
 
-_PROVIDERS = {
-    "google.com": "Google",
-    "googlemail.com": "Google",
-    "outlook.com": "Microsoft",
-    "hotmail.com": "Microsoft",
-    "office365.us": "Microsoft",
-    "mx.microsoft": "Microsoft",
-    "yahoodns.net": "Yahoo",
-    "icloud.com": "Apple",
-    "apple.com": "Apple",
-    "pphosted.com": "Proofpoint",
-    "ppe-hosted.com": "Proofpoint",
-    "mimecast.com": "Mimecast",
-    "mimecast.co.za": "Mimecast",
-    "barracudanetworks.com": "Barracuda",
-    "iphmx.com": "Cisco",
-    "messagelabs.com": "Symantec",
-    "antispamcloud.com": "SpamExperts",
-    "trendmicro.com": "Trend Micro",
-    "trendmicro.eu": "Trend Micro",
-    "sophos.com": "Sophos",
-    "hornetsecurity.com": "Hornetsecurity",
-    "amazonaws.com": "Amazon",
-    "zoho.com": "Zoho",
-    "zoho.eu": "Zoho",
-    "protonmail.ch": "Proton",
-    "messagingengine.com": "Fastmail",
-    "gmx.net": "GMX",
-    "web.de": "WEB.DE",
-    "kundenserver.de": "IONOS",
-    "ionos.com": "IONOS",
-    "t-online.de": "T-Online",
-    "mail.ru": "Mail.ru",
-    "yandex.ru": "Yandex",
-    "yandex.net": "Yandex",
-    "qq.com": "Tencent",
-    "ovh.net": "OVH",
-    "gandi.net": "Gandi",
-    "secureserver.net": "GoDaddy",
-    "registrar-servers.com": "Namecheap",
-    "comcast.net": "Comcast",
-    "orange.fr": "Orange",
-    "free.fr": "Free",
-    "laposte.net": "La Poste",
-    "libero.it": "Libero",
-    "wp.pl": "WP",
-    "onet.pl": "Onet",
-    "seznam.cz": "Seznam",
-}
-"""By the last two or three labels of an MX host."""
-
-
-@lru_cache(maxsize=16384)
-def find_provider(remote_host: str) -> str:
-    """The large provider behind an MX host, or the empty text."""
-    labels = remote_host.lower().rstrip(".").split(".")
-    return _PROVIDERS.get(".".join(labels[-2:])) or _PROVIDERS.get(".".join(labels[-3:]), "")
+BUILT_IN = ReasonBook()

@@ -36,6 +36,9 @@ class JoinSettings:
         doc="File or http(s) address of hosted domains, one `domain: owner` a line (cPanel's /etc/userdomains), "
         "read again when it changes; empty: judge by the log.",
     )
+    reasons_file: str = setting(
+        "", doc="TOML file of reasons and providers beside the built-in ones (streams/reasons_file.py tells its form)."
+    )
     log_lines: bool = setting(True, doc="Keep the raw lines of each recipient in its row, as evidence.")
     pending_after_seconds: float = setting(5.0, doc="A message open for so long is shown as pending.", least=0)
     park_after_seconds: float = setting(60.0, doc="A message open for so long is parked in the table.", least=0)

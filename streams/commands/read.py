@@ -22,6 +22,8 @@ from postwatch.streams.joiner import Joiner
 from postwatch.streams.lines import LineCounts, decode_lines, join_lines
 from postwatch.streams.outcome import Outcome, to_json_object
 from postwatch.streams.parsers.registry import LineParser, make_parser
+from postwatch.streams.reasons import BUILT_IN
+from postwatch.streams.reasons_file import read_reasons
 from postwatch.streams.stamps import StampReader, find_zone
 
 _CHUNK_BYTES = 1 << 20
@@ -48,15 +50,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="hosted domains, `domain: owner` a line, or an http(s) address; else judge by the log",
     )
+    parser.add_argument("--reasons", metavar="FILE", help="TOML of reasons and providers beside the built-in ones")
 
 
 def run(arguments: argparse.Namespace) -> int:
     zone = find_zone(arguments.tz, "--tz")
     domains = read_domains(arguments.domains, "--domains") if arguments.domains else None
+    reasons = read_reasons(arguments.reasons, "--reasons") if arguments.reasons else BUILT_IN
     parser = make_parser(arguments.format, StampReader(zone))
     if arguments.explain:
         return _explain(arguments.files, parser)
-    joiner = Joiner(AccountBook(domains))
+    joiner = Joiner(AccountBook(domains), reasons=reasons)
     counts = LineCounts()
     rows: dict[tuple[object, ...], Outcome] = {}
     shown = 0

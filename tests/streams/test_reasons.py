@@ -6,7 +6,7 @@ import time
 
 import pytest
 from postwatch.streams.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, EXPIRED, REASONS, REJECTED
-from postwatch.streams.reasons import find_provider, find_reason
+from postwatch.streams.reasons import BUILT_IN
 
 REPLIES = [
     ("5.1.1", "550-5.1.1 The email account that you tried to reach does not exist. - gsmtp", "unknown-user"),
@@ -58,16 +58,16 @@ REPLIES = [
 
 @pytest.mark.parametrize(("code", "words", "reason"), REPLIES, ids=range(len(REPLIES)))
 def test_replies(code: str, words: str, reason: str) -> None:
-    assert find_reason(BOUNCED, code, words) == reason
+    assert BUILT_IN.find_reason(BOUNCED, code, words) == reason
     assert reason in REASONS
 
 
 def test_only_trouble_has_a_reason() -> None:
-    assert find_reason(DELIVERED, "2.0.0", "250 Ok") == ""
-    assert find_reason(CANCELLED, "", "rejected") == ""
-    assert find_reason(EXPIRED, "4.4.1", "Connection timed out") == "expired"
-    assert find_reason(DEFERRED, "", "too many connections") == "rate-limit"
-    assert find_reason(REJECTED, "", "Unrouteable address") == "routing"
+    assert BUILT_IN.find_reason(DELIVERED, "2.0.0", "250 Ok") == ""
+    assert BUILT_IN.find_reason(CANCELLED, "", "rejected") == ""
+    assert BUILT_IN.find_reason(EXPIRED, "4.4.1", "Connection timed out") == "expired"
+    assert BUILT_IN.find_reason(DEFERRED, "", "too many connections") == "rate-limit"
+    assert BUILT_IN.find_reason(REJECTED, "", "Unrouteable address") == "routing"
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_only_trouble_has_a_reason() -> None:
     ],
 )
 def test_providers(host: str, provider: str) -> None:
-    assert find_provider(host) == provider
+    assert BUILT_IN.find_provider(host) == provider
 
 
 @pytest.mark.parametrize(
@@ -92,5 +92,5 @@ def test_providers(host: str, provider: str) -> None:
 )
 def test_the_worst_words_cost_little(words: str) -> None:
     start = time.process_time()
-    find_reason(BOUNCED, "", words)
+    BUILT_IN.find_reason(BOUNCED, "", words)
     assert time.process_time() - start < 0.05
