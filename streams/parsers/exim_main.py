@@ -101,12 +101,12 @@ class EximMainParser:
         read = _READERS.get(flag, _unflagged)
         parsed = read(line, head.end(), at, queue_id)
         if type(parsed) is Unreadable and line.endswith(_CUT):
-            return self._parse_cut(line)
+            return self.parse_cut(line[: -len(_CUT)])
         return parsed
 
-    def _parse_cut(self, line: str) -> Parsed:
-        """A line that the shipper cut: without its last word it may still be read; a quote may be left open."""
-        kept = line[: -len(_CUT)].rpartition(" ")[0]
+    def parse_cut(self, line: str) -> Parsed:
+        """A line without its end: without its last word it may still be read; a quote may be left open."""
+        kept = line.rpartition(" ")[0]
         parsed = self.parse(kept)
         return self.parse(kept + '"') if isinstance(parsed, Unreadable) else parsed
 

@@ -40,7 +40,8 @@ _ODD_ADDRESS = re.compile(rf"({QUOTED}@\S+|.*?)(?: \([^()]*+\))?(?: <((?:{QUOTED
 _QUOTED_ADDRESS = re.compile(rf" <({QUOTED}@[^\s\"<>]++)>")
 _QUOTED_PAIR = re.compile(r"\\(?![0-7]{3})(.)")
 _ESCAPE = re.compile(r"\\([0-7]{3}|.)")
-_ESCAPED = {f"{code:03o}": chr(code & 0xFF) for code in range(0o1000)} | {"n": "\n", "t": "\t", "r": "\r"}
+_ESCAPED = {f"{code:03o}": chr(code & 0xFF) for code in range(0o1000)} | {"n": "\n", "t": "\t", "r": "\r", "x": "\\x"}
+"""Exim escapes no byte as `\\x`: that is a byte which was no text when the line was decoded."""
 
 
 def unquote(text: str) -> str:

@@ -25,7 +25,8 @@ _WITHOUT_STAMP = re.compile(rf".{{0,60}}? postfix[\w.+-]*+/[\w./+-]++\[\d++\]:? 
 _MOST_HEAD = 200
 _OTHER_PROGRAM = Foreign("other-program")
 _EXIM_STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:")
-_SPLIT = re.compile(r"\[\d++[\\/]\d++\] ")
+_PIECE = re.compile(r"\[(\d++)(?:(\\)|/)\d++\] ")
+_CONTINUED = Foreign("continued")
 _MOST_AGENTS = 1000
 EXIM_PROGRAMS = frozenset(("exim", "exim4", "exim5"))
 
@@ -81,15 +82,17 @@ class SyslogParser:
         return postfix.parse_with_id(agent, line, head.end(), at, line, queue_id)
 
     def _parse_exim(self, header: Header) -> Parsed:
-        """Exim may put its own stamp behind syslog's, and counts the pieces of a long entry."""
+        """Exim may put its own stamp behind syslog's, and counts the pieces of a long entry, `[1\\2] ` to `[2/2] `."""
         text = header.text[header.start :]
-        split = _SPLIT.match(text)
-        if split is not None:
-            text = text[split.end() :]
+        piece = _PIECE.match(text)
+        if piece is not None:
+            if piece[1] != "1":
+                return _CONTINUED
+            text = text[piece.end() :]
         if not _EXIM_STAMP.match(text):
             moment = datetime.datetime.fromtimestamp(header.at / 1000, datetime.UTC)
             text = f"{moment:%Y-%m-%d %H:%M:%S} +0000 {text}"
-        return self._exim.parse(text)
+        return self._exim.parse_cut(text) if piece is not None and piece[2] else self._exim.parse(text)
 
 
 class AutoParser:

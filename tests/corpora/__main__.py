@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.corpora import crowdsec, exim_suite, fail2ban, grok_patterns, pflogsumm, truth_runs
+from tests.corpora import crowdsec, exim_suite, fail2ban, grok_patterns, pflogsumm, truth_runs, variations
 from tests.corpora.check import Check, Corpus
 
 CORPORA: dict[str, Corpus] = {
@@ -18,6 +18,7 @@ CORPORA: dict[str, Corpus] = {
     "pflogsumm": pflogsumm.check,
     "fail2ban": fail2ban.check,
     "crowdsec-hub": crowdsec.check,
+    "variations": variations.check,
 }
 _MOST_WORDS = 300
 
