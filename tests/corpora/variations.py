@@ -1,4 +1,4 @@
-"""The list of variations that real logs show: each is read as `variations.toml` says, or of no interest for a reason."""
+"""The list of variations of real logs: each is read as variations.toml says, or of no interest, with a reason."""
 
 from __future__ import annotations
 
