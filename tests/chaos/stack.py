@@ -1,0 +1,209 @@
+"""All parts as production starts them, each a process that is started again when it ends, until it is not wanted.
+
+One thread calls `tick`; nothing else touches the processes. Everything listens on the loopback and ends with this
+process.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import signal
+import time
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from postwatch.deploy.embedded.clickhouse import EmbeddedClickHouse
+from postwatch.deploy.embedded.kafka import EmbeddedKafka
+from postwatch.deploy.embedded.part import Part
+from postwatch.deploy.embedded.ports import LOOPBACK, choose_port
+from postwatch.deploy.embedded.process import Children
+from postwatch.deploy.embedded.supervisor import end_parts
+from postwatch.deploy.embedded.worker import Worker
+from postwatch.deploy.migrate import migrate
+from postwatch.deploy.topics import create_topics
+from postwatch.producers.settings import KafkaSettings
+from postwatch.streams.clickhouse import connect
+
+from tests.chaos.proxy import Proxy
+
+PARTITIONS = 6
+JOINS = 2
+SINKS = 2
+SESSION_SECONDS = 6.0
+"""Of the join's and the sink's consumer groups; who is silent for longer is thrown out."""
+_RESTART_SECONDS = 0.5
+
+
+@dataclass
+class Member:
+    """A part and whether it should run."""
+
+    part: Part
+    metrics_port: int = 0
+    is_wanted: bool = True
+    is_launched: bool = False
+    launch_at: float = 0.0
+    restarts: int = 0
+
+    @property
+    def is_running(self) -> bool:
+        return self.is_launched and self.part.exit_status() is None
+
+    def tick(self, now: float) -> None:
+        if self.is_launched and self.part.exit_status() is not None:
+            self.is_launched = False
+            self.launch_at = now + _RESTART_SECONDS
+        if self.is_wanted and not self.is_launched and now >= self.launch_at:
+            self.part.launch()
+            self.is_launched = True
+            self.restarts += 1
+
+    def signal(self, number: signal.Signals) -> None:
+        if self.is_running:
+            os.killpg(self.part.pid, number)
+
+    def kill(self) -> None:
+        """kill -9; it is started again at a later tick, if it is wanted."""
+        self.part.kill()
+        self.is_launched = False
+        self.launch_at = time.monotonic() + _RESTART_SECONDS
+
+    def limit_files(self, size_bytes: int) -> None:
+        """As a full disk: no file may grow beyond this. A restart of the process forgets it."""
+        if self.is_running:
+            _, hard = resource.prlimit(self.part.pid, resource.RLIMIT_FSIZE)
+            resource.prlimit(self.part.pid, resource.RLIMIT_FSIZE, (size_bytes, hard))
+
+    def metrics(self) -> dict[str, float]:
+        """Sums over all labels by name; empty while it does not answer."""
+        try:
+            with urllib.request.urlopen(f"http://{LOOPBACK}:{self.metrics_port}/metrics", timeout=2) as answer:
+                text = answer.read().decode()
+        except (OSError, ValueError):
+            return {}
+        sums: dict[str, float] = {}
+        for line in text.splitlines():
+            if not line.startswith("#"):
+                name, _, value = line.rpartition(" ")
+                name = name.partition("{")[0]
+                sums[name] = sums.get(name, 0.0) + float(value)
+        return sums
+
+
+class Stack:
+    """Use it in a `with` block: it is up inside, and nothing of it is left behind."""
+
+    def __init__(self, folder: Path, logs: Mapping[str, Path], domains_file: Path) -> None:
+        """`logs` are those of the servers, a shipper for each."""
+        self.folder = folder
+        self._children = Children()
+        self.broker = EmbeddedKafka(folder / "kafka", log_path=self._log("kafka"), children=self._children)
+        self.engine = EmbeddedClickHouse(
+            folder / "clickhouse", log_path=self._log("clickhouse"), children=self._children
+        )
+        self.proxy = Proxy(self.engine.port)
+        self.kafka = KafkaSettings(brokers=self.broker.brokers)
+        self.clickhouse = self.engine.settings
+        self._environment = {
+            "POSTWATCH_KAFKA_BROKERS": self.broker.brokers,
+            "POSTWATCH_CLICKHOUSE_URL": f"http://{LOOPBACK}:{self.proxy.port}",
+            "POSTWATCH_JOIN_DOMAINS_FILE": str(domains_file),
+            "POSTWATCH_JOIN_PENDING_AFTER_SECONDS": "1",
+            "POSTWATCH_JOIN_PARK_AFTER_SECONDS": "3",  # parking must happen often, also around a crash
+            "POSTWATCH_SHIP_TZ": "UTC",
+            "POSTWATCH_SHIP_HEARTBEAT_SECONDS": "1",
+        }
+        self._logs = dict(logs)
+        self.members: dict[str, Member] = {"broker": Member(self.broker), "clickhouse": Member(self.engine)}
+        for number in range(1, JOINS + 1):
+            self.add_join(f"join-{number}")
+        for number in range(1, SINKS + 1):
+            self._add("sink", f"sink-{number}")
+        for server in logs:
+            self.add_shipper(f"ship-{server}", server)
+
+    def __enter__(self) -> Stack:
+        try:
+            for name in ("clickhouse", "broker"):
+                self.members[name].part.start()
+                self.members[name].is_launched = True
+            create_topics(self.kafka, PARTITIONS)
+            migrate(connect(self.clickhouse, database=""), self.clickhouse)
+        except BaseException:
+            self._children.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for member in self.members.values():
+            member.is_wanted = False
+            member.signal(signal.SIGCONT)
+        end_parts([member.part for member in self.members.values()], 3.0)
+        self.proxy.close()
+        self._children.close()
+
+    def tick(self) -> None:
+        """Start what is wanted and does not run. Call it several times a second."""
+        now = time.monotonic()
+        for member in self.members.values():
+            member.tick(now)
+
+    def names(self, kind: str) -> list[str]:
+        """Members of a kind that are wanted: join, sink or ship."""
+        return [name for name, one in self.members.items() if one.is_wanted and name.startswith(f"{kind}-")]
+
+    def add_join(self, name: str) -> None:
+        self._add("join", name, POSTWATCH_JOIN_DATA_DIR=str(self.join_folder(name)))
+
+    def add_shipper(self, name: str, server: str) -> None:
+        """`name` also names the folder of its checkpoint."""
+        self._add(
+            "ship",
+            name,
+            POSTWATCH_SHIP_FILES=str(self._logs[server]),
+            POSTWATCH_SHIP_SERVER=server,
+            POSTWATCH_SHIP_CHECKPOINT_FILE=str(self.folder / name / "checkpoint.json"),
+        )
+
+    def join_folder(self, name: str) -> Path:
+        return self.folder / name
+
+    def forget(self, name: str) -> None:
+        """End a member that was added, for good."""
+        member = self.members.pop(name)
+        member.signal(signal.SIGCONT)
+        end_parts([member.part], 5.0)
+
+    def delete_tables(self, name: str) -> None:
+        """The folder of a join that does not run."""
+        shutil.rmtree(self.join_folder(name), ignore_errors=True)
+
+    def is_ready(self, name: str) -> bool:
+        return self.members[name].is_running and self.members[name].part.is_ready()
+
+    def restarts(self) -> int:
+        """How often a process was started since the first time."""
+        return sum(member.restarts for member in self.members.values()) - len(self.members)
+
+    def tails(self) -> str:
+        """The ends of all logs, for people."""
+        return "\n".join(f"--- {name}\n{one.part.log_tail(6)}" for name, one in self.members.items())
+
+    def _add(self, command: str, name: str, **own: str) -> None:
+        port = choose_port()
+        environment = {
+            **self._environment,
+            **own,
+            f"POSTWATCH_{command.upper()}_METRICS_ADDRESS": f"{LOOPBACK}:{port}",
+        }
+        part = Worker(
+            command, environment, self._log(name), name=name, health=(LOOPBACK, port), children=self._children
+        )
+        self.members[name] = Member(part, port)
+
+    def _log(self, name: str) -> Path:
+        return self.folder / "logs" / f"{name}.log"

@@ -1,0 +1,173 @@
+"""Simulated servers that write their logs at a steady rate, and what is true of all that they wrote.
+
+A line is written whole, its truth taken in at once; rotations happen between two lines, as the writer's own or while it
+waits. Every line also goes into a copy that nobody rotates, for the judge.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from postwatch.deploy.simulator import exim
+from postwatch.deploy.simulator.files import Schedule
+from postwatch.deploy.simulator.simulation import LogLine, Simulation
+from postwatch.deploy.simulator.truth import DELIVERED, Truth
+
+MESSAGES_PER_SECOND = 80.0
+HISTORY_MESSAGES = 1_000
+_HISTORY_HOURS = 48
+_DAY_SECONDS = 86_400.0
+_HOUR_MS = 3_600_000
+
+
+@dataclass
+class ServerLog:
+    """The main log of one server, its rotations, and the copy."""
+
+    folder: Path
+    server: str
+    clock_off_ms: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    lines: int = 0
+    halves: list[bytes] = field(default_factory=list)
+    """Pieces of lines of no interest that a rotation tore apart."""
+
+    def __post_init__(self) -> None:
+        self.path.parent.mkdir(parents=True)
+        self._live = self.path.open("ab", buffering=0)
+        self._copy = self.copy_path.open("ab")
+
+    @property
+    def path(self) -> Path:
+        return self.folder / self.server / "mainlog"
+
+    @property
+    def copy_path(self) -> Path:
+        return self.folder / f"{self.server}.whole"
+
+    def write(self, at_ms: int, text: str) -> None:
+        """Append a line with the stamp of this server's clock."""
+        with self.lock:
+            self._write(f"{exim.stamp(at_ms + self.clock_off_ms)} {text}\n".encode())
+
+    def write_unparsable(self, number: int) -> bytes:
+        """Append a line that claims to be a delivery and is none; returns it as the dead letter has it."""
+        queue_id = exim.queue_id(1_700_000_000_000 + number * 1000, 1)
+        with self.lock:
+            line = f"{exim.stamp(_now_ms())} {queue_id} => torn@cust".encode() + b"\xff"
+            self._write(line + b"\n")
+        return line
+
+    def rename(self) -> None:
+        """Rotate as logrotate does by default."""
+        with self.lock:
+            self._shift()
+            os.replace(self.path, self.path.with_name("mainlog.1"))
+            self._live.close()
+            self._live = self.path.open("ab", buffering=0)
+
+    def copytruncate(self) -> None:
+        """Copy, then truncate; the writer pauses, for what it wrote in between would be lost by the method itself."""
+        with self.lock:
+            self._copytruncate()
+
+    def copytruncate_within_line(self, number: int) -> None:
+        """The same between the halves of a line; one of no interest, for the method itself destroys it."""
+        line = f"{exim.stamp(_now_ms())} Start queue run: pid={number}\n".encode()
+        first, second = line[:26], line[26:]
+        with self.lock:
+            self._live.write(first)
+            self._copytruncate()
+            self._live.write(second)
+            self.halves += [first, second.rstrip(b"\n")]
+
+    def close(self) -> None:
+        self._live.close()
+        self._copy.close()
+
+    def _write(self, line: bytes) -> None:
+        self._live.write(line)
+        self._copy.write(line)
+        self.lines += 1
+
+    def _copytruncate(self) -> None:
+        self._shift()
+        shutil.copyfile(self.path, self.path.with_name("mainlog.1"))
+        os.truncate(self.path, 0)
+
+    def _shift(self) -> None:
+        number = 1
+        while self.path.with_name(f"mainlog.{number}").exists():
+            number += 1
+        for older in range(number - 1, 0, -1):
+            os.replace(self.path.with_name(f"mainlog.{older}"), self.path.with_name(f"mainlog.{older + 1}"))
+
+
+class Traffic:
+    """The writers, in a thread of their own until `stop`."""
+
+    def __init__(self, folder: Path, seed: int, servers: int) -> None:
+        self._simulation = Simulation(seed, servers)
+        self._schedule = Schedule(HISTORY_MESSAGES, _HISTORY_HOURS, MESSAGES_PER_SECOND, _DAY_SECONDS, seed)
+        self.truth = Truth()
+        self.logs = {one.name: ServerLog(folder, one.name) for one in self._simulation.provider.servers}
+        self.domains_file = folder / "domains"
+        owners = sorted(self._simulation.provider.domains().items())
+        self.domains_file.write_text("".join(f"{domain}: {owner}\n" for domain, owner in owners))
+        self._newest: dict[str, str] = {}
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._write, name="traffic", daemon=True)
+
+    @property
+    def servers(self) -> list[str]:
+        return list(self.logs)
+
+    @property
+    def lines(self) -> int:
+        return sum(log.lines for log in self.logs.values())
+
+    def newest_delivered(self) -> dict[str, str]:
+        """Server → queue id of the delivery that it logged last."""
+        return dict(self._newest)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End at a whole line."""
+        self._stopping.set()
+        self._thread.join()
+        for log in self.logs.values():
+            log.close()
+
+    def _write(self) -> None:
+        now_ms = _now_ms()
+        end_ms = now_ms + int(_DAY_SECONDS * 1000)
+        for line in self._simulation.lines(self._schedule.arrivals(now_ms), end_ms, present_ms=now_ms):
+            wait_ms = line.at_ms - _now_ms()
+            if wait_ms > 0:
+                self._stopping.wait(wait_ms / 1000)
+            if self._stopping.is_set():
+                return
+            self._take(line)
+
+    def _take(self, line: LogLine) -> None:
+        self.logs[line.server].write(line.at_ms, line.text[len(exim.stamp(line.at_ms)) + 1 :])
+        self.truth.apply(line.rows)
+        for row in line.rows:
+            if row.status == DELIVERED:
+                self._newest[row.server] = row.queue_id
+
+
+def hour_off(chance_sign: int) -> int:
+    """An hour before or behind, in ms."""
+    return _HOUR_MS * chance_sign
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
