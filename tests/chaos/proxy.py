@@ -118,4 +118,5 @@ def _reset(one: socket.socket) -> None:
     """Close with a reset, as a machine that dies does, not in good order."""
     with contextlib.suppress(OSError):
         one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        one.shutdown(socket.SHUT_RDWR)  # wakes the other thread, which still holds the socket
     one.close()

@@ -134,11 +134,15 @@ class Stack:
             create_topics(self.kafka, PARTITIONS)
             migrate(connect(self.clickhouse, database=""), self.clickhouse)
         except BaseException:
-            self._children.close()
+            self.close()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all parts, the servers among them."""
         for member in self.members.values():
             member.is_wanted = False
             member.signal(signal.SIGCONT)

@@ -141,7 +141,8 @@ class Traffic:
     def stop(self) -> None:
         """End at a whole line."""
         self._stopping.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
         for log in self.logs.values():
             log.close()
 
