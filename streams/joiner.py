@@ -34,6 +34,9 @@ EARLIER_BY_MS = 2 * 3_600_000
 """A line so much older than its message is one of an earlier message of that queue id. Clocks are set back by less."""
 MOST_CLOSED_IDS = 20_000
 """Of one server, for repeated lines of messages whose queue id holds no time."""
+MOST_RECENT = 2_000
+"""Of a partition: closed messages with a unique queue id that are kept for lines which a second shipper of the same
+file brings late. Alone they would look like a message whose arrival was never seen."""
 
 Find = Callable[[str, str], Message | None]
 """Server and queue id → the message as it was parked, if it was."""
@@ -58,6 +61,7 @@ class Joiner:
         self._servers: dict[str, dict[str, Message]] = {}
         self._closed_ids: dict[str, dict[str, None]] = {}
         """By server; what comes of these is repeated until their queue id begins a message again."""
+        self._recent: dict[tuple[str, str], Message] = {}
         self._changed: list[Message] = []
         self._refusals: list[tuple[str, Refusal]] = []
         self._links: list[tuple[Message, Message]] = []
@@ -92,7 +96,7 @@ class Joiner:
                     if message is None:
                         continue
                 else:
-                    message = self._open(server, event.queue_id, event.at)
+                    message = self._reopen(server, event) or self._open(server, event.queue_id, event.at)
             if message.parts is not None and event.at < message.queued_at - EARLIER_BY_MS and _is_earlier(event):
                 self._touch(message)
                 continue
@@ -143,6 +147,21 @@ class Joiner:
         closed[message.queue_id] = None
         if len(closed) > MOST_CLOSED_IDS:
             del closed[next(iter(closed))]
+
+    def _keep(self, message: Message) -> None:
+        recent = self._recent
+        recent[message.server, message.queue_id] = message
+        if len(recent) > MOST_RECENT:
+            del recent[next(iter(recent))]
+
+    def _reopen(self, server: str, event: Arrival | Attempt | Ending) -> Message | None:
+        """The message that was closed just now, for a late line; an arrival begins the message anew, and wholly."""
+        if isinstance(event, Arrival):
+            return None
+        message = self._recent.get((server, event.queue_id))
+        if message is not None:
+            self._servers[server][event.queue_id] = message
+        return message
 
     def _open(self, server: str, queue_id: str, at: int) -> Message:
         message = self._find_parked(server, queue_id)
@@ -297,7 +316,9 @@ class Joiner:
         for message in changed:
             if message.completed_at and (message.let_go or not message.may_be_claimed()):
                 self.forget(message)
-                if message.parts is not None and not queued_at(message.queue_id):
+                if message.parts is None:
+                    self._keep(message)
+                elif not queued_at(message.queue_id):
                     self._remember(message)
         self._handed_on.clear()
         return rows, changed

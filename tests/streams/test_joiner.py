@@ -120,6 +120,26 @@ def test_cuts_and_a_repeated_beginning_change_no_row(cuts: set[int], repeated: i
     assert joined(events[a:b] for a, b in itertools.pairwise(edges)) == joined([MESSAGE])
 
 
+EXIM: list[Event] = [
+    part("1xVful-000EBg-Ey", 1000, "", authenticated_as="ann@here.example", sender="ann@here.example"),
+    tried("1xVful-000EBg-Ey", 2000, "bob@far.example", DEFERRED),
+    tried("1xVful-000EBg-Ey", 3000, "carl@far.example"),
+    tried("1xVful-000EBg-Ey", 9000, "bob@far.example", BOUNCED),
+    removed("1xVful-000EBg-Ey", 9001),
+]
+
+
+@given(st.lists(st.booleans(), min_size=10, max_size=10), st.sets(st.integers(1, 9)))
+def test_two_shippers_of_one_file_change_no_row(turns: list[bool], cuts: set[int]) -> None:
+    one, other = list(EXIM), list(EXIM)
+    events: list[Event] = []
+    for turn in turns:
+        queue = (one or other) if turn else (other or one)
+        events.append(queue.pop(0))
+    edges = [0, *sorted(cuts), len(events)]
+    assert joined(events[a:b] for a, b in itertools.pairwise(edges)) == joined([EXIM])
+
+
 def test_a_queue_id_may_be_used_again() -> None:
     again = [
         *arrived("A1", 50_000, sender="dora@here.example"),
