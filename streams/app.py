@@ -11,7 +11,7 @@ from postwatch.producers.settings import KafkaSettings
 from postwatch.streams.accounts import AccountBook
 from postwatch.streams.fetches import use_fetches
 from postwatch.streams.hosted_domains import DomainsSource, follow, read_domains
-from postwatch.streams.join_worker import TEND_EVERY_SECONDS, JoinWorker, fail
+from postwatch.streams.join_worker import TEND_EVERY_SECONDS, JoinWorker, end_on_failed_writes, fail
 from postwatch.streams.outlet import KafkaOutlet
 from postwatch.streams.partition_join import JoinRules
 from postwatch.streams.reasons import BUILT_IN
@@ -80,6 +80,7 @@ def create_app(settings: JoinSettings, kafka: KafkaSettings, partitions: int, he
     )
     use_fetches(app, kafka.raw_topic)
     table = app.Table(TABLE, key_type=bytes, value_type=bytes, partitions=partitions, options=dict(_ROCKSDB))
+    end_on_failed_writes(table.data, fail)
     raw = app.topic(kafka.raw_topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
     rules = join_rules(settings)
     if settings.domains_file:

@@ -68,6 +68,26 @@ class FaustTable:
         return [key for key in keys if key != offset_key]
 
 
+def end_on_failed_writes(store: Any, fail: Callable[[str], None]) -> None:
+    """Let a write that fails while the table is recovered end the process, as any other does: a full disk, say.
+
+    Faust logs the error and tries again for ever, but RocksDB takes no write after a failed one until it is opened
+    anew; the worker would keep its partitions and do nothing.
+    """
+
+    def guarded(write: Callable[..., None]) -> Callable[..., None]:
+        def guard(*arguments: Any, **options: Any) -> None:
+            try:
+                write(*arguments, **options)
+            except Exception as error:
+                fail(f"the local table took no write: {error}")
+
+        return guard
+
+    store.apply_changelog_batch = guarded(store.apply_changelog_batch)
+    store.set_persisted_offset = guarded(store.set_persisted_offset)
+
+
 class JoinWorker:
     """The partitions that this process has now."""
 
