@@ -16,7 +16,7 @@ from tests.chaos.traffic import Traffic
 from tests.chaos.verdict import Judgement, drain, judge
 
 SERVERS = 4
-MOST_AT_ONCE = 4
+MOST_AT_ONCE = 6
 CATCH_UP_SECONDS = 90.0
 _START_SECONDS = 90.0
 _TICK_SECONDS = 0.1
@@ -68,7 +68,7 @@ class Director:
             return
         plan = self._night.plan
         while self._night.faults < plan.faults and time.monotonic() < began + plan.seconds:
-            most = min(self._scene.chance.randint(1, MOST_AT_ONCE), plan.faults - self._night.faults)
+            most = min(self._scene.chance.randint(2, MOST_AT_ONCE), plan.faults - self._night.faults)
             self._round(self._bag.draw(self._scene, most))
         self._night.seconds = time.monotonic() - began
 
