@@ -43,6 +43,8 @@ class Arrival(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """WHOLE, or the part that the line tells: CLIENT begins a message, QUEUE (sender, size) ends its arrival."""
     earlier_queue_id: str = ""
     """The id that the same message had on this server before, where the line names it (XFORWARD, requeueing)."""
+    recipient_count: int = 0
+    """How many recipients it has, where no line tells that it is done; 0: not known."""
 
 
 class Attempt(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -71,6 +73,8 @@ class Attempt(msgspec.Struct, frozen=True, gc=False, array_like=True):
     handover: str = ""
     """FILTER: the next hop is this server again, and next_queue_id's fate is this recipient's. FORWARD: a new message
     was made here for it. Else empty."""
+    is_expanded: bool = False
+    """An alias or a forward may have made it: it is none of those that `recipient_count` counts."""
 
 
 class Ending(msgspec.Struct, frozen=True, gc=False, array_like=True):

@@ -311,6 +311,8 @@ class Joiner:
         self._changed = []
         self.links, self._links = self._links, []
         for message in changed:
+            if not message.completed_at:
+                message.count_completes()
             self._add_due_rows(message, rows)
             message.changed = None
         for message in changed:

@@ -28,6 +28,7 @@ from postwatch.streams.outcome import (
     EXPIRED,
     PENDING,
     REJECTED,
+    RESULTS,
 )
 
 MOST_ATTEMPTS = 50
@@ -95,6 +96,22 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
     def is_complete(self) -> bool:
         """The MTA is done with it."""
         return self.completed_at > 0
+
+    def count_completes(self) -> None:
+        """Where no line says that the MTA is done: it is when every recipient is, as many as were submitted."""
+        arrival = self.arrival
+        if arrival is None or not 0 < arrival.recipient_count <= len(self.attempts):
+            return
+        done = 0
+        completed_at = arrival.at
+        for attempts in self.attempts.values():
+            final = [attempt for attempt in attempts if RESULTS[attempt.status] != "pending"]
+            if not final:
+                return
+            done += not final[-1].is_expanded
+            completed_at = max(completed_at, final[-1].at)
+        if done >= arrival.recipient_count:
+            self.completed_at = completed_at
 
     def is_closed(self) -> bool:
         """Nothing that is still to come can change a row of it."""
@@ -293,6 +310,7 @@ def _assemble(parts: dict[str, Arrival]) -> Arrival:
         parts.get(PARENT, _NO_PART).parent_queue_id,
         WHOLE,
         client.earlier_queue_id,
+        queued.recipient_count,
     )
 
 

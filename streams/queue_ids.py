@@ -5,6 +5,7 @@ The time in the id is part of the table's key, so it must be the same whichever 
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 from functools import lru_cache
 
@@ -12,6 +13,8 @@ REFUSAL_PREFIX = "r:"
 _BASE62 = {c: n for n, c in enumerate("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")}
 _BASE52 = {c: n for n, c in enumerate("0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz")}
 _LONG_POSTFIX_SECONDS = 6
+_BASE60 = {c: n for n, c in enumerate("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx")}
+_HEX = frozenset("0123456789ABCDEF")
 
 
 def refusal_id(line: str) -> str:
@@ -25,6 +28,8 @@ def queued_at(queue_id: str) -> int:
         return _exim_second(queue_id[:6])
     if queue_id[10:11] == "z":
         return _long_postfix_time(queue_id[:10])
+    if queue_id[8:].isdecimal() and 14 <= len(queue_id) <= 15:
+        return _sendmail_second(queue_id[:8])
     return 0
 
 
@@ -50,3 +55,24 @@ def _long_postfix_time(stem: str) -> int:
     except KeyError:
         return 0
     return time * 1000 + microseconds // 1000 if microseconds < 1_000_000 else 0
+
+
+@lru_cache(maxsize=4096)
+def _sendmail_second(stem: str) -> int:
+    """Sendmail 8.12 and later: year, month, day, hour, minute, second in UTC, a digit of base 60 each.
+
+    0 where the digits could as well be a short id of Postfix, which is hexadecimal.
+    """
+    if _HEX.issuperset(stem):
+        return 0
+    try:
+        year, month, day, hour, minute, second = (_BASE60[character] for character in stem[:6])
+        moment = datetime.datetime(_sendmail_year(year), month + 1, day, hour, minute, second, tzinfo=datetime.UTC)
+    except (KeyError, ValueError):
+        return 0
+    return round(moment.timestamp()) * 1000
+
+
+def _sendmail_year(digit: int) -> int:
+    """The years since 1900, modulo 60: 2000 to 2059."""
+    return 1960 + digit if digit >= 40 else 2020 + digit

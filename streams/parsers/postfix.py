@@ -124,7 +124,7 @@ def _part(queue_id: str, at: int, line: str, part: str, **fields: str | int) -> 
     return Arrival(**nothing)  # type: ignore[arg-type]
 
 
-_NOTHING = dict.fromkeys(Arrival.__struct_fields__, "") | {"recipients": (), "size_bytes": 0}
+_NOTHING = dict.fromkeys(Arrival.__struct_fields__, "") | {"recipients": (), "size_bytes": 0, "recipient_count": 0}
 
 
 def _smtpd(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
@@ -250,7 +250,7 @@ def _delivery(text: str, start: int, at: int, line: str, queue_id: str, agent: s
         elif response.startswith(_FORWARDED):
             next_id, handover = response[len(_FORWARDED) :], FORWARD
         elif address:
-            next_id = _next_id(response)
+            next_id = next_queue_id(response)
             if is_here and WHOLE_ID.match(next_id):
                 handover = FILTER
     return Attempt(
@@ -274,7 +274,7 @@ def _delivery(text: str, start: int, at: int, line: str, queue_id: str, agent: s
     )
 
 
-def _next_id(answer: str) -> str:
+def next_queue_id(answer: str) -> str:
     """The id under which the next hop queued the message; the last one, for a filter quotes its own next hop."""
     for words in ("queued as ", " id="):
         place = answer.rfind(words, 0, 1000)

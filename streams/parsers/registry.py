@@ -13,7 +13,7 @@ from typing import Protocol
 from postwatch.producers.errors import BadInputError
 from postwatch.producers.record import FORMATS
 from postwatch.streams.events import Foreign, Parsed, Unreadable
-from postwatch.streams.parsers import postfix
+from postwatch.streams.parsers import postfix, sendmail
 from postwatch.streams.parsers.exim_main import EximMainParser
 from postwatch.streams.parsers.postfix_grammar import HEAD, ID
 from postwatch.streams.parsers.syslog import Header, HeaderReader
@@ -46,11 +46,12 @@ class SyslogParser:
         self._headers = HeaderReader(stamps)
         self._exim = EximMainParser(stamps)
         self._only = only
+        self._has_postfix = only in ("", "postfix")
         self._agents: dict[str, str] = {}
 
     def parse(self, line: str) -> Parsed:
         """One line without its newline → what it means. Never raises."""
-        if self._only != "exim":
+        if self._has_postfix:
             found = HEAD.match(line)
             if found is not None:
                 return self._parse_postfix(line, found)
@@ -58,12 +59,14 @@ class SyslogParser:
         if header is None:
             return _STAMP_LOST if _WITHOUT_STAMP.match(line, 0, _MOST_HEAD) else _NO_STAMP
         at, program, text, start = header
-        if program.startswith("postfix") and self._only != "exim":
+        if self._has_postfix and program.startswith("postfix"):
             if not postfix.is_postfix(program):
                 return _OTHER_PROGRAM
             return postfix.parse_message(program, text, start, at, line)
-        if program in EXIM_PROGRAMS and self._only != "postfix":
+        if program in EXIM_PROGRAMS and self._only in ("", "exim"):
             return self._parse_exim(header)
+        if program in sendmail.PROGRAMS and self._only in ("", "sendmail"):
+            return sendmail.parse_message(text, start, at, line)
         return _OTHER_PROGRAM
 
     def _parse_postfix(self, line: str, head: re.Match[str]) -> Parsed:
@@ -117,6 +120,6 @@ def make_parser(name: str, stamps: StampReader) -> LineParser:
         return AutoParser(stamps)
     if name in ("exim-main", "exim-reject"):
         return EximMainParser(stamps)
-    if name in ("exim-syslog", "postfix"):
+    if name in ("exim-syslog", "postfix", "sendmail"):
         return SyslogParser(stamps, only=name.removesuffix("-syslog"))
     raise BadInputError(f"unknown log format {name!r}; known are {', '.join(FORMATS)}")

@@ -28,6 +28,9 @@ HEADS = (
     b"Nov 23 08:00:00 mx7 postfix/cleanup[7]: 7F00AA: ",
     b"Nov 23 08:00:00 mx7 postfix/qmgr[7]: 7F00AA: from=<",
     b"2026-11-23T08:00:00+00:00 mx7 exim[7]: ",
+    b"Nov 23 08:00:00 mx7 sm-mta[7]: 6AN8010W002013: to=<",
+    b"Nov 23 08:00:00 mx7 sm-mta[7]: 6AN8010W002013: from=<a@b.example>, size=12, class=0, nrcpts=1",
+    b"Nov 23 08:00:00 mx7 sm-mta[7]: 6AN8010W002013: ruleset=check_rcpt, arg1=<",
     b"<22>1 2026-11-23T08:00:00Z mx7 ",
     b"{",
 )

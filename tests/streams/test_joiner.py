@@ -34,7 +34,11 @@ BOOK = AccountBook({"here.example": "", "also.example": ""})
 
 
 def part(queue_id: str, at: int, name: str, **fields: object) -> Arrival:
-    values: dict[str, object] = dict.fromkeys(Arrival.__struct_fields__, "") | {"recipients": (), "size_bytes": 0}
+    values: dict[str, object] = dict.fromkeys(Arrival.__struct_fields__, "") | {
+        "recipients": (),
+        "size_bytes": 0,
+        "recipient_count": 0,
+    }
     values |= {"queue_id": queue_id, "at": at, "line": f"{at} {name} {queue_id} {fields}", "part": name} | fields
     return Arrival(**values)  # type: ignore[arg-type]
 
@@ -53,7 +57,11 @@ def arrived(queue_id: str, at: int, sender: str = "ann@here.example", **fields: 
 
 
 def tried(queue_id: str, at: int, recipient: str, status: str = DELIVERED, **fields: object) -> Attempt:
-    values: dict[str, object] = dict.fromkeys(Attempt.__struct_fields__, "") | {"smtp_code": 0, "is_attempt": True}
+    values: dict[str, object] = dict.fromkeys(Attempt.__struct_fields__, "") | {
+        "smtp_code": 0,
+        "is_attempt": True,
+        "is_expanded": False,
+    }
     values |= {"queue_id": queue_id, "at": at, "recipient": recipient, "status": status, "transport": "smtp"} | fields
     values["line"] = f"{at} to {recipient} {queue_id} {status} {fields}"
     return Attempt(**values)  # type: ignore[arg-type]
@@ -399,3 +407,25 @@ def test_a_parked_message_keeps_what_the_control_panel_said() -> None:
     joiner.add(SERVER, SCRIPT[:2])
     [message] = joiner.take_changed()[1]
     assert decode_parked(encode_parked(message)).message.submitted() == message.submitted()
+
+
+def counted(events: Sequence[Event]) -> Joiner:
+    """Events of a message of two recipients whose log tells no end."""
+    joiner = Joiner(BOOK)
+    joined([[event] for event in (part("A1", 1000, "", sender="ann@here.example", recipient_count=2), *events)], joiner)
+    return joiner
+
+
+def test_a_message_is_done_when_as_many_recipients_are_as_it_took() -> None:
+    later = tried("A1", 2000, "b@far.example", DEFERRED)
+    events = [tried("A1", 2000, "a@far.example"), later, tried("A1", 3000, "b@far.example", BOUNCED)]
+    for known in (events[:1], events[:2]):
+        assert len(list(counted(known).open_messages())) == 1
+    assert list(counted(events).open_messages()) == []
+
+
+def test_what_an_alias_made_counts_for_nothing() -> None:
+    made = tried("A1", 2000, "a@far.example", original_recipient="sales@here.example", is_expanded=True)
+    first, second = tried("A1", 2000, "b@far.example"), tried("A1", 2000, "c@far.example")
+    assert len(list(counted([made, first]).open_messages())) == 1
+    assert list(counted([made, first, second]).open_messages()) == []

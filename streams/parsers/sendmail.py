@@ -1,0 +1,294 @@
+"""Sendmail 8: the messages of its daemons → events. Pure; the head of the line is read by `syslog`.
+
+Sendmail logs no end of a message, but how many recipients it took: `Arrival.recipient_count`. A line is read from the
+left with the whole of it accounted for. A list of addresses is split where a comma stands outside of quotes, brackets
+and comments, so what a stranger calls himself is no field; the far server's words stand only where a line ends.
+"""
+
+from __future__ import annotations
+
+import re
+
+from postwatch.streams.events import FILTER, Arrival, Attempt, Ending, Event, Foreign, Parsed, Refusal, Unreadable
+from postwatch.streams.outcome import BOUNCED, DEFERRED, DELIVERED, DISCARDED, EXPIRED, REJECTED
+from postwatch.streams.parsers.exim_grammar import SMTP_CODE
+from postwatch.streams.parsers.postfix import next_queue_id
+from postwatch.streams.parsers.postfix_grammar import ADDRESS
+from postwatch.streams.queue_ids import refusal_id
+
+PROGRAMS = frozenset(("sendmail", "sm-mta", "sm-msp-queue", "sm-msp", "sm-queue"))
+
+_ID = r"[0-9A-Za-z]{3,10}\d{5,7}"
+_QUEUE_ID = re.compile(rf"({_ID}|NOQUEUE): ")
+_QUOTED = r'"(?:[^"\\]++|\\.)*+"'
+_WORDS = rf"(?:{_QUOTED}|<(?:{_QUOTED})?+[^<>\"]*+>|\([^()]*+\)|[^\",<>()]++)++"
+_LIST = re.compile(rf"to=({_WORDS}(?:,(?! ){_WORDS})*+)(?:,?+ \[more\])?+(?=, )")
+_ONE_OF_LIST = re.compile(_WORDS)
+_IN_BRACKETS = re.compile(rf"{_QUOTED}|<{ADDRESS}>")
+_COMMENT = re.compile(r"\([^()]*+\)")
+_DELIVERY = re.compile(
+    rf"(?:, ctladdr=({_WORDS}))?+, delay=[\d+:]++(?:, xdelay=[\d+:]++)?+(?:, mailer=([^\s,]++))?+(?:, pri=-?+\d++)?+"
+    r"(?:, relay=([^\s,]++)(?: \[([^\]]*+)\])?+)?+(?:, (?:tls_verify|auth|ntries|quarantine)=[^,]*+)*+"
+    r"(?:, dsn=(\d\.\d++\.\d++))?+(?:, (?:quarantine|ntries)=[^,]*+)*+, stat=(.*)$"
+)
+"""Controlling user, mailer, relay, its address, enhanced code, words."""
+_ARRIVAL = re.compile(
+    rf"from=({_WORDS}|<[^<>\",\s]{{190,}}+)?+, size=(\d++), class=-?+\d++, (?:pri=-?+\d++, )?+nrcpts=(\d++)(?=,|$)"
+)
+"""Sender, which is cut after 200 characters; size, number of recipients."""
+_AFTER_ID = re.compile(r"(?:, (?:bodytype|proto|daemon|tls_verify|auth|auth_ssf)=[^,\s]*+)*+$")
+_CLIENT = re.compile(
+    r"(?:([^\s@\[\]]++)@)?+([^\s@\[\],]++)?+ ?+(?:\[(?:IPv6:)?+([0-9A-Fa-f.:]++|RESPONSE)\])?+( \(may be forged\))?+"
+)
+_NOTICE = re.compile(rf"({_ID}): (?:[A-Za-z]++ ){{0,3}}+[A-Za-z]++: ")
+_RULESET = re.compile(
+    rf"ruleset=(\w++), arg1=({_WORDS})?+(?:, arg2=[^,\s]*+)?+, relay=({_CLIENT.pattern}), (discard$|reject=(.*)$)?+"
+)
+_MILTER = re.compile(rf"Milter(?: \([^()]*+\))?+: (from|to|rcpt|data|eom|eoh|body|header)(?:=<{ADDRESS}>)?+, (.*)$")
+_UNKNOWN_USER = re.compile(rf"<{ADDRESS}>\.\.\. (.*)$")
+_NEXT = re.compile(rf"({_ID}) Message accepted for delivery")
+_EXPIRED = ("Cannot send message for ", "Message could not be delivered for ")
+_USER_UNKNOWN = "User unknown"
+_MOST_RECIPIENTS = 1000
+"""Sendmail cuts its lines at about a thousand bytes."""
+
+_PROTOCOL = Foreign("protocol")
+_LOGIN = Foreign("login")
+_TLS = Foreign("tls")
+_MILTER_NOTE = Foreign("milter")
+_NOTHING_TAKEN = Foreign("nothing-taken")
+_REFUSED_CLIENT = Foreign("refused-client")
+_OTHER = Foreign("other")
+_DELIVERY_LOST = Unreadable("a delivery whose fields make no sense")
+_ARRIVAL_LOST = Unreadable("an arrival whose fields make no sense")
+_REFUSAL_LOST = Unreadable("a refusal whose fields make no sense")
+
+
+def parse_message(text: str, start: int, at: int, line: str) -> Parsed:
+    """The message of a daemon, at `start` of `text` → what it means. Never raises."""
+    found = _QUEUE_ID.match(text, start)
+    queue_id = found[1] if found is not None else "NOQUEUE"
+    start = found.end() if found is not None else start
+    if queue_id == "NOQUEUE":
+        queue_id = refusal_id(line) if text.startswith(("ruleset=", "Milter"), start) else ""
+    elif text.startswith("to=", start):
+        return _deliveries(text, start, at, line, queue_id)
+    elif text.startswith("from=", start):
+        return _arrival(text, start, at, line, queue_id)
+    elif text.startswith("discarded", start):
+        return Ending(queue_id, at, line, DISCARDED, True)
+    if text.startswith("ruleset=", start):
+        return _ruleset(text, start, at, line, queue_id)
+    if text.startswith("Milter", start):
+        return _milter(text, start, at, line, queue_id)
+    if not queue_id:
+        return _without_id(text, start)
+    if text.startswith("<", start):
+        return _unknown_user(text, start, at, line, queue_id)
+    notice = _NOTICE.match(text, start)
+    if notice is not None:
+        return _notice(text, notice, at, line, queue_id)
+    return _without_id(text, start)
+
+
+def _without_id(text: str, start: int) -> Foreign:
+    if text.startswith("AUTH=", start):
+        return _LOGIN
+    if text.startswith("STARTTLS", start):
+        return _TLS
+    return _PROTOCOL if text.startswith(("--- ", "<-- ", "SMTP "), start) else _OTHER
+
+
+def _arrival(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
+    found = _ARRIVAL.match(text, start)
+    if found is None:
+        return _ARRIVAL_LOST
+    sender, size, count = found.groups("")
+    if int(count[:9]) == 0:
+        return _NOTHING_TAKEN
+    place = text.rfind(", relay=", found.end())  # what a Message-ID says stands before it
+    words = text[found.end() : place] if place >= 0 else text[found.end() :]
+    client = _CLIENT.fullmatch(text, place + 8) if place >= 0 else None
+    if place >= 0 and client is None:
+        return _ARRIVAL_LOST
+    user, host, ip, forged = client.groups("") if client is not None else ("", "", "", "")
+    is_local = host == "localhost" and not ip
+    return Arrival(
+        queue_id,
+        at,
+        line,
+        _address_of(sender),
+        (),
+        "" if forged or is_local else host,
+        "" if ip == "RESPONSE" else ip,
+        user if is_local else "",
+        "",
+        "",
+        int(size[:18]),
+        _message_id(words),
+        "",
+        "",
+        recipient_count=int(count[:9]),
+    )
+
+
+def _message_id(words: str) -> str:
+    if not words.startswith(", msgid="):
+        return ""
+    end = len(words)
+    for _ in range(6):  # the fields that may follow it
+        place = words.rfind(", ", 8, end)
+        if place < 0 or not _AFTER_ID.fullmatch(words, place, end):
+            break
+        end = place
+    found = words[8:end]
+    return found[1:-1] if found[:1] == "<" and found[-1:] == ">" else found
+
+
+def _deliveries(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
+    listed = _LIST.match(text, start)
+    found = _DELIVERY.match(text, listed.end()) if listed is not None else None
+    if listed is None or found is None:
+        return _DELIVERY_LOST
+    owner, mailer, relay, address, enhanced, words = found.groups("")
+    status = _status(mailer, enhanced, words)
+    if not status:
+        return Unreadable("a delivery with a status that is not known")
+    recipients = _ONE_OF_LIST.findall(listed[1])
+    if len(recipients) > _MOST_RECIPIENTS:
+        return Unreadable("more recipients than a line can name")
+    response = words.removeprefix("Deferred: ").removeprefix("Remote host said: ")
+    if status == DELIVERED and words.startswith("Sent (") and words.endswith(")"):
+        response = words[6:-1]
+    code = SMTP_CODE.match(response)
+    accepted = _NEXT.match(response)
+    next_id = accepted[1] if accepted else next_queue_id(response) if address and status == DELIVERED else ""
+    address = address.removeprefix("IPv6:")
+    is_here = accepted is not None and (address.startswith("127.") or address == "::1")
+    original = _address_of(owner).lower() if "<" in owner else ""
+    attempts: list[Event] = []
+    for name in recipients:
+        recipient = _address_of(name).lower()
+        is_made = "<" not in name and "<" in owner
+        attempts.append(
+            Attempt(
+                queue_id,
+                at,
+                line,
+                DISCARDED if status == DELIVERED and recipient == "/dev/null" else status,
+                words != "queued",
+                recipient,
+                original if is_made and original != recipient else "",
+                int(code[1]) if code else 0,
+                enhanced,
+                response,
+                "" if relay.startswith("[") or (not address and mailer in _LOCAL) else relay.rstrip("."),
+                address,
+                "",
+                "",
+                mailer,
+                next_id,
+                FILTER if is_here and "@" in recipient else "",
+                is_expanded="<" not in name and (not owner or "<" in owner),
+            )
+        )
+    return attempts[0] if len(attempts) == 1 else attempts
+
+
+_LOCAL = ("local", "prog", "*file*", "*include*", "lmtp", "cyrusv2")
+
+
+def _status(mailer: str, enhanced: str, words: str) -> str:
+    """Empty: the words and the code do not tell."""
+    if words.startswith("Sent") and enhanced[:1] in ("", "2"):
+        return DELIVERED
+    if words == "queued" or words.startswith("Deferred") or enhanced[:1] == "4":
+        return DEFERRED if mailer else REJECTED
+    if words.startswith(_EXPIRED):
+        return EXPIRED
+    if not mailer:
+        return REJECTED  # a filter's word about the whole message, before it was accepted
+    return BOUNCED if enhanced[:1] in ("", "5") else ""
+
+
+def _address_of(name: str) -> str:
+    """The address in a name as it was written: `"A, B" <a@b.example>`, `<a@b.example>` or bare."""
+    found = [match[1] for match in _IN_BRACKETS.finditer(name) if match[1] is not None] if "<" in name else []
+    return found[-1] if found else _COMMENT.sub("", name).strip().removeprefix("<")
+
+
+def _notice(text: str, found: re.Match[str], at: int, line: str, queue_id: str) -> Parsed:
+    """`ID: NEW: DSN: User unknown`: a bounce, a warning or a receipt was made of the message."""
+    made = Arrival(found[1], at, line, "", (), "", "", "", "", "", 0, "", "", queue_id, recipient_count=1)
+    if text.startswith(_EXPIRED, found.end()):
+        return [Ending(queue_id, at, line, EXPIRED, True), made]
+    return made
+
+
+def _ruleset(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
+    found = _RULESET.match(text, start)
+    if found is None:
+        return _REFUSAL_LOST
+    name, argument, _, _, host, ip, forged, verdict, words = found.groups("")
+    if not verdict:
+        return _OTHER
+    if name not in ("check_rcpt", "check_mail", "check_compat"):
+        return _REFUSED_CLIENT
+    address = _address_of(argument)
+    sender, recipient = (address, "") if name == "check_mail" else ("", address.lower())
+    client = ("" if forged else host, ip)
+    return _refusal(queue_id, at, line, sender, recipient, words, client, is_discard=verdict == "discard")
+
+
+def _milter(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
+    found = _MILTER.match(text, start)
+    if found is None:
+        return _MILTER_NOTE
+    stage, address, verdict = found.groups("")
+    if stage in ("from", "to", "rcpt"):
+        if verdict.startswith("reject="):
+            sender, recipient = (address, "") if stage == "from" else ("", address.lower())
+            return _refusal(queue_id, at, line, sender, recipient, verdict[7:], ("", ""))
+        return _MILTER_NOTE
+    if verdict == "discard":
+        return Ending(queue_id, at, line, DISCARDED, True)
+    return _MILTER_NOTE  # lines about each recipient follow it
+
+
+def _unknown_user(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
+    found = _UNKNOWN_USER.match(text, start)
+    if found is None:
+        return _OTHER
+    words = found[2]
+    if words.startswith(_USER_UNKNOWN):
+        words = f"550 5.1.1 {words}"
+    return _refusal(queue_id, at, line, "", found[1].lower(), words, ("", ""))
+
+
+def _refusal(
+    queue_id: str,
+    at: int,
+    line: str,
+    sender: str,
+    recipient: str,
+    words: str,
+    client: tuple[str, str],
+    is_discard: bool = False,
+) -> Refusal:
+    code = SMTP_CODE.match(words)
+    return Refusal(
+        queue_id,
+        at,
+        line,
+        sender,
+        recipient,
+        client[0],
+        client[1],
+        "",
+        "",
+        "",
+        int(code[1]) if code else 0,
+        (code[2] or "") if code else "",
+        words,
+        DISCARDED if is_discard else REJECTED,
+    )
