@@ -5,7 +5,7 @@ SECONDS ?= 1800
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install demo test chaos bench corpora fuzz lint format clean
+.PHONY: install demo test chaos soak bench corpora fuzz lint format clean
 
 install: $(STAMP)
 
@@ -25,6 +25,9 @@ test: install
 
 chaos: install
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(FAULTS),--faults $(FAULTS))
+
+soak: install
+	$(BIN)/python -m tests.chaos.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(RATE),--rate $(RATE)) $(if $(PICTURE),--picture $(PICTURE))
 
 bench: install
 	$(BIN)/python -m tests.benchmarks $(ARGS)

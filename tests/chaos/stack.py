@@ -97,7 +97,7 @@ class Member:
 class Stack:
     """Use it in a `with` block: it is up inside, and nothing of it is left behind."""
 
-    def __init__(self, folder: Path, logs: Mapping[str, Path], domains_file: Path) -> None:
+    def __init__(self, folder: Path, logs: Mapping[str, Path], domains_file: Path, in_haste: bool = True) -> None:
         """`logs` are those of the servers, a shipper for each."""
         self.folder = folder
         self._children = Children()
@@ -112,11 +112,14 @@ class Stack:
             "POSTWATCH_KAFKA_BROKERS": self.broker.brokers,
             "POSTWATCH_CLICKHOUSE_URL": f"http://{LOOPBACK}:{self.proxy.port}",
             "POSTWATCH_JOIN_DOMAINS_FILE": str(domains_file),
-            "POSTWATCH_JOIN_PENDING_AFTER_SECONDS": "1",
-            "POSTWATCH_JOIN_PARK_AFTER_SECONDS": "3",  # parking must happen often, also around a crash
             "POSTWATCH_SHIP_TZ": "UTC",
             "POSTWATCH_SHIP_HEARTBEAT_SECONDS": "1",
         }
+        if in_haste:  # parking must happen often, also around a crash
+            self._environment |= {
+                "POSTWATCH_JOIN_PENDING_AFTER_SECONDS": "1",
+                "POSTWATCH_JOIN_PARK_AFTER_SECONDS": "3",
+            }
         self._logs = dict(logs)
         self.members: dict[str, Member] = {"broker": Member(self.broker), "clickhouse": Member(self.engine)}
         for number in range(1, JOINS + 1):

@@ -1,0 +1,230 @@
+"""`make soak MINUTES=… RATE=…`: steady traffic with faults, and what every part holds in memory meanwhile.
+
+Every 50th message never completes, and logs are rotated every minute. At the end each message that was written must be
+in the table, and no part may have grown from the first third of the time to the last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import random
+import shutil
+import signal
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+from postwatch.deploy.simulator import exim
+from postwatch.streams.clickhouse import connect
+
+from tests.benchmarks.workload import plain_arrival, plain_delivery
+from tests.chaos.soak_picture import draw
+from tests.chaos.stack import Stack
+
+SERVERS = ("mx1.soak.example", "mx2.soak.example", "mx3.soak.example")
+SAMPLE_SECONDS = 5.0
+_FAULT_SECONDS = 60.0
+_ROTATION_SECONDS = 60.0
+_BLOCKS_A_SECOND = 10
+_IN_DELIVERY = 200
+_STUCK_EVERY = 50
+_CATCH_UP_SECONDS = 300.0
+_MOST_GROWTH = 1.15
+"""A part's median of the last third against that of the first but for warming up; restarts make them uneven."""
+_FAULTS = ("join", "sink", "ship", "broker", "clickhouse")
+
+Samples = dict[str, list[tuple[float, float]]]
+"""Part → (seconds since the start, MB resident)."""
+
+
+class SoakWriter:
+    """Writes the logs of all servers at a steady rate, from a thread of its own until `stop`."""
+
+    def __init__(self, folder: Path, lines_a_second: int) -> None:
+        self.paths = {server: folder / server / "mainlog" for server in SERVERS}
+        for path in self.paths.values():
+            path.parent.mkdir(parents=True)
+            path.touch()
+        self.lines = 0
+        self.messages = 0
+        self._block_lines = lines_a_second // _BLOCKS_A_SECOND // len(SERVERS)
+        self._chance = random.Random(7)
+        self._in_delivery: dict[str, deque[tuple[str, str]]] = {server: deque() for server in SERVERS}
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._write, name="soak-writer", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._thread.join()
+
+    def _write(self) -> None:
+        started = time.monotonic()
+        rotate_at = started + _ROTATION_SECONDS
+        for number in itertools.count(1):
+            for server, path in self.paths.items():
+                block = self._block(server)
+                with path.open("ab") as log:
+                    log.write(block)
+            if time.monotonic() >= rotate_at:
+                rotate_at += _ROTATION_SECONDS
+                for path in self.paths.values():
+                    _rotate(path)
+            if self._stopping.wait(max(0.0, started + number / _BLOCKS_A_SECOND - time.monotonic())):
+                return
+
+    def _block(self, server: str) -> bytes:
+        at_ms = time.time_ns() // 1_000_000
+        stamp = exim.stamp(at_ms)
+        lines: list[str] = []
+        waiting = self._in_delivery[server]
+        while len(lines) < self._block_lines:
+            self.messages += 1
+            queue_id = exim.queue_id(at_ms, self.messages % 900_000)
+            sender = f"user{self.messages % 997}@shop{self.messages % 40}.example"
+            recipient = f"reader{self._chance.randrange(100_000)}@far{self.messages % 300}.example"
+            lines.append(f"{stamp} {queue_id} {plain_arrival(sender, recipient, self._chance)}")
+            if self.messages % _STUCK_EVERY:
+                waiting.append((queue_id, recipient))
+            if len(waiting) > _IN_DELIVERY:
+                queue_id, recipient = waiting.popleft()
+                lines.append(f"{stamp} {queue_id} {plain_delivery(recipient, self._chance)}")
+                lines.append(f"{stamp} {queue_id} Completed")
+        self.lines += len(lines)
+        return "\n".join([*lines, ""]).encode()
+
+
+def _rotate(path: Path) -> None:
+    """As logrotate does that keeps four."""
+    for number in range(3, 0, -1):
+        older = path.with_name(f"mainlog.{number}")
+        if older.exists():
+            os.replace(older, path.with_name(f"mainlog.{number + 1}"))
+    os.replace(path, path.with_name("mainlog.1"))
+    path.touch()
+
+
+def soak(folder: Path, minutes: float, lines_a_second: int, say: Callable[[str], None]) -> tuple[Samples, list[str]]:
+    """Live through it; what every part held, and what was wrong."""
+    writer = SoakWriter(folder / "servers", lines_a_second)
+    domains = folder / "domains"
+    domains.write_text("".join(f"shop{number}.example: shop{number}\n" for number in range(40)))
+    samples: Samples = defaultdict(list)
+    chance = random.Random(11)
+    with Stack(folder, writer.paths, domains, in_haste=False) as stack:
+        writer.start()
+        started = time.monotonic()
+        sample_at, fault_at = started, started + _FAULT_SECONDS
+        while time.monotonic() - started < minutes * 60:
+            stack.tick()
+            now = time.monotonic()
+            if now >= sample_at:
+                sample_at += SAMPLE_SECONDS
+                _sample(stack, now - started, samples)
+            if now >= fault_at:
+                fault_at += _FAULT_SECONDS
+                say(f"{now - started:6.0f} s  {writer.lines:>12,} lines  {_hurt(stack, chance)}")
+            time.sleep(0.2)
+        writer.stop()
+        say(f"written: {writer.lines:,} lines, {writer.messages:,} messages, in {time.monotonic() - started:.0f} s")
+        wrong = _await_all(stack, writer.messages, say)
+    return samples, wrong + grown(samples)
+
+
+def _hurt(stack: Stack, chance: random.Random) -> str:
+    kind = chance.choice(_FAULTS)
+    name = kind if kind in stack.members else chance.choice(stack.names(kind))
+    how = "SIGTERM" if kind not in stack.members and chance.random() < 0.5 else "kill -9"
+    if how == "SIGTERM":
+        stack.members[name].signal(signal.SIGTERM)
+    else:
+        stack.members[name].kill()
+    return f"{how} {name}"
+
+
+def _sample(stack: Stack, at: float, samples: Samples) -> None:
+    for name, member in stack.members.items():
+        if member.is_running:
+            try:
+                process = psutil.Process(member.part.pid)
+                resident = sum(one.memory_info().rss for one in (process, *process.children(recursive=True)))
+            except psutil.Error:
+                continue
+            samples[name].append((at, resident / 1e6))
+
+
+def _await_all(stack: Stack, messages: int, say: Callable[[str], None]) -> list[str]:
+    """Until every message has its row; what is missing when time is up."""
+    started = time.monotonic()
+    client = connect(stack.clickhouse)
+    found = 0
+    while time.monotonic() - started < _CATCH_UP_SECONDS:
+        stack.tick()
+        try:
+            [[found, rows]] = client.query(
+                "SELECT uniqExact(server, queue_id), count() FROM deliveries FINAL WHERE account != ''"
+            ).result_rows
+        except Exception as error:  # the engine may be starting
+            say(f"asked again: {type(error).__name__}")
+            found = rows = 0
+        if found == messages:
+            say(f"every message is in the table {time.monotonic() - started:.0f} s after the last line: {rows:,} rows")
+            return [] if rows == messages else [f"{rows} rows of {messages} messages"]
+        time.sleep(1.0)
+    return [f"{messages - found} of {messages} messages are not in the table"]
+
+
+def grown(samples: Samples) -> list[str]:
+    wrong = []
+    for name, series in samples.items():
+        first, last = thirds(series)
+        if first and last > first * _MOST_GROWTH:
+            wrong.append(f"{name} grew from {first:.0f} MB to {last:.0f} MB")
+    return wrong
+
+
+def thirds(series: list[tuple[float, float]]) -> tuple[float, float]:
+    """Median MB of the second sixth to the end of the first third, and of the last third."""
+    count = len(series)
+    early, late = series[count // 6 : count // 3], series[count * 2 // 3 :]
+    if not early or not late:
+        return 0.0, 0.0
+    return statistics.median(mb for _, mb in early), statistics.median(mb for _, mb in late)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--rate", type=int, default=20_000, help="lines a second, all servers")
+    parser.add_argument("--picture", type=Path, help="where to draw the memory of every part, as SVG")
+    arguments = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="postwatch-soak-"))
+    samples, wrong = soak(folder, arguments.minutes, arguments.rate, lambda line: print(line, flush=True))
+    print("\n| part | MB early | MB late | MB at most |\n|---|---|---|---|")
+    for name, series in samples.items():
+        first, last = thirds(series)
+        print(f"| {name} | {first:.0f} | {last:.0f} | {max(mb for _, mb in series):.0f} |")
+    if arguments.picture:
+        arguments.picture.write_text(draw(samples))
+    for what in wrong:
+        print(f"WRONG: {what}")
+    if wrong:
+        print(f"The parts' logs are in {folder}")
+        return 1
+    shutil.rmtree(folder)
+    print("RIGHT: every message is in the table once, and no part grew")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
