@@ -5,7 +5,7 @@ SECONDS ?= 1800
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install demo test chaos soak bench corpora fuzz lint format clean
+.PHONY: install demo test chaos soak bench corpora fuzz mutations lint format clean
 
 install: $(STAMP)
 
@@ -38,6 +38,9 @@ corpora: install
 fuzz: install
 	$(BIN)/uv pip install --quiet --python $(BIN)/python atheris==3.0.0
 	$(BIN)/python -m tests.fuzz -max_total_time=$(SECONDS) -max_len=4000
+
+mutations: install
+	$(BIN)/python -m tests.mutations $(ARGS)
 
 lint: install
 	$(BIN)/ruff format --check .

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from postwatch.producers import shipper
 from postwatch.producers.record import CUT_MARK, MAX_LINE_BYTES, MAX_RECORD_BYTES
 from prometheus_client import REGISTRY
 
@@ -102,6 +103,18 @@ def test_a_renamed_file_is_read_to_its_end_before_the_new_one(server: MailServer
     assert counted("rotations") == rotations + 1
     old, again, new, late = (record.headers.file for record in server.publisher.records)
     assert old == again == late != new
+
+
+def test_a_live_file_waits_for_a_rotation_with_a_backlog(server: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shipper, "READS_IN_A_TURN", 1)
+    server.mainlog.touch()
+    server.pass_time(1000)
+    server.write(b"old\n" * 500_000)
+    server.rename("mainlog.1")
+    server.write(b"new\n")
+    server.pass_time(5000)
+    assert len(server.publisher.records) > 8
+    assert server.publisher.records[-1].value == b"new\n"
 
 
 def test_a_rotated_file_is_closed_when_nobody_writes_to_it_any_more(server: MailServer) -> None:
@@ -275,6 +288,21 @@ def test_the_checkpoint_waits_for_the_acknowledgement(server: MailServer) -> Non
     assert server.publisher.lines() == [b"one\n", b"two\n", b"two\n"]
 
 
+def test_a_checkpoint_that_is_written_meanwhile_stops_before_what_is_under_way(server: MailServer) -> None:
+    server.publisher.holds_back = True
+    server.write(b"one\n")
+    server.pass_time(1000)
+    server.write(b"two\n")
+    server.pass_time(1000)
+    heartbeat_and_first_record = 2
+    server.publisher.acknowledge(heartbeat_and_first_record)
+    server.pass_time(2000)
+    server.crash()
+    server.publisher.holds_back = False
+    server.pass_time(1000)
+    assert server.publisher.lines() == [b"one\n", b"two\n", b"two\n"]
+
+
 def test_stopping_flushes_and_starts_again_where_it_was(server: MailServer) -> None:
     server.write(b"one\n", b"tw")
     server.pass_time(1000)
@@ -366,11 +394,26 @@ def test_a_clock_that_is_set_back_stops_nothing(server: MailServer) -> None:
 
 def test_two_logs_with_the_same_first_line_are_two_files(tmp_path: Path) -> None:
     server = MailServer(tmp_path, pattern="*log")
-    server.write(b"same\n", b"main\n")
-    server.write(b"same\n", b"reject\n", path=tmp_path / "rejectlog")
+    server.write(b"same\n")
+    server.write(b"same\n", path=tmp_path / "rejectlog")
+    server.pass_time(1000)
+    server.write(b"main\n")
+    server.write(b"reject\n", path=tmp_path / "rejectlog")
     server.pass_time(1000)
     server.restart()
     server.write(b"more main\n")
     server.pass_time(1000)
     assert sorted(server.publisher.lines()) == sorted([b"same\n", b"main\n", b"same\n", b"reject\n", b"more main\n"])
     assert len({record.headers.file for record in server.publisher.records}) == 2
+
+
+def test_a_log_that_begins_as_another_one_did_is_read_from_its_beginning(tmp_path: Path) -> None:
+    server = MailServer(tmp_path, pattern="*log")
+    server.write(b"same\n")
+    server.pass_time(1000)
+    server.shipper.stop()
+    server.mainlog.unlink()
+    server.write(b"same\n", b"reject\n", path=tmp_path / "rejectlog")
+    server.start()
+    server.pass_time(1000)
+    assert server.publisher.lines() == [b"same\n", b"same\n", b"reject\n"]

@@ -87,6 +87,17 @@ def test_another_file_is_never_read_on(tmp_path: Path, content: bytes) -> None:
         tail.read()
 
 
+def test_a_file_that_has_only_its_first_line_in_common_is_not_read_on(tmp_path: Path) -> None:
+    path = tmp_path / "mainlog"
+    path.write_bytes(b"one\n")
+    tail = open_tail(path)
+    path.write_bytes(b"one\ntwo\n")
+    assert values(read_all(tail)) == b"one\ntwo\n"
+    path.write_bytes(b"one\nTWO\nthree\n")
+    with pytest.raises(TruncatedError):
+        tail.read()
+
+
 def test_a_position_of_another_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "mainlog"
     path.write_bytes(b"one\ntwo\n")

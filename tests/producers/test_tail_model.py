@@ -405,7 +405,7 @@ def _short(line: bytes) -> bytes:
 
 
 TailMachine.TestCase.settings = settings(
-    max_examples=HISTORIES or 150,
+    max_examples=HISTORIES or 300,
     stateful_step_count=60 if HISTORIES else 30,
     deadline=None,
     suppress_health_check=list(HealthCheck),

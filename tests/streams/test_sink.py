@@ -170,6 +170,13 @@ def test_a_rebalance_during_an_outage_forgets_the_batch_and_reads_it_again() -> 
     assert bench.broker.committed == {(TOPIC, 0): 3}
 
 
+def test_a_revocation_forgets_what_was_read() -> None:
+    bench = Bench({(TOPIC, 0): [b"1"], (TOPIC, 1): [b"2"]})
+    bench.run([None, None, lambda bench: bench.source.rebalance(lost=1)])
+    assert bench.table.taken == [2]
+    assert bench.broker.committed == {(TOPIC, 1): 1}
+
+
 def test_records_that_expired_unread_are_counted() -> None:
     def forget_two(bench: Bench) -> None:
         held = bench.broker.partitions[TOPIC, 0]

@@ -1,0 +1,711 @@
+"""The mutations, part by part in the order of a line's way."""
+
+from __future__ import annotations
+
+from tests.mutations.mutation import Mutation
+
+
+def _mutation(guarantee: str, file: str, old: str, new: str, *tests: str) -> Mutation:
+    return Mutation(guarantee, file, old, new, tuple(f"tests/{test}" for test in tests))
+
+
+_SHIPPER = "producers/test_shipper.py::"
+_MODEL = "producers/test_tail_model.py::test_the_shipper_and_the_model_agree"
+_FINGERPRINT = "producers/test_fingerprint.py::"
+_JOIN = "streams/test_partition_join.py::"
+_ACKNOWLEDGED = "streams/test_acknowledgement.py::"
+_REBALANCE = "streams/test_rebalance.py::"
+_CRASHES = _JOIN + "test_crashes_change_no_row"
+_JOINER = "streams/test_joiner.py::"
+_GOLDEN = "streams/test_golden.py::"
+_SINK = "streams/test_sink.py::"
+
+SHIPPER = (
+    _mutation(
+        "a checkpoint moves only past lines that Kafka has",
+        "producers/shipper.py",
+        "            known.ledger.send(chunk.end)\n",
+        "            known.ledger.send(chunk.end)\n            known.ledger.acknowledge(chunk.end)\n",
+        _SHIPPER + "test_a_checkpoint_that_is_written_meanwhile_stops_before_what_is_under_way",
+    ),
+    _mutation(
+        "an acknowledgement that comes early waits for those before it",
+        "producers/ledger.py",
+        "        self._early.add(end)\n",
+        "        self._early.add(end)\n        self.acknowledged = end\n",
+        "producers/test_ledger.py::test_an_early_acknowledgement_waits_for_those_before",
+    ),
+    _mutation(
+        "only whole lines are sent",
+        "producers/cutting.py",
+        'end = block.rfind(b"\\n") + 1',
+        "end = len(block)",
+        "producers/test_cutting.py::test_whole_lines_are_one_piece_and_the_rest_is_left",
+        _MODEL,
+    ),
+    _mutation(
+        "a line is cut only where it is too long, and alone",
+        "producers/cutting.py",
+        "        start = line = behind\n",
+        "        line = behind\n",
+        "producers/test_cutting.py::test_a_longer_line_is_cut_marked_and_alone",
+    ),
+    _mutation(
+        "a position proves itself by the bytes before it",
+        "producers/fingerprint.py",
+        "len(before) == self.proof_bytes and digest(before) == self.proof_digest",
+        "len(before) == self.proof_bytes",
+        _FINGERPRINT + "test_a_position_is_proven_by_the_bytes_before_it",
+        "producers/test_tail.py::test_a_position_of_another_file_is_refused",
+    ),
+    _mutation(
+        "a file is told by its first lines",
+        "producers/fingerprint.py",
+        "len(start) >= self.head_bytes and digest(start[: self.head_bytes]) == self.head_digest",
+        "len(start) >= self.head_bytes",
+        _FINGERPRINT + "test_it_is_recognised_when_it_has_grown_and_not_when_it_differs",
+    ),
+    _mutation(
+        "the same first line twice is two files",
+        "producers/fingerprint.py",
+        "digest(head + nonce.encode())",
+        "digest(head)",
+        _FINGERPRINT + "test_the_first_lines_and_a_nonce_make_the_identity",
+        _SHIPPER + "test_two_logs_with_the_same_first_line_are_two_files",
+    ),
+    _mutation(
+        "two logs of one daemon are not taken for each other",
+        "producers/known_file.py",
+        "if known.live_path == live_path)",
+        "if live_path)",
+        _SHIPPER + "test_a_log_that_begins_as_another_one_did_is_read_from_its_beginning",
+    ),
+    _mutation(
+        "an open file that was written again is another file",
+        "producers/tail.py",
+        "        if not content.startswith(self._proof):\n            raise TruncatedError\n",
+        "",
+        "producers/test_tail.py::test_a_file_that_has_only_its_first_line_in_common_is_not_read_on",
+    ),
+    _mutation(
+        "a known file has both its beginning and its position",
+        "producers/known_file.py",
+        "known.identity.begins(start) and position.holds(",
+        "known.identity.begins(start) or position.holds(",
+        _MODEL,
+    ),
+    _mutation(
+        "a rotation that is found later is read on where it was left",
+        "producers/roster.py",
+        "        unread_bytes = file.source.unread_bytes(known.ledger.acknowledged.byte_offset)\n",
+        "        unread_bytes = 0\n",
+        _SHIPPER + "test_several_rotations_while_it_was_down",
+        _MODEL,
+    ),
+    _mutation(
+        "rotations are read before the live file",
+        "producers/roster.py",
+        "(file.found.live_path, not file.is_rotated, file.found.modified_ms)",
+        "(file.found.live_path, file.is_rotated, file.found.modified_ms)",
+        _SHIPPER + "test_a_live_file_waits_for_a_rotation_with_a_backlog",
+    ),
+    _mutation(
+        "a live file waits until its rotation is read to the end",
+        "producers/shipper.py",
+        "if live_path not in unfinished and not self._read_file(file, now_ms):",
+        "if not self._read_file(file, now_ms):",
+        _SHIPPER + "test_a_live_file_waits_for_a_rotation_with_a_backlog",
+    ),
+    _mutation(
+        "a crash while saving leaves the old checkpoint",
+        "producers/checkpoint.py",
+        'beside = path.with_name(path.name + ".tmp")',
+        "beside = path",
+        "producers/test_checkpoint.py::test_a_crash_while_saving_leaves_the_old_one",
+    ),
+    _mutation(
+        "a checkpoint that can't be understood ends the process",
+        "producers/checkpoint.py",
+        "    except FileNotFoundError:\n        return None\n",
+        "    except (OSError, ValueError, TypeError, KeyError):\n        return None\n",
+        "producers/test_checkpoint.py::test_a_damaged_one_is_named_with_the_remedy",
+        "producers/test_checkpoint.py::test_an_unreadable_one_is_not_taken_for_a_missing_one",
+    ),
+    _mutation(
+        "a checkpoint has one shipper",
+        "producers/checkpoint.py",
+        "fcntl.LOCK_EX | fcntl.LOCK_NB",
+        "fcntl.LOCK_SH | fcntl.LOCK_NB",
+        "producers/test_checkpoint.py::test_only_one_shipper_may_have_it",
+    ),
+    _mutation(
+        "an identity is saved before the first record that carries it",
+        "producers/shipper.py",
+        "has_more = not self._roster.has_news and self._read_files(now_ms)",
+        "has_more = self._read_files(now_ms)",
+        _SHIPPER + "test_while_the_checkpoint_cannot_be_written_no_new_file_is_read",
+    ),
+    _mutation(
+        "nothing is read that Kafka has no room for",
+        "producers/shipper.py",
+        "                if not self._publisher.has_room():\n                    return False\n",
+        "",
+        _SHIPPER + "test_nothing_is_read_that_kafka_has_no_room_for",
+    ),
+)
+
+JOIN = (
+    _mutation(
+        "acknowledged means confirmed",
+        "streams/partition_join.py",
+        "            fetch.unconfirmed += self._outlet.send_outcomes(self.partition, rows, fetch.confirm)\n",
+        "            self._outlet.send_outcomes(self.partition, rows, lambda: None)\n",
+        _JOIN + "test_nothing_is_acknowledged_before_its_outcomes_are_confirmed",
+    ),
+    _mutation(
+        "the marks are written before the acknowledgement",
+        "streams/partition_join.py",
+        "        self._table.put(MARKS_KEY, encode_seen(self._acked), confirm)\n",
+        "        self._table.put(MARKS_KEY, encode_seen(self._acked), lambda: None)\n        confirm()\n",
+        _JOIN + "test_nothing_is_acknowledged_before_its_outcomes_are_confirmed",
+    ),
+    _mutation(
+        "parking is awaited",
+        "streams/partition_join.py",
+        "        self._table.put(key, encode_parked(message), confirm)\n",
+        "        self._table.put(key, encode_parked(message), lambda: None)\n        confirm()\n",
+        _ACKNOWLEDGED + "test_a_parked_message_is_in_the_changelog_first",
+    ),
+    _mutation(
+        "dead letters are awaited",
+        "streams/partition_join.py",
+        "DeadLetter(line, reason, origin, detail), fetch.confirm)",
+        "DeadLetter(line, reason, origin, detail), lambda: None)\n        fetch.unconfirmed -= 1",
+        _ACKNOWLEDGED + "test_a_dead_letter_is_in_kafka_first",
+    ),
+    _mutation(
+        "fetches are acknowledged in order",
+        "streams/partition_join.py",
+        "done = list(takewhile(HeldFetch.is_done, self._held))",
+        "done = list(filter(HeldFetch.is_done, self._held))",
+        _ACKNOWLEDGED + "test_a_fetch_waits_for_those_before_it",
+    ),
+    _mutation(
+        "an open message holds its fetch until it is parked",
+        "streams/partition_join.py",
+        "return not self.unconfirmed and not self.messages and not any(",
+        "return not self.unconfirmed and not any(",
+        _JOIN + "test_an_open_message_holds_its_record_until_it_is_parked",
+    ),
+    _mutation(
+        "an arrival waits for the outcomes of the fetch that closed its message",
+        "streams/partition_join.py",
+        " and not any(later.unconfirmed for later in self.crossing)",
+        "",
+        _ACKNOWLEDGED + "test_an_arrival_waits_for_the_outcomes_of_its_end",
+    ),
+    _mutation(
+        "repeated lines of forgotten messages are kept out",
+        "streams/partition_join.py",
+        "            value = self._unseen(server, headers, value)\n",
+        "",
+        _JOIN + "test_a_repeated_line_of_a_forgotten_message_is_kept_out",
+    ),
+    _mutation(
+        "a record that repeats some lines is cut at the mark",
+        "streams/partition_join.py",
+        "                value = value[repeated:]\n",
+        "",
+        _JOIN + "test_a_record_that_repeats_some_lines_and_brings_new_ones_is_cut_at_the_mark",
+    ),
+    _mutation(
+        "a record that was taken is skipped",
+        "streams/partition_join.py",
+        "fresh = [record for record in records if record.offset >= self.next_offset]",
+        "fresh = list(records)",
+        _ACKNOWLEDGED + "test_records_that_were_taken_are_skipped",
+    ),
+    _mutation(
+        "the marks tell the messages that cross the acknowledged offset",
+        "streams/partition_join.py",
+        "                        acked.cross(message.server, message.queue_id, closer.last_offset)\n",
+        "                        pass\n",
+        _CRASHES,
+    ),
+    _mutation(
+        "what a message has from the one before it survives a crash",
+        "streams/partition_join.py",
+        "            self._hold_with(before, message, fetch, now)\n",
+        "            pass\n",
+        _CRASHES,
+    ),
+    _mutation(
+        "nothing stays in the table behind a closed message",
+        "streams/partition_join.py",
+        "        self._delete_closed(committed)\n",
+        "",
+        _JOIN + "test_the_table_is_empty_behind_a_closed_message",
+    ),
+    _mutation(
+        "messages that never complete are given up",
+        "streams/partition_join.py",
+        "elif parked.message.queued_at < now - self._rules.give_up_after_ms:",
+        "elif parked.message.queued_at < 0:",
+        _JOIN + "test_a_message_older_than_the_longest_retry_is_given_up",
+    ),
+    _mutation(
+        "what is under way to the changelog is bounded",
+        "streams/partition_join.py",
+        " or self._parking > 2 * MOST_PARKING",
+        "",
+        _JOIN + "test_what_is_under_way_to_the_changelog_stops_the_reading",
+    ),
+    _mutation(
+        "unreadable lines are dead letters",
+        "streams/partition_join.py",
+        '                self._dead_letter(raw[index], "line", reason, origin, fetch)\n',
+        "                pass\n",
+        _JOIN + "test_unreadable_lines_are_dead_letters_byte_for_byte",
+    ),
+    _mutation(
+        "marks hold exactly what was added",
+        "streams/seen.py",
+        "return place < len(self.ends) and self.starts[place] <= start",
+        "return place < len(self.ends)",
+        "streams/test_seen.py::test_ranges_hold_exactly_what_was_added",
+    ),
+    _mutation(
+        "marks of a newer version are refused",
+        "streams/seen.py",
+        "    if value[:1] != _VERSION:\n",
+        "    if not value[:1]:\n",
+        "streams/test_seen.py::test_marks_of_a_newer_version_are_refused",
+    ),
+    _mutation(
+        "a hole is sought back",
+        "streams/join_worker.py",
+        "        await self._app.consumer.seek(tp, wanted)\n        return False\n",
+        "        return True\n",
+        _REBALANCE + "test_a_hole_is_sought_back_and_nothing_behind_it_is_taken",
+    ),
+    _mutation(
+        "records that expired unread are counted",
+        "streams/join_worker.py",
+        "            self.lost_records += first - join.next_offset\n",
+        "",
+        _REBALANCE + "test_what_kafka_no_longer_has_is_counted_and_passed",
+    ),
+    _mutation(
+        "on revocation all memory goes",
+        "streams/join_worker.py",
+        "        self.partitions.clear()\n",
+        "",
+        _REBALANCE + "test_a_revoked_partition_is_forgotten_and_acknowledges_nothing",
+    ),
+    _mutation(
+        "a worker that lost its partition acknowledges nothing",
+        "streams/join_worker.py",
+        "            if self.partitions.get(partition) is join:\n                message.ack(self._app.consumer)\n",
+        "            message.ack(self._app.consumer)\n",
+        _REBALANCE + "test_a_revoked_partition_is_forgotten_and_acknowledges_nothing",
+    ),
+    _mutation(
+        "records of a partition that is not ours are left to its owner",
+        "streams/join_worker.py",
+        "        if committed is None:\n            return None\n",
+        "        committed = committed or 0\n",
+        _REBALANCE + "test_a_partition_of_another_worker_is_left_alone",
+    ),
+)
+
+MESSAGES = (
+    _mutation(
+        "a repeated line changes no row",
+        "streams/message.py",
+        "            if known.line == event.line:\n",
+        "            if not event.line:\n",
+        _GOLDEN + "test_a_prefix_seen_twice_changes_nothing",
+    ),
+    _mutation(
+        "the row is a function of the set, whatever the order",
+        "streams/message.py",
+        "        attempts.sort(key=_order)\n",
+        "",
+        "streams/test_message.py::test_the_order_of_attempts_changes_nothing",
+    ),
+    _mutation(
+        "two copies of a message are united",
+        "streams/message.py",
+        "    known.completed_at = max(known.completed_at, other.completed_at)\n",
+        "",
+        "streams/test_message.py::test_two_copies_of_a_message_know_what_either_knows",
+    ),
+    _mutation(
+        "a later row has a higher version",
+        "streams/delivery_rows.py",
+        "            | updated_at << 20\n",
+        "",
+        _GOLDEN + "test_rows_are_the_golden_ones",
+    ),
+    _mutation(
+        "a partial row never beats a whole one",
+        "streams/delivery_rows.py",
+        "            (arrivals if arrivals < _MOST_ARRIVALS else _MOST_ARRIVALS) << 62\n",
+        "            0\n",
+        "streams/test_message.py::test_whoever_saw_more_arrivals_has_the_higher_version",
+    ),
+    _mutation(
+        "what was told without the arrival is taken back",
+        "streams/delivery_rows.py",
+        "        if message.was_partial and whole:\n",
+        "        if message.was_partial and not whole:\n",
+        _JOINER + "test_what_was_told_without_the_arrival_is_taken_back",
+    ),
+    _mutation(
+        "an address that was an alias is withdrawn",
+        "streams/delivery_rows.py",
+        "    if resolved_at is not None and (deciding is None or not deciding.transport):\n",
+        "    if resolved_at is not None and deciding is None and not updated_at:\n",
+        _GOLDEN + "test_rows_are_the_golden_ones",
+    ),
+    _mutation(
+        "the last final attempt decides",
+        "streams/delivery_rows.py",
+        "            or attempt.status != DEFERRED\n",
+        "",
+        _GOLDEN + "test_rows_are_the_golden_ones",
+    ),
+    _mutation(
+        "a queue id that is used again is another message",
+        "streams/joiner.py",
+        "        if _is_another(message, event):\n",
+        "        if _is_another(message, event) and not event.queue_id:\n",
+        _JOINER + "test_a_queue_id_may_be_used_again",
+    ),
+    _mutation(
+        "a repeated older message does not end the newer one",
+        "streams/joiner.py",
+        "        if event.at < known.queued_at:\n",
+        "        if event.at < 0:\n",
+        _JOINER + "test_a_repeated_older_message_of_the_same_queue_id_changes_nothing",
+    ),
+    _mutation(
+        "a completed message is kept for the line that may claim it",
+        "streams/message.py",
+        "return self.is_complete() and (self.let_go or not self.may_be_claimed())",
+        "return self.is_complete()",
+        _JOINER + "test_a_completed_message_is_kept_for_the_line_that_may_claim_it",
+    ),
+    _mutation(
+        "a message that passed a filter is one row",
+        "streams/joiner.py",
+        "                if event.handover:\n                    self._hand_over(messages, message, event)\n",
+        "",
+        _JOINER + "test_a_message_that_passed_a_filter_is_one_row_for_each_recipient",
+    ),
+    _mutation(
+        "lines read = events + foreign + dead letters",
+        "streams/lines.py",
+        "counts.events += index + 1 - others",
+        "counts.events += index + 1",
+        _JOIN + "test_unreadable_lines_are_dead_letters_byte_for_byte",
+    ),
+)
+
+PARSERS = (
+    _mutation(
+        "an address that can be read in two ways is a dead letter (Exim)",
+        "streams/parsers/exim_main.py",
+        '    return \'<"\' in (found[found.re.groups] or "") and exim_odd.is_repeated(line, start, found.end(1))\n',
+        "    return False\n",
+        "streams/parsers/test_exim_odd.py::test_a_local_part_that_looks_like_the_whole_line_forges_nobody",
+    ),
+    _mutation(
+        "a Message-ID that holds a session is a dead letter (Exim)",
+        "streams/parsers/exim_odd.py",
+        'if " " in message_id and _holds_session(message_id) and not',
+        'if "\\0" in message_id and _holds_session(message_id) and not',
+        "streams/parsers/test_exim_odd.py::test_a_message_id_that_holds_a_whole_session_is_a_dead_letter",
+    ),
+    _mutation(
+        "a far server can't claim to be the next hop on this one (Exim)",
+        "streams/parsers/exim_main.py",
+        'is_here = ip.startswith(("127.", "::1")) and _EXIM_ID',
+        "is_here = _EXIM_ID",
+        "streams/parsers/test_exim_main.py::test_the_next_hop_is_this_server_only_over_the_loopback",
+    ),
+    _mutation(
+        "a local submitter is whom the system knows (Postfix)",
+        "streams/parsers/postfix.py",
+        'system_user=f"uid{found[1]}"',
+        "system_user=found[2]",
+        "streams/test_postfix.py::test_a_local_submitter_is_whom_the_system_knows",
+    ),
+    _mutation(
+        "a refusal that can be read in two ways is a dead letter (Postfix)",
+        "streams/parsers/postfix.py",
+        "    if len(tails) > 1:\n",
+        "    if len(tails) > 1000:\n",
+        "streams/test_postfix.py::test_no_stranger_changes_whom_a_refusal_is_about",
+    ),
+    _mutation(
+        "a line's format is told by its head",
+        "streams/parsers/registry.py",
+        'if program in EXIM_PROGRAMS and self._only in ("", "exim"):',
+        'if self._only in ("", "exim"):',
+        "streams/test_syslog.py::test_each_line_is_read_as_what_its_head_says",
+    ),
+)
+
+ACCOUNTS = (
+    _mutation(
+        "who authenticated is the account",
+        "streams/accounts.py",
+        "        if event.authenticated_as:\n",
+        "        if event.authenticated_as and not event.sender:\n",
+        "streams/test_accounts.py::test_who_logged_in_comes_before_user_and_sender",
+    ),
+    _mutation(
+        "accounts are in lower case",
+        "streams/accounts.py",
+        "    name = name.lower()\n",
+        "",
+        "streams/test_accounts.py::test_a_mailbox_is_in_lower_case",
+    ),
+    _mutation(
+        "a system user is known on one server only",
+        "streams/accounts.py",
+        'Account(f"{name}@{server}", server, direction)',
+        'Account(name, "", direction)',
+        "streams/test_accounts.py::test_a_system_user_is_known_on_one_server_only",
+    ),
+    _mutation(
+        "a sender of a far domain is nobody's account",
+        "streams/accounts.py",
+        "        if event.sender and self.hosts(event.sender.lower()):\n",
+        "        if event.sender:\n",
+        "streams/test_accounts.py::test_a_sender_counts_where_its_domain_is_hosted",
+    ),
+    _mutation(
+        "mail to a far host is in nobody's inbox",
+        "streams/accounts.py",
+        "        if attempt.status == DELIVERED and not attempt.remote_ip:\n",
+        "        if attempt.status == DELIVERED:\n",
+        "streams/test_accounts.py::test_without_a_list_what_stayed_here_is_ours",
+    ),
+    _mutation(
+        "a list of domains that is empty replaces no good one",
+        "streams/hosted_domains.py",
+        "    if not found:\n",
+        "    if found is None:\n",
+        "streams/test_hosted_domains.py::test_a_new_version_of_the_file_is_used_and_a_bad_one_is_not",
+    ),
+)
+
+OUTCOMES = (
+    _mutation(
+        "what is no outcome is refused",
+        "streams/outcome.py",
+        'return decode_stream(value, SCHEMA, "an outcome")',
+        "return pa.ipc.open_stream(value).read_all()",
+        "streams/test_outcome.py::test_a_heartbeat_is_no_outcome",
+    ),
+    _mutation(
+        "times sort as text",
+        "streams/outcome.py",
+        "moment.isoformat(timespec='milliseconds')",
+        "moment.isoformat()",
+        "streams/test_outcome.py::test_times_are_of_one_width_and_sort_as_text",
+    ),
+    _mutation(
+        "offsets are committed after ClickHouse took the rows",
+        "streams/sink.py",
+        "        batch = self._buffer.take()\n",
+        "        batch = self._buffer.take()\n        self._acknowledge(batch)\n",
+        _SINK + "test_stopping_while_clickhouse_is_away_acknowledges_nothing_and_does_not_wait",
+        _SINK + "test_nothing_is_acknowledged_before_its_dead_letter_is",
+    ),
+    _mutation(
+        "a batch outlives no rebalance",
+        "streams/sink.py",
+        "if self._stopping.is_set() or self._assignments != assignments:",
+        "if self._stopping.is_set():",
+        _SINK + "test_a_rebalance_during_an_outage_forgets_the_batch_and_reads_it_again",
+    ),
+    _mutation(
+        "what was read of a revoked partition is forgotten",
+        "streams/sink.py",
+        "        self._assignments += 1\n        self._buffer.clear()\n",
+        "        self._assignments += 1\n",
+        _SINK + "test_a_revocation_forgets_what_was_read",
+    ),
+    _mutation(
+        "what was read behind an abandoned batch is not acknowledged",
+        "streams/sink.py",
+        "            if self._assignments == assignments:\n",
+        "            if self._assignments != assignments:\n",
+        _SINK + "test_stopping_during_an_outage_does_not_acknowledge_what_was_read_behind_the_batch",
+    ),
+    _mutation(
+        "during an outage partitions are paused",
+        "streams/sink.py",
+        "            self._source.pause(self._source.assignment())\n",
+        "",
+        _SINK + "test_an_outage_is_waited_for_with_partitions_paused_and_polls_going_on",
+    ),
+    _mutation(
+        "records that expired before the sink are counted",
+        "streams/sink.py",
+        "        if missing > 0:",
+        "        if missing < 0:",
+        _SINK + "test_records_that_expired_unread_are_counted",
+    ),
+    _mutation(
+        "a record that can't be decoded is dead-lettered",
+        "streams/sink.py",
+        "            self._buffer.add_letter(origin, letter, self._clock())\n",
+        "            del letter\n",
+        _SINK + "test_a_record_that_cannot_be_decoded_is_dead_lettered_whole",
+    ),
+    _mutation(
+        "a refused row is found among good ones",
+        "streams/insertion.py",
+        "        if part.count > 1:\n",
+        "        if part.count > 1000000:\n",
+        "streams/test_insertion.py::test_one_refused_row_is_found_in_few_inserts",
+    ),
+    _mutation(
+        "a server that is short of something refuses no row",
+        "streams/insertion.py",
+        "            raise UnavailableError(str(refusal)) from refusal\n",
+        "            self._stack.pop()\n",
+        "streams/test_insertion.py::test_a_lone_row_that_is_too_much_waits",
+    ),
+    _mutation(
+        "a letter that fails is sent again",
+        "streams/dead_letters.py",
+        "            else:\n                self._keep(letter, error)\n",
+        "            else:\n                self.last_error = str(error)\n",
+        "streams/test_dead_letters.py::test_a_letter_that_fails_is_sent_again",
+    ),
+    _mutation(
+        "letters of an abandoned batch are not sent by two",
+        "streams/dead_letters.py",
+        "        self._waiting.clear()\n",
+        "        pass\n",
+        "streams/test_dead_letters.py::test_forgotten_letters_are_not_sent_again",
+    ),
+    _mutation(
+        "a letter that is too large says that it was cut",
+        "streams/dead_letters.py",
+        "    if len(letter.value) > MAX_VALUE_BYTES:\n",
+        "    if not letter.reason:\n",
+        "streams/test_dead_letters.py::test_a_value_larger_than_brokers_take_is_cut_and_says_so",
+    ),
+)
+
+QUERIES = (
+    _mutation(
+        "an account sees its own mail only",
+        "query/statements.py",
+        'conditions = ["account_domain = {domain:String}", "account = {account:String}"]',
+        'conditions = ["account_domain = {domain:String}"]',
+        "query/test_statements.py::test_every_parameter_of_a_query_is_given_and_none_is_left_over",
+    ),
+    _mutation(
+        "no word of a question gets into a query's text",
+        "query/statements.py",
+        'f"(positionCaseInsensitiveUTF8(recipient, {{recipient:String}}) {found}"',
+        "f\"(positionCaseInsensitiveUTF8(recipient, '{filters.recipient}') {found}\"",
+        "query/test_statements.py::test_no_word_of_a_question_gets_into_the_text_of_a_query",
+    ),
+    _mutation(
+        "rows are shown in their last version",
+        "query/statements.py",
+        "FROM {DELIVERIES} FINAL WHERE {where} ORDER BY",
+        "FROM {DELIVERIES} WHERE {where} ORDER BY",
+        "query/test_statements.py::test_final_stands_only_where_rows_are_shown",
+    ),
+    _mutation(
+        "no question goes beyond the retention",
+        "query/filters.py",
+        "    if not 1 <= days <= retention_days:\n",
+        "    if not 1 <= days:\n",
+        "query/test_filters.py::test_days_beyond_the_retention_are_refused_with_the_most_there_is",
+    ),
+    _mutation(
+        "a page is bounded",
+        "query/filters.py",
+        "    if not 1 <= limit <= MAX_PAGE_ROWS:\n",
+        "    if not 1 <= limit:\n",
+        "query/test_filters.py::test_a_page_is_bounded",
+    ),
+    _mutation(
+        "no cell starts a formula",
+        "query/exports.py",
+        '_FORMULA_STARTS = ("=", "+", "-", "@", ',
+        '_FORMULA_STARTS = ("=", "+", "@", ',
+        "query/test_exports.py::test_no_cell_of_any_column_starts_a_formula",
+    ),
+    _mutation(
+        "strangers' words control no terminal",
+        "query/wording.py",
+        'return category[0] != "C" and category not in',
+        "return category not in",
+        "query/test_wording.py::test_controls_are_spelled_out",
+    ),
+    _mutation(
+        "only this machine may listen",
+        "query/guards.py",
+        "    if not is_loopback(host):\n",
+        "    if not host:\n",
+        "query/test_guards.py::test_any_other_address_is_refused_with_the_remedy",
+    ),
+    _mutation(
+        "a request that names another host is refused",
+        "query/guards.py",
+        'if not is_loopback(_host_name(Headers(scope=scope).get("host", ""))):',
+        'if _host_name(Headers(scope=scope).get("host", "")) == "":',
+        "query/test_guards.py::test_a_request_that_names_another_host_is_refused",
+    ),
+)
+
+DOCTOR = (
+    _mutation(
+        "lag is told before Kafka deletes it",
+        "deploy/doctor.py",
+        "    if share >= RETENTION_WARNING:\n",
+        "    if share >= 1.0:\n",
+        "deploy/test_doctor.py::test_lag_against_retention",
+    ),
+    _mutation(
+        "a topic that loses what nobody read is told",
+        "deploy/doctor.py",
+        '    if policy != "delete":\n',
+        "    if not policy:\n",
+        "deploy/test_doctor.py::test_topics",
+    ),
+    _mutation(
+        "dead letters are told",
+        "deploy/doctor.py",
+        "    if not total:\n",
+        "    if total >= 0:\n",
+        "deploy/test_doctor.py::test_dead_letters_are_told_by_reason",
+    ),
+    _mutation(
+        "clocks that disagree are told",
+        "deploy/doctor.py",
+        "    if abs(ahead_ms) < SKEW_WARNING_MS:\n",
+        "    if abs(ahead_ms) >= 0:\n",
+        "deploy/test_doctor.py::test_migrations_and_clocks_and_servers",
+    ),
+    _mutation(
+        "the worst finding is the exit status",
+        "deploy/doctor.py",
+        "    return max((STATES.index",
+        "    return min((STATES.index",
+        "deploy/test_doctor.py::test_the_worst_state_is_the_exit_status",
+    ),
+)
+
+MUTATIONS = (*SHIPPER, *JOIN, *MESSAGES, *PARSERS, *ACCOUNTS, *OUTCOMES, *QUERIES, *DOCTOR)

@@ -1,0 +1,42 @@
+"""Whose mail it is: what the system knows comes before what a sender says."""
+
+from __future__ import annotations
+
+from postwatch.streams.accounts import Account, AccountBook, mailbox
+from postwatch.streams.events import WHOLE
+from postwatch.streams.outcome import RECEIVED, SENT
+
+from tests.streams.test_joiner import BOOK, SERVER, part, tried
+
+ANYBODY = AccountBook(None)
+
+
+def test_who_logged_in_comes_before_user_and_sender() -> None:
+    said = {"sender": "boss@also.example", "system_user": "web7"}
+    logged_in = part("Q1", 1, WHOLE, authenticated_as="ann@here.example", **said)
+    assert BOOK.sender(logged_in, SERVER) == Account("ann@here.example", "here.example", SENT)
+    assert BOOK.sender(part("Q1", 1, WHOLE, **said), SERVER) == Account("web7@mx1", "mx1", SENT)
+
+
+def test_a_mailbox_is_in_lower_case() -> None:
+    assert mailbox("Bob@Example.ORG", SERVER, SENT) == Account("bob@example.org", "example.org", SENT)
+
+
+def test_a_system_user_is_known_on_one_server_only() -> None:
+    assert mailbox("web7", "mx1", SENT) == Account("web7@mx1", "mx1", SENT)
+    assert mailbox("web7", "mx2", SENT) != mailbox("web7", "mx1", SENT)
+
+
+def test_a_sender_counts_where_its_domain_is_hosted() -> None:
+    assert BOOK.sender(part("Q1", 1, WHOLE, sender="Ann@Here.example"), SERVER) == Account(
+        "ann@here.example", "here.example", SENT
+    )
+    assert BOOK.sender(part("Q1", 1, WHOLE, sender="eve@far.example"), SERVER) is None
+    assert BOOK.sender(part("Q1", 1, WHOLE, sender=""), SERVER) is None
+
+
+def test_without_a_list_what_stayed_here_is_ours() -> None:
+    here = tried("Q1", 1, "bob@here.example")
+    away = tried("Q1", 1, "bob@far.example", remote_ip="192.0.2.1")
+    assert ANYBODY.receiver("bob@here.example", here, SERVER) == Account("bob@here.example", "here.example", RECEIVED)
+    assert ANYBODY.receiver("bob@far.example", away, SERVER) is None

@@ -1,0 +1,177 @@
+"""The worker around a rebalance: holes are sought back, and what is not ours is neither taken nor acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from faust.types import TP
+from postwatch.producers.metrics import Health
+from postwatch.streams.join_worker import JoinWorker
+
+from tests.streams.test_partition_join import RULES, Record, make_records
+
+PLACE = TP("mail.raw", 0)
+
+
+class Done:
+    """A send that the changelog has taken."""
+
+    def cancelled(self) -> bool:
+        return False
+
+    def exception(self) -> None:
+        return None
+
+
+@dataclass
+class FakeFaust:
+    """App, consumer, table and outlet in one; the changelog takes entries when it is told to."""
+
+    committed_at_start: dict[TP, int | None]
+    earliest: int = 0
+    seeks: list[int] = field(default_factory=list)
+    sent: list[Callable[[Done], None]] = field(default_factory=list)
+    acknowledged: list[int] = field(default_factory=list)
+    entries: dict[bytes, bytes] = field(default_factory=dict)
+    rebalancing = in_recovery = False
+    bytes_in_flight = 0
+    _committed_offset: dict[TP, int] = field(default_factory=dict)
+
+    @property
+    def consumer(self) -> FakeFaust:
+        return self
+
+    @property
+    def data(self) -> FakeFaust:
+        return self
+
+    async def earliest_offsets(self, *places: TP) -> dict[TP, int]:
+        return dict.fromkeys(places, self.earliest)
+
+    async def seek(self, place: TP, offset: int) -> None:
+        self.seeks.append(offset)
+
+    def _db_for_partition(self, partition: int) -> FakeFaust:
+        return self
+
+    def get(self, key: bytes) -> bytes | None:
+        return self.entries.get(key)
+
+    def put(self, key: bytes, value: bytes) -> None:
+        self.entries[key] = value
+
+    def keys(self) -> list[bytes]:
+        return list(self.entries)
+
+    offset_key = b"offset"
+
+    def send_changelog(self, partition: int, key: bytes, value: bytes | None) -> FakeFaust:
+        return self
+
+    def add_done_callback(self, sent: Callable[[Done], None]) -> None:
+        self.sent.append(sent)
+
+    def changelog_takes_all(self) -> None:
+        while self.sent:
+            self.sent.pop(0)(Done())
+
+
+@dataclass
+class FakeFetch:
+    """A fetch as Faust's message, event and stream."""
+
+    value: Sequence[Record] | None
+    faust: FakeFaust
+    tp = PLACE
+    partition = PLACE.partition
+
+    def __post_init__(self) -> None:
+        assert self.value is not None
+        self.last_offset = self.value[-1].offset
+
+    @property
+    def message(self) -> FakeFetch:
+        return self
+
+    def ack(self, consumer: FakeFaust) -> None:
+        consumer.acknowledged.append(self.last_offset)
+
+    def noack(self) -> FakeFetch:
+        return self
+
+    async def events(self) -> AsyncIterator[FakeFetch]:
+        yield self
+
+
+def make_worker(faust: FakeFaust) -> JoinWorker:
+    worker = JoinWorker(faust, faust, PLACE.topic, RULES, Health())
+    outlet: Any = faust
+    worker.use_outlet(lambda loop: outlet)
+    return worker
+
+
+def consume(worker: JoinWorker, faust: FakeFaust, *offsets: int) -> None:
+    """A fetch of records at these offsets, with lines that matter to nobody."""
+    records = make_records([f"line {offset}" for offset in offsets], range(1, len(offsets)))
+    for record, offset in zip(records, offsets, strict=True):
+        record.offset = offset
+    asyncio.run(worker.consume(FakeFetch(records, faust)))
+
+
+def test_a_fetch_is_acknowledged_once_the_marks_are_written() -> None:
+    faust = FakeFaust({PLACE: 3})
+    worker = make_worker(faust)
+    consume(worker, faust, 3, 4)
+    worker.tend()
+    assert faust.acknowledged == []
+    faust.changelog_takes_all()
+    assert faust.acknowledged == [4]
+    assert worker.partitions[0].next_offset == 5
+
+
+def test_a_new_group_begins_where_the_log_begins() -> None:
+    faust = FakeFaust({PLACE: None}, earliest=7)
+    worker = make_worker(faust)
+    consume(worker, faust, 7)
+    assert worker.partitions[0].next_offset == 8
+    assert faust.seeks == []
+
+
+def test_a_hole_is_sought_back_and_nothing_behind_it_is_taken() -> None:
+    faust = FakeFaust({PLACE: 3})
+    worker = make_worker(faust)
+    consume(worker, faust, 5)
+    assert faust.seeks == [3]
+    assert (worker.holes, worker.counts.records, worker.partitions[0].next_offset) == (1, 0, 3)
+    consume(worker, faust, 3, 4, 5)
+    assert (worker.counts.records, worker.partitions[0].next_offset) == (3, 6)
+
+
+def test_what_kafka_no_longer_has_is_counted_and_passed() -> None:
+    faust = FakeFaust({PLACE: 3}, earliest=5)
+    worker = make_worker(faust)
+    consume(worker, faust, 5)
+    assert faust.seeks == []
+    assert (worker.lost_records, worker.partitions[0].next_offset) == (2, 6)
+
+
+def test_a_revoked_partition_is_forgotten_and_acknowledges_nothing() -> None:
+    faust = FakeFaust({PLACE: 3})
+    worker = make_worker(faust)
+    consume(worker, faust, 3)
+    worker.tend()
+    worker.revoke_all()
+    assert worker.partitions == {}
+    faust.changelog_takes_all()
+    assert faust.acknowledged == []
+
+
+def test_a_partition_of_another_worker_is_left_alone() -> None:
+    faust = FakeFaust({})
+    worker = make_worker(faust)
+    consume(worker, faust, 0)
+    assert worker.partitions == {}
+    assert worker.counts.records == 0
