@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import uuid
 from functools import lru_cache
+
+from postwatch.streams.stamps import MOST_MS
 
 REFUSAL_PREFIX = "r:"
 _BASE62 = {c: n for n, c in enumerate("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")}
 _BASE52 = {c: n for n, c in enumerate("0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz")}
 _LONG_POSTFIX_SECONDS = 6
 _BASE60 = {c: n for n, c in enumerate("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx")}
+_UUID_EPOCH = 0x01B21DD213814000
 _HEX = frozenset("0123456789ABCDEF")
 
 
@@ -28,6 +32,8 @@ def queued_at(queue_id: str) -> int:
         return _exim_second(queue_id[:6])
     if queue_id[10:11] == "z":
         return _long_postfix_time(queue_id[:10])
+    if len(queue_id) == 32 and queue_id[12] == "1":
+        return _uuid_time(queue_id)
     if queue_id[8:].isdecimal() and 14 <= len(queue_id) <= 15:
         return _sendmail_second(queue_id[:8])
     return 0
@@ -55,6 +61,15 @@ def _long_postfix_time(stem: str) -> int:
     except KeyError:
         return 0
     return time * 1000 + microseconds // 1000 if microseconds < 1_000_000 else 0
+
+
+def _uuid_time(text: str) -> int:
+    """KumoMTA: a UUID of version 1, in steps of 100 ns since the Gregorian calendar (RFC 9562, section 5.1)."""
+    try:
+        at = (uuid.UUID(text).time - _UUID_EPOCH) // 10_000
+    except ValueError:
+        return 0
+    return at if 0 < at < MOST_MS else 0
 
 
 @lru_cache(maxsize=4096)

@@ -16,7 +16,7 @@ _CACHED_SECONDS = 4096
 _HOUR_MS = 3_600_000
 _AHEAD_MS = 86_400_000
 """A clock may be so far ahead of the one that says when a line was sent."""
-_MOST_MS = 1 << 42
+MOST_MS = 1 << 42
 """The year 2109: what a row's version has room for."""
 _SOON_MS = _HOUR_MS * 3 // 4
 _MONTHS = {name: number for number, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
@@ -99,7 +99,7 @@ class StampReader:
         return first
 
     def _keep(self, key: str, at: int) -> int:
-        if not 0 <= at < _MOST_MS:
+        if not 0 <= at < MOST_MS:
             raise ValueError(f"{key} is a time that no row can have")
         if len(self._seconds) >= _CACHED_SECONDS:
             self._seconds.clear()

@@ -13,8 +13,9 @@ from typing import Protocol
 from postwatch.producers.errors import BadInputError
 from postwatch.producers.record import FORMATS
 from postwatch.streams.events import Foreign, Parsed, Unreadable
-from postwatch.streams.parsers import postfix, sendmail
+from postwatch.streams.parsers import kumomta, postfix, sendmail
 from postwatch.streams.parsers.exim_main import EximMainParser
+from postwatch.streams.parsers.kumomta import KumoMtaParser
 from postwatch.streams.parsers.postfix_grammar import HEAD, ID
 from postwatch.streams.parsers.syslog import Header, HeaderReader
 from postwatch.streams.stamps import StampReader
@@ -39,7 +40,7 @@ class LineParser(Protocol):
 
 
 class SyslogParser:
-    """Lines behind syslog's head, of all programs that are known or of those of one format."""
+    """Lines behind syslog's head, of all programs that are known or of those of one format; and JSON records."""
 
     def __init__(self, stamps: StampReader, only: str = "") -> None:
         self.stamps = stamps
@@ -55,6 +56,8 @@ class SyslogParser:
             found = HEAD.match(line)
             if found is not None:
                 return self._parse_postfix(line, found)
+        if line[:1] == "{" and not self._only and kumomta.JOURNAL_MARK not in line:
+            return kumomta.parse_record(line)
         header = self._headers.read(line)
         if header is None:
             return _STAMP_LOST if _WITHOUT_STAMP.match(line, 0, _MOST_HEAD) else _NO_STAMP
@@ -122,4 +125,6 @@ def make_parser(name: str, stamps: StampReader) -> LineParser:
         return EximMainParser(stamps)
     if name in ("exim-syslog", "postfix", "sendmail"):
         return SyslogParser(stamps, only=name.removesuffix("-syslog"))
+    if name == "kumomta":
+        return KumoMtaParser(stamps)
     raise BadInputError(f"unknown log format {name!r}; known are {', '.join(FORMATS)}")

@@ -33,6 +33,7 @@ HEADS = (
     b"Nov 23 08:00:00 mx7 sm-mta[7]: 6AN8010W002013: ruleset=check_rcpt, arg1=<",
     b"<22>1 2026-11-23T08:00:00Z mx7 ",
     b"{",
+    b'{"type":"Delivery","id":"e22a1681e71311f19f42020000000001","timestamp":1795420801,"',
 )
 
 

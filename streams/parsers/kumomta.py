@@ -1,0 +1,214 @@
+"""KumoMTA: its log records, a JSON object a line, → events. Pure.
+
+What strangers wrote stands inside of JSON strings, so it can end no field. A value is taken for a fact only where
+KumoMTA itself fills it in: the name that a client gave itself is not its host, and a record made for a log hook is no
+mail. An id is one message; of several recipients each has records of its own, or they stand in a list.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from postwatch.streams.events import Arrival, Attempt, Event, Foreign, Parsed, Refusal, Unreadable
+from postwatch.streams.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, EXPIRED
+from postwatch.streams.parsers.postfix import next_queue_id
+from postwatch.streams.queue_ids import refusal_id
+from postwatch.streams.stamps import MOST_MS, StampReader
+
+JOURNAL_MARK = '"__REALTIME_TIMESTAMP":'
+"""What no record of KumoMTA has, and every JSON record of the journal."""
+
+_STATUSES = {
+    "Delivery": DELIVERED,
+    "TransientFailure": DEFERRED,
+    "Deferral": DEFERRED,
+    "Delayed": DEFERRED,
+    "Bounce": BOUNCED,
+    "Expiration": EXPIRED,
+    "AdminBounce": CANCELLED,
+}
+_WAITS = ("Deferral", "Delayed")
+_KINDS = {
+    "OOB": Foreign("late-bounce"),
+    "Feedback": Foreign("feedback"),
+    "AdminRebind": Foreign("requeued"),
+    "XferIn": Foreign("requeued"),
+    "XferOut": Foreign("requeued"),
+}
+_LOGINS = ("authn_id", "http_auth")
+"""What of a message's metadata tells who logged in; logged where `meta` of the logger's settings names it."""
+_MOST_RECIPIENTS = 1000
+
+_OTHER = Foreign("other")
+_LOG_HOOK = Foreign("log-hook")
+_LOST = Unreadable("a record whose fields make no sense")
+
+
+class _EnhancedCode(msgspec.Struct):
+    code_class: int = msgspec.field(name="class")
+    subject: int
+    detail: int
+
+
+class _Response(msgspec.Struct):
+    code: int = 0
+    enhanced_code: _EnhancedCode | None = None
+    content: str = ""
+
+
+class _Peer(msgspec.Struct):
+    name: str = ""
+    addr: str = ""
+
+
+class _Record(msgspec.Struct):
+    type: str = ""
+    id: str = ""
+    timestamp: float = 0
+    sender: str = ""
+    recipient: str | list[str] = ""
+    size: int = 0
+    response: _Response | None = None
+    peer_address: _Peer | None = None
+    meta: dict[str, Any] | None = None
+    headers: dict[str, Any] | None = None
+    delivery_protocol: str | None = None
+    reception_protocol: str | None = None
+    tls_cipher: str | None = None
+    tls_protocol_version: str | None = None
+
+
+_decoder = msgspec.json.Decoder(_Record)
+
+
+class KumoMtaParser:
+    """Records with stamps of their own."""
+
+    def __init__(self, stamps: StampReader) -> None:
+        self.stamps = stamps
+
+    def parse(self, line: str) -> Parsed:
+        """One line without its newline → what it means. Never raises."""
+        return parse_record(line)
+
+
+def parse_record(line: str) -> Parsed:
+    """A record → what it means. Never raises."""
+    try:
+        record = _decoder.decode(line)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return _LOST
+    if not record.type or (not record.id and record.type != "Rejection"):
+        return _OTHER
+    if record.reception_protocol == "LogRecord":
+        return _LOG_HOOK
+    at = record.timestamp * 1000
+    recipients = [record.recipient] if isinstance(record.recipient, str) else record.recipient
+    if not 0 < at < MOST_MS or len(recipients) > _MOST_RECIPIENTS:
+        return _LOST
+    names = tuple(dict.fromkeys(_one_line(name).lower() for name in recipients))
+    status = _STATUSES.get(record.type)
+    if status is not None:
+        attempts: list[Event] = [_attempt(record, int(at), line, status, name) for name in names]
+        return attempts[0] if len(attempts) == 1 else attempts or _LOST
+    if record.type == "Reception":
+        return _arrival(record, int(at), line, names)
+    if record.type == "Rejection":
+        return _refusal(record, int(at), line, names)
+    return _KINDS.get(record.type, Unreadable("a record of a type that is not known"))
+
+
+def _arrival(record: _Record, at: int, line: str, recipients: tuple[str, ...]) -> Arrival:
+    return Arrival(
+        record.id,
+        at,
+        line,
+        _one_line(record.sender),
+        recipients,
+        "",
+        _client_ip(record),
+        "",
+        "",
+        _login(record),
+        max(record.size, 0),
+        _header(record, "message-id").removeprefix("<").removesuffix(">"),
+        _header(record, "subject"),
+        "",
+        recipient_count=len(recipients),
+    )
+
+
+def _attempt(record: _Record, at: int, line: str, status: str, recipient: str) -> Attempt:
+    code, enhanced, response = _answer(record.response)
+    peer = record.peer_address or _Peer()
+    return Attempt(
+        record.id,
+        at,
+        line,
+        status,
+        record.type not in _WAITS,
+        recipient,
+        "",
+        code,
+        enhanced,
+        response,
+        _one_line(peer.name).rstrip("."),
+        peer.addr,
+        ":".join(filter(None, (record.tls_protocol_version, record.tls_cipher))),
+        "",
+        record.delivery_protocol or "",
+        next_queue_id(response) if status == DELIVERED else "",
+    )
+
+
+def _refusal(record: _Record, at: int, line: str, recipients: tuple[str, ...]) -> Refusal:
+    code, enhanced, response = _answer(record.response)
+    return Refusal(
+        refusal_id(line),
+        at,
+        line,
+        _one_line(record.sender),
+        recipients[0] if recipients else "",
+        "",
+        _client_ip(record),
+        "",
+        "",
+        _login(record),
+        code,
+        enhanced,
+        response,
+    )
+
+
+def _answer(response: _Response | None) -> tuple[int, str, str]:
+    """Reply code, enhanced code, and the answer as the far server gave it."""
+    if response is None:
+        return 0, "", ""
+    code = response.code if 200 <= response.code < 600 else 0
+    parts = response.enhanced_code
+    enhanced = f"{parts.code_class}.{parts.subject}.{parts.detail}" if parts is not None else ""
+    return code, enhanced, " ".join(filter(None, (str(code or ""), enhanced, _one_line(response.content))))
+
+
+def _client_ip(record: _Record) -> str:
+    return record.peer_address.addr if record.peer_address is not None else ""
+
+
+def _login(record: _Record) -> str:
+    for name in _LOGINS:
+        login = (record.meta or {}).get(name)
+        if isinstance(login, str) and login:
+            return _one_line(login)
+    return ""
+
+
+def _header(record: _Record, wanted: str) -> str:
+    for name, value in (record.headers or {}).items():
+        if name.lower() == wanted and isinstance(value, str):
+            return _one_line(value)
+    return ""
+
+
+def _one_line(text: str) -> str:
+    return text.replace("\r", "").replace("\n", "\\n")
