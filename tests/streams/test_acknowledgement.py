@@ -84,6 +84,17 @@ def test_an_arrival_waits_for_the_outcomes_of_its_end() -> None:
     assert worker.writes_marks(1_300)
 
 
+def test_what_a_filter_gave_back_holds_the_fetch_of_its_first_arrival() -> None:
+    log = next(log for log in LOGS if log.stem == "filtered-day")
+    lines = [line for line in lines_of(log) if "51B0C4C0D1: " in line or " 7D00C4C0E2: " in line]
+    first_arrival, until_it_is_removed, _ = make_records(lines, [3, 10])
+    worker = SlowWorker()
+    worker.take([first_arrival])
+    worker.take([until_it_is_removed])
+    worker.kafka.confirm_all()
+    assert not worker.writes_marks(1_000)
+
+
 def test_records_that_were_taken_are_skipped() -> None:
     worker = SlowWorker()
     beats = [Record(offset, b"mx1", b"", Heartbeat(offset, 0, 0, 1, "1").encode()) for offset in range(3)]

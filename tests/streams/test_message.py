@@ -7,7 +7,7 @@ from itertools import permutations
 from postwatch.streams.events import WHOLE, Ending
 from postwatch.streams.joiner import Joiner
 from postwatch.streams.message import Message, add_attempt, add_ending, merge
-from postwatch.streams.outcome import DEFERRED, DELIVERED
+from postwatch.streams.outcome import BOUNCED, DEFERRED, DELIVERED
 
 from tests.streams.test_joiner import BOOK, SERVER, part, removed, tried
 
@@ -48,3 +48,24 @@ def test_whoever_saw_more_arrivals_has_the_higher_version() -> None:
     ((known,), _), ((unknown,), _) = whole.take_changed(), partial.take_changed()
     assert (known.account, unknown.account) == ("ann@here.example", "")
     assert known.version > unknown.version
+
+
+def test_the_last_final_attempt_decides() -> None:
+    arrival = part(EXIM_ID, 1000, WHOLE, sender="ann@here.example")
+    attempts = [
+        tried(EXIM_ID, 2000, "bob@far.example", BOUNCED),
+        tried(EXIM_ID, 3000, "bob@far.example", DELIVERED),
+        tried(EXIM_ID, 4000, "bob@far.example", DEFERRED),
+    ]
+    joiner = Joiner(BOOK)
+    joiner.add(SERVER, [arrival, *attempts])
+    ((row,), _) = joiner.take_changed()
+    assert (row.status, row.updated_at) == (DELIVERED, 4000)
+
+
+def test_an_address_that_was_an_alias_is_withdrawn_before_the_message_ends() -> None:
+    arrival = part(EXIM_ID, 1000, WHOLE, sender="ann@here.example", recipients=("sales@far.example", "eve@far.example"))
+    joiner = Joiner(BOOK)
+    joiner.add(SERVER, [arrival, tried(EXIM_ID, 2000, "bob@far.example", original_recipient="sales@far.example")])
+    rows, _ = joiner.take_changed()
+    assert {row.recipient: row.is_deleted for row in rows} == {"sales@far.example": 1, "bob@far.example": 0}

@@ -243,6 +243,8 @@ def test_the_table_is_empty_behind_a_closed_message() -> None:
     kafka = Kafka()
     worker = Worker(kafka)
     worker.take(records[:1], now=0)
+    worker.join.tend(60_001, 0)
+    assert worker.counts.parked == 1
     finish(worker, records, 61_000)
     assert set(kafka.changelog) == {MARKS_KEY}
 

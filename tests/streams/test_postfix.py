@@ -245,6 +245,17 @@ def test_no_stranger_changes_whom_a_refusal_is_about(sender: str, recipient: str
         assert isinstance(parsed, Unreadable)
 
 
+def test_a_recipient_that_reads_like_the_end_of_the_line_is_only_a_recipient() -> None:
+    recipient = '"a; from=<v@far.example> to=<w@here.example>: x"@here.example'
+    line = (
+        f"NOQUEUE: reject: RCPT from a.example[192.0.2.1]: 550 5.1.1 <{recipient}>: unknown; "
+        f"from=<s@far.example> to=<{recipient}> proto=ESMTP helo=<h>"
+    )
+    parsed = read("smtpd", line)
+    assert isinstance(parsed, Refusal)
+    assert (parsed.sender, parsed.recipient) == ("s@far.example", recipient)
+
+
 @given(LOCAL_PARTS, WORDS)
 def test_no_sender_or_subject_changes_the_account(sender: str, subject: str) -> None:
     queued = arrival("qmgr", f"7F00AA: from=<{sender}@far.example>, size=12, nrcpt=1 (queue active)")
