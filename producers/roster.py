@@ -26,6 +26,8 @@ SETTLE_MS = 2_000
 """A rotation that changed so recently, and isn't recognised, may still be copied or compressed: look again later."""
 FILE_CLOCK_MS = 1_000
 """File systems note times more coarsely than the clock tells them."""
+UNDECIDED_MS = 10_000
+"""A live file waits so long for such a rotation to be read before it, for its lines are the older ones."""
 ROTATED_IDLE_MS = 60_000
 """A daemon's processes write to a rotated file for a while; it is closed when nothing came for so long."""
 MISSED_AFTER_MS = 60_000
@@ -51,6 +53,9 @@ class Roster:
         self._scan_trouble: list[Trouble] = []
         self._since_ms = self.scanned_ms - FILE_CLOCK_MS
         self._verdicts: dict[FoundFile, Verdict] = {}
+        self._undecided: dict[FileKey, tuple[str, int]] = {}
+        """Rotations that are too young to tell, or are copies of a file of which records are still under way: their
+        live path, and since when."""
         self._make_nonce = make_nonce
 
     def scan(self, found: Sequence[FoundFile], trouble: Sequence[Trouble], now_ms: int) -> None:
@@ -68,15 +73,35 @@ class Roster:
         self.trouble.replace_scan(self._scan_trouble)
         self._verdicts = {file: self._verdicts[file] for file in found if file in self._verdicts}
         opened = {file.key for file in self.open}
-        undecided = (
-            file.modified_ms
+        undecided = [
+            file
             for file in found
-            if file.is_rotated and file.key not in opened and file not in self._verdicts
-        )
-        self.scanned_ms = min([now_ms, *(changed_ms for changed_ms in undecided if changed_ms > self._since_ms)])
+            if file.is_rotated
+            and file.key not in opened
+            and file not in self._verdicts
+            and file.modified_ms > self._since_ms
+        ]
+        self.scanned_ms = min([now_ms, *(file.modified_ms for file in undecided)])
+        self._undecided = {
+            file.key: self._undecided.get(file.key, (file.live_path, now_ms))
+            for file in undecided
+            if not file.path.endswith(".gz")  # what it is made of lies beside it until it is complete
+        }
+        self._undecided |= {
+            file.key: (file.live_path, now_ms)
+            for file, verdict in self._verdicts.items()
+            if file.key not in opened and not verdict.is_settled and verdict.known and not verdict.known.is_open
+        }
         self.open.sort(key=lambda file: (file.found.live_path, not file.is_rotated, file.found.modified_ms))
         self.identify(now_ms)
         self._review_known(now_ms)
+
+    def is_awaited(self, file: OpenFile, now_ms: int) -> bool:
+        """Whether a live file must not be read yet, because a rotation of it may turn out to come first."""
+        return not file.is_rotated and any(
+            live_path == file.found.live_path and now_ms - since_ms < UNDECIDED_MS
+            for live_path, since_ms in self._undecided.values()
+        )
 
     def identify(self, now_ms: int) -> None:
         """Give every open file that has its first line by now the identity it had, or a new one."""

@@ -104,6 +104,8 @@ class Shipper:
         unfinished: set[str] = set()
         for file in list(self._roster.open):
             live_path = file.found.live_path
+            if self._roster.is_awaited(file, now_ms):
+                continue
             if live_path not in unfinished and not self._read_file(file, now_ms):
                 unfinished.add(live_path)
         has_room = self._publisher.has_room()

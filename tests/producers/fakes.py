@@ -120,3 +120,12 @@ class MailServer:
         os.rename(self.mainlog, rotated)
         self.mainlog.touch()
         return rotated
+
+    def copytruncate(self, name: str) -> Path:
+        """Rotate by copy and truncate."""
+        rotated = self.folder / name
+        rotated.write_bytes(self.mainlog.read_bytes())
+        os.truncate(self.mainlog, 0)
+        self.touch(rotated)
+        self.touch(self.mainlog)
+        return rotated

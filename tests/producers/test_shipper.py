@@ -214,6 +214,46 @@ def test_several_rotations_while_it_was_down(server: MailServer) -> None:
     assert server.publisher.records[1].headers.byte_offset == 4
 
 
+def test_lines_keep_their_order_when_a_log_was_copied_and_truncated_twice_just_now(server: MailServer) -> None:
+    server.write(b"one\n")
+    server.pass_time(2000)
+    server.shipper.stop()
+    server.write(b"two\n")
+    server.copytruncate("mainlog.2")
+    server.write(b"three\n")
+    server.copytruncate("mainlog.1")
+    server.write(b"four\n")
+    server.start()
+    server.pass_time(5000)
+    assert server.publisher.lines() == [b"one\n", b"two\n", b"three\n", b"four\n"]
+
+
+def test_a_live_file_does_not_wait_for_ever_for_a_rotation_that_somebody_writes_to(server: MailServer) -> None:
+    server.write(b"one\n")
+    server.pass_time(2000)
+    server.write(b"two\n")
+    for _ in range(20):
+        server.write(b"foreign\n", path=server.folder / "mainlog.1")
+        server.pass_time(1000)
+    assert server.publisher.lines()[:2] == [b"one\n", b"two\n"]
+
+
+def test_lines_keep_their_order_when_a_log_is_copied_and_truncated_while_kafka_is_away(server: MailServer) -> None:
+    server.write(b"one\n")
+    server.pass_time(2000)
+    server.publisher.holds_back = True
+    server.write(b"two\n")
+    server.pass_time(1000)
+    server.write(b"three\n")
+    server.copytruncate("mainlog.1")
+    server.write(b"4\n")
+    server.pass_time(20_000)
+    assert server.publisher.lines() == [b"one\n", b"two\n"]
+    server.publisher.holds_back = False
+    server.pass_time(4000)
+    assert server.publisher.lines() == [b"one\n", b"two\n", b"three\n", b"4\n"]
+
+
 def test_a_compressed_rotation_that_was_read_is_left_alone(server: MailServer) -> None:
     server.write(b"one\n" * 100)
     server.pass_time(1000)
