@@ -17,7 +17,7 @@ from postwatch.producers.record import RawHeaders
 
 from tests.chaos.proxy import Behaviour
 from tests.chaos.stack import SESSION_SECONDS, Stack
-from tests.chaos.traffic import Traffic, hour_off
+from tests.chaos.traffic import HOUR_MS, Traffic
 
 FULL_BYTES = 16
 """What a file may hold on the full disk."""
@@ -253,8 +253,9 @@ def _unparsable_line(kind: str, scene: Scene) -> Fault:
 
 def _poison_record(kind: str, scene: Scene) -> Fault:
     """A record of a format that nobody knows."""
-    line = b"poison %d \x00\xfe\xff" % next(scene.numbers)
-    headers = RawHeaders("exim-mian", "UTC", "poison", 0, len(line) + 1, 1).encode()
+    number = next(scene.numbers)
+    line = b"poison %d \x00\xfe\xff" % number
+    headers = RawHeaders("exim-mian", "UTC", f"poison {number}", 0, len(line) + 1, 1).encode()
 
     def begin() -> None:
         producer = Producer({"bootstrap.servers": scene.stack.kafka.brokers, "acks": "all", "log_level": 2})
@@ -282,7 +283,7 @@ def _clock_off(kind: str, scene: Scene) -> Fault:
     """The clock of one server jumps by an hour, and back."""
     server = scene.chance.choice(scene.traffic.servers)
     log = scene.traffic.logs[server]
-    off_ms = hour_off(scene.chance.choice((-1, 1)))
+    off_ms = scene.chance.choice((-HOUR_MS, HOUR_MS))
 
     def turn(wanted_ms: int) -> None:
         log.clock_off_ms = wanted_ms

@@ -15,7 +15,7 @@ from tests.chaos.stack import Stack
 from tests.chaos.traffic import Traffic
 from tests.chaos.verdict import Judgement, drain, judge
 
-SERVERS = 4
+SERVERS = 3
 MOST_AT_ONCE = 6
 CATCH_UP_SECONDS = 90.0
 _START_SECONDS = 90.0
@@ -74,7 +74,9 @@ class Director:
 
     def _round(self, faults: list[Fault]) -> None:
         for fault in faults:
-            self._tell(f"{self._night.faults + faults.index(fault) + 1:4} {fault.kind} {', '.join(fault.victims)}")
+            self._tell(
+                f"{self._night.faults + faults.index(fault) + 1:4} {fault.kind} {', '.join(sorted(fault.victims))}"
+            )
             fault.begin()
         now = time.monotonic()
         due = sorted(((now + fault.seconds, fault) for fault in faults), key=lambda one: one[0])
@@ -95,7 +97,7 @@ class Director:
         began = time.monotonic()
         before = self._scene.traffic.newest_delivered()
         probes: dict[str, str] = {}
-        servers = set(self._scene.traffic.servers)
+        servers = set(self._scene.traffic.simulated)
         while time.monotonic() < began + patience_seconds:
             self._spend(0.25)
             for server, queue_id in self._scene.traffic.newest_delivered().items():

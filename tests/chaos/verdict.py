@@ -70,12 +70,14 @@ def judge(scene: Scene) -> Judgement:
     _judge_columns(judgement, scene, table)
     _judge_lines(judgement, scene)
     _judge_letters(judgement, scene)
+    _judge_counts(judgement, scene.stack)
     return judgement
 
 
 def _judge_meaning(judgement: Judgement, scene: Scene, table: list[Row]) -> None:
     """Against the simulator: who sent what to whom, and what became of it."""
-    found = [TruthRow(*(str(row[name] or "") for name in TruthRow._fields)) for row in table]
+    simulated = [row for row in table if row["server"] in scene.traffic.simulated]
+    found = [TruthRow(*(str(row[name] or "") for name in TruthRow._fields)) for row in simulated]
     verdict = compare(scene.traffic.truth.rows(), found)
     judgement.blame("outcomes missing", verdict.missing)
     judgement.blame("outcomes stale or wrong", verdict.wrong)
@@ -116,6 +118,18 @@ def _judge_letters(judgement: Judgement, scene: Scene) -> None:
     torn = {half for log in scene.traffic.logs.values() for half in log.halves}
     judgement.blame("lines or records that are no dead letters", sorted(set(scene.letters) - letters))
     judgement.blame("dead letters that should be none", sorted(letters - set(scene.letters) - torn))
+
+
+def _judge_counts(judgement: Judgement, stack: Stack) -> None:
+    """Every line that a join has read is an event, foreign or a dead letter."""
+    uneven = []
+    for name in stack.names("join"):
+        counts = stack.members[name].metrics()
+        parts = ("event", "foreign", "unreadable")
+        kinds = [counts.get(f"postwatch_{part}_lines_total", 0.0) for part in parts]
+        if "postwatch_records_total" not in counts or counts.get("postwatch_lines_total", 0.0) != sum(kinds):
+            uneven.append((name, counts.get("postwatch_lines_total"), *zip(parts, kinds, strict=True)))
+    judgement.blame("joins whose lines do not add up", uneven)
 
 
 def _table(stack: Stack) -> list[Row]:
