@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import structlog
 from postwatch.producers import ship_metrics as metrics
 from postwatch.producers.checkpoint import Checkpoint
-from postwatch.producers.discovery import FoundFile, Trouble
+from postwatch.producers.discovery import FileKey, FoundFile, Trouble
 from postwatch.producers.fingerprint import HEAD_BYTES, identify
 from postwatch.producers.known_file import KnownFile, OpenFile, Verdict, recognise, restore
 from postwatch.producers.source import open_source
