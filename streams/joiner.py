@@ -120,6 +120,8 @@ class Joiner:
                     message.changed += message.attempts
                 if message.lineage is not None:
                     message.changed += message.lineage.handed
+            elif not message.was_parked and not message.completed_at:
+                message.is_repeated = True
 
     def _is_repeated(self, server: str, event: Arrival | Attempt | Ending) -> bool:
         closed = self._closed_ids.get(server)
@@ -167,6 +169,8 @@ class Joiner:
         message = self._find_parked(server, queue_id)
         if message is None:
             message = Message(server, queue_id, queued_at(queue_id) or at)
+        else:
+            message.was_parked = True
         self._servers[server][queue_id] = message
         return message
 

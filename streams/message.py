@@ -93,6 +93,11 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
     identity: Arrival | None = None
     """What the control panel says of who submitted it."""
 
+    is_repeated: bool = False
+    """Its arrival came twice: a second shipper of the same file will bring the rest again, its end included."""
+    was_parked: bool = False
+    """Lines read again after a crash repeat the arrival of such a message, too."""
+
     def is_complete(self) -> bool:
         """The MTA is done with it."""
         return self.completed_at > 0
@@ -118,7 +123,9 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
         return self.is_complete() and (self.let_go or not self.may_be_claimed())
 
     def may_be_claimed(self) -> bool:
-        """Whether another message's line may still tell that this one came from that."""
+        """Whether another message's line may still tell that this one came from that, or its own lines come again."""
+        if self.is_repeated:
+            return True
         if self.lineage is not None:
             return not all(map(self.handed_over, self.attempts))
         if self.parts is None:
@@ -255,6 +262,8 @@ def _replaces_waiting(attempts: list[Attempt], event: Attempt) -> bool:
 
 def add_ending(message: Message, event: Ending) -> None:
     if event.closes:
+        if message.completed_at:
+            message.is_repeated = False
         message.completed_at = max(message.completed_at, event.at)
     if not event.status:
         return

@@ -115,13 +115,15 @@ class Worker:
         return list(self.local)
 
 
-def make_records(lines: Sequence[str], cuts: Sequence[int], *, server: str = SERVER) -> list[Record]:
+def make_records(
+    lines: Sequence[str], cuts: Sequence[int], *, server: str = SERVER, file: str = "file-1"
+) -> list[Record]:
     """Lines cut into records with the headers of a shipper."""
     records: list[Record] = []
     byte_offset = 0
     for start, end in zip([0, *cuts], [*cuts, len(lines)], strict=True):
         value = "".join(line + "\n" for line in lines[start:end]).encode()
-        headers = RawHeaders("auto", "UTC", "file-1", byte_offset, byte_offset + len(value), SENT_MS)
+        headers = RawHeaders("auto", "UTC", file, byte_offset, byte_offset + len(value), SENT_MS)
         records.append(Record(len(records), server.encode(), value, headers.encode()))
         byte_offset += len(value)
     return records
@@ -182,6 +184,35 @@ def test_crashes_change_no_row(log: Any, seed: int) -> None:
     assert table_rows(kafka.rows) == golden_rows(log)
     assert kafka.letters == []
     assert kafka.committed == len(records)
+
+
+@settings(max_examples=100, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_crashes_and_a_second_shipper_of_one_file_change_no_row(seed: int) -> None:
+    chooser = random.Random(seed)
+    lines = lines_of(LOGS[0])
+    places = range(1, len(lines))
+    one = make_records(lines, sorted(chooser.sample(places, chooser.randrange(len(lines) - 1))))
+    other = make_records(lines, sorted(chooser.sample(places, chooser.randrange(len(lines) - 1))), file="file-2")
+    records: list[Record] = []
+    while one or other:
+        record = (chooser.choice((one, other)) or one or other).pop(0)
+        records.append(Record(len(records), record.key, record.value, record.headers))
+    kafka = Kafka()
+    worker = Worker(kafka)
+    now = 0
+    while worker.join.next_offset < len(records):
+        start = worker.join.next_offset
+        worker.take(records[start : start + chooser.randrange(1, 4)], now)
+        now += chooser.choice([300, 1_000])  # what was parked before the second shipper came is not told apart
+        kafka.confirm_some(chooser.randrange(1, 6))
+        worker.join.tend(now, kafka.committed)
+        worker.commit()
+        if chooser.random() < 0.1:
+            kafka.crash(chooser.randrange(len(kafka.under_way) + 1))
+            worker = Worker(kafka)
+    finish(worker, records, now)
+    assert table_rows(kafka.rows) == golden_rows(LOGS[0])
 
 
 def test_nothing_is_acknowledged_before_its_outcomes_are_confirmed() -> None:
