@@ -5,7 +5,9 @@ file that was truncated and begins with the very same line is another one. A pos
 of the bytes before it, and a file where these differ is not the file that was read.
 
 What no content can tell: a file that is emptied and written again with the very same lines up to the position. Logs
-have times and ids in their lines, so it takes a copy of the file to do that.
+have times and ids in their lines, so it takes a copy of the file to do that. Nor whose copy it is that ends before the
+position, because lines were added and read between copying and truncating: it is sent once more, as a file of its own,
+rather than perhaps never.
 """
 
 from __future__ import annotations

@@ -457,3 +457,42 @@ def test_a_log_that_begins_as_another_one_did_is_read_from_its_beginning(tmp_pat
     server.start()
     server.pass_time(1000)
     assert server.publisher.lines() == [b"same\n", b"same\n", b"reject\n"]
+
+
+@pytest.mark.parametrize("length", [10, 5000])
+def test_a_copytruncate_while_it_was_down_is_noticed_however_long_the_file_is_now(
+    server: MailServer, length: int
+) -> None:
+    server.write(b"one\n", b"x" * 2000 + b"\n")
+    server.pass_time(1000)
+    server.write(b"two\n")
+    server.shipper.stop()
+    shutil.copy(server.mainlog, server.folder / "mainlog-20261124")
+    server.touch(server.folder / "mainlog-20261124")
+    os.truncate(server.mainlog, 0)
+    server.write(b"new\n", b"y" * length + b"\n")
+    server.now_ms += 60_000
+    server.start()
+    server.pass_time(5000)
+    assert sorted(server.publisher.lines()[2:]) == [b"new\n", b"two\n", b"y" * length + b"\n"]
+    by_first_line = {record.value[:4]: record.headers for record in server.publisher.records}
+    assert by_first_line[b"one\n"].file == by_first_line[b"two\n"].file != by_first_line[b"new\n"].file
+    assert by_first_line[b"two\n"].byte_offset == 2005
+
+
+def test_rotations_to_a_date_are_followed_and_compressed_ones_left_alone(server: MailServer) -> None:
+    server.write(b"one\n")
+    server.pass_time(1000)
+    server.write(b"two\n")
+    rotated = server.rename("mainlog-20261123")
+    server.write(b"three\n")
+    server.pass_time(70_000)
+    rotated.with_name("mainlog-20261123.gz").write_bytes(gzip.compress(rotated.read_bytes()))
+    server.touch(rotated.with_name("mainlog-20261123.gz"))
+    rotated.unlink()
+    server.rename("mainlog-20261124")
+    server.write(b"four\n")
+    server.pass_time(70_000)
+    server.restart()
+    server.pass_time(5000)
+    assert server.publisher.lines() == [b"one\n", b"two\n", b"three\n", b"four\n"]
