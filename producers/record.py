@@ -18,7 +18,7 @@ MAX_LINE_BYTES = 64 * 1024
 """A longer line is cut by the shipper to this many bytes, newline included, marked with CUT_MARK and counted."""
 CUT_MARK = b" [line cut by postwatch]"
 
-FORMATS = ("auto", "exim-main", "exim-reject", "exim-syslog", "postfix", "sendmail", "kumomta")
+FORMATS = ("auto", "exim-main", "exim-reject", "exim-syslog", "postfix", "sendmail", "opensmtpd", "kumomta")
 """Log formats a shipper may name. The list grows with the parsers; the shipper only passes the word on."""
 
 Headers = list[tuple[str, bytes]]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 from postwatch.streams.accounts import UNKNOWN, Account, AccountBook
 from postwatch.streams.events import FILTER, Arrival, Attempt, Refusal
-from postwatch.streams.message import RANKS, WITHDRAWN, Message, arrival_lines
+from postwatch.streams.message import RANKS, WITHDRAWN, Message, arrival_lines, envelope_key
 from postwatch.streams.outcome import DEFERRED, DELIVERED, PENDING, RESULTS, Outcome
 from postwatch.streams.outcome import Attempt as AttemptCell
 from postwatch.streams.queue_ids import queued_at as time_in_id
@@ -367,6 +367,13 @@ def _attempt_cells(attempts: list[Attempt]) -> tuple[AttemptCell, ...]:
     )
 
 
+def _envelope_lines(parts: dict[str, Arrival], recipient: str, attempts: list[Attempt]) -> list[str]:
+    """The line that tells of this recipient as submitted, where the log has one for each."""
+    original = attempts[-1].original_recipient if attempts else ""
+    found = parts.get(envelope_key(recipient)) or (parts.get(envelope_key(original)) if original else None)
+    return [found.line] if found is not None else []
+
+
 def _evidence(message: Message, recipient: str, attempts: list[Attempt]) -> tuple[str, ...]:
     if message.parts is None and message.lineage is None:
         arrival = message.arrival
@@ -375,6 +382,8 @@ def _evidence(message: Message, recipient: str, attempts: list[Attempt]) -> tupl
         lines = arrival_lines(message)
     else:
         lines = arrival_lines(message)
+        if message.parts is not None:
+            lines += _envelope_lines(message.parts, recipient, attempts)
         if message.lineage is not None:
             lines = [*message.lineage.lines, *(one.line for one in message.handed_over(recipient) or ()), *lines]
     lines += [one.line for one in attempts]

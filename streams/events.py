@@ -15,6 +15,8 @@ WHOLE, CLIENT, MESSAGE_ID, QUEUE, SUBJECT, PARENT = "", "client", "message-id", 
 """What a line tells of an arrival: all of it, as Exim's does, or one part, as the daemons of Postfix do in turn."""
 IDENTITY = "identity"
 """The part that tells the hosting account behind a submission, beside an arrival of any kind."""
+ENVELOPE, LOGIN = "envelope", "login"
+"""The part that tells sender and one recipient, one for each; and the one that tells who logged in."""
 
 FILTER, FORWARD = "filter", "forward"
 
@@ -45,6 +47,8 @@ class Arrival(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """The id that the same message had on this server before, where the line names it (XFORWARD, requeueing)."""
     recipient_count: int = 0
     """How many recipients it has, where no line tells that it is done; 0: not known."""
+    session_id: str = ""
+    """The connection that the message came in by, where its client and its login are told of that; see `Message`."""
 
 
 class Attempt(msgspec.Struct, frozen=True, gc=False, array_like=True):

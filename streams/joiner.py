@@ -188,6 +188,8 @@ class Joiner:
         add_part(message, event)
         if message.lineage is not None and message.is_whole() and not was_whole:
             message.change(list(message.lineage.handed))
+        if event.session_id:
+            self._take_session(messages, message, event)
         if event.earlier_queue_id:
             self._continue(messages, message, event)
 
@@ -217,6 +219,8 @@ class Joiner:
                         authenticated_as=arrival.authenticated_as,
                         auth_method=arrival.auth_method,
                         system_user=event.system_user or arrival.system_user,
+                        client_host=event.client_host or arrival.client_host,
+                        client_ip=event.client_ip or arrival.client_ip,
                     )
                 self._touch(message)
                 if event.closes:
@@ -304,6 +308,17 @@ class Joiner:
             lineage.handed[recipient] = self._attempts_on_the_way(before, recipient)
         before.completed_at = event.at
         before.let_go = True
+
+    def _take_session(self, messages: dict[str, Message], message: Message, event: Arrival) -> None:
+        """What is known of the connection that the message came in by is known of the message."""
+        session = messages.get(event.session_id) or self._find_parked(message.server, event.session_id)
+        if session is None or session is message or session.parts is None:
+            return
+        messages[event.session_id] = session
+        self._touch(session)
+        self._links.append((session, message))
+        for part in session.parts.values():
+            add_part(message, msgspec.structs.replace(part, queue_id=message.queue_id))
 
     def take_changed(self) -> tuple[list[Outcome], list[Message]]:
         """The rows that became due since the last call, and the messages that they are of; closed ones are let go."""

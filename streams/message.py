@@ -9,7 +9,9 @@ from __future__ import annotations
 import msgspec
 from postwatch.streams.events import (
     CLIENT,
+    ENVELOPE,
     IDENTITY,
+    LOGIN,
     MESSAGE_ID,
     PARENT,
     QUEUE,
@@ -30,9 +32,12 @@ from postwatch.streams.outcome import (
     REJECTED,
     RESULTS,
 )
+from postwatch.streams.queue_ids import SESSION_PREFIX
 
 MOST_ATTEMPTS = 50
 """The first so many attempts of a recipient are kept, and the last."""
+MOST_ENVELOPES = 1000
+"""Of a message, of lines that tell one recipient each."""
 
 WITHDRAWN = "withdrawn"
 RANKS = {
@@ -104,7 +109,7 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
 
     def count_completes(self) -> None:
         """Where no line says that the MTA is done: it is when every recipient is, as many as were submitted."""
-        arrival = self.arrival
+        arrival = self.arrival if self.parts is None else self.parts.get(QUEUE)
         if arrival is None or not 0 < arrival.recipient_count <= len(self.attempts):
             return
         done = 0
@@ -126,6 +131,8 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
         """Whether another message's line may still tell that this one came from that, or its own lines come again."""
         if self.is_repeated:
             return True
+        if self.queue_id.startswith(SESSION_PREFIX):
+            return False
         if self.lineage is not None:
             return not all(map(self.handed_over, self.attempts))
         if self.parts is None:
@@ -284,14 +291,23 @@ def add_part(message: Message, event: Arrival) -> None:
         return
     if message.parts is None:
         message.parts = {}
-    known = message.parts.get(event.part)
+    part = event.part
+    if part == ENVELOPE:
+        part = envelope_key(event.recipients[0])
+        if len(message.parts) > MOST_ENVELOPES:
+            return
+    known = message.parts.get(part)
     if known is not None and known.at <= event.at:
         return
-    message.parts[event.part] = event
+    message.parts[part] = event
     message.arrival = None
     if message.attempts:
         message.was_partial = True
         message.change(list(message.attempts))
+
+
+def envelope_key(recipient: str) -> str:
+    return f"{ENVELOPE} {recipient}"
 
 
 _NO_PART = Arrival("", 0, "", "", (), "", "", "", "", "", 0, "", "", "")
@@ -302,17 +318,18 @@ def _assemble(parts: dict[str, Arrival]) -> Arrival:
     named = parts.get(MESSAGE_ID, _NO_PART)
     queued = parts.get(QUEUE, _NO_PART)
     first = min(parts.values(), key=_part_order)
+    envelopes = [] if queued.sender else [part for part in parts.values() if part.part == ENVELOPE]
     return Arrival(
         first.queue_id,
         first.at,
         first.line,
-        queued.sender or client.sender,
-        queued.recipients or client.recipients,
+        queued.sender or client.sender or (envelopes[0].sender if envelopes else ""),
+        queued.recipients or client.recipients or tuple(sorted(one.recipients[0] for one in envelopes)),
         client.client_host or queued.client_host,
         client.client_ip or queued.client_ip,
         client.system_user or queued.system_user,
         client.auth_method or queued.auth_method,
-        client.authenticated_as or queued.authenticated_as,
+        client.authenticated_as or queued.authenticated_as or parts.get(LOGIN, _NO_PART).authenticated_as,
         queued.size_bytes,
         named.message_id or queued.message_id,
         parts.get(SUBJECT, _NO_PART).subject,
@@ -327,13 +344,13 @@ def _part_order(part: Arrival) -> int:
     return _PART_ORDER.get(part.part, len(_PART_ORDER))
 
 
-_PART_ORDER = {part: place for place, part in enumerate((CLIENT, MESSAGE_ID, QUEUE, SUBJECT, PARENT))}
+_PART_ORDER = {part: place for place, part in enumerate((CLIENT, LOGIN, MESSAGE_ID, QUEUE, SUBJECT, PARENT))}
 
 
 def arrival_lines(message: Message) -> list[str]:
-    """The lines that tell how the message arrived, in their order."""
+    """The lines that tell how the message arrived, in their order; but for those of one recipient each."""
     if message.parts is not None:
-        lines = [part.line for part in sorted(message.parts.values(), key=_part_order)]
+        lines = [part.line for part in sorted(message.parts.values(), key=_part_order) if part.part != ENVELOPE]
     else:
         lines = [message.arrival.line] if message.arrival else []
     return [*lines, message.identity.line] if message.identity else lines

@@ -13,6 +13,8 @@ from functools import lru_cache
 from postwatch.streams.stamps import MOST_MS
 
 REFUSAL_PREFIX = "r:"
+SESSION_PREFIX = "s:"
+"""Of a connection, where the log tells of that who a client is."""
 _BASE62 = {c: n for n, c in enumerate("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")}
 _BASE52 = {c: n for n, c in enumerate("0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz")}
 _LONG_POSTFIX_SECONDS = 6

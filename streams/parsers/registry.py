@@ -13,7 +13,7 @@ from typing import Protocol
 from postwatch.producers.errors import BadInputError
 from postwatch.producers.record import FORMATS
 from postwatch.streams.events import Foreign, Parsed, Unreadable
-from postwatch.streams.parsers import kumomta, postfix, sendmail
+from postwatch.streams.parsers import kumomta, opensmtpd, postfix, sendmail
 from postwatch.streams.parsers.exim_main import EximMainParser
 from postwatch.streams.parsers.kumomta import KumoMtaParser
 from postwatch.streams.parsers.postfix_grammar import HEAD, ID
@@ -70,6 +70,8 @@ class SyslogParser:
             return self._parse_exim(header)
         if program in sendmail.PROGRAMS and self._only in ("", "sendmail"):
             return sendmail.parse_message(text, start, at, line)
+        if program == opensmtpd.PROGRAM and self._only in ("", "opensmtpd"):
+            return opensmtpd.parse_message(text, start, at, line)
         return _OTHER_PROGRAM
 
     def _parse_postfix(self, line: str, head: re.Match[str]) -> Parsed:
@@ -123,7 +125,7 @@ def make_parser(name: str, stamps: StampReader) -> LineParser:
         return AutoParser(stamps)
     if name in ("exim-main", "exim-reject"):
         return EximMainParser(stamps)
-    if name in ("exim-syslog", "postfix", "sendmail"):
+    if name in ("exim-syslog", "postfix", "sendmail", "opensmtpd"):
         return SyslogParser(stamps, only=name.removesuffix("-syslog"))
     if name == "kumomta":
         return KumoMtaParser(stamps)

@@ -32,6 +32,8 @@ HEADS = (
     b"Nov 23 08:00:00 mx7 sm-mta[7]: 6AN8010W002013: from=<a@b.example>, size=12, class=0, nrcpts=1",
     b"Nov 23 08:00:00 mx7 sm-mta[7]: 6AN8010W002013: ruleset=check_rcpt, arg1=<",
     b"<22>1 2026-11-23T08:00:00Z mx7 ",
+    b"Nov 23 08:00:00 mx7 smtpd[7]: 5df87c903d709601 smtp ",
+    b"Nov 23 08:00:00 mx7 smtpd[7]: 5df87c903d709601 mta delivery evpid=c405e301d6bbc64f from=<",
     b"{",
     b'{"type":"Delivery","id":"e22a1681e71311f19f42020000000001","timestamp":1795420801,"',
 )

@@ -90,14 +90,18 @@ def test_a_prefix_seen_twice_changes_nothing(log: Path, prefix: int) -> None:
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10_000))
 def test_interleaving_of_messages_changes_nothing(log: Path, seed: int) -> None:
-    """Lines of one message keep their order; those of different messages are shuffled into each other."""
+    """Lines of one message, and of the connection that it came by, keep their order; others are shuffled."""
     chooser = random.Random(seed)
     parser = parser_of_all()
     queues: dict[str, list[str]] = {}
+    sessions: dict[str, str] = {}
     for line in lines_of(log):
         parsed = parser.parse(line)
         first = parsed[0] if isinstance(parsed, list) else parsed
-        queues.setdefault(getattr(first, "queue_id", ""), []).append(line)
+        queue_id = getattr(first, "queue_id", "")
+        if getattr(first, "session_id", ""):
+            sessions[queue_id] = getattr(first, "session_id", "")
+        queues.setdefault(sessions.get(queue_id, queue_id), []).append(line)
     shuffled: list[str] = []
     while queues:
         name = chooser.choice(list(queues))

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from postwatch.streams.accounts import AccountBook
 from postwatch.streams.events import (
     CLIENT,
+    ENVELOPE,
     FILTER,
     FORWARD,
     IDENTITY,
+    LOGIN,
     MESSAGE_ID,
     PARENT,
     QUEUE,
@@ -429,3 +431,52 @@ def test_what_an_alias_made_counts_for_nothing() -> None:
     first, second = tried("A1", 2000, "b@far.example"), tried("A1", 2000, "c@far.example")
     assert len(list(counted([made, first]).open_messages())) == 1
     assert list(counted([made, first, second]).open_messages()) == []
+
+
+CONNECTION: list[Event] = [
+    client("s:1", 1000),
+    part("s:1", 1001, LOGIN, authenticated_as="ann@here.example"),
+    part("a1b2c3d4", 2000, QUEUE, size_bytes=500, recipient_count=2, session_id="s:1"),
+    part("a1b2c3d4", 2000, ENVELOPE, sender="ann@here.example", recipients=("b@far.example",)),
+    part("a1b2c3d4", 2000, ENVELOPE, sender="ann@here.example", recipients=("c@far.example",)),
+    removed("s:1", 2001),
+    tried("a1b2c3d4", 3000, "b@far.example"),
+    tried("a1b2c3d4", 3001, "c@far.example", BOUNCED),
+]
+
+
+def test_a_message_is_of_whoever_logged_in_on_its_connection() -> None:
+    joiner = Joiner(BOOK)
+    rows = joined(([event] for event in CONNECTION), joiner)
+    assert [(row.account, row.client_ip, row.recipient, row.status) for row in rows] == [
+        ("ann@here.example", "192.0.2.7", "b@far.example", DELIVERED),
+        ("ann@here.example", "192.0.2.7", "c@far.example", BOUNCED),
+    ]
+    assert rows[0].log_lines == tuple(CONNECTION[place].line for place in (0, 1, 2, 3, 6))
+    assert list(joiner.open_messages()) == []
+
+
+@pytest.mark.parametrize("parked_after", range(1, len(CONNECTION)))
+def test_a_connection_may_be_parked_at_any_time(parked_after: int) -> None:
+    parked: dict[tuple[str, str], bytes] = {}
+
+    def find(server: str, queue_id: str) -> Message | None:
+        value = parked.get((server, queue_id))
+        return decode_parked(value).message if value else None
+
+    joiner = Joiner(BOOK, find)
+    table = Table()
+    for count, event in enumerate(CONNECTION, 1):
+        joiner.add(SERVER, [event])
+        table.insert(joiner.take_changed()[0])
+        if count == parked_after:
+            for message in list(joiner.open_messages()):
+                parked[message.server, message.queue_id] = encode_parked(message)
+                joiner.forget(message)
+    assert table.rows() == joined([event] for event in CONNECTION)
+
+
+def test_a_refusal_is_of_whoever_logged_in_on_its_connection() -> None:
+    refused = Refusal("s:1", 1500, "refused", "", "x@far.example", "", "", "", "", "", 550, "", "no")
+    [row] = one_by_one([*CONNECTION[:2], refused])
+    assert (row.account, row.client_ip, row.status) == ("ann@here.example", "192.0.2.7", REJECTED)

@@ -1,0 +1,232 @@
+"""OpenSMTPD 5 to 7: the messages of smtpd → events. Pure; the head of the line is read by `syslog`.
+
+The first half of an envelope's id is its message's. Who handed a message in is told of the connection that it came in
+by: that has an id of its own, `s:` and the session's, and the message's line names it. Strangers' words stand in
+angle brackets that hold no blank, or where a line ends; a command that could end in two places is not guessed.
+"""
+
+from __future__ import annotations
+
+import re
+
+from postwatch.streams.events import (
+    CLIENT,
+    ENVELOPE,
+    FILTER,
+    LOGIN,
+    QUEUE,
+    Arrival,
+    Attempt,
+    Ending,
+    Foreign,
+    Parsed,
+    Refusal,
+    Unreadable,
+)
+from postwatch.streams.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, EXPIRED
+from postwatch.streams.parsers.exim_grammar import SMTP_CODE
+from postwatch.streams.parsers.postfix import next_queue_id
+from postwatch.streams.queue_ids import SESSION_PREFIX
+
+PROGRAM = "smtpd"
+
+_ADDRESS = r'<((?:"(?:[^"\\]++|\\.)*+")?+[^<>"\s]*+)>'
+_SESSION = re.compile(r"([0-9a-f]{16}) (smtp|mta|mda|bounce) (?:event=)?+([a-z-]++)(?: |$)")
+_CONNECTED = re.compile(r"address=(\S++) host=(\S++)(?: |$)")
+_LOGIN = re.compile(r"user=(\S++) result=(\w++)$")
+_MESSAGE = re.compile(
+    rf"(?:address=\S++ host=\S++ )?+msgid=([0-9a-f]{{8}}) (?:from={_ADDRESS} to={_ADDRESS} )?+"
+    r"size=(\d++) n(?:rcpt|dest)=(\d++)(?: |$)"
+)
+_ENVELOPE = re.compile(rf"evpid=([0-9a-f]{{8}})[0-9a-f]{{8}} from={_ADDRESS} to={_ADDRESS}$")
+_DELIVERY = re.compile(
+    rf"evpid=([0-9a-f]{{8}})[0-9a-f]{{8}} from={_ADDRESS} to={_ADDRESS} (?:rcpt={_ADDRESS} )?+(?:source=\S++ )?+"
+    r'(?:relay="?+([^\s"]++)(?: \(([^\s"()]*+)\))?+"?+ )?+(?:user=\S++ )?+(?:method=\S++ )?+delay=\S++ '
+    r'result="?+(\w++)"?+ stat="?+(.*)$'
+)
+"""Message, sender, final and original recipient, address and name of the far server, result, words."""
+_OLD_DELIVERY = re.compile(
+    rf"(\w++): (\w++) for ([0-9a-f]{{8}})[0-9a-f]{{8}}: (?:session=[0-9a-f]++, )?+from={_ADDRESS}, to={_ADDRESS}, "
+    rf"(?:rcpt={_ADDRESS}, )?+(?:user=[^\s,]++, )?+(?:method=[^\s,]++, )?+(?:source=[^\s,]++, )?+"
+    r"(?:relay=([^\s,]++)(?: \(([^\s,()]*+)\))?+, )?+delay=[^\s,]++, stat=(.*)$"
+)
+_OLD_MESSAGE = re.compile(
+    rf"smtp-in: Accepted message ([0-9a-f]{{8}}) on session ([0-9a-f]{{16}}): from={_ADDRESS}, to={_ADDRESS}, "
+    r"size=(\d++), ndest=(\d++)(?:,|$)"
+)
+_OLD_SESSION = re.compile(r"smtp-in: New session ([0-9a-f]{16}) from host (\S++) \[([^\]\s]++)\]")
+_OLD_CLOSING = re.compile(r"smtp-in: Closing session ([0-9a-f]{16})")
+_COMMAND = re.compile(rf'command="(?:(RCPT TO)|MAIL FROM): ?{_ADDRESS}', re.IGNORECASE)
+_RESULT = '" result="'
+_NEXT = re.compile(r"250 2\.0\.0:? ([0-9a-f]{8}) Message accepted for delivery")
+
+_STATUSES = {
+    "Ok": DELIVERED,
+    "TempFail": DEFERRED,
+    "PermFail": BOUNCED,
+    "Expire": EXPIRED,
+    "Remove": CANCELLED,
+}
+_CLOSING = ("disconnected", "closed")
+
+_CONNECTION = Foreign("connection")
+_LOGIN_FAILED = Foreign("login-failed")
+_REFUSED_COMMAND = Foreign("refused-command")
+_OTHER = Foreign("other")
+
+
+def parse_message(text: str, start: int, at: int, line: str) -> Parsed:
+    """The message of smtpd, at `start` of `text` → what it means. Never raises."""
+    found = _SESSION.match(text, start)
+    if found is None:
+        return _old(text, start, at, line)
+    session, agent, word = found.groups()
+    start = found.end()
+    if word == "delivery":
+        return _delivery(text, start, at, line, agent)
+    if agent != "smtp":
+        return _CONNECTION
+    session = SESSION_PREFIX + session
+    if word == "connected":
+        return _connected(text, start, at, line, session)
+    if word == "authentication":
+        return _login(text, start, at, line, session)
+    if word == "message":
+        return _message(text, start, at, line, session)
+    if word == "envelope":
+        return _envelope(text, start, at, line)
+    if word == "failed-command":
+        return _failed_command(text, start, at, line, session)
+    if word in _CLOSING:
+        return Ending(session, at, line, "", True)
+    return _CONNECTION
+
+
+def _connected(text: str, start: int, at: int, line: str, session: str) -> Parsed:
+    found = _CONNECTED.match(text, start)
+    if found is None:
+        return Unreadable("a connection whose fields make no sense")
+    return _client(session, at, line, found[2], found[1])
+
+
+def _client(session: str, at: int, line: str, host: str, address: str) -> Arrival:
+    ip = "" if address == "local" else address.removeprefix("[").removesuffix("]").removeprefix("IPv6:")
+    host = "" if host == "<unknown>" or not ip else host
+    return Arrival(session, at, line, "", (), host, ip, "", "", "", 0, "", "", "", CLIENT)
+
+
+def _login(text: str, start: int, at: int, line: str, session: str) -> Parsed:
+    found = _LOGIN.match(text, start)
+    if found is None:  # a name may hold blanks, and then words of ours
+        return Unreadable("a login that can be read in two ways") if text.endswith(" result=ok") else _LOGIN_FAILED
+    if found[2] != "ok":
+        return _LOGIN_FAILED
+    return Arrival(session, at, line, "", (), "", "", "", "", found[1], 0, "", "", "", LOGIN)
+
+
+def _message(text: str, start: int, at: int, line: str, session: str) -> Parsed:
+    found = _MESSAGE.match(text, start)
+    if found is None:
+        return Unreadable("an arrival whose fields make no sense")
+    queue_id, sender, recipient, size, count = found.groups("")
+    return _queued(queue_id, at, line, sender, recipient, size, count, session)
+
+
+def _queued(
+    queue_id: str, at: int, line: str, sender: str, recipient: str, size: str, count: str, session: str
+) -> Arrival:
+    recipients = (recipient.lower(),) if recipient else ()
+    return Arrival(
+        queue_id, at, line, sender, recipients, "", "", "", "", "", int(size[:18]), "", "", "", QUEUE, "",
+        int(count[:9]), session,
+    )  # fmt: skip
+
+
+def _envelope(text: str, start: int, at: int, line: str) -> Parsed:
+    found = _ENVELOPE.match(text, start)
+    if found is None:
+        return Unreadable("an envelope whose fields make no sense")
+    queue_id, sender, recipient = found.groups()
+    return Arrival(queue_id, at, line, sender, (recipient.lower(),), "", "", "", "", "", 0, "", "", "", ENVELOPE)
+
+
+def _delivery(text: str, start: int, at: int, line: str, agent: str) -> Parsed:
+    found = _DELIVERY.match(text, start)
+    if found is None:
+        return Unreadable("a delivery whose fields make no sense")
+    queue_id, _, to, rcpt, address, host, result, words = found.groups("")
+    return _attempt(queue_id, at, line, agent, to, rcpt, address, host, result, words.removesuffix('"'))
+
+
+def _attempt(
+    queue_id: str, at: int, line: str, agent: str, to: str, rcpt: str, address: str, host: str, result: str, words: str
+) -> Parsed:
+    status = _STATUSES.get(result)
+    if status is None:
+        return Unreadable("a delivery with a result that is not known")
+    recipient = to.lower()
+    original = "" if rcpt in ("", "-") or rcpt.lower() == recipient else rcpt.lower()
+    code = SMTP_CODE.match(words)
+    ip = address.removeprefix("[").removesuffix("]").removeprefix("IPv6:") if address != "-" else ""
+    accepted = _NEXT.match(words)
+    next_id = accepted[1] if accepted else next_queue_id(words) if status == DELIVERED else ""
+    is_here = accepted is not None and (ip.startswith("127.") or ip == "::1")
+    return Attempt(
+        queue_id,
+        at,
+        line,
+        status,
+        True,
+        recipient,
+        original,
+        int(code[1]) if code else 0,
+        (code[2] or "") if code else "",
+        words,
+        "" if host == ip else host,
+        ip,
+        "",
+        "",
+        agent,
+        next_id,
+        FILTER if is_here else "",
+        bool(original),
+    )
+
+
+def _failed_command(text: str, start: int, at: int, line: str, session: str) -> Parsed:
+    place = text.find('command="', start, start + 200)
+    command = _COMMAND.match(text, place) if place >= 0 else None
+    if command is None:
+        return _REFUSED_COMMAND
+    place = text.find(_RESULT, command.end())
+    if place < 0 or text.find(_RESULT, place + 1) >= 0:
+        return Unreadable("a refusal that can be read in two ways")
+    words = text[place + len(_RESULT) :].removesuffix('"')
+    code = SMTP_CODE.match(words)
+    address = command[2]
+    sender, recipient = ("", address.lower()) if command[1] else (address, "")
+    return Refusal(
+        session, at, line, sender, recipient, "", "", "", "", "", int(code[1]) if code else 0,
+        (code[2] or "") if code else "", words,
+    )  # fmt: skip
+
+
+def _old(text: str, start: int, at: int, line: str) -> Parsed:
+    """The forms of OpenSMTPD 5: `relay: Ok for ID: from=<>, to=<>, …`."""
+    if text.startswith("smtp-in: ", start):
+        opened = _OLD_SESSION.match(text, start)
+        if opened is not None:
+            return _client(SESSION_PREFIX + opened[1], at, line, opened[2], opened[3])
+        closing = _OLD_CLOSING.match(text, start)
+        if closing is not None:
+            return Ending(SESSION_PREFIX + closing[1], at, line, "", True)
+        message = _OLD_MESSAGE.match(text, start)
+        if message is not None:
+            queue_id, session, sender, recipient, size, count = message.groups()
+            return _queued(queue_id, at, line, sender, recipient, size, count, SESSION_PREFIX + session)
+        return _OTHER
+    found = _OLD_DELIVERY.match(text, start)
+    if found is None:
+        return _OTHER
+    agent, result, queue_id, _, to, rcpt, address, host, words = found.groups("")
+    return _attempt(queue_id, at, line, agent, to, rcpt, address, host, result, words)
