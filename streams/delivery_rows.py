@@ -280,6 +280,8 @@ def _find_place(message: Message, recipient: str, attempts: list[Attempt]) -> _P
 
 def _judged(message: Message, recipient: str, deciding: Attempt | None, original: str) -> Attempt | None:
     """The attempt that tells whose mail it is; one into a filter is not one into a mailbox."""
+    if deciding is not None and not original and deciding.handover != FILTER:
+        return deciding
     if deciding is None:
         handed = message.handed_over(recipient)
         deciding = handed[-1] if handed else None

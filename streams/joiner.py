@@ -182,12 +182,18 @@ class Joiner:
     def _add_part(self, messages: dict[str, Message], message: Message, event: Arrival) -> None:
         if _is_another(message, event):
             message = self._replace(messages, message, event)
-        was_whole = message.is_whole()
-        if event.part != PARENT and not message.was_seen() and not queued_at(event.queue_id):
+        parts, lineage = message.parts, message.lineage
+        was_whole = lineage is not None and message.is_whole()
+        if (
+            (parts is None or PARENT in parts)
+            and event.part != PARENT
+            and not message.was_seen()
+            and not queued_at(event.queue_id)
+        ):
             message.queued_at = event.at  # what came before was another message's line about this one
         add_part(message, event)
-        if message.lineage is not None and message.is_whole() and not was_whole:
-            message.change(list(message.lineage.handed))
+        if lineage is not None and not was_whole and message.is_whole():
+            message.change(list(lineage.handed))
         if event.session_id:
             self._take_session(messages, message, event)
         if event.earlier_queue_id:
@@ -332,7 +338,8 @@ class Joiner:
         for message in changed:
             if not message.completed_at:
                 message.count_completes()
-            self._add_due_rows(message, rows)
+            if message.changed or message.completed_at:
+                self._add_due_rows(message, rows)
             message.changed = None
         for message in changed:
             if message.completed_at and (message.let_go or not message.may_be_claimed()):

@@ -317,8 +317,8 @@ def _assemble(parts: dict[str, Arrival]) -> Arrival:
     client = parts.get(CLIENT, _NO_PART)
     named = parts.get(MESSAGE_ID, _NO_PART)
     queued = parts.get(QUEUE, _NO_PART)
-    first = min(parts.values(), key=_part_order)
     envelopes = [] if queued.sender else [part for part in parts.values() if part.part == ENVELOPE]
+    first = next(iter(_in_order(parts)), None) or envelopes[0]
     return Arrival(
         first.queue_id,
         first.at,
@@ -340,17 +340,17 @@ def _assemble(parts: dict[str, Arrival]) -> Arrival:
     )
 
 
-def _part_order(part: Arrival) -> int:
-    return _PART_ORDER.get(part.part, len(_PART_ORDER))
+def _in_order(parts: dict[str, Arrival]) -> list[Arrival]:
+    return [parts[name] for name in _PARTS if name in parts]
 
 
-_PART_ORDER = {part: place for place, part in enumerate((CLIENT, LOGIN, MESSAGE_ID, QUEUE, SUBJECT, PARENT))}
+_PARTS = (CLIENT, LOGIN, MESSAGE_ID, QUEUE, SUBJECT, PARENT)
 
 
 def arrival_lines(message: Message) -> list[str]:
     """The lines that tell how the message arrived, in their order; but for those of one recipient each."""
     if message.parts is not None:
-        lines = [part.line for part in sorted(message.parts.values(), key=_part_order) if part.part != ENVELOPE]
+        lines = [part.line for part in _in_order(message.parts)]
     else:
         lines = [message.arrival.line] if message.arrival else []
     return [*lines, message.identity.line] if message.identity else lines
