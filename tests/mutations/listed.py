@@ -152,6 +152,20 @@ SHIPPER = (
         "",
         _SHIPPER + "test_nothing_is_read_that_kafka_has_no_room_for",
     ),
+    _mutation(
+        "Kafka away: the shipper waits and drops nothing",
+        "producers/publisher.py",
+        '"message.timeout.ms": 0,',
+        '"message.timeout.ms": 1500,',
+        "producers/test_ship_kafka.py::test_an_outage_of_kafka_holds_the_lines_up_and_loses_none",
+    ),
+    _mutation(
+        "a record that Kafka refuses ends the shipper",
+        "producers/publisher.py",
+        "            elif self._refused is None:\n",
+        "            elif self._refused:\n",
+        "producers/test_ship_kafka.py::test_a_refused_record_ends_the_process_and_moves_no_checkpoint",
+    ),
 )
 
 JOIN = (
@@ -315,6 +329,55 @@ JOIN = (
         "        if committed is None:\n            return None\n",
         "        committed = committed or 0\n",
         _REBALANCE + "test_a_partition_of_another_worker_is_left_alone",
+    ),
+    _mutation(
+        "messages that never complete cost disk, not memory",
+        "streams/partition_join.py",
+        "            if is_young and number >= surplus and len(self._holders) <= MOST_OPEN_MESSAGES:\n",
+        "            if is_young and number >= surplus:\n",
+        _JOIN + "test_messages_that_never_complete_are_parked_and_memory_stays",
+    ),
+    _mutation(
+        "a log that changed is seen at its server",
+        "streams/lines.py",
+        "        key = server, log_format\n",
+        '        key = "", log_format\n',
+        _JOIN + "test_a_changed_format_is_seen_at_the_server_that_changed",
+    ),
+    _mutation(
+        "an upgrade goes on from what was parked",
+        "streams/parked.py",
+        '_VERSION = b"\\x01"',
+        '_VERSION = b"\\x02"',
+        "upgrade/test_upgrade.py::test_a_join_goes_on_where_the_earlier_version_died",
+    ),
+    _mutation(
+        "a replay moves no row of a message that arrived before",
+        "streams/replay.py",
+        "if row.version >> 62 and row.queued_at >= self._from_ms]",
+        "if row.version >> 62]",
+        "streams/test_replay.py::test_what_arrived_before_or_was_not_seen_to_arrive_is_left_alone",
+    ),
+    _mutation(
+        "a replay sends whole rows only",
+        "streams/replay.py",
+        "if row.version >> 62 and row.queued_at >= self._from_ms]",
+        "if row.queued_at >= self._from_ms]",
+        "streams/test_replay.py::test_what_arrived_before_or_was_not_seen_to_arrive_is_left_alone",
+    ),
+    _mutation(
+        "a replay takes back what was told under no account",
+        "streams/replay.py",
+        "[*whole, *_withdrawals(whole)]",
+        "[*whole]",
+        "streams/test_replay.py::test_a_whole_row_takes_back_what_was_told_under_no_account",
+    ),
+    _mutation(
+        "a replay sends no dead letter again",
+        "streams/replay.py",
+        "        self._counts.unreadable += 1\n        confirm()",
+        "        self._counts.unreadable += 1\n        self._outlet.send_dead_letter(letter, confirm)",
+        "streams/test_replay.py::test_heartbeats_and_dead_letters_are_not_sent_again",
     ),
 )
 
