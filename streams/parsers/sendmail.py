@@ -189,12 +189,14 @@ def _deliveries(text: str, start: int, at: int, line: str, queue_id: str) -> Par
                 mailer,
                 next_id,
                 FILTER if is_here and "@" in recipient else "",
-                is_expanded="<" not in name and (not owner or "<" in owner),
+                is_expanded=is_made or ("<" not in name and not owner and mailer != _SUBMITS),
             )
         )
     return attempts[0] if len(attempts) == 1 else attempts
 
 
+_SUBMITS = "relay"
+"""The mailer of the submission program, which knows no aliases and names recipients as they were given to it."""
 _LOCAL = ("local", "prog", "*file*", "*include*", "lmtp", "cyrusv2")
 
 

@@ -105,6 +105,12 @@ def test_whom_it_was_for(listed: str, wanted: list[tuple[str, str, bool]]) -> No
     assert [(one.recipient, one.original_recipient, one.is_expanded) for one in found] == wanted
 
 
+def test_a_bare_name_is_an_alias_of_the_daemon_but_as_given_to_the_submission_program() -> None:
+    for mailer, is_expanded in (("local", True), ("relay", False)):
+        [found] = attempts(f"{ID}: to=root, delay=00:00:00, mailer={mailer}, pri=3, dsn=2.0.0, stat=Sent")
+        assert (found.recipient, found.is_expanded) == ("root", is_expanded)
+
+
 def test_a_message_that_goes_to_this_servers_daemon_goes_on_there() -> None:
     here = "relay=[127.0.0.1] [127.0.0.1], dsn=2.0.0, stat=Sent (6AN8200i002041 Message accepted for delivery)"
     [found] = attempts(TO + here)
