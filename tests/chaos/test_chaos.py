@@ -16,7 +16,7 @@ from tests.chaos.proxy import Behaviour, Proxy
 from tests.chaos.stack import Stack
 from tests.chaos.traffic import Traffic
 
-SEED, FAULTS, SECONDS = 5, 14, 60.0
+SEED, FAULTS, SECONDS = 5, 14, 45.0
 
 
 @pytest.mark.stack
