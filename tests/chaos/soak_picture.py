@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
-WIDTH, HEIGHT = 900, 420
-_LEFT, _RIGHT, _TOP, _BOTTOM = 60, 150, 20, 40
+WIDTH, HEIGHT = 950, 420
+_LEFT, _RIGHT, _TOP, _BOTTOM = 60, 200, 20, 40
 _COLOURS = (
     "#1f77b4",
     "#d62728",
