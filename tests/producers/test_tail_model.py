@@ -236,10 +236,17 @@ class TailMachine(RuleBasedStateMachine):
 
     @rule(number=st.integers(1, KEPT_ROTATIONS), is_dated=st.booleans())
     def compress(self, number: int, is_dated: bool) -> None:
-        """As gzip does it: the time of change is kept. Not while somebody writes to the file (delaycompress)."""
+        """As gzip does it: the time of change is kept. Not while somebody writes to the file (delaycompress).
+
+        What is compressed before any of it was read may be read from both: its first line was not whole when it was
+        followed, so nothing tells that the two are one.
+        """
         name = f"mainlog-2026{self.days + 1 - number:04}" if is_dated else f"mainlog.{number}"
         if name not in self.logs or self.logs[name] is self.log:
             return
+        lines = [_short(line) for line in self.logs[name].lines]
+        if not set(lines) & self.in_kafka():
+            self.may_repeat.update(lines)
         path, compressed = self.folder / name, self.folder / f"{name}.gz"
         status = path.stat()
         compressed.write_bytes(gzip.compress(path.read_bytes(), 1))
