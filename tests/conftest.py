@@ -22,7 +22,7 @@ from postwatch.streams.settings import ClickHouseSettings
 
 _numbers = itertools.count(1)
 
-# A shared machine stalls: what must be fast is measured elsewhere. A landing tries the same examples each time; new ones
+# A shared machine stalls: what must be fast is measured elsewhere. A landing tries the same examples each time; others
 # are looked for with `make test ARGS="--hypothesis-profile=explore FILE"`.
 hypothesis.settings.register_profile("suite", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("explore", deadline=None)
