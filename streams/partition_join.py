@@ -124,8 +124,11 @@ class HeldFetch:
     """Open messages that this fetch opened or changed and no earlier one holds."""
     pieces: list[tuple[str, str, int, int]] = field(default_factory=list)
     """Server, file and byte range of the lines."""
-    crossing: dict[HeldFetch, list[Message]] = field(default_factory=dict)
-    """Messages that it held, by the later fetch that closed them: their outcomes are confirmed with that one."""
+    crossing: dict[HeldFetch, list[tuple[str, str]]] = field(default_factory=dict)
+    """Messages that it held, by the later fetch that closed them: their outcomes are confirmed with that one.
+
+    Server and queue id alone: most messages close in a moment, and their fetch may wait a minute for one that does not.
+    """
     closed: list[tuple[Message, int]] = field(default_factory=list)
     """Messages with an entry in the table that it held or closed, and the offset of the fetch that closed them."""
 
@@ -305,7 +308,7 @@ class PartitionJoin:
         if holder is not None:
             del self._holders[message]
             del holder.messages[message]
-            holder.crossing.setdefault(fetch, []).append(message)
+            holder.crossing.setdefault(fetch, []).append((message.server, message.queue_id))
         closed_by = self._stored.pop(message, None)
         if closed_by is not None:
             # Read again after a crash, an early line finds the entry closed by a later one, which comes again too.
@@ -417,8 +420,8 @@ class PartitionJoin:
                 acked.add(server, file, start, end, now)
             for closer, messages in fetch.crossing.items():
                 if closer.last_offset > last:
-                    for message in messages:
-                        acked.cross(message.server, message.queue_id, closer.last_offset)
+                    for server, queue_id in messages:
+                        acked.cross(server, queue_id, closer.last_offset)
         acked.forget_crossed(committed)
         acked.forget_quiet(now)
 

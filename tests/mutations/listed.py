@@ -242,7 +242,7 @@ JOIN = (
     _mutation(
         "the marks tell the messages that cross the acknowledged offset",
         "streams/partition_join.py",
-        "                        acked.cross(message.server, message.queue_id, closer.last_offset)\n",
+        "                        acked.cross(server, queue_id, closer.last_offset)\n",
         "                        pass\n",
         _CRASHES,
     ),

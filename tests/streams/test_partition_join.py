@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -424,6 +425,29 @@ def test_messages_that_never_complete_are_parked_and_memory_stays() -> None:
     assert worker.counts.parked == 200_000 - worker.join.open_messages
     assert worker.join.parked_messages == worker.counts.parked
     assert resident[1] - resident[0] < 16 * 1024 * 1024
+
+
+def test_messages_that_closed_leave_no_more_than_their_names_to_a_fetch_that_waits() -> None:
+    stamp, headers = "2026-03-02 08:00:00 1vwyDG-{number:06d}-1X", RawHeaders("exim-main", "UTC", sent_ms=SENT_MS)
+    arrival = stamp + " <= a@b.example H=(x) [198.51.100.7] P=esmtp S=1 for c@d.example\n"
+    end = stamp + " => c@d.example R=dnslookup T=remote_smtp H=x.example [198.51.100.8]\n" + stamp + " Completed\n"
+    worker = ForgetfulWorker(Kafka())
+    fetches, messages = 20, 500
+    texts = [arrival.format(number=999_999)]
+    for number in range(0, fetches * messages, messages):
+        for part in (arrival, end):
+            texts.append("".join(part.format(number=each) for each in range(number, number + messages)))
+    tracemalloc.start()
+    for offset, text in enumerate(texts):
+        worker.take([Record(offset, b"web7", text.encode(), headers.encode())], now=offset * 1000)
+        worker.kafka.confirm_all()
+        worker.join.tend(offset * 1000, 0)
+        if offset == len(texts) // 2:
+            before, _ = tracemalloc.get_traced_memory()
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert worker.join.held_fetches == len(texts)
+    assert (after - before) / (fetches * messages / 2) < 400
 
 
 def test_what_is_under_way_to_the_changelog_stops_the_reading(monkeypatch: pytest.MonkeyPatch) -> None:
