@@ -29,6 +29,7 @@ from postwatch.streams.message import Lineage, Message, add_attempt, add_ending,
 from postwatch.streams.outcome import Outcome
 from postwatch.streams.queue_ids import REFUSAL_PREFIX, queued_at
 from postwatch.streams.reasons import BUILT_IN, ReasonBook
+from postwatch.streams.recent import Recent
 
 EARLIER_BY_MS = 2 * 3_600_000
 """A line so much older than its message is one of an earlier message of that queue id. Clocks are set back by less."""
@@ -59,9 +60,9 @@ class Joiner:
         self._rows = RowMaker(accounts, reasons, keep_lines)
         self._find_parked = find_parked
         self._servers: dict[str, dict[str, Message]] = {}
-        self._closed_ids: dict[str, dict[str, None]] = {}
+        self._closed_ids: dict[str, Recent[bool]] = {}
         """By server; what comes of these is repeated until their queue id begins a message again."""
-        self._recent: dict[tuple[str, str], Message] = {}
+        self._recent: Recent[Message] = Recent(MOST_RECENT)
         self._changed: list[Message] = []
         self._refusals: list[tuple[str, Refusal]] = []
         self._links: list[tuple[Message, Message]] = []
@@ -128,7 +129,7 @@ class Joiner:
         if closed is None or event.queue_id not in closed:
             return False
         if isinstance(event, Arrival) and event.part in (CLIENT, MESSAGE_ID):
-            del closed[event.queue_id]
+            closed.drop(event.queue_id)
             return False
         return True
 
@@ -145,16 +146,10 @@ class Joiner:
         """A line of a closed message that comes again would look like one whose arrival was never seen."""
         if message.queue_id in self._servers[message.server]:
             return  # in use again
-        closed = self._closed_ids.setdefault(message.server, {})
-        closed[message.queue_id] = None
-        if len(closed) > MOST_CLOSED_IDS:
-            del closed[next(iter(closed))]
-
-    def _keep(self, message: Message) -> None:
-        recent = self._recent
-        recent[message.server, message.queue_id] = message
-        if len(recent) > MOST_RECENT:
-            del recent[next(iter(recent))]
+        closed = self._closed_ids.get(message.server)
+        if closed is None:
+            closed = self._closed_ids[message.server] = Recent(MOST_CLOSED_IDS)
+        closed.put(message.queue_id, True)
 
     def _reopen(self, server: str, event: Arrival | Attempt | Ending) -> Message | None:
         """The message that was closed just now, for a late line; an arrival begins the message anew, and wholly."""
@@ -345,7 +340,7 @@ class Joiner:
             if message.completed_at and (message.let_go or not message.may_be_claimed()):
                 self.forget(message)
                 if message.parts is None:
-                    self._keep(message)
+                    self._recent.put((message.server, message.queue_id), message)
                 elif not queued_at(message.queue_id):
                     self._remember(message)
         self._handed_on.clear()

@@ -63,7 +63,7 @@ def decode_lines(value: bytes) -> list[str]:
         text = value.decode()
     except UnicodeDecodeError:
         text = value.decode("utf-8", "backslashreplace")
-    if "\r\n" in text:  # written on Windows, or by a shipper that sends line ends as such
+    if "\r" in text:  # written on Windows, or by a shipper that sends line ends as such
         text = text.replace("\r\n", "\n")
     lines = text.split("\n")
     if not lines[-1]:
