@@ -9,9 +9,11 @@ import faust
 from postwatch.producers.metrics import Health
 from postwatch.producers.settings import KafkaSettings
 from postwatch.streams.accounts import AccountBook
-from postwatch.streams.fetches import use_fetches
+from postwatch.streams.faust_table import end_on_failed_writes
+from postwatch.streams.fetches import use_transport
 from postwatch.streams.hosted_domains import DomainsSource, follow, read_domains
-from postwatch.streams.join_worker import TEND_EVERY_SECONDS, JoinWorker, end_on_failed_writes, fail
+from postwatch.streams.join_worker import TEND_EVERY_SECONDS, JoinWorker, fail
+from postwatch.streams.lease import Lease
 from postwatch.streams.outlet import KafkaOutlet
 from postwatch.streams.partition_join import JoinRules
 from postwatch.streams.reasons import BUILT_IN
@@ -23,6 +25,7 @@ from yarl import URL
 TABLE = "parked"
 _DOMAINS_SETTING = "POSTWATCH_JOIN_DOMAINS_FILE"
 _RECORDS_A_FETCH = 200
+_SESSION_SECONDS = 6.0
 _FETCH_BYTES = 1024 * 1024
 _ROCKSDB = {
     "write_buffer_size": 4 * 1024 * 1024,
@@ -72,20 +75,21 @@ def create_app(settings: JoinSettings, kafka: KafkaSettings, partitions: int, he
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=_FETCH_BYTES,
         broker_max_poll_records=_RECORDS_A_FETCH,
-        broker_session_timeout=6.0,
+        broker_session_timeout=_SESSION_SECONDS,
         broker_heartbeat_interval=1.0,
         broker_commit_interval=1.0,
         producer_max_request_size=8 * 1024 * 1024,
         producer_acks=-1,
     )
-    use_fetches(app, kafka.raw_topic)
+    lease = Lease(_SESSION_SECONDS)
+    use_transport(app, kafka.raw_topic, lease, fail)
     table = app.Table(TABLE, key_type=bytes, value_type=bytes, partitions=partitions, options=dict(_ROCKSDB))
     end_on_failed_writes(table.data, fail)
     raw = app.topic(kafka.raw_topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
     rules = join_rules(settings)
     if settings.domains_file:
         follow(DomainsSource(settings.domains_file, _DOMAINS_SETTING), rules.accounts.use)
-    worker = JoinWorker(app, table, kafka.raw_topic, rules, health)
+    worker = JoinWorker(app, table, kafka.raw_topic, rules, health, lease)
     worker.use_outlet(lambda loop: KafkaOutlet(kafka, loop, fail))
 
     @app.agent(raw, concurrency=1)

@@ -1,4 +1,4 @@
-"""Faust's Kafka consumer, changed to hand over all records of one fetch of a partition as one event.
+"""Faust's way to Kafka, changed: all records of one fetch of a partition come as one event, and sends know a lease.
 
 Faust spends 100 µs and more on each event, whatever is in it; with one event for a fetch the join is limited by lines.
 The message of such an event has the list of records as its value and the offset of the last one. Changelogs are
@@ -12,10 +12,12 @@ left as they are. Three things of Faust's own bookkeeping must then give way for
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+from postwatch.streams.lease import Lease, guard_sends
 
 
 class Fetch:
@@ -53,17 +55,26 @@ class FetchConsumer(driver.Consumer):
     """One event for each fetch of the raw topic."""
 
     raw_topic = ""
+    lease: Lease
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._read_offset = _ReadOffsets(self.raw_topic)
         self.committed_at_start: dict[TP, int | None] = {}
         """What was committed when the partitions were assigned; empty while they are not."""
+        self._coordinator: Any = None
 
     async def seek_to_committed(self) -> Any:
+        self._renew_lease_by_heartbeats()
         offsets = await super().seek_to_committed()
         self.committed_at_start = {TP(tp.topic, tp.partition): offset for tp, offset in offsets.items()}
         return offsets
+
+    def _renew_lease_by_heartbeats(self) -> None:
+        coordinator = self._thread._ensure_consumer()._coordinator
+        if coordinator is not self._coordinator:
+            self._coordinator = coordinator
+            coordinator._do_heartbeat = self.lease.renewed_by(coordinator._do_heartbeat)
 
     async def _getmany(self, active_partitions: Any, timeout: float) -> Any:
         fetched = await super()._getmany(active_partitions, timeout)
@@ -89,8 +100,29 @@ class FetchConsumer(driver.Consumer):
             await super()._add_gap(tp, offset_from, offset_to)
 
 
-def use_fetches(app: Any, raw_topic: str) -> None:
-    """Make the app's consumer hand over whole fetches of the raw topic. Call before the app starts."""
-    consumer = type("RawFetchConsumer", (FetchConsumer,), {"raw_topic": raw_topic, "__module__": __name__})
-    transport = type("FetchTransport", (driver.Transport,), {"Consumer": consumer})
+class LeasedProducer(driver.Producer):
+    """Writes changelogs while the lease is held."""
+
+    lease: Lease
+    fail: Callable[[str], None]
+
+    def _new_producer(self, transactional_id: str | None = None) -> Any:
+        producer = super()._new_producer(transactional_id)
+        sender = producer._sender
+        sender._send_produce_req = guard_sends(
+            sender._send_produce_req, self.lease, lambda: bool(self.app.rebalancing), type(self).fail
+        )
+        return producer
+
+
+def use_transport(app: Any, raw_topic: str, lease: Lease, fail: Callable[[str], None]) -> None:
+    """Give the app this consumer and this producer. Call before it starts."""
+    consumer = type(
+        "RawFetchConsumer", (FetchConsumer,), {"raw_topic": raw_topic, "lease": lease, "__module__": __name__}
+    )
+    producer = type(
+        "ChangelogProducer", (LeasedProducer,), {"lease": lease, "fail": staticmethod(fail), "__module__": __name__}
+    )
+    transport = type("JoinTransport", (driver.Transport,), {"Consumer": consumer, "Producer": producer})
     app.transport = transport(app.conf.broker_consumer, app, loop=app.loop)
+    app.producer_transport = transport(app.conf.broker_producer, app, loop=app.loop)

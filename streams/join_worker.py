@@ -18,6 +18,8 @@ from typing import Any
 import structlog
 from faust.types import TP
 from postwatch.producers.metrics import Health
+from postwatch.streams.faust_table import FaustTable
+from postwatch.streams.lease import Lease
 from postwatch.streams.outlet import KafkaOutlet
 from postwatch.streams.partition_join import JoinCounts, JoinRules, PartitionJoin
 
@@ -30,68 +32,10 @@ _STUCK_AFTER_SECONDS = 30
 _EXIT_FAILED = 70
 
 
-class FaustTable:
-    """One partition of a Faust table, written with an explicit partition, so that timers may write too.
-
-    The local write comes first: should the process die between the two, the entry is only missing in the changelog, and
-    what it was written for was not acknowledged either.
-    """
-
-    def __init__(self, table: Any, partition: int, fail: Callable[[str], None]) -> None:
-        self._table = table
-        self._partition = partition
-        self._fail = fail
-        self._db = table.data._db_for_partition(partition)
-
-    def get(self, key: bytes) -> bytes | None:
-        value: bytes | None = self._db.get(key)
-        return value
-
-    def put(self, key: bytes, value: bytes, confirm: Callable[[], None]) -> None:
-        self._db.put(key, value)
-
-        def sent(future: asyncio.Future[Any]) -> None:
-            if future.cancelled() or future.exception() is not None:
-                self._fail(f"the changelog did not take an entry: {'' if future.cancelled() else future.exception()}")
-            else:
-                confirm()
-
-        self._table.send_changelog(self._partition, key, value).add_done_callback(sent)
-
-    def delete(self, key: bytes) -> None:
-        self._db.delete(key)
-        self._table.send_changelog(self._partition, key, None)
-
-    def all_keys(self) -> list[bytes]:
-        offset_key = self._table.data.offset_key
-        keys: list[bytes] = list(self._db.keys())
-        return [key for key in keys if key != offset_key]
-
-
-def end_on_failed_writes(store: Any, fail: Callable[[str], None]) -> None:
-    """Let a write that fails while the table is recovered end the process, as any other does: a full disk, say.
-
-    Faust logs the error and tries again for ever, but RocksDB takes no write after a failed one until it is opened
-    anew; the worker would keep its partitions and do nothing.
-    """
-
-    def guarded(write: Callable[..., None]) -> Callable[..., None]:
-        def guard(*arguments: Any, **options: Any) -> None:
-            try:
-                write(*arguments, **options)
-            except Exception as error:
-                fail(f"the local table took no write: {error}")
-
-        return guard
-
-    store.apply_changelog_batch = guarded(store.apply_changelog_batch)
-    store.set_persisted_offset = guarded(store.set_persisted_offset)
-
-
 class JoinWorker:
     """The partitions that this process has now."""
 
-    def __init__(self, app: Any, table: Any, raw_topic: str, rules: JoinRules, health: Health) -> None:
+    def __init__(self, app: Any, table: Any, raw_topic: str, rules: JoinRules, health: Health, lease: Lease) -> None:
         self.counts = JoinCounts()
         self.holes = 0
         self.lost_records = 0
@@ -103,6 +47,7 @@ class JoinWorker:
         self._raw_topic = raw_topic
         self._rules = rules
         self._health = health
+        self._lease = lease
         self._outlet: KafkaOutlet | None = None
         self._make_outlet: Callable[[asyncio.AbstractEventLoop], KafkaOutlet] | None = None
         self._next_collection = 0.0
@@ -138,11 +83,13 @@ class JoinWorker:
             return
         outlet = self._outlet
         assert outlet is not None
-        while join.is_full or outlet.bytes_in_flight > _MOST_BYTES_IN_FLIGHT:
+        while join.is_full or outlet.bytes_in_flight > _MOST_BYTES_IN_FLIGHT or not self._lease.is_held():
             self.waits += 1
             await asyncio.sleep(0.02)
             if self.partitions.get(partition) is not join:
                 return  # revoked while we waited: the new owner reads these records
+        if self._app.rebalancing:
+            return  # what is sent now may come behind the new owner's entries
         message.value = None  # the list of records; the message itself waits for its acknowledgement
 
         def acknowledge() -> None:
@@ -203,7 +150,7 @@ class JoinWorker:
 
     def tend(self) -> None:
         """Call four times a second, from a timer of the app."""
-        if self._app.rebalancing or self._app.in_recovery:
+        if self._app.rebalancing or self._app.in_recovery or not self._lease.is_held():
             return
         now = _now_ms()
         committed = self._app.consumer._committed_offset

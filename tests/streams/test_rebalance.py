@@ -10,6 +10,7 @@ from typing import Any
 from faust.types import TP
 from postwatch.producers.metrics import Health
 from postwatch.streams.join_worker import JoinWorker
+from postwatch.streams.lease import Lease
 
 from tests.streams.test_partition_join import RULES, Record, make_records
 
@@ -19,11 +20,16 @@ PLACE = TP("mail.raw", 0)
 class Done:
     """A send that the changelog has taken."""
 
+    offset = 0
+
     def cancelled(self) -> bool:
         return False
 
     def exception(self) -> None:
         return None
+
+    def result(self) -> Done:
+        return self
 
 
 @dataclass
@@ -36,7 +42,8 @@ class FakeFaust:
     sent: list[Callable[[Done], None]] = field(default_factory=list)
     acknowledged: list[int] = field(default_factory=list)
     entries: dict[bytes, bytes] = field(default_factory=dict)
-    rebalancing = in_recovery = False
+    rebalancing: bool = False
+    in_recovery = False
     bytes_in_flight = 0
     _committed_offset: dict[TP, int] = field(default_factory=dict)
 
@@ -68,7 +75,22 @@ class FakeFaust:
 
     offset_key = b"offset"
 
-    def send_changelog(self, partition: int, key: bytes, value: bytes | None) -> FakeFaust:
+    key_serializer = value_serializer = None
+
+    @property
+    def changelog_topic(self) -> FakeFaust:
+        return self
+
+    def get_topic_name(self) -> str:
+        return "changelog"
+
+    def persisted_offset(self, place: TP) -> None:
+        return None
+
+    def set_persisted_offset(self, place: TP, kafka_offset: int) -> None:
+        pass
+
+    def send_soon(self, **_: object) -> FakeFaust:
         return self
 
     def add_done_callback(self, sent: Callable[[Done], None]) -> None:
@@ -106,8 +128,10 @@ class FakeFetch:
         yield self
 
 
-def make_worker(faust: FakeFaust) -> JoinWorker:
-    worker = JoinWorker(faust, faust, PLACE.topic, RULES, Health())
+def make_worker(faust: FakeFaust, clock: Callable[[], float] = lambda: 0.0) -> JoinWorker:
+    lease = Lease(6.0, clock)
+    lease.renew(0.0)
+    worker = JoinWorker(faust, faust, PLACE.topic, RULES, Health(), lease)
     outlet: Any = faust
     worker.use_outlet(lambda loop: outlet)
     return worker
@@ -167,6 +191,28 @@ def test_a_revoked_partition_is_forgotten_and_acknowledges_nothing() -> None:
     assert worker.partitions == {}
     faust.changelog_takes_all()
     assert faust.acknowledged == []
+
+
+def test_nothing_is_written_while_the_partitions_may_have_a_new_owner() -> None:
+    faust = FakeFaust({PLACE: 3})
+    times = [0.0]
+    worker = make_worker(faust, lambda: times[0])
+    consume(worker, faust, 3)
+    times[0] = 7.0
+    worker.tend()
+    assert faust.sent == []
+    times[0] = 0.0
+    worker.tend()
+    assert len(faust.sent) == 1
+
+
+def test_what_comes_during_a_rebalance_is_left_to_the_new_owner() -> None:
+    faust = FakeFaust({PLACE: 3})
+    worker = make_worker(faust)
+    faust.rebalancing = True
+    consume(worker, faust, 3)
+    assert worker.counts.records == 0
+    assert worker.partitions[PLACE.partition].next_offset == 3
 
 
 def test_a_partition_of_another_worker_is_left_alone() -> None:
