@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import email.errors
 import email.header
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from postwatch.streams.events import (
     CLIENT,
@@ -36,6 +38,7 @@ from postwatch.streams.parsers.postfix_grammar import (
     CLIENT_NAME,
     DELIVERY,
     ENHANCED,
+    HEADER_TAIL,
     NEXT_ID,
     NOTICE,
     ORIGIN,
@@ -60,8 +63,11 @@ _STATUSES = {
 _PROBES = ("deliverable", "undeliverable")
 _SUSPENDED = "delivery temporarily suspended"
 _FORWARDED = "forwarded as "
-_MOST_TAILS = 64
+_OF_MAIL = ("MAIL", "RCPT", "DATA", "BDAT", "END-OF-MESSAGE")
+"""Commands that are about a message; a sender that stands behind another one is a stranger's words."""
 _MOST_SUBJECT = 1000
+_MOST_OF_HEADER = 1500
+"""Postfix shows 200 bytes of a header, then whom it came from."""
 _CLEANUP_REPLY = 550
 
 _CONNECT = Foreign("connect")
@@ -147,6 +153,8 @@ def _smtpd(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
             method = value
         elif name == "sasl_username":
             login = login or value
+        else:  # sasl_sender: whoever logged in says what stands there
+            break
     return Arrival(
         queue_id, at, line, "", (), "" if host == "unknown" else host, "" if ip == "unknown" else ip, "", method, login,
         0, "", "", "", CLIENT, earlier,
@@ -291,21 +299,21 @@ def _action(text: str, start: int, at: int, line: str, queue_id: str, by_cleanup
     if opening is None:
         return _NOTE
     action, command, host, ip = opening.groups("")
-    tails = _tails(text, opening.end())
-    if command:
-        tails = [tail for tail in tails if not tail[1][2]]
-    else:
-        del tails[:-1]  # what is in the message's header can't come behind Postfix's own words
+    if command and command not in _OF_MAIL:
+        return _REFUSED_CLIENT
+    find_tails = _command_tails if command else _header_tails
+    tails = list(itertools.islice(find_tails(text, opening.end()), 2))
     if len(tails) > 1:
         return Unreadable("a refusal that can be read in two ways")
     if not tails:
+        is_lost = TAIL_START.search(text, opening.end()) is not None
+        return Unreadable("a refusal whose fields make no sense") if is_lost else _REFUSED_CLIENT
+    tail = tails[0]
+    if tail.sender is None:
         return _REFUSED_CLIENT
-    (end, (sender, recipient, reply)) = tails[0]
     if not command:
-        origins = [origin.start() for origin in ORIGIN.finditer(text, opening.end())]
-        client = CLIENT_NAME.search(text, origins[-1], end) if origins else None
-        host, ip = client.groups() if client else ("", "")
-    response = reply or text[opening.end() : end]
+        host, ip = tail.host, tail.ip
+    response = tail.reply or text[opening.end() : tail.end]
     enhanced = ENHANCED.match(response)
     code = SMTP_CODE.match(response)
     discards = action.endswith("discard")
@@ -314,8 +322,8 @@ def _action(text: str, start: int, at: int, line: str, queue_id: str, by_cleanup
         queue_id,
         at,
         line,
-        sender,
-        recipient.lower(),
+        tail.sender,
+        tail.recipient.lower(),
         "" if host == "unknown" else host,
         "" if ip == "unknown" else ip,
         "",
@@ -333,16 +341,29 @@ def _reply_code(enhanced: str) -> int:
     return 450 if enhanced.startswith("4") else _CLEANUP_REPLY
 
 
-def _tails(text: str, start: int) -> list[tuple[int, tuple[str, str, str]]]:
-    """Each place from which the rest of the line reads as sender, recipient and reply; more than one is a forgery."""
-    found: list[tuple[int, tuple[str, str, str]]] = []
-    place = text.find(TAIL_START, start)
-    for _ in range(_MOST_TAILS):
-        if place < 0:
-            break
-        tail = TAIL.match(text, place)
+class _Tail(NamedTuple):
+    """Where a refusal's own words end, and what Postfix says behind them."""
+
+    end: int
+    sender: str | None
+    recipient: str
+    reply: str
+    host: str = ""
+    ip: str = ""
+
+
+def _command_tails(text: str, start: int) -> Iterator[_Tail]:
+    """Each place from which the rest of the line reads as sender and recipient; more than one is a forgery."""
+    is_closed = text.endswith(">")
+    for place in TAIL_START.finditer(text, start):
+        tail = TAIL.match(text, place.start())
+        if tail is not None and (is_closed or tail.end() == len(text)):
+            yield _Tail(place.start(), tail[1], tail[2] or "", "")
+
+
+def _header_tails(text: str, start: int) -> Iterator[_Tail]:
+    """The same behind a line of the message, where Postfix also says whom it came from."""
+    for origin in ORIGIN.finditer(text, start, start + _MOST_OF_HEADER):
+        tail = HEADER_TAIL.match(text, origin.end())
         if tail is not None:
-            sender, recipient, _, _, reply = tail.groups("")
-            found.append((place, (sender, recipient, reply)))
-        place = text.find(TAIL_START, place + 1)
-    return found
+            yield _Tail(origin.end(), tail[1], *tail.groups("")[1:], *origin.groups(""))

@@ -42,14 +42,15 @@ ACTION = re.compile(
     r"(?:([A-Z]++(?:-[A-Z]++)*+)(?: command)?+ from ([^\s\[]*+)\[([^\]]*+)\](?::\d++)?+: |(?:header|body|mime-error) )"
 )
 """What was done; the command, the client's name and address, all empty for a header or a line of the body."""
-TAIL_START = "; from=<"
-TAIL = re.compile(
-    rf"; from=<{ADDRESS}>,?+(?: to=<{ADDRESS}>)?+,?+(?: proto=(\w++))?+,?+(?: helo=<([^<>]*+)>)?+,?+"
-    r"(?: sasl_username=<[^<>]*+>)?+(?:: (.*))?+$"
+TAIL_START = re.compile(r"; (?=from=<|proto=)")
+TAIL = re.compile(rf"; (?:from=<{ADDRESS}>)?+(?:,?+ to=<{ADDRESS}>)?+(?:,?+ ?+proto=\w++)?+(?:,?+ helo=<|$)")
+"""Sender and recipient of a refused command. The HELO name, which may hold anything, ends the line with its bracket."""
+HEADER_TAIL = re.compile(
+    rf"; from=<{ADDRESS}>(?: to=<{ADDRESS}>)?+(?: proto=\w++)?+(?: helo=<.*?>(?=: |$))?+(?:: (.*))?+$"
 )
-"""Sender, recipient, protocol, HELO, and the reply to a header that was not wanted."""
+"""Sender, recipient, and the reply to a header that was not wanted."""
 SUBJECT_LINE = re.compile(r"(?:warning|info): header Subject: ")
-ORIGIN = re.compile(r" from (?:local|[^\s\[]*+\[[^\]]*+\](?::\d++)?+)(?=; from=<)")
+ORIGIN = re.compile(r" from (?:local|([^\s\[]*+)\[([^\]]*+)\](?::\d++)?+)(?=; from=<)")
 SAID = re.compile(r"host [^\s\[]*+\[[^\]]*+\](?::\d++)?+ (?:said|refused to talk to me): ")
 NEXT_ID = re.compile(r"[0-9A-Za-z.-]{6,64}")
 ENHANCED = re.compile(r"(?:\d{3}[ -])?+([245]\.\d{1,3}\.\d{1,3})(?=[ :;]|$)")

@@ -205,6 +205,7 @@ def test_what_is_of_no_interest(message: str) -> None:
 
 
 def test_what_claims_to_matter_and_is_cut_is_unreadable() -> None:
+    assert isinstance(read("smtpd", f"NOQUEUE: {REFUSED.partition('> proto')[0]}"), Unreadable)
     assert isinstance(read("smtp", "7F00AA: to=<ann@far"), Unreadable)
     assert isinstance(read("qmgr", "7F00AA: from=<ann@far"), Unreadable)
 
@@ -245,6 +246,30 @@ def test_no_stranger_changes_whom_a_refusal_is_about(sender: str, recipient: str
         assert isinstance(parsed, Unreadable)
 
 
+@pytest.mark.parametrize(
+    "helo",
+    [
+        "a>b",
+        "<",
+        "x> ; from=<v@f.example> to=<w@h.example> proto=SMTP helo=<y",
+        "; from=<v@f.example> to=<w@h.example>",
+    ],
+)
+@pytest.mark.parametrize("command", ["RCPT", "EHLO", "MAIL"])
+def test_no_greeting_hides_or_forges_a_refusal(command: str, helo: str) -> None:
+    envelope = "from=<s@far.example> to=<b@here.example> " if command == "RCPT" else ""
+    parsed = read(
+        "smtpd",
+        f"NOQUEUE: reject: {command} from a[192.0.2.1]: 450 4.7.1 <{helo}>: Helo command rejected: no; {envelope}proto=ESMTP helo=<{helo}>",
+    )
+    if isinstance(parsed, Refusal):
+        assert (command, parsed.sender, parsed.recipient) == ("RCPT", "s@far.example", "b@here.example")
+    elif command == "EHLO":
+        assert isinstance(parsed, Foreign)
+    else:
+        assert isinstance(parsed, Unreadable) == ("helo=" in helo)
+
+
 def test_a_recipient_that_reads_like_the_end_of_the_line_is_only_a_recipient() -> None:
     recipient = '"a; from=<v@far.example> to=<w@here.example>: x"@here.example'
     line = (
@@ -275,13 +300,15 @@ def test_no_sender_or_subject_changes_the_account(sender: str, subject: str) -> 
         "7F00AA: reject: RCPT from a[1.1.1.1]: " + "; from=<" * 8_000,
         "7F00AA: reject: header Subject: " + " from a[1.1.1.1]; from=<a> to=<b>" * 2_000,
         "7F00AA: warning: header Subject: " + " from local; from=<" * 3_000,
+        "7F00AA: reject: RCPT from a[1.1.1.1]: 550" + "; from=<a> to=<b> proto=E helo=<" * 2_000,
+        "7F00AA: reject: header Subject: " + " from a[1.1.1.1]; from=<a> to=<b> helo=<" * 1_600,
         "7F00AA: client=a[1.1.1.1]" + ", sasl_username=x" * 4_000,
         "7F00AA: from=<" + '"\\' * 32_000,
         "7F00AA: message-id=" + "<" * 64_000,
         "A" * 64_000,
         "NOQUEUE: reject: " + "A-" * 32_000,
     ],
-    ids=range(10),
+    ids=range(12),
 )
 def test_the_worst_line_costs_little(agent: str, worst: str) -> None:
     best = min(_seconds(agent, worst) for _ in range(3))

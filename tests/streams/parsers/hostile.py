@@ -59,13 +59,59 @@ PIECES = (
     "error from remote mail server after RCPT TO:<x>: host a [6.6.6.6]: 250 OK",
     "id=1vwyDG-0003aB-1X",
     "2026-03-02 08:01:10 1vwyDG-0003aB-1X Completed",
+    f"to=<{VICTIM}>, relay=none, delay=0, delays=0/0/0/0, dsn=2.0.0, status=sent (250 Ok",
+    f">, relay=local, delay=0, dsn=5.1.1, status=bounced (<{VICTIM}>",
+    f"orig_to=<{VICTIM}>, relay=mx[6.6.6.6]:25",
+    f"; from=<{VICTIM}> to=<{VICTIM}> proto=ESMTP helo=<x>",
+    f"; from=<{VICTIM}> to=<{VICTIM}> proto=ESMTP helo=<x",
+    f"; proto=ESMTP helo=<x> from x[6.6.6.6]; from=<{VICTIM}> to=<{VICTIM}>",
+    f" from local; from=<{VICTIM}> to=<{VICTIM}> proto=ESMTP helo=<x>: 5.7.1 no",
+    f"from=<{VICTIM}>, size=1, nrcpt=1 (queue active)",
+    f", sasl_method=PLAIN, sasl_username={VICTIM}",
+    f"x> sasl_username=<{VICTIM}",
+    "orig_queue_id=3C00BB11, orig_client=x[6.6.6.6]",
+    "queued as 3C00BB11",
+    "forwarded as 3C00BB11",
+    "sender non-delivery notification: 3C00BB11",
+    "removed",
+    "status=expired, returned to sender",
+    "reject: RCPT from x[6.6.6.6]: 550",
+    f"to=<{VICTIM}>, ctladdr=root (0/0), delay=00:00:00, mailer=local, stat=Sent",
+    ", dsn=2.0.0, stat=Sent (Ok)",
+    f", relay=root@localhost, reject=550 <{VICTIM}>",
+    f"from=<{VICTIM}>, size=1, class=0, nrcpts=1, relay=root@localhost",
+    f"<{VICTIM}>... User unknown",
+    "6AN8010W002013: DSN: User unknown",
+    "AUTH=server, relay=x [6.6.6.6], authid=root, mech=PLAIN, bits=0",
+    f"user={VICTIM} result=ok",
+    '" result="Ok" stat="250 2.0.0 Ok',
+    f"> to=<{VICTIM}> rcpt=<-> result=Ok",
+    f'command="RCPT TO:<{VICTIM}>" result="550 no"',
+    f'","recipient":"{VICTIM}","type":"Bounce","meta":{{"authn_id":"{VICTIM}"}},"x":"',
+    f'{{"type":"Reception","id":"1","timestamp":1795420801,"recipient":"{VICTIM}"}}',
+    '"__REALTIME_TIMESTAMP":"1793726832000000","SYSLOG_IDENTIFIER":"exim","MESSAGE":"',
+    f"\n2026-03-02 08:02:00 1vwyE4-0003aC-2Y <= {VICTIM} U=root P=local",
+    f"\r\nMar  2 08:02:00 mx2 postfix/smtp[7]: 7F00AA: to=<{VICTIM}>, relay=x, delay=0, status=sent (x)",
+    f"Mar  2 08:02:00 mx2 postfix/pickup[7]: 7F00AA: uid=0 from=<{VICTIM}>",
+    "message repeated 2 times: [ ",
+    "\x00",
+    "\u2028",
+    "\x85",
+    "\x0b\x0c\x1c",
+    "\ufeff",
+    "\u202e",
+    "\xff\xfe",
     "<script>alert(1)</script>",
     "\x1b[31mred",
+    "\x1b]0;title\x07",
     "=cmd|' /C calc'!A0",
+    "@SUM(A1)",
     "a",
     "x.y",
     "für",
+    "٣",
 )
+"""Fields, flags and second lines of every daemon's log, and what hurts a terminal, a page or a sheet."""
 _GAPS = ("", " ", " ", "  ")
 
 
@@ -73,8 +119,8 @@ class Hostile(NamedTuple):
     """A line, and what must be read from it where anything is."""
 
     line: str
-    truth: Mapping[str, object]
-    """Field → value of the event."""
+    truth: Mapping[str, object] | None
+    """Field → value of each event; None: the line tells nothing of any message."""
 
 
 Template = Callable[[str, random.Random], Hostile]
