@@ -3,10 +3,12 @@
 Outbound, in this order: who authenticated, the local system user, the envelope sender where its domain is ours.
 Inbound: the final recipient where its domain is ours, else the address that it was forwarded from. Where no list of
 hosted domains is given, the log itself is the judge: what was delivered without a far host, or aliased here, is ours.
+What has no domain, or the server's own name for one, belongs to a system user of that server in any case.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
@@ -26,12 +28,18 @@ UNKNOWN = Account("", "", SENT)
 """Whose it is can't be told: the arrival was never seen, or no domain is ours."""
 
 
+_HERE = ("localhost", "localhost.localdomain")
+_SYSTEM_USER = re.compile(r"[\w.+-]++")
+
+
 @lru_cache(maxsize=65536)
 def mailbox(name: str, server: str, direction: str) -> Account:
     """'Bob@Example.org' → that mailbox; a bare login is a system user, who is known on one server only."""
     name = name.lower()
-    _, at, domain = name.rpartition("@")
-    return Account(name, domain, direction) if at else Account(f"{name}@{server}", server, direction)
+    user, at, domain = name.rpartition("@")
+    if at and domain not in _HERE and domain != server.lower():
+        return Account(name, domain, direction)
+    return Account(f"{user if at else name}@{server}", server, direction)
 
 
 class AccountBook:
@@ -44,9 +52,14 @@ class AccountBook:
         """Judge by this list from now on. Any thread may call it: the list is exchanged as a whole."""
         self._domains = domains
 
-    def hosts(self, address: str) -> bool:
-        """Whether the list of hosted domains has the address's domain."""
-        return self._domains is not None and address.rpartition("@")[2] in self._domains
+    def hosts(self, address: str, server: str) -> bool:
+        """Whether the list of hosted domains has the address's domain, or it is a system user's of that server."""
+        if self._domains is None:
+            return False
+        _, at, domain = address.rpartition("@")
+        if not at:
+            return _SYSTEM_USER.fullmatch(address) is not None
+        return domain in self._domains or domain in _HERE or domain == server.lower()
 
     def sender(self, event: Arrival | Refusal, server: str) -> Account | None:
         """Who handed the message in, as far as they are ours. A bounce (empty sender) is nobody's own mail."""
@@ -54,7 +67,7 @@ class AccountBook:
             return mailbox(event.authenticated_as, server, SENT)
         if event.system_user and event.sender:
             return mailbox(event.system_user, server, SENT)
-        if event.sender and self.hosts(event.sender.lower()):
+        if event.sender and self.hosts(event.sender.lower(), server):
             return mailbox(event.sender, server, SENT)
         return None
 
@@ -63,7 +76,7 @@ class AccountBook:
         original = attempt.original_recipient if attempt else ""
         if self._domains is not None:
             for address in (recipient, original):
-                if address and self.hosts(address):
+                if address and self.hosts(address, server):
                     return mailbox(address, server, RECEIVED)
             return None
         if attempt is None:
@@ -98,6 +111,6 @@ class AccountBook:
         sent = self.sender(refusal, server)
         if sent:
             return (sent,)
-        if refusal.recipient and (self._domains is None or self.hosts(refusal.recipient)):
+        if refusal.recipient and (self._domains is None or self.hosts(refusal.recipient, server)):
             return (mailbox(refusal.recipient, server, RECEIVED),)
         return (UNKNOWN,)

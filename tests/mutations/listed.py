@@ -559,14 +559,14 @@ ACCOUNTS = (
     _mutation(
         "a system user is known on one server only",
         "streams/accounts.py",
-        'Account(f"{name}@{server}", server, direction)',
+        'Account(f"{user if at else name}@{server}", server, direction)',
         'Account(name, "", direction)',
         "streams/test_accounts.py::test_a_system_user_is_known_on_one_server_only",
     ),
     _mutation(
         "a sender of a far domain is nobody's account",
         "streams/accounts.py",
-        "        if event.sender and self.hosts(event.sender.lower()):\n",
+        "        if event.sender and self.hosts(event.sender.lower(), server):\n",
         "        if event.sender:\n",
         "streams/test_accounts.py::test_a_sender_counts_where_its_domain_is_hosted",
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from postwatch.streams.accounts import Account, AccountBook, mailbox
 from postwatch.streams.events import WHOLE
 from postwatch.streams.outcome import RECEIVED, SENT
@@ -25,6 +26,20 @@ def test_a_mailbox_is_in_lower_case() -> None:
 def test_a_system_user_is_known_on_one_server_only() -> None:
     assert mailbox("web7", "mx1", SENT) == Account("web7@mx1", "mx1", SENT)
     assert mailbox("web7", "mx2", SENT) != mailbox("web7", "mx1", SENT)
+
+
+@pytest.mark.parametrize("address", ["root@mx1", "Root@MX1", "root@localhost", "root"])
+@pytest.mark.parametrize("book", [BOOK, ANYBODY], ids=("list", "log"))
+def test_mail_of_a_system_user_is_found_under_user_at_server(book: AccountBook, address: str) -> None:
+    """With a list of hosted domains or without: no list holds the names of the servers."""
+    assert book.receiver(address.lower(), tried("Q1", 1, address), SERVER) == Account("root@mx1", "mx1", RECEIVED)
+    if book is BOOK:
+        assert book.sender(part("Q1", 1, WHOLE, sender=address), SERVER) == Account("root@mx1", "mx1", SENT)
+
+
+def test_a_command_or_another_servers_user_is_no_system_user_here() -> None:
+    for address in ("|/usr/bin/vacation", "/dev/null", "root@mx2", "root@mx1.example"):
+        assert BOOK.receiver(address, tried("Q1", 1, address), SERVER) is None
 
 
 def test_a_sender_counts_where_its_domain_is_hosted() -> None:

@@ -43,16 +43,16 @@ def test_a_new_version_of_the_file_is_used_and_a_bad_one_is_not(tmp_path: Path) 
     for number, bad in enumerate(["", "# all gone\n", "<html>\n"], 2):
         _list(path, bad, number)
         reread(source, book.use)
-        assert book.hosts("x@example.org")
+        assert book.hosts("x@example.org", "mx1")
     path.write_bytes(b"\xff\xfe\n")
     reread(source, book.use)
     path.unlink()
     reread(source, book.use)
-    assert book.hosts("x@example.org")
+    assert book.hosts("x@example.org", "mx1")
     _list(path, "example.net: bob\n", 9)
     reread(source, book.use)
-    assert book.hosts("x@example.net")
-    assert not book.hosts("x@example.org")
+    assert book.hosts("x@example.net", "mx1")
+    assert not book.hosts("x@example.org", "mx1")
 
 
 def test_an_unchanged_file_is_not_read_again(tmp_path: Path) -> None:
