@@ -11,7 +11,7 @@ import re
 _LONG = "[0-9BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz]"
 ID = rf"(?:[0-9A-F]{{6,}}+(?=[: ]|$)|{_LONG}{{10}}z{_LONG}++)"
 HEAD = re.compile(
-    r"([A-Z][a-z][a-z] [ \d]\d \d\d:\d\d:\d\d) [\w.:\[\]%-]++ (postfix[\w.+-]*+/[\w./+-]++)\[\d++\]: "
+    r"([A-Z][a-z][a-z] [ \d]\d \d\d:\d\d:\d\d) [\w.:\[\]%-]++(?<!:) (postfix[\w.+-]*+/[\w./+-]++)\[\d++\]: "
     rf"(?:({ID}): )?+"
 )
 """The usual head of a line, and the queue id, in one go: stamp, program, queue id."""

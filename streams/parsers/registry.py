@@ -17,7 +17,7 @@ from postwatch.streams.parsers import kumomta, opensmtpd, postfix, sendmail
 from postwatch.streams.parsers.exim_main import EximMainParser
 from postwatch.streams.parsers.kumomta import KumoMtaParser
 from postwatch.streams.parsers.postfix_grammar import HEAD, ID
-from postwatch.streams.parsers.syslog import Header, HeaderReader
+from postwatch.streams.parsers.syslog import DOCKER_JSON, Header, HeaderReader, unwrap
 from postwatch.streams.stamps import StampReader
 
 _NO_STAMP = Foreign("no-stamp")
@@ -28,6 +28,8 @@ _OTHER_PROGRAM = Foreign("other-program")
 _EXIM_STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:")
 _PIECE = re.compile(r"\[(\d++)(?:(\\)|/)\d++\] ")
 _CONTINUED = Foreign("continued")
+_REPEATED = Foreign("repeated")
+_REPETITIONS = ("message repeated ", "last message repeated ")
 _MOST_AGENTS = 1000
 EXIM_PROGRAMS = frozenset(("exim", "exim4", "exim5"))
 
@@ -57,11 +59,16 @@ class SyslogParser:
             if found is not None:
                 return self._parse_postfix(line, found)
         if line[:1] == "{" and not self._only and kumomta.JOURNAL_MARK not in line:
-            return kumomta.parse_record(line)
+            return _NO_STAMP if line.startswith(DOCKER_JSON) else kumomta.parse_record(line)
+        return self._parse_headed(line)
+
+    def _parse_headed(self, line: str) -> Parsed:
         header = self._headers.read(line)
         if header is None:
             return _STAMP_LOST if _WITHOUT_STAMP.match(line, 0, _MOST_HEAD) else _NO_STAMP
         at, program, text, start = header
+        if text.startswith(_REPETITIONS, start) or (program == "last" and text.startswith("message repeated ", start)):
+            return _REPEATED
         if self._has_postfix and program.startswith("postfix"):
             if not postfix.is_postfix(program):
                 return _OTHER_PROGRAM
@@ -81,6 +88,8 @@ class SyslogParser:
         except ValueError:
             return _STAMP_LOST
         if queue_id is None:
+            if line.startswith("[ID ", head.end()):
+                return self._parse_headed(line)
             return postfix.parse_without_id(line, head.end(), at, line)
         agent = self._agents.get(program)
         if agent is None:
@@ -116,7 +125,12 @@ class AutoParser:
             return self._parse_exim(line)
         if line[:1] == "\ufeff" and _EXIM_STAMP.match(line, 1):
             return self._parse_exim(line[1:])
-        return self._parse_syslog(line)
+        parsed = self._parse_syslog(line)
+        if parsed is _NO_STAMP:
+            inner = unwrap(line)
+            if inner != line:
+                return self.parse(inner)
+        return parsed
 
 
 def make_parser(name: str, stamps: StampReader) -> LineParser:

@@ -12,11 +12,17 @@ from typing import NamedTuple
 import msgspec
 from postwatch.streams.stamps import StampReader
 
-_TAG = r"([\w./+-]++)(?:\[\d++\])?+:? ?+"
-_RFC3164 = re.compile(rf"(?:<\d{{1,3}}>)?+([A-Z][a-z][a-z]  ?\d\d? \d\d:\d\d:\d\d) [\w.:\[\]%-]++ {_TAG}")
+_TAG = r"([\w./+-]++)(?:\[\d++\])?+:? ?+(?:\[ID \d++ \w++\.\w++\] )?+"
+"""Program and process; Solaris puts an id of its own behind them."""
+_HOST = r"[\w.:\[\]%-]++(?<!:)"
+"""A name or an address; with a colon behind it, it is the tag of a line without a host."""
+_RFC3164 = re.compile(
+    rf"(?:<\d{{1,3}}>)?+([A-Z][a-z][a-z]  ?\d\d? \d\d:\d\d:\d\d) (?:<\w++\.\w++> )?+{_HOST} (?:mail\.\w++ )?+{_TAG}"
+)
+"""FreeBSD puts facility and level in front of the host, BusyBox behind it."""
 _ISO = re.compile(
     r"(?:<\d{1,3}>)?+(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,9})?+(Z|[+-]\d\d:?\d\d)?+ "
-    rf"(?:\[\w++:[\w.-]++:([\w./+-]++)\] |[\w.:\[\]%-]++ {_TAG})"
+    rf"(?:\[\w++:[\w.-]++:([\w./+-]++)\] |(?:{_HOST} )?{_TAG})"
 )
 """With the journal module's form, `[1:host:postfix/smtp]`, in place of host and tag."""
 _NO_HOST = re.compile(rf"(?:<\d{{1,3}}>)?+([A-Z][a-z][a-z]  ?\d\d? \d\d:\d\d:\d\d) {_TAG}")
@@ -25,8 +31,14 @@ _RFC5424 = re.compile(
     r'(?:-|(?:\[(?:[^\]"\\]++|\\.|"(?:[^"\\]++|\\.)*+")*+\])++) ?+(?:\ufeff)?+'
 )
 _COLOUR = re.compile(r"\x1b\[[\d;]*+m")
-_DOCKER = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z (?=[A-Z<\d\x1b])")
+_DOCKER = re.compile(
+    r"(?:[\w.-]{1,64}+ *+\| )?+(?:\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?+Z (?:std(?:out|err) F )?+)?+"
+    r"(?=(?:<\d{1,3}>1? ?+)?+(?:[A-Z][a-z][a-z]  ?\d\d? \d\d:|\d{4}-\d\d-\d\d[T ]\d\d:)|\x1b)"
+)
+"""The container's name, Docker's own stamp, the stream: in front of a stamp of syslog's or Exim's."""
 _MOST_JSON = 64 * 1024
+DOCKER_JSON = '{"log":"'
+"""How a line of Docker's own files begins."""
 
 
 class Header(NamedTuple):
@@ -38,6 +50,19 @@ class Header(NamedTuple):
     """The line without what was wrapped around it."""
     start: int
     """Where in `text` the program's message begins."""
+
+
+def unwrap(line: str) -> str:
+    """The line without what Docker and terminals put around it; `docker logs`, its JSON files and compose alike."""
+    if line.startswith(DOCKER_JSON):
+        try:
+            line = _docker_decoder.decode(line).log.rstrip("\r\n")
+        except (msgspec.DecodeError, UnicodeError):
+            return line
+    if "\x1b" in line[:64]:
+        line = _COLOUR.sub("", line, count=16)
+    docker = _DOCKER.match(line)
+    return line[docker.end() :] if docker is not None else line
 
 
 class HeaderReader:
@@ -60,11 +85,7 @@ class HeaderReader:
         text = line.removeprefix("\ufeff")
         if text[:1] == "{":
             return self._read_journal(text)
-        if "\x1b" in text[:64]:
-            text = _COLOUR.sub("", text, count=16)
-        docker = _DOCKER.match(text)
-        if docker is not None:
-            text = text[docker.end() :]
+        text = unwrap(text)
         found = _RFC5424.match(text)
         if found is not None:
             second, fraction, zone, program = found.groups()
@@ -93,10 +114,15 @@ class HeaderReader:
         return Header(at, record.program, message.replace("\n", "\\n"), 0) if record.program else None
 
 
+class _DockerRecord(msgspec.Struct):
+    log: str
+
+
 class _JournalRecord(msgspec.Struct):
     at: str = msgspec.field(name="__REALTIME_TIMESTAMP")
     message: str | list[int] = msgspec.field(name="MESSAGE")
     program: str = msgspec.field(name="SYSLOG_IDENTIFIER", default="")
 
 
+_docker_decoder = msgspec.json.Decoder(_DockerRecord)
 _journal_decoder = msgspec.json.Decoder(_JournalRecord)

@@ -59,6 +59,85 @@ def test_heads(line: str, program: str, time: str) -> None:
     assert header.text[header.start :].lstrip() == WORDS
 
 
+DAEMONS = {
+    "exim": "1vwyDI-0003aB-1X => b@far.example R=lookuphost T=remote_smtp H=m.far.example [198.51.100.7]",
+    "exim4": "2026-11-03 17:27:12 1vwyDI-0003aB-1X => b@far.example R=lookuphost T=remote_smtp H=m.far.example [198.51.100.7]",
+    "postfix/smtp": "7F00AA: to=<b@far.example>, relay=m.far.example[198.51.100.7]:25, delay=1, dsn=2.0.0, status=sent (250 Ok)",
+    "postfix/smtpd": "NOQUEUE: reject: RCPT from a[192.0.2.1]: 550 5.1.1 no; from=<a@b.example> to=<b@far.example> proto=SMTP helo=<x>",
+    "sm-mta": "6AN8010W002013: to=<b@far.example>, delay=00:00:01, mailer=esmtp, relay=m.far.example. [198.51.100.7], dsn=2.0.0, stat=Sent (Ok)",
+    "smtpd": '5df87c9b982c8402 mta delivery evpid=c405e301d6bbc64f from=<a@b.example> to=<b@far.example> rcpt=<-> source="192.0.2.5" '
+             'relay="198.51.100.7 (m.far.example)" delay=2s result="Ok" stat="250 2.0.0 Ok"',
+}  # fmt: skip
+"""Program → a line of it about b@far.example."""
+RFC3164 = "Nov  3 17:27:12 mx2 {0}[77]: {1}"
+WRAPPINGS = (
+    RFC3164,
+    RFC3164 + "\r",
+    "\ufeff" + RFC3164,
+    "<22>" + RFC3164,
+    "Nov  3 17:27:12 2001:db8::1 {0}[77]: {1}",
+    "Nov  3 17:27:12 {0}[77]: {1}",
+    "Nov  3 17:27:12 <mail.info> mx2 {0}[77]: {1}",
+    "Nov  3 17:27:12 mx2 mail.info {0}[77]: {1}",
+    "Nov  3 17:27:12 mx2 {0}[77]: [ID 197553 mail.info] {1}",
+    "2026-11-03T17:27:12.123456+00:00 mx2 {0}[77]: {1}",
+    "2026-11-03T17:27:12Z mx2 {0}[77]: {1}",
+    "2026-11-03T17:27:12+00:00 {0}[77]: {1}",
+    "2026-11-03T17:27:12+00:00 [1:mx2:{0}] {1}",
+    "<22>1 2026-11-03T17:27:12Z mx2 {0} 77 - - {1}",
+    '<22>1 2026-11-03T17:27:12.5Z mx2 {0} 77 ID [x@1 a="]\\""] \ufeff{1}',
+    "2026-11-03T17:27:13.000000001Z " + RFC3164,
+    "2026-11-03T17:27:13.1Z 2026-11-03T17:27:12.123456+00:00 mx2 {0}[77]: {1}",
+    "2026-11-03T17:27:13.000000001Z stdout F " + RFC3164,
+    "mail_1  | " + RFC3164,
+    "\x1b[36mmail_1  |\x1b[0m \x1b[32m" + RFC3164,
+    "\x1b[32mNov  3 17:27:12\x1b[0m mx2 {0}[77]: {1}\x1b[0m",
+)
+
+
+def in_json(kind: str, program: str, words: str) -> str:
+    if kind == "docker":
+        record: dict[str, object] = {"log": RFC3164.format(program, words) + "\n", "stream": "stdout", "time": "x"}
+    else:
+        message = words if kind == "text" else list(words.encode())
+        record = {"__REALTIME_TIMESTAMP": "1793726832000000", "SYSLOG_IDENTIFIER": program, "MESSAGE": message}
+    return json.dumps(record, separators=(",", ":"))
+
+
+@pytest.mark.parametrize("program", DAEMONS)
+def test_every_daemon_is_read_behind_every_head(program: str) -> None:
+    parser = make_parser("auto", stamps())
+    lines = [wrapping.format(program, DAEMONS[program]) for wrapping in WRAPPINGS]
+    lines += [in_json(kind, program, DAEMONS[program]) for kind in ("docker", "text", "bytes")]
+    for whole in lines:
+        [line] = decode_lines(f"{whole}\n".encode())
+        found = parser.parse(line)
+        assert isinstance(found, Attempt | Refusal), (line, found)
+        assert found.recipient == "b@far.example", line
+        assert 0 <= found.at - ms(NOV_3) < 1000, line
+
+
+@pytest.mark.parametrize("program", DAEMONS)
+def test_what_syslog_counts_as_a_repetition_tells_nothing_new(program: str) -> None:
+    parser = make_parser("auto", stamps())
+    for words in (f"message repeated 2 times: [ {DAEMONS[program]}]", "last message repeated 2 times"):
+        assert parser.parse(RFC3164.format(program, words)) == Foreign("repeated")
+    assert parser.parse("Nov  3 17:27:12 mx2 last message repeated 2 times") == Foreign("repeated")
+
+
+@pytest.mark.parametrize("program", DAEMONS)
+@pytest.mark.parametrize("head", ["Nov  3 17:27:12", "2026-11-03T17:27:12Z", "<22>1 2026-11-03T17:27:12Z mx2"])
+def test_what_another_program_says_is_no_daemons_word(program: str, head: str) -> None:
+    """Where the host is left out of the head, too, nothing of the message is taken for the program's name."""
+    parser = make_parser("auto", stamps())
+    for tag in ("dovecot[77]: ", "dovecot: ", "mx2 dovecot[77]: "):
+        if head[0] == "<":
+            tag = "dovecot 77 - - "
+        for words in (f"{program}[7]: {DAEMONS[program]}", RFC3164.format(program, DAEMONS[program])):
+            found = parser.parse(f"{head} {tag}{words}")
+            assert found == Foreign("other-program"), found
+
+
 @pytest.mark.parametrize(
     "line",
     ["", "removed", "021-02-06T10:57:57+01:00 mx postfix/smtpd[1]: x", "Feb 30 00:00:00 mx postfix/qmgr[1]: x",
