@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from postwatch.streams.clickhouse import connect, unavailable
+from postwatch.streams.partial_rows import withdrawals
 from postwatch.streams.refusal import sort_refusal
 from postwatch.streams.settings import ClickHouseSettings
 from urllib3.exceptions import HTTPError
@@ -35,3 +39,18 @@ class ClickHouseWriter:
         except (ClickHouseError, HTTPError, OSError) as error:
             code: int | None = getattr(error, "code", None)
             raise (unavailable(self._settings, error) if code is None else sort_refusal(code, str(error))) from error
+
+    def insert_deliveries(self, rows: pa.Table) -> None:
+        """The same for the table `deliveries`; and what is known better there is taken back."""
+        self.insert("deliveries", rows)
+        known_better = withdrawals(rows, self._ask)
+        if known_better.num_rows:
+            self.insert("deliveries", known_better)
+
+    def _ask(self, sql: str, parameters: dict[str, Any]) -> Sequence[Sequence[Any]]:
+        """The rows of the answer. Raises UnavailableError, whatever is the matter: the question has no fault."""
+        client = self.connect()
+        try:
+            return client.query(sql, parameters=parameters).result_rows
+        except (ClickHouseError, HTTPError, OSError) as error:
+            raise unavailable(self._settings, error) from error

@@ -9,6 +9,7 @@ import itertools
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import hypothesis
 import pytest
@@ -72,11 +73,11 @@ def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedCli
 
 
 @pytest.fixture
-def make_database(clickhouse: EmbeddedClickHouse) -> Callable[[], ClickHouseSettings]:
-    """A function that makes a fresh, migrated database."""
+def make_database(clickhouse: EmbeddedClickHouse) -> Callable[..., ClickHouseSettings]:
+    """A function that makes a fresh, migrated database, as the settings that it is given say."""
 
-    def make() -> ClickHouseSettings:
-        settings = replace(clickhouse.settings, database=f"test{next(_numbers)}")
+    def make(**changes: Any) -> ClickHouseSettings:
+        settings = replace(clickhouse.settings, database=f"test{next(_numbers)}", **changes)
         migrate(connect(settings, database=""), settings)
         return settings
 
@@ -84,6 +85,12 @@ def make_database(clickhouse: EmbeddedClickHouse) -> Callable[[], ClickHouseSett
 
 
 @pytest.fixture
-def database(make_database: Callable[[], ClickHouseSettings]) -> ClickHouseSettings:
+def database(make_database: Callable[..., ClickHouseSettings]) -> ClickHouseSettings:
     """The settings of a fresh, migrated database."""
     return make_database()
+
+
+@pytest.fixture
+def lasting_database(make_database: Callable[..., ClickHouseSettings]) -> ClickHouseSettings:
+    """The same for rows of a fixed day: they grow old, and ClickHouse drops at once what is older than the days set."""
+    return make_database(retention_days=3_650)

@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise SettingsError(f"the POSTWATCH_KAFKA_* settings can't be used: {error.args[0].str()}") from error
     serve_metrics(settings.metrics_address, "POSTWATCH_SINK_METRICS_ADDRESS", health)
     targets = {
-        kafka.outcomes_topic: Target("deliveries", decode_outcomes, partial(writer.insert, "deliveries")),
+        kafka.outcomes_topic: Target("deliveries", decode_outcomes, writer.insert_deliveries),
         kafka.heartbeats_topic: Target("servers", decode_heartbeat, partial(writer.insert, "servers")),
     }
     log.info("sink_started", brokers=kafka.brokers, group=settings.group, clickhouse=clickhouse.url)

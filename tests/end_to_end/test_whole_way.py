@@ -8,7 +8,6 @@ import shutil
 import time
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +43,12 @@ def read_rows(
 def test_the_table_has_the_rows_of_read(
     log: Path,
     topics: KafkaSettings,
-    database: ClickHouseSettings,
+    lasting_database: ClickHouseSettings,
     tmp_path: Path,
     capsysbinary: pytest.CaptureFixture[bytes],
 ) -> None:
     expected = ordered(read_rows(capsysbinary, log, SERVER))
-    ages = replace(database, retention_days=3_650)  # golden logs grow old
-    migrate(connect(ages, database=""), ages)
+    database = lasting_database
     pipeline = Pipeline(tmp_path, topics, database, {"POSTWATCH_JOIN_PENDING_AFTER_SECONDS": "1"})
     with running(pipeline):
         pipeline.start("join")

@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.stack
 
+
+@pytest.fixture
+def database(lasting_database: ClickHouseSettings) -> ClickHouseSettings:
+    return lasting_database
+
+
 QUEUED_AT = 1_795_441_338_000
 
 

@@ -1,0 +1,74 @@
+"""Rows of partial messages, those whose arrival was never seen: taken back where the table has the whole ones.
+
+A shipper that begins in the middle of a log, or beside another one, repeats the ends of messages that the join has long
+forgotten. What it makes of them stands under the empty account, for nothing tells whose mail it is; only the table
+knows that the message was seen from its beginning. A row is taken back when a whole one covers it: of the same server,
+queue id (or one on its way) and recipient, begun no later and heard of no earlier. One that tells more stays.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from postwatch.streams.outcome import Outcome, from_table, to_batch
+
+LONGEST_WAY_MS = 8 * 86_400_000
+"""From a message's arrival to the last line about it, at most: as long as an MTA tries."""
+_FIRST_WHOLE_VERSION = 1 << 62
+"""`version` begins with the number of arrivals that were seen; see `delivery_rows.make_version`."""
+_IDS_A_QUESTION = 500
+
+Ask = Callable[[str, dict[str, Any]], Sequence[Sequence[Any]]]
+"""SQL and its parameters → rows of the answer."""
+
+_WHOLE_ROWS = """
+SELECT server, queue_id, next_queue_id, recipient, toUnixTimestamp64Milli(queued_at), toUnixTimestamp64Milli(updated_at)
+FROM deliveries
+WHERE account != '' AND {condition}
+AND queued_at >= fromUnixTimestamp64Milli({{since_ms:Int64}})
+AND queued_at <= fromUnixTimestamp64Milli({{until_ms:Int64}})
+"""
+_BY_ID = " UNION ALL ".join(
+    _WHOLE_ROWS.format(condition=condition)
+    for condition in ("queue_id IN {ids:Array(String)}", "hasAny(splitByChar(' ', next_queue_id), {ids:Array(String)})")
+)
+"""One SELECT for each skip index, for they serve no OR; old versions of rows do as well as the newest."""
+
+
+def withdrawals(rows: pa.Table, ask: Ask) -> pa.Table:
+    """Of rows that are in the table: those partial ones that a whole one covers, as the table forgets them."""
+    partial = from_table(rows.filter(_is_partial(rows)))
+    whole = _whole_rows(partial, ask) if partial else {}
+    covered = [
+        row._replace(is_deleted=1)
+        for row in partial
+        if _is_covered(row, whole.get((row.server, row.queue_id, row.recipient), ()))
+    ]
+    return pa.Table.from_batches([to_batch(covered)])
+
+
+def _is_partial(rows: pa.Table) -> pa.ChunkedArray:
+    is_nobodys = pc.and_(pc.equal(rows["account"], ""), pc.equal(rows["is_deleted"], 0))
+    return pc.and_(is_nobodys, pc.less(rows["version"], pa.scalar(_FIRST_WHOLE_VERSION, pa.uint64())))
+
+
+def _whole_rows(partial: Sequence[Outcome], ask: Ask) -> dict[tuple[str, str, str], list[tuple[int, int]]]:
+    """Server, queue id and recipient → when whole rows of them were queued and heard of last, ms since the epoch."""
+    whole = defaultdict(list)
+    since_ms = min(row.queued_at for row in partial) - LONGEST_WAY_MS
+    until_ms = max(row.queued_at for row in partial)
+    ids = sorted({row.queue_id for row in partial})
+    for first in range(0, len(ids), _IDS_A_QUESTION):
+        wanted = {"ids": ids[first : first + _IDS_A_QUESTION], "since_ms": since_ms, "until_ms": until_ms}
+        for server, queue_id, next_ids, recipient, queued_at, updated_at in ask(_BY_ID, wanted):
+            for one in (queue_id, *next_ids.split(" ")):
+                whole[server, one, recipient].append((queued_at, updated_at))
+    return whole
+
+
+def _is_covered(row: Outcome, whole: Sequence[tuple[int, int]]) -> bool:
+    return any(queued_at <= row.queued_at and row.updated_at <= updated_at for queued_at, updated_at in whole)
