@@ -152,12 +152,14 @@ class Joiner:
         closed.put(message.queue_id, True)
 
     def _reopen(self, server: str, event: Arrival | Attempt | Ending) -> Message | None:
-        """The message that was closed just now, for a late line; an arrival begins the message anew, and wholly."""
-        if isinstance(event, Arrival):
-            return None
+        """The message that was closed just now, for a late line.
+
+        An arrival begins the message anew, and wholly; unless it was missing so far, and rows stand under no account.
+        """
         message = self._recent.get((server, event.queue_id))
-        if message is not None:
-            self._servers[server][event.queue_id] = message
+        if message is None or (isinstance(event, Arrival) and message.arrival is not None):
+            return None
+        self._servers[server][event.queue_id] = message
         return message
 
     def _open(self, server: str, queue_id: str, at: int) -> Message:

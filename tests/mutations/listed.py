@@ -19,6 +19,9 @@ _CRASHES = _JOIN + "test_crashes_change_no_row"
 _JOINER = "streams/test_joiner.py::"
 _GOLDEN = "streams/test_golden.py::"
 _SINK = "streams/test_sink.py::"
+_LEASE = "streams/test_lease.py::"
+_TABLE = "streams/test_faust_table.py::"
+_PARTIAL = "streams/test_partial_rows.py::"
 
 SHIPPER = (
     _mutation(
@@ -331,6 +334,55 @@ JOIN = (
         _REBALANCE + "test_a_partition_of_another_worker_is_left_alone",
     ),
     _mutation(
+        "nothing is written while the partitions may have a new owner",
+        "streams/join_worker.py",
+        " or self._app.in_recovery or not self._lease.is_held():",
+        " or self._app.in_recovery:",
+        _REBALANCE + "test_nothing_is_written_while_the_partitions_may_have_a_new_owner",
+    ),
+    _mutation(
+        "what comes during a rebalance is left to the new owner",
+        "streams/join_worker.py",
+        "        if self._app.rebalancing:\n            return  #",
+        "        if self._app.rebalancing:\n            pass  #",
+        _REBALANCE + "test_what_comes_during_a_rebalance_is_left_to_the_new_owner",
+    ),
+    _mutation(
+        "a send to the changelog waits for the lease",
+        "streams/lease.py",
+        "        while not lease.is_held():\n",
+        "        if not lease.is_held():\n",
+        _LEASE + "test_a_send_waits_for_the_next_heartbeat_when_kafka_was_away",
+    ),
+    _mutation(
+        "a worker that was thrown out ends before it writes",
+        "streams/lease.py",
+        "            if is_rebalancing():\n",
+        "            if not is_rebalancing():\n",
+        _LEASE + "test_a_worker_that_was_thrown_out_ends_before_it_writes",
+    ),
+    _mutation(
+        "a lease is counted from when the heartbeat was sent",
+        "streams/lease.py",
+        "                self.renew(asked_at)\n",
+        "                self.renew(self._clock())\n",
+        _LEASE + "test_a_lease_begins_with_a_heartbeat_and_lasts_for_less_than_a_session_from_its_sending",
+    ),
+    _mutation(
+        "the local table holds what the changelog confirmed, and nothing else",
+        "streams/faust_table.py",
+        "        self._under_way[key] = number, value\n",
+        "        self._under_way[key] = number, value\n        self._db.put(key, value)\n",
+        _TABLE + "test_a_worker_that_dies_leaves_nothing_that_its_successor_never_saw",
+    ),
+    _mutation(
+        "what somebody else wrote to the changelog is read at the next recovery",
+        "streams/faust_table.py",
+        "        if self._is_alone:\n",
+        "        if True:\n",
+        _TABLE + "test_what_somebody_else_wrote_in_between_is_read_when_the_table_is_recovered",
+    ),
+    _mutation(
         "messages that never complete cost disk, not memory",
         "streams/partition_join.py",
         "            if is_young and number >= surplus and len(self._holders) <= MOST_OPEN_MESSAGES:\n",
@@ -600,6 +652,34 @@ OUTCOMES = (
         "moment.isoformat(timespec='milliseconds')",
         "moment.isoformat()",
         "streams/test_outcome.py::test_times_are_of_one_width_and_sort_as_text",
+    ),
+    _mutation(
+        "a partial row never doubles a whole one",
+        "streams/clickhouse_writer.py",
+        "        if known_better.num_rows:\n",
+        "        if not known_better.num_rows:\n",
+        _PARTIAL + "test_what_a_second_shipper_repeats_of_a_forgotten_message_is_taken_back",
+    ),
+    _mutation(
+        "a partial row that tells more than the whole one stays",
+        "streams/partial_rows.py",
+        "queued_at <= row.queued_at and row.updated_at <= updated_at for",
+        "queued_at <= row.queued_at for",
+        _PARTIAL + "test_a_partial_row_that_tells_more_stays",
+    ),
+    _mutation(
+        "a partial row of a later passage of the message is known by its queue id",
+        "streams/partial_rows.py",
+        '            for one in (queue_id, *next_ids.split(" ")):\n',
+        "            for one in (queue_id,):\n",
+        _PARTIAL + "test_what_a_second_shipper_repeats_of_a_forgotten_message_is_taken_back",
+    ),
+    _mutation(
+        "an arrival that comes behind the message's end takes back what was told without it",
+        "streams/joiner.py",
+        "(isinstance(event, Arrival) and message.arrival is not None):",
+        "isinstance(event, Arrival):",
+        _JOINER + "test_a_second_shipper_that_is_ahead_with_the_end_of_a_message_leaves_no_row_of_no_account",
     ),
     _mutation(
         "offsets are committed after ClickHouse took the rows",

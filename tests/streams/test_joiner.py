@@ -150,6 +150,11 @@ def test_two_shippers_of_one_file_change_no_row(turns: list[bool], cuts: set[int
     assert joined(events[a:b] for a, b in itertools.pairwise(edges)) == joined([EXIM])
 
 
+@pytest.mark.parametrize("behind", [1, 2])
+def test_a_second_shipper_that_is_ahead_with_the_end_of_a_message_leaves_no_row_of_no_account(behind: int) -> None:
+    assert joined([EXIM[behind:], EXIM]) == joined([EXIM])
+
+
 def test_a_queue_id_may_be_used_again() -> None:
     again = [
         *arrived("A1", 50_000, sender="dora@here.example"),
