@@ -18,6 +18,9 @@ IDENTITY = "identity"
 ENVELOPE, LOGIN = "envelope", "login"
 """The part that tells sender and one recipient, one for each; and the one that tells who logged in."""
 
+HELD = "held"
+"""The part that tells the sender of a message that waits for an operator, in place of QUEUE until he lets it go."""
+
 FILTER, FORWARD = "filter", "forward"
 
 

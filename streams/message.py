@@ -10,6 +10,7 @@ import msgspec
 from postwatch.streams.events import (
     CLIENT,
     ENVELOPE,
+    HELD,
     IDENTITY,
     LOGIN,
     MESSAGE_ID,
@@ -157,7 +158,7 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
         """The arrival was seen, and not only what is said of it again at each attempt."""
         if self.parts is None:
             return self.arrival is not None
-        return QUEUE in self.parts and (CLIENT in self.parts or MESSAGE_ID in self.parts)
+        return (QUEUE in self.parts or HELD in self.parts) and (CLIENT in self.parts or MESSAGE_ID in self.parts)
 
     def tell_arrival(self) -> Arrival | None:
         """What is known of the arrival so far."""
@@ -316,9 +317,9 @@ _NO_PART = Arrival("", 0, "", "", (), "", "", "", "", "", 0, "", "", "")
 def _assemble(parts: dict[str, Arrival]) -> Arrival:
     client = parts.get(CLIENT, _NO_PART)
     named = parts.get(MESSAGE_ID, _NO_PART)
-    queued = parts.get(QUEUE, _NO_PART)
+    queued = parts.get(QUEUE) or parts.get(HELD, _NO_PART)
     envelopes = [] if queued.sender else [part for part in parts.values() if part.part == ENVELOPE]
-    first = next(iter(_in_order(parts)), None) or envelopes[0]
+    first = next(iter(_in_order(parts)), None) or next(iter(parts.values()))
     return Arrival(
         first.queue_id,
         first.at,

@@ -17,6 +17,7 @@ from postwatch.streams.events import (
     CLIENT,
     FILTER,
     FORWARD,
+    HELD,
     MESSAGE_ID,
     PARENT,
     QUEUE,
@@ -24,6 +25,7 @@ from postwatch.streams.events import (
     Arrival,
     Attempt,
     Ending,
+    Event,
     Foreign,
     Parsed,
     Refusal,
@@ -49,6 +51,7 @@ from postwatch.streams.parsers.postfix_grammar import (
     SUBJECT_LINE,
     TAIL,
     TAIL_START,
+    VERDICT,
     WHOLE_ID,
 )
 from postwatch.streams.queue_ids import refusal_id
@@ -63,6 +66,7 @@ _STATUSES = {
 _PROBES = ("deliverable", "undeliverable")
 _SUSPENDED = "delivery temporarily suspended"
 _FORWARDED = "forwarded as "
+_ON_HOLD = "on hold until an operator releases it"
 _OF_MAIL = ("MAIL", "RCPT", "DATA", "BDAT", "END-OF-MESSAGE")
 """Commands that are about a message; a sender that stands behind another one is a stranger's words."""
 _MOST_SUBJECT = 1000
@@ -253,8 +257,11 @@ def _delivery(text: str, start: int, at: int, line: str, queue_id: str, agent: s
     next_id = handover = ""
     if status == DELIVERED:
         is_here = is_socket or address.startswith("127.") or address == "::1"
-        if agent == "discard" or (is_here and "discarded" in response):
+        verdict = VERDICT.match(response) if is_here else None
+        if agent == "discard":
             status = DISCARDED
+        elif verdict is not None:
+            status = BOUNCED if verdict[1] else DISCARDED
         elif response.startswith(_FORWARDED):
             next_id, handover = response[len(_FORWARDED) :], FORWARD
         elif address:
@@ -318,6 +325,8 @@ def _action(text: str, start: int, at: int, line: str, queue_id: str, by_cleanup
     code = SMTP_CODE.match(response)
     discards = action.endswith("discard")
     has_id = not text.startswith("NOQUEUE", start - 9)
+    if action.endswith("hold"):
+        return _held(queue_id, at, line, tail) if has_id else _NOTE
     return Refusal(
         queue_id,
         at,
@@ -335,6 +344,13 @@ def _action(text: str, start: int, at: int, line: str, queue_id: str, by_cleanup
         DISCARDED if discards else REJECTED,
         has_id and (by_cleanup or discards or command == "END-OF-MESSAGE"),
     )
+
+
+def _held(queue_id: str, at: int, line: str, tail: _Tail) -> list[Event]:
+    """A message on hold shows in no line of qmgr's; this one names its sender and its last recipient."""
+    recipient = tail.recipient.lower()
+    waits = Attempt(queue_id, at, line, DEFERRED, False, recipient, "", 0, "", _ON_HOLD, "", "", "", "", "")
+    return [_part(queue_id, at, line, HELD, sender=tail.sender or ""), *((waits,) if recipient else ())]
 
 
 def _reply_code(enhanced: str) -> int:

@@ -38,7 +38,7 @@ CLIENT_NAME = re.compile(r"([^\s,\[]*+)\[([^\]]*+)\]")
 PICKUP = re.compile(rf"uid=(\d++) from=<{ADDRESS}>(?: orig_id=({ID}))?+$")
 NOTICE = re.compile(rf"(?:[a-z]++ )(?:non-delivery|delay|delivery status) notification: ({ID})$")
 ACTION = re.compile(
-    r"(reject|milter-reject|discard|milter-discard|proxy-reject): "
+    r"(reject|milter-reject|discard|milter-discard|proxy-reject|hold|milter-hold): "
     r"(?:([A-Z]++(?:-[A-Z]++)*+)(?: command)?+ from ([^\s\[]*+)\[([^\]]*+)\](?::\d++)?+: |(?:header|body|mime-error) )"
 )
 """What was done; the command, the client's name and address, all empty for a header or a line of the body."""
@@ -52,5 +52,7 @@ HEADER_TAIL = re.compile(
 SUBJECT_LINE = re.compile(r"(?:warning|info): header Subject: ")
 ORIGIN = re.compile(r" from (?:local|([^\s\[]*+)\[([^\]]*+)\](?::\d++)?+)(?=; from=<)")
 SAID = re.compile(r"host [^\s\[]*+\[[^\]]*+\](?::\d++)?+ (?:said|refused to talk to me): ")
+VERDICT = re.compile(r"250 (?:2\.\d\.\d )?+Ok, (?:discarded\b|id=[\w-]++, (?:(BOUNCE)|DISCARDED)\b)")
+"""What a filter (amavisd-new) says when it keeps a message back; whether it sent a bounce itself."""
 NEXT_ID = re.compile(r"[0-9A-Za-z.-]{6,64}")
 ENHANCED = re.compile(r"(?:\d{3}[ -])?+([245]\.\d{1,3}\.\d{1,3})(?=[ :;]|$)")

@@ -14,6 +14,7 @@ from postwatch.streams.events import (
     ENVELOPE,
     FILTER,
     FORWARD,
+    HELD,
     IDENTITY,
     LOGIN,
     MESSAGE_ID,
@@ -333,6 +334,38 @@ def test_what_expired_or_was_cancelled_as_a_whole() -> None:
     assert [row.status for row in rows] == [EXPIRED, DELIVERED]
     rows = one_by_one([*head, Ending("A1", 8000, "postsuper", CANCELLED, True)])
     assert [row.status for row in rows] == [CANCELLED, DELIVERED]
+
+
+def held(queue_id: str, at: int, recipient: str) -> list[Event]:
+    """A message that waits for an operator: qmgr has not said whom it is from."""
+    return [
+        client(queue_id, at),
+        part(queue_id, at + 1, MESSAGE_ID, message_id="m@here.example"),
+        part(queue_id, at + 2, HELD, sender="ann@here.example"),
+        tried(queue_id, at + 2, recipient, DEFERRED, is_attempt=False, transport=""),
+    ]
+
+
+def test_a_message_on_hold_is_its_senders_and_ends_as_it_is_let_go_or_deleted() -> None:
+    waiting = held("A1", 1000, "all@here.example")
+    wanted = ("ann@here.example", "all@here.example", "m@here.example")
+    cancelled = Ending("A1", 8000, "postsuper", CANCELLED, True)
+    for events, status in ((waiting, DEFERRED), ([*waiting, cancelled], CANCELLED)):
+        (row,) = [row for row in one_by_one(events) if row.account == "ann@here.example"]
+        assert (row.account, row.recipient, row.message_id, row.status) == (*wanted, status)
+        assert not row.attempts
+    released: list[Event] = [
+        part("A1", 9000, QUEUE, sender="ann@here.example", size_bytes=500),
+        tried("A1", 9100, "bob@far.example", original_recipient="all@here.example"),
+        removed("A1", 9101),
+    ]
+    rows = [row for row in one_by_one([*waiting, *released]) if row.account == "ann@here.example"]
+    assert [(row.recipient, row.status, row.size_bytes) for row in rows] == [("bob@far.example", DELIVERED, 500)]
+
+
+def test_a_log_that_begins_with_a_message_on_hold() -> None:
+    (row,) = one_by_one(held("A1", 1000, "all@here.example")[2:])
+    assert (row.account, row.recipient, row.status) == ("", "all@here.example", DEFERRED)
 
 
 def test_a_refusal_in_a_session_that_has_a_queue_id_is_the_submitters() -> None:

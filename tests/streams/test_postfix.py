@@ -11,6 +11,7 @@ from postwatch.streams.events import (
     CLIENT,
     FILTER,
     FORWARD,
+    HELD,
     MESSAGE_ID,
     PARENT,
     QUEUE,
@@ -148,6 +149,14 @@ HEAD = "7F00AA: to=<ann@far.example>, relay=mx.far.example[198.51.100.1]:25, del
          (DELIVERED, 250, "2.0.0", "8C1D22", FILTER)),
         ("smtp", "7F00AA: to=<a@b.example>, relay=127.0.0.1[127.0.0.1]:10024, delay=1, dsn=2.7.0, status=sent (250 2.7.0 Ok, discarded, id=1-2 - spam)",
          (DISCARDED, 250, "2.7.0", "", "")),
+        ("smtp", "7F00AA: to=<a@b.example>, relay=127.0.0.1[127.0.0.1]:10024, delay=1, dsn=2.5.0, status=sent (250 2.5.0 Ok, id=1-2, DISCARDED(bounce.suppressed))",
+         (DISCARDED, 250, "2.5.0", "", "")),
+        ("smtp", "7F00AA: to=<a@b.example>, relay=127.0.0.1[127.0.0.1]:10024, delay=1, dsn=2.5.0, status=sent (250 2.5.0 Ok, id=1-2, BOUNCE)",
+         (BOUNCED, 250, "2.5.0", "", "")),
+        ("smtp", "7F00AA: to=<a@b.example>, relay=127.0.0.1[127.0.0.1]:2525, delay=1, dsn=2.0.0, status=sent (250 2.0.0 Ok: nothing is discarded)",
+         (DELIVERED, 250, "2.0.0", "", "")),
+        ("smtp", "7F00AA: to=<a@b.example>, relay=mx.far.example[192.0.2.9]:25, delay=1, dsn=2.7.0, status=sent (250 2.7.0 Ok, discarded, id=1-2 - spam)",
+         (DELIVERED, 250, "2.7.0", "", "")),
         ("lmtp", "7F00AA: to=<a@b.example>, relay=mx[private/dovecot-lmtp], delay=1, dsn=2.0.0, status=sent (250 2.0.0 <a@b.example> x Saved)",
          (DELIVERED, 250, "2.0.0", "", "")),
     ],
@@ -191,10 +200,29 @@ def test_refusals() -> None:
 
 
 @pytest.mark.parametrize(
+    ("agent", "message"),
+    [
+        ("smtpd", "hold: RCPT from a.example[192.0.2.1]: <b@h.example>: look at it; from=<s@f.example> to=<B@h.example> proto=ESMTP helo=<x>"),
+        ("cleanup", "hold: header X-Odd: a; from=<v@h.example> from a.example[192.0.2.1]; from=<s@f.example> to=<b@h.example> proto=ESMTP helo=<x>"),
+        ("cleanup", "milter-hold: END-OF-MESSAGE from a.example[192.0.2.1]: milter triggers HOLD action; from=<s@f.example> to=<b@h.example> proto=ESMTP helo=<x>"),
+    ],
+)  # fmt: skip
+def test_what_is_put_on_hold_names_sender_and_recipient(agent: str, message: str) -> None:
+    held = read(agent, f"7F00AA: {message}")
+    assert isinstance(held, list)
+    sender, waits = held
+    assert isinstance(sender, Arrival)
+    assert isinstance(waits, Attempt)
+    assert (sender.queue_id, sender.part, sender.sender) == ("7F00AA", HELD, "s@f.example")
+    assert (waits.recipient, waits.status, waits.is_attempt, waits.transport) == ("b@h.example", DEFERRED, False, "")
+    assert read(agent, f"NOQUEUE: {message}") == Foreign("note")
+
+
+@pytest.mark.parametrize(
     "message",
     [
         "NOQUEUE: reject_warning: RCPT from a[192.0.2.1]: 450 x; from=<a@b.example> to=<c@d.example> proto=ESMTP helo=<x>",
-        "7F00AA: hold: header X-Hold: yes from local; from=<a@b.example> to=<c@d.example>",
+        "7F00AA: filter: header X-Odd: yes from local; from=<a@b.example> to=<c@d.example>",
         "NOQUEUE: reject: CONNECT from unknown[192.0.2.1]: 554 5.7.1 no; proto=SMTP",
         "connect from a[192.0.2.1]",
         "7F00AA: replace: header Received: from x; from=<a@b.example> to=<c@d.example>",

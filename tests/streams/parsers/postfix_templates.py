@@ -118,11 +118,18 @@ def logged_subject(words: str, chooser: random.Random) -> Hostile:
 
 def logged_header(words: str, chooser: random.Random) -> Hostile:
     """Other headers that are logged, and what a check changed, are of no interest."""
-    action = chooser.choice(("warning", "replace", "prepend", "hold", "filter", "redirect"))
+    action = chooser.choice(("warning", "replace", "prepend", "filter", "redirect"))
     line = _line(
         "cleanup", f"{ID}: {action}: header X-Note: {shown(words)[:200]} from local; from=<{_ANNA}> to=<{_PAUL}>"
     )
     return Hostile(line, None)
+
+
+def header_on_hold(words: str, chooser: random.Random) -> Hostile:
+    action = chooser.choice(("hold: header X-Note: ", "milter-hold: END-OF-MESSAGE from a.example[192.0.2.1]: "))
+    came_from = " from local" if "header" in action else ""
+    line = _line("cleanup", f"{ID}: {action}{shown(words)[:200]}{came_from}; from=<{_ANNA}> to=<{_PAUL}>")
+    return Hostile(line, {"queue_id": ID, "sender": _ANNA, "recipient": _PAUL, "status": "deferred"})
 
 
 def message_id(words: str, chooser: random.Random) -> Hostile:
@@ -242,6 +249,7 @@ TEMPLATES: tuple[Template, ...] = (
     refused_header,
     logged_subject,
     logged_header,
+    header_on_hold,
     message_id,
     queued_sender,
     local_sender,

@@ -71,7 +71,11 @@ def check(parsed: Parsed, hostile: Hostile) -> None:
     if hostile.truth is None:
         assert isinstance(parsed, Foreign), f"taken for {parsed}: {hostile.line!r}"
         return
-    assert not isinstance(parsed, Foreign | list), f"taken for {parsed}: {hostile.line!r}"
+    assert not isinstance(parsed, Foreign), f"taken for {parsed}: {hostile.line!r}"
+    if isinstance(parsed, list):
+        for name, true in hostile.truth.items():
+            assert {getattr(event, name, true) for event in parsed} == {true}, hostile.line
+        return
     assert wrong_fields(parsed, hostile) == {}, hostile.line
 
 
