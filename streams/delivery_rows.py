@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 from postwatch.streams.accounts import UNKNOWN, Account, AccountBook
-from postwatch.streams.events import FILTER, Arrival, Attempt, Refusal
+from postwatch.streams.events import FILTER, Arrival, Attempt, Ending, Refusal
 from postwatch.streams.message import RANKS, WITHDRAWN, Message, arrival_lines, envelope_key
 from postwatch.streams.outcome import DEFERRED, DELIVERED, PENDING, RESULTS, Outcome
 from postwatch.streams.outcome import Attempt as AttemptCell
@@ -346,11 +346,22 @@ def _without_final(message: Message, recipient: str, deciding: Attempt | None, u
     resolved_at = message.originals.get(recipient) if message.originals else None
     if resolved_at is not None and (deciding is None or not deciding.transport):
         return WITHDRAWN, max(updated_at, resolved_at)
-    if message.ending is not None:
-        return message.ending.status, max(updated_at, message.ending.at)
+    ending = _ending(message, recipient, deciding)
+    if ending is not None:
+        return ending.status, max(updated_at, ending.at)
     if message.completed_at and (deciding is None or not deciding.transport):
         return WITHDRAWN, max(updated_at, message.completed_at)  # the same final address as another recipient's
     return (deciding.status if deciding else PENDING), updated_at
+
+
+def _ending(message: Message, recipient: str, deciding: Attempt | None) -> Ending | None:
+    """What befell the recipient, or the one that it was made from, or the message as a whole."""
+    if message.taken_off is not None:
+        original = deciding.original_recipient if deciding else ""
+        taken_off = message.taken_off.get(recipient) or message.taken_off.get(original)
+        if taken_off is not None:
+            return taken_off
+    return message.ending
 
 
 def _attempt_cells(attempts: list[Attempt]) -> tuple[AttemptCell, ...]:
@@ -379,7 +390,7 @@ def _envelope_lines(parts: dict[str, Arrival], recipient: str, attempts: list[At
 def _evidence(message: Message, recipient: str, attempts: list[Attempt]) -> tuple[str, ...]:
     if message.parts is None and message.lineage is None:
         arrival = message.arrival
-        if arrival is not None and message.ending is None and len(attempts) == 1:
+        if arrival is not None and message.ending is None and message.taken_off is None and len(attempts) == 1:
             return arrival.line, attempts[0].line
         lines = arrival_lines(message)
     else:
@@ -389,6 +400,7 @@ def _evidence(message: Message, recipient: str, attempts: list[Attempt]) -> tupl
         if message.lineage is not None:
             lines = [*message.lineage.lines, *(one.line for one in message.handed_over(recipient) or ()), *lines]
     lines += [one.line for one in attempts]
-    if message.ending is not None:
-        lines.append(message.ending.line)
+    ending = _ending(message, recipient, attempts[-1] if attempts else None)
+    if ending is not None:
+        lines.append(ending.line)
     return tuple(lines)

@@ -94,6 +94,8 @@ class Ending(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """What it means for every recipient without a final status: cancelled or discarded; empty: the MTA is done."""
     closes: bool
     """No further line of the message is expected."""
+    recipient: str = ""
+    """As submitted, lower-cased, where it befell that one alone."""
 
 
 class Refusal(msgspec.Struct, frozen=True, gc=False, array_like=True):

@@ -103,6 +103,8 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
     """Its arrival came twice: a second shipper of the same file will bring the rest again, its end included."""
     was_parked: bool = False
     """Lines read again after a crash repeat the arrival of such a message, too."""
+    taken_off: dict[str, Ending] | None = None
+    """Recipients as submitted that were taken off the message."""
 
     def is_complete(self) -> bool:
         """The MTA is done with it."""
@@ -221,6 +223,8 @@ def merge(known: Message, other: Message) -> None:
         known.earlier = other.earlier
     if other.ending is not None:
         add_ending(known, other.ending)
+    for taken_off in (other.taken_off or {}).values():
+        add_ending(known, taken_off)
     known.completed_at = max(known.completed_at, other.completed_at)
 
 
@@ -275,12 +279,27 @@ def add_ending(message: Message, event: Ending) -> None:
         message.completed_at = max(message.completed_at, event.at)
     if not event.status:
         return
+    if event.recipient:
+        _take_off(message, event)
+        return
     if message.ending is None or (event.at, event.line) < (message.ending.at, message.ending.line):
         message.ending = event
     if message.changed is not None:
         known = dict.fromkeys(message.expected())
         known.update(dict.fromkeys(message.attempts))
         message.changed += known or [""]
+
+
+def _take_off(message: Message, event: Ending) -> None:
+    """Whatever was made of the recipient, too, comes to that end."""
+    recipient = event.recipient
+    if message.taken_off is None:
+        message.taken_off = {}
+    known = message.taken_off.get(recipient)
+    if known is None or (event.at, event.line) < (known.at, known.line):
+        message.taken_off[recipient] = event
+        made = [to for to, attempts in message.attempts.items() if attempts[-1].original_recipient == recipient]
+        message.change([recipient, *made])
 
 
 def add_part(message: Message, event: Arrival) -> None:

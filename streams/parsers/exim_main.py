@@ -25,6 +25,7 @@ from postwatch.streams.parsers.exim_grammar import (
     FAILURE_TAIL,
     HEAD,
     ID,
+    QUOTED,
     SMTP_CODE,
     SMTP_WORDS,
 )
@@ -37,7 +38,9 @@ _NO_ATTEMPT = frozenset(("-51", "-52", "-53"))
 _EXIM_ID = re.compile(ID)
 _GIVEN_UP = "retry timeout exceeded"
 _LONG_FAILURE = ("retry time not reached for any host after a long failure period", "all hosts for ")
-_ERROR_THEN_HOST = re.compile(r"([^:\[\]=<>\"]{1,80}) H=(\S+) \[([\w.:]+)\](?::\w+)?(?: DT=\S+)?(?:: (.*))?$")
+_ERROR_THEN_HOST = re.compile(
+    r"([^:\[\]=<>\"]{1,80}) H=(\S+) \[([\w.:]+)\](?::\w+)?(?: I=\[[^\] ]*\](?::\w+)?)?(?: DT=\S+)?(?:: (.*))?$"
+)
 """An error of the system stands in front of the host, the rest behind it."""
 _HOST_IN_TEXT = re.compile(r": host (\S+) \[([0-9a-fA-F.:]+)\]")
 _NO_STAMP = Foreign("no-stamp")
@@ -57,7 +60,13 @@ _NOTE = Foreign("note")
 _TWO_WAYS = Unreadable("an address that can be read in two ways")
 _SUPPRESSED = Foreign("suppressed-delivery")
 _OTHER = Foreign("other")
-_DISCARDED_ALL = re.compile(r"blackhole (?:\([^()]*discarded recipients\)(?:: .*)?|\*.*\* ?)$")
+_DISCARDED_ALL = re.compile(
+    r"discarded \(system filter\)$|blackhole (?:\([^()]*discarded recipients\)(?:: .*)?|\*.*\* ?)$"
+)
+_DISCARDED_ONE_BY_ONE = ("blackhole (RCPT ACL ", "blackhole (MAIL ACL ")
+"""Each of those recipients had a line of its own before, and the arrival lists none."""
+_TAKEN_OFF = re.compile(rf"address <((?:{QUOTED})?[^>]*)> marked delivered by ")
+_DELIVER_TIME = re.compile(r" DT=[\d.dhmsw]++$")
 _MUA_WRAPPER = re.compile(r"(?:(\S+) )?((?:mua_wrapper|routing yielded a) .*)$")
 """A program that hands over straight gets all or nothing (mua_wrapper), and Exim forgets the colon."""
 _LONGEST_ID = 40
@@ -118,7 +127,7 @@ def _unflagged(line: str, start: int, at: int, queue_id: str | None) -> Parsed:
         refusal = exim_refusal.refusal(line, start, at, queue_id or refusal_id(line))
         if refusal is not None:
             return refusal
-        if queue_id is None and "rejected RCPT <" in line:
+        if queue_id is None and "rejected RCPT <" in line and "] Warning: " not in line:
             return Unreadable("a refusal whose fields make no sense")
         if _REFUSED_SESSION.match(line, start):
             return _REFUSED
@@ -134,6 +143,9 @@ def _unflagged(line: str, start: int, at: int, queue_id: str | None) -> Parsed:
         return Ending(queue_id, at, line, CANCELLED, False)
     if line.startswith(_FROZEN_WORDS, start):
         return _FROZEN
+    taken_off = _TAKEN_OFF.match(line, start)
+    if taken_off is not None:
+        return Ending(queue_id, at, line, CANCELLED, False, taken_off[1].lower())
     if line.startswith("Sender identification ", start):
         return _identity(line, start, at, queue_id)
     return _NOTE
@@ -194,6 +206,8 @@ def _delivery(line: str, start: int, at: int, queue_id: str) -> Parsed:
         fields = found.groups("")
         if '<"' in fields[-1] and exim_odd.is_repeated(line, start, found.end(1)):
             return _TWO_WAYS
+    elif line.startswith(_DISCARDED_ONE_BY_ONE, start):
+        return _NOTE
     elif _DISCARDED_ALL.match(line, start):
         return Ending(queue_id, at, line, DISCARDED, False)
     else:
@@ -261,10 +275,13 @@ def _next_hop(answer: str, ip: str) -> tuple[str, str]:
 
 def _defer(line: str, start: int, at: int, queue_id: str) -> Parsed:
     found = DEFER.match(line, start)
-    if found is not None and _is_ambiguous(line, start, found):
-        return _TWO_WAYS
-    fields = found.groups("") if found else exim_odd.addressed(line, start, DEFER_TAIL)
+    if found is None or _is_ambiguous(line, start, found):
+        fields = exim_odd.addressed(line, start, DEFER_TAIL)
+    else:
+        fields = found.groups("")
     if fields is None:
+        if found is not None:
+            return _TWO_WAYS
         return Unreadable("a deferral whose fields make no sense")
     final, original, router, transport, number, host, ip, tls, words = fields
     if number in _NO_ATTEMPT:
@@ -277,10 +294,13 @@ def _defer(line: str, start: int, at: int, queue_id: str) -> Parsed:
 
 def _failure(line: str, start: int, at: int, queue_id: str) -> Parsed:
     found = FAILURE.match(line, start)
-    if found is not None and _is_ambiguous(line, start, found):
-        return _TWO_WAYS
-    fields = found.groups("") if found else exim_odd.addressed(line, start, FAILURE_TAIL)
+    if found is None or _is_ambiguous(line, start, found):
+        fields = exim_odd.addressed(line, start, FAILURE_TAIL)
+    else:
+        fields = found.groups("")
     if fields is None:
+        if found is not None:
+            return _TWO_WAYS
         wrapped = _MUA_WRAPPER.match(line, start)
         if wrapped is not None and wrapped[1]:
             return _failed(queue_id, at, line, BOUNCED, (wrapped[1], "", "", "", "", "", "", wrapped[2]))
@@ -298,6 +318,8 @@ def _failed(queue_id: str, at: int, line: str, status: str, fields: tuple[str, .
         if placed:
             error, host, ip, words_behind = placed.groups()
             response = f"{error}: {words_behind}" if words_behind else error
+    if " DT=" in response:
+        response = _DELIVER_TIME.sub("", response)
     if "error " in response and ("error from remote mail server" in response or response.startswith("PRDR error ")):
         if not ip:
             named = _HOST_IN_TEXT.search(response)

@@ -31,7 +31,7 @@ _SIZE = re.compile(r" S=\d")
 _SPACED_USER = re.compile(r" U=(\w++(?: \w++)+)(?= (?:Ci|P)=)")
 _MESSAGE_ID_END = re.compile(r" T=\"| from <| for |$")
 _TAIL = re.compile(
-    rf"(?: T=({QUOTED}))?(?: from <(?:{QUOTED}@)?[^>]*>)?"
+    rf"(?: T=({QUOTED}))?(?: from <(?:{QUOTED}@)?[^>\"]*>)?"
     rf"(?: for ({_ONE_ADDRESS}(?: {_ONE_ADDRESS})*+|{_BARE}(?: {_BARE})*+))?$"
 )
 _EACH_ADDRESS = re.compile(rf"{_ONE_ADDRESS}|[^\s\"@]++")
@@ -73,7 +73,16 @@ def _unescape(found: re.Match[str]) -> str:
 
 
 def arrival(line: str, start: int, at: int, queue_id: str) -> Parsed:
-    """An arrival whose sender, HELO name, Message-ID or recipients hold blanks or quotes."""
+    """An arrival whose sender, HELO name, Message-ID or recipients hold blanks or quotes.
+
+    Exim logs the address in the Message-ID header, so one with a blank is a quoted local part; any other is the last
+    resort.
+    """
+    found = _read_arrival(line, start, at, queue_id, True) or _read_arrival(line, start, at, queue_id, False)
+    return found or Unreadable("an arrival whose fields make no sense")
+
+
+def _read_arrival(line: str, start: int, at: int, queue_id: str, is_strict: bool) -> Arrival | Unreadable | None:
     opening = _SENDER.match(line, start)
     if opening is not None:
         sender, parent, has_host = opening.groups()
@@ -86,9 +95,12 @@ def arrival(line: str, start: int, at: int, queue_id: str) -> Parsed:
             if spaced:
                 user = spaced[1]
             for message_id, tail in _message_ids(line, session.end(), named):
+                if " " in message_id and not _QUOTED_ID.fullmatch(message_id):
+                    if is_strict:
+                        continue
+                    if _holds_session(message_id):
+                        return Unreadable("an arrival that can be read in two ways")
                 subject, listed = tail.groups()
-                if " " in message_id and _holds_session(message_id) and not _QUOTED_ID.fullmatch(message_id):
-                    return Unreadable("an arrival that can be read in two ways")
                 return Arrival(
                     queue_id,
                     at,
@@ -105,7 +117,7 @@ def arrival(line: str, start: int, at: int, queue_id: str) -> Parsed:
                     unquote(subject) if subject else "",
                     parent or "",
                 )
-    return Unreadable("an arrival whose fields make no sense")
+    return None
 
 
 def _holds_session(text: str) -> bool:

@@ -536,11 +536,11 @@ PARSERS = (
         "streams/parsers/test_exim_odd.py::test_a_local_part_that_looks_like_the_whole_line_forges_nobody",
     ),
     _mutation(
-        "a Message-ID that holds a session is a dead letter (Exim)",
+        "a Message-ID with blanks is a quoted local part (Exim)",
         "streams/parsers/exim_odd.py",
-        'if " " in message_id and _holds_session(message_id) and not',
-        'if "\\0" in message_id and _holds_session(message_id) and not',
-        "streams/parsers/test_exim_odd.py::test_a_message_id_that_holds_a_whole_session_is_a_dead_letter",
+        "if is_strict:\n                        continue",
+        "if is_strict:\n                        pass",
+        "streams/parsers/test_exim_odd.py::test_a_helo_that_holds_a_whole_session",
     ),
     _mutation(
         "a far server can't claim to be the next hop on this one (Exim)",

@@ -368,6 +368,25 @@ def test_a_log_that_begins_with_a_message_on_hold() -> None:
     assert (row.account, row.recipient, row.status) == ("", "all@here.example", DEFERRED)
 
 
+def test_a_recipient_that_was_taken_off_alone() -> None:
+    """What was already delivered stays so; what an alias made comes to the alias's end."""
+    made = tried("A1", 2500, "dora@far.example", DEFERRED, original_recipient="list@here.example")
+    left = tried("A1", 2600, "emil@far.example", DEFERRED)
+    off = [
+        Ending("A1", 8000, f"8000 {recipient}", CANCELLED, False, recipient)
+        for recipient in ("bob@far.example", "carl@far.example", "list@here.example")
+    ]
+    rows = one_by_one([*MESSAGE[:5], made, left, *off])
+    assert {row.recipient: row.status for row in rows} == {
+        "bob@far.example": CANCELLED,
+        "carl@far.example": DELIVERED,
+        "dora@far.example": CANCELLED,
+        "emil@far.example": DEFERRED,
+    }
+    assert rows == one_by_one([*MESSAGE[:5], made, left, *off, *off, made])
+    assert "8000 bob@far.example" in rows[0].log_lines
+
+
 def test_a_refusal_in_a_session_that_has_a_queue_id_is_the_submitters() -> None:
     refusal = Refusal("A1", 1500, "refused", "ann@here.example", "no@here.example", "", "192.0.2.7", "", "", "", 550,
                       "5.1.1", "550 5.1.1 no")  # fmt: skip

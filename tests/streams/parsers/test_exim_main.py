@@ -51,6 +51,8 @@ ARRIVALS = {
     "pipelining": f"{_SIMPLE} P=esmtpa L {_LOGIN} {_REST}",
     "pipelining not used": f"{_SIMPLE} P=esmtpa L- {_LOGIN} {_REST}",
     "pipelining early": f"{_SIMPLE} P=esmtpa L* {_LOGIN} {_REST}",
+    "pipelining advertised early, not used": f"{_SIMPLE} P=esmtpa L.- {_LOGIN} {_REST}",
+    "pipelining early, then not": f"{_SIMPLE} P=esmtpa L*- {_LOGIN} {_REST}",
     "pipelining advertised early": f"{_SIMPLE} P=esmtpa L. {_LOGIN} {_REST}",
     "tls_cipher": f"{_SIMPLE} P=esmtpsa X=TLS1.3:TLS_AES_256_GCM_SHA384:256 {_LOGIN} {_REST}",
     "tls_certificate_verified": f"{_SIMPLE} P=esmtpsa X=TLS1.2:AES:256 CV=no {_LOGIN} {_REST}",
@@ -141,6 +143,13 @@ def test_a_delivery_is_the_same_with_every_selector(selector: str, queue_id: str
     assert told(parse_entry(DELIVERIES[selector], queue_id)) == DELIVERED
 
 
+@pytest.mark.parametrize("error", ["", " (No such file or directory: creating lock file /x/y (euid=8 egid=8))"])
+def test_a_shadow_transport_beside_a_delivery(error: str) -> None:
+    found = parse_entry(f"=> carl <carl@far.example> R=r T=t S=519 ST=copy{error} QT=0.1s DT=0.0s")
+    assert isinstance(found, Attempt)
+    assert (found.status, found.recipient, found.transport) == ("delivered", "carl@far.example", "t")
+
+
 @pytest.mark.parametrize("tls", ["X=TLS1.3:AES:256 CV=yes", 'X=TLS1.3:AES:256 CV=dane DN="CN=mx, O=\\"x\\""'])
 def test_a_delivery_over_tls(tls: str) -> None:
     assert told(parse_entry(f"=> {_TO} {_BY} {_HOST} {tls} {_ANSWER}")) == {**DELIVERED, "tls": "TLS1.3:AES:256"}
@@ -200,6 +209,7 @@ def test_whose_mailbox_it_was(entry: str, status: str, recipient: str, original:
         ),
         ("** a@b.example R=r T=t H=mx [203.0.113.5]: PRDR error after DATA: 550 no", "bounced", True),
         ("** a@b.example: retry timeout exceeded", "expired", True),
+        ("** a@b.example: retry timeout exceeded DT=0.001s", "expired", True),
         ("** a@b.example: delivery cancelled by administrator", "cancelled", True),
         (
             "** a@b.example R=enforce_mail_permissions: Domain b has exceeded the max defers. Message discarded.",
@@ -229,9 +239,12 @@ def test_status_words(entry: str, status: str, is_attempt: bool) -> None:
     assert (found.status, found.is_attempt, found.recipient) == (status, is_attempt, "a@b.example")
 
 
-def test_the_host_behind_an_error_of_the_system_is_told() -> None:
+@pytest.mark.parametrize(
+    "between", [": after EHLO", ":25 I=[192.0.2.10]:40022 DT=3.1s: after EHLO", ": after EHLO DT=3s"]
+)
+def test_the_host_behind_an_error_of_the_system_is_told(between: str) -> None:
     found = parse_entry(
-        "== a@b.example R=r T=t defer (110): Connection timed out H=mx.b.example [203.0.113.5]: after EHLO"
+        "== a@b.example R=r T=t defer (110): Connection timed out H=mx.b.example [203.0.113.5]" + between
     )
     assert isinstance(found, Attempt)
     assert (found.remote_host, found.remote_ip) == ("mx.b.example", "203.0.113.5")
@@ -265,6 +278,7 @@ def test_the_next_hop_is_this_server_only_over_the_loopback(
         ("cancelled by anna", "cancelled", False),
         ("cancelled by timeout_frozen_after", "cancelled", False),
         ("cancelled by system filter: local deliveries only", "cancelled", False),
+        ("=> discarded (system filter)", "discarded", False),
         ("=> blackhole (DATA ACL discarded recipients)", "discarded", False),
         ("=> blackhole (non-SMTP ACL discarded recipients): unwanted", "discarded", False),
         ("** mua_wrapper is set but recipients cannot all be delivered in one transaction", "bounced", False),
@@ -273,7 +287,14 @@ def test_the_next_hop_is_this_server_only_over_the_loopback(
 def test_endings(entry: str, status: str, closes: bool) -> None:
     found = parse_entry(entry)
     assert isinstance(found, Ending)
-    assert (found.status, found.closes) == (status, closes)
+    assert (found.status, found.closes, found.recipient) == (status, closes, "")
+
+
+@pytest.mark.parametrize("address", ["Ann@B.example", '"a> marked delivered by x"@b.example'])
+def test_one_recipient_taken_off_by_an_administrator(address: str) -> None:
+    found = parse_entry(f"address <{address}> marked delivered by root")
+    assert isinstance(found, Ending)
+    assert (found.status, found.closes, found.recipient) == ("cancelled", False, address.lower())
 
 
 @pytest.mark.parametrize(
@@ -295,8 +316,10 @@ def test_endings(entry: str, status: str, closes: bool) -> None:
         (f"{STAMP} {SHORT} Sender identification U=nobody D=-system- S=a@b.example", "sender-not-identified"),
         (f"{STAMP} {SHORT} Spool file is locked (another process is handling this message)", "note"),
         (f"{STAMP} {SHORT} H=mx.b.example [203.0.113.5] Connection refused", "note"),
+        (f"{STAMP} {SHORT} => blackhole (RCPT ACL discarded recipients)", "note"),
         (f"{STAMP} no host name found for IP address 198.51.100.7", "other"),
         (f"{STAMP} SMTP connection from (x) [198.51.100.7] lost", "other"),
+        (f"{STAMP} H=(x) [198.51.100.7] Warning: would have rejected RCPT <a@b.example>: listed", "other"),
         (f'{STAMP} H=[192.0.2.66] rejected connection in "connect" ACL: 550 no', "refused-session"),
         (f"{STAMP} rejected EHLO from (x) [192.0.2.66]: syntactically invalid argument(s): (x)", "refused-session"),
         ("no stamp at all", "no-stamp"),

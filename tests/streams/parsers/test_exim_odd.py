@@ -43,10 +43,22 @@ def test_recipients_without_a_domain() -> None:
     assert found.recipients == ("alice", "bob")
 
 
-def test_a_message_id_that_holds_a_whole_session_is_a_dead_letter() -> None:
+@pytest.mark.parametrize(
+    "subject", ["", ' T="Hi" for b@c.example', ' T="@b.example from <" from <a@b.example> for b@c.example']
+)
+@pytest.mark.parametrize("beginning", ["z", '"z'])
+def test_a_helo_that_holds_a_whole_session(beginning: str, subject: str) -> None:
+    """A Message-ID with blanks is a quoted local part: it can't begin in one stranger's word and end in another's."""
+    helo = f"x) [6.6.6.6] P=esmtpa A=login:victim@bank.example S=1 id={beginning}"
+    found = parse(f"<= a@b.example H=({helo}) [192.0.2.66] P=esmtp S=9 id=1@b{subject}")
+    assert isinstance(found, Arrival)
+    assert (found.client_ip, found.authenticated_as, found.message_id) == ("192.0.2.66", "", "1@b")
+
+
+def test_a_message_id_with_blanks_that_holds_a_whole_session_is_a_dead_letter() -> None:
     """The name may end at the first bracket, or the Message-ID may begin at the last: the line does not tell."""
     helo = "x) [6.6.6.6] P=esmtpa A=login:victim@bank.example S=1 id=z"
-    assert isinstance(parse(f"<= a@b.example H=({helo}) [192.0.2.66] P=esmtp S=9 id=1@b"), Unreadable)
+    assert isinstance(parse(f"<= a@b.example H=({helo}) [192.0.2.66] P=esmtp S=9 id=1 @b"), Unreadable)
 
 
 def test_a_quoted_local_part_that_looks_like_fields() -> None:
