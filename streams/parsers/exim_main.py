@@ -351,14 +351,14 @@ def final_address(final: str, original: str) -> tuple[str, str]:
     if not original:
         return final, ""
     original = original.lower()
-    local, _, domain = original.rpartition("@")
+    local, at_sign, domain = original.rpartition("@")
     if final in (local, original, "discarded") or final[0] in "|/>:" or final.startswith("save "):
         return original, ""
     if '"' in local:
         plain = exim_odd.plain_local(local)
         if final in (plain, f"{plain}@{domain}"):
             return original, ""
-    if "@" not in final and domain:
+    if "@" not in final and at_sign:
         return f"{final}@{domain}", original
     return final, original
 

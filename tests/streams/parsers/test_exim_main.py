@@ -183,6 +183,7 @@ LOCAL = {"is_attempt": True, "router": "r", "transport": "t"}
         ('=> |/usr/bin/procmail -a "x" <bert@bakery.example> R=r T=t', "delivered", "bert@bakery.example", ""),
         ("=> /home/b/mail/My Folder/ <bert@bakery.example> R=r T=t", "delivered", "bert@bakery.example", ""),
         ("=> >anna@bakery.example <bert@bakery.example> R=r T=t", "delivered", "bert@bakery.example", ""),
+        ("=> bert <system-filter> R=r T=t", "delivered", "bert", "system-filter"),
         ("=> 他@例え.example R=r T=t", "delivered", "他@例え.example", ""),
         ("=> o'brien+tag@x.example R=r T=t", "delivered", "o'brien+tag@x.example", ""),
         ("** save inbox <bert@bakery.example> R=r T=t: forbidden", "bounced", "bert@bakery.example", ""),
