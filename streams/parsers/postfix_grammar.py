@@ -43,7 +43,7 @@ ACTION = re.compile(
 )
 """What was done; the command, the client's name and address, all empty for a header or a line of the body."""
 TAIL_START = re.compile(r"; (?=from=<|proto=)")
-TAIL = re.compile(rf"; (?:from=<{ADDRESS}>)?+(?:,?+ to=<{ADDRESS}>)?+(?:,?+ ?+proto=\w++)?+(?:,?+ helo=<|$)")
+TAIL = re.compile(rf"; (?:from=<{ADDRESS}>)?+(?:,?+ to=<{ADDRESS}>)?+(?:,?+ ?+proto=\w++)?+(?:,?+ helo=(?:<|$)|$)")
 """Sender and recipient of a refused command. The HELO name, which may hold anything, ends the line with its bracket."""
 HEADER_TAIL = re.compile(
     rf"; from=<{ADDRESS}>(?: to=<{ADDRESS}>)?+(?: proto=\w++)?+(?: helo=<.*?>(?=: |$))?+(?:: (.*))?+$"
