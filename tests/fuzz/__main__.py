@@ -34,6 +34,13 @@ HEADS = (
     b"<22>1 2026-11-23T08:00:00Z mx7 ",
     b"Nov 23 08:00:00 mx7 smtpd[7]: 5df87c903d709601 smtp ",
     b"Nov 23 08:00:00 mx7 smtpd[7]: 5df87c903d709601 mta delivery evpid=c405e301d6bbc64f from=<",
+    b"Nov 23 08:00:00 mx7 postfix/smtpd[7]: 7F00AA: client=",
+    b"Nov 23 08:00:00 mx7 postfix/cleanup[7]: 7F00AA: reject: header Subject: ",
+    b"2026-11-23 08:00:00 H=(",
+    b"2026-11-23T08:00:01.1Z Nov 23 08:00:00 mx7 ",
+    b'{"log":"Nov 23 08:00:00 mx7 postfix/smtp[7]: 7F00AA: to=<a@b.example>, ',
+    b'{"__REALTIME_TIMESTAMP":"1795420800000000","SYSLOG_IDENTIFIER":"exim","MESSAGE":"',
+    b"mail_1  | ",
     b"{",
     b'{"type":"Delivery","id":"e22a1681e71311f19f42020000000001","timestamp":1795420801,"',
 )

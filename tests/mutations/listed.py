@@ -439,7 +439,7 @@ MESSAGES = (
         "streams/message.py",
         "            if known.line == event.line:\n",
         "            if not event.line:\n",
-        _GOLDEN + "test_a_prefix_seen_twice_changes_nothing",
+        _GOLDEN + "test_repetition_changes_nothing",
     ),
     _mutation(
         "the row is a function of the set, whatever the order",

@@ -319,6 +319,59 @@ def test_no_sender_or_subject_changes_the_account(sender: str, subject: str) -> 
     assert (found.sender, found.authenticated_as, found.client_ip, found.parent_queue_id) == ("", "", "", "")
 
 
+WORD = st.from_regex(r"[A-Za-z0-9.+_-]{1,12}", fullmatch=True)
+ADDRESSES = st.builds("{}@{}.example".format, WORD | LOCAL_PARTS, st.from_regex(r"[a-z]{1,10}", fullmatch=True))
+IDS = st.from_regex(r"[0-9A-F]{6,12}", fullmatch=True) | st.from_regex(
+    r"[0-9BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz]{10}z[0-9BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz]{1,4}",
+    fullmatch=True,
+)
+DSN = st.sampled_from(["2.0.0", "4.7.1", "5.1.1", "5.7.606"])
+
+
+@given(
+    st.sampled_from(["smtp", "lmtp", "local", "virtual", "pipe", "error"]), IDS, ADDRESSES, st.none() | ADDRESSES,
+    st.sampled_from(["none", "local", "mx.far.example[198.51.100.1]:25", "mx.far.example[2001:db8::1]:25", "h[private/lmtp]"]),
+    st.booleans(), DSN, st.sampled_from(["sent", "bounced", "deferred"]), st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=40),
+)  # fmt: skip
+def test_a_delivery_survives_print_and_parse(
+    agent: str, queue_id: str, to: str, original: str | None, relay: str, is_old: bool, dsn: str, word: str, words: str
+) -> None:
+    times = "delay=1.5, " if is_old else "conn_use=2, delay=1.5, delays=0.1/0/0.9/0.5, "
+    shown = f"{queue_id}: to=<{to}>, {f'orig_to=<{original}>, ' if original else ''}relay={relay}, {times}dsn={dsn}, status={word} ({words})"
+    found = attempt(agent, shown)
+    assert (found.queue_id, found.recipient, found.transport, found.enhanced_code) == (queue_id, to.lower(), agent, dsn)
+    assert found.original_recipient == ("" if not original or original.lower() == to.lower() else original.lower())
+    assert {"sent": (DELIVERED, DISCARDED), "bounced": (BOUNCED,), "deferred": (DEFERRED,)}[word].count(found.status)
+    assert found.remote_host == ("" if relay in ("none", "local") else relay.partition("[")[0])
+    assert found.remote_ip == ("" if "[" not in relay or "/" in relay else relay.partition("[")[2].partition("]")[0])
+    assert found.response == words
+
+
+@given(IDS, ADDRESSES, st.integers(0, 10**9), WORD, ADDRESSES)
+def test_an_arrival_survives_print_and_parse(queue_id: str, sender: str, size: int, host: str, login: str) -> None:
+    queued = arrival("qmgr", f"{queue_id}: from=<{sender}>, size={size}, nrcpt=2 (queue active)")
+    assert (queued.queue_id, queued.sender, queued.size_bytes) == (queue_id, sender, size)
+    handed_in = arrival("smtpd", f"{queue_id}: client={host}[192.0.2.7], sasl_method=PLAIN, sasl_username={login}")
+    assert (handed_in.queue_id, handed_in.client_host, handed_in.client_ip) == (
+        queue_id,
+        "" if host == "unknown" else host,
+        "192.0.2.7",
+    )
+    assert (handed_in.auth_method, handed_in.authenticated_as) == ("PLAIN", login)
+
+
+@given(st.just("NOQUEUE") | IDS, ADDRESSES, ADDRESSES, WORD, DSN)
+def test_a_refusal_survives_print_and_parse(queue_id: str, sender: str, recipient: str, helo: str, dsn: str) -> None:
+    tail = f"from=<{sender}> to=<{recipient}> proto=ESMTP helo=<{helo}>"
+    parsed = read("smtpd", f"{queue_id}: reject: RCPT from h.example[192.0.2.7]: 550 {dsn} no; {tail}")
+    if isinstance(parsed, Unreadable):
+        assert "; from=<" in sender + recipient
+        return
+    assert isinstance(parsed, Refusal)
+    assert (parsed.sender, parsed.recipient, parsed.client_ip) == (sender, recipient.lower(), "192.0.2.7")
+    assert (parsed.smtp_code, parsed.enhanced_code, parsed.response) == (550, dsn, f"550 {dsn} no")
+
+
 @pytest.mark.parametrize("agent", ["smtp", "smtpd", "cleanup", "qmgr", "pickup", "bounce"])
 @pytest.mark.parametrize(
     "worst",

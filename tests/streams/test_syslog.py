@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import time
 
 import pytest
 from postwatch.streams.events import Arrival, Attempt, Foreign, Refusal, Unreadable
@@ -239,3 +240,33 @@ def test_bytes_that_are_no_text_are_kept_as_escapes() -> None:
     found = make_parser("auto", stamps()).parse(line)
     assert isinstance(found, Arrival)
     assert (found.sender, found.subject) == (r"a\xff@b.example", r"caf\xe9")
+
+
+@pytest.mark.parametrize(
+    "worst",
+    [
+        "Nov  3 17:27:12 " + "a" * 64_000,
+        "Nov  3 17:27:12 mx2 " + "a" * 64_000,
+        "Nov  3 17:27:12 mx2 a: " + "[ID 1 " * 10_000,
+        "Nov  3 17:27:12 mx2 exim[77]: " + "[1\\2] " * 10_000,
+        "2026-11-03T17:27:12Z " + ":" * 64_000,
+        "2026-11-03T17:27:13.1Z " * 2_800,
+        "<22>1 2026-11-03T17:27:12Z mx2 exim 77 ID " + "[x@1 a=\"" * 7_000,
+        "<22>1 2026-11-03T17:27:12Z mx2 exim 77 ID [" + "\\" * 64_000,
+        "a | " * 16_000,
+        "a" + " " * 64_000,
+        "\x1b[31m" * 12_000,
+        "\ufeff" * 20_000,
+        '{"log":"' + '{\\"log\\":\\"' * 4_000 + '"}',
+        '{"__REALTIME_TIMESTAMP":"1793726832000000","SYSLOG_IDENTIFIER":"exim","MESSAGE":[' + "49," * 20_000 + "49]}",
+    ],
+    ids=range(14),
+)  # fmt: skip
+def test_the_worst_head_costs_little(worst: str) -> None:
+    parser = make_parser("auto", stamps())
+    took = []
+    for _ in range(3):
+        started = time.process_time()
+        parser.parse(worst[: 64 * 1024])
+        took.append(time.process_time() - started)
+    assert min(took) < 0.05
