@@ -22,6 +22,7 @@ class JoinCollector(Collector):
         yield from _line_metrics(counts.tally)
         yield CounterMetricFamily("postwatch_records", "Raw records joined.", counts.records)
         yield CounterMetricFamily("postwatch_heartbeat_records", "Heartbeats forwarded.", counts.heartbeats)
+        yield _heartbeat_metric(counts.heard_ms)
         yield CounterMetricFamily("postwatch_repeated_records", "Raw records read again.", counts.repeated_records)
         yield CounterMetricFamily("postwatch_repeated_lines", "Lines that marks kept out.", counts.repeated_lines)
         yield CounterMetricFamily("postwatch_outcome_rows", "Delivery rows sent.", counts.rows)
@@ -43,6 +44,16 @@ class JoinCollector(Collector):
         yield GaugeMetricFamily(
             "postwatch_held_fetches", "Fetches not acknowledged.", sum(join.held_fetches for join in joins)
         )
+
+
+def _heartbeat_metric(heard_ms: dict[str, int]) -> Metric:
+    """Of all workers the newest counts: a server may have gone to another partition's worker."""
+    heard = GaugeMetricFamily(
+        "postwatch_server_heartbeat_timestamp_seconds", "When the newest heartbeat was sent.", labels=["server"]
+    )
+    for server, sent_ms in list(heard_ms.items()):
+        heard.add_metric([server], sent_ms / 1000)
+    return heard
 
 
 def _line_metrics(tally: LineTally) -> Iterator[Metric]:

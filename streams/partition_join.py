@@ -21,7 +21,7 @@ from postwatch.producers.record import Heartbeat, RawHeaders, decode_headers
 from postwatch.streams.accounts import AccountBook
 from postwatch.streams.dead_letters import DeadLetter, LineOrigin
 from postwatch.streams.joiner import Joiner
-from postwatch.streams.lines import LineTally, decode_lines, join_lines
+from postwatch.streams.lines import MOST_SOURCES, LineTally, decode_lines, join_lines
 from postwatch.streams.message import Message, merge
 from postwatch.streams.outcome import Outcome
 from postwatch.streams.parked import OPEN, decode_parked, encode_parked, parked_key
@@ -106,9 +106,16 @@ class JoinCounts:
     repeated_lines: int = 0
     rows: int = 0
     heartbeats: int = 0
+    heard_ms: dict[str, int] = field(default_factory=dict)
+    """When each server's newest heartbeat was sent; of so many servers as are counted."""
     parked: int = 0
     loaded: int = 0
     given_up: int = 0
+
+    def heard(self, server: str, sent_ms: int) -> None:
+        self.heartbeats += 1
+        if server in self.heard_ms or len(self.heard_ms) < MOST_SOURCES:
+            self.heard_ms[server] = max(sent_ms, self.heard_ms.get(server, 0))
 
 
 @dataclass(eq=False, slots=True)
@@ -228,7 +235,7 @@ class PartitionJoin:
         server = (record.key or b"").decode("utf-8", "backslashreplace")
         headers = decode_headers(record.headers)
         if isinstance(headers, Heartbeat):
-            self.counts.heartbeats += 1
+            self.counts.heard(server, headers.sent_ms)
             fetch.unconfirmed += 1
             self._outlet.send_heartbeat(server, headers, fetch.confirm)
             return

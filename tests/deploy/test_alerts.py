@@ -1,0 +1,70 @@
+"""The alerts speak of metrics and labels that the parts really have."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import postwatch.producers.ship_metrics
+import postwatch.streams.dead_letters
+import postwatch.streams.sink_metrics  # noqa: F401 - each module tells the registry of its metrics
+import pytest
+import yaml
+from postwatch.streams.join_worker import JoinWorker
+from postwatch.streams.metrics import JoinCollector
+from postwatch.streams.partition_join import JoinCounts
+from prometheus_client import REGISTRY
+from prometheus_client.registry import Collector
+
+ROOT = Path(__file__).parent.parent.parent
+RULES = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yml").read_text())["groups"][0]["rules"]
+_OF_PROMETHEUS = {"job", "instance"}
+
+
+class IdleWorker:
+    """What the collector reads of a worker that has read one line of one server and heard it once."""
+
+    def __init__(self) -> None:
+        self.counts = JoinCounts()
+        counts = self.counts.tally.of("web7", "auto")
+        counts.unreadable["x"] = counts.foreign["y"] = 1
+        self.counts.heard("web7", 1)
+        self.holes = self.lost_records = self.waits = self.bytes_in_flight = 0
+        self.partitions: dict[int, Any] = {}
+
+
+def metrics() -> dict[str, set[str]]:
+    """Name as it is scraped → its labels."""
+    found: dict[str, set[str]] = {"up": set()}
+    join = JoinCollector(cast("JoinWorker", IdleWorker()))
+    for collector in (join, *cast("Iterator[Collector]", REGISTRY._collector_to_names)):
+        for metric in collector.collect():
+            name = metric.name + ("_total" if metric.type == "counter" else "")
+            labels = set(getattr(collector, "_labelnames", ()))
+            found[name] = labels | {label for sample in metric.samples for label in sample.labels}
+    return found
+
+
+METRICS = metrics()
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_an_alert_speaks_of_metrics_that_exist(rule: dict[str, Any]) -> None:
+    named = re.findall(r"\b(?:postwatch_\w+|up)\b(?=[\[{) ])", rule["expr"])
+    assert named
+    known = set().union(*(METRICS[name] for name in named)) | _OF_PROMETHEUS
+    for labels in re.findall(r"by \(([^)]*)\)", rule["expr"]):
+        assert set(labels.split(", ")) <= known
+    words = " ".join(rule["annotations"].values())
+    assert set(re.findall(r"\$labels\.(\w+)", words)) <= known
+    assert rule["labels"]["severity"] in ("warning", "critical")
+
+
+def test_a_heartbeat_that_comes_late_does_not_make_a_server_silent() -> None:
+    counts = JoinCounts()
+    counts.heard("web7", 5_000)
+    counts.heard("web7", 4_000)
+    assert counts.heard_ms == {"web7": 5_000}
+    assert counts.heartbeats == 2
