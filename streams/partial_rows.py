@@ -3,7 +3,7 @@
 A shipper that begins in the middle of a log, or beside another one, repeats the ends of messages that the join has long
 forgotten. What it makes of them stands under the empty account, for nothing tells whose mail it is; only the table
 knows that the message was seen from its beginning. A row is taken back when a whole one covers it: of the same server,
-queue id (or one on its way) and recipient, begun no later and heard of no earlier. One that tells more stays.
+queue id and recipient, begun no later and heard of no earlier. One that tells more stays.
 """
 
 from __future__ import annotations
@@ -26,17 +26,14 @@ Ask = Callable[[str, dict[str, Any]], Sequence[Sequence[Any]]]
 """SQL and its parameters → rows of the answer."""
 
 _WHOLE_ROWS = """
-SELECT server, queue_id, next_queue_id, recipient, toUnixTimestamp64Milli(queued_at), toUnixTimestamp64Milli(updated_at)
+SELECT server, queue_id, recipient, toUnixTimestamp64Milli(queued_at), toUnixTimestamp64Milli(updated_at)
 FROM deliveries
-WHERE account != '' AND {condition}
-AND queued_at >= fromUnixTimestamp64Milli({{since_ms:Int64}})
-AND queued_at <= fromUnixTimestamp64Milli({{until_ms:Int64}})
+WHERE version >= {first_whole:UInt64} AND queue_id IN {ids:Array(String)}
+AND queued_at >= fromUnixTimestamp64Milli({since_ms:Int64})
+AND queued_at <= fromUnixTimestamp64Milli({until_ms:Int64})
 """
-_BY_ID = " UNION ALL ".join(
-    _WHOLE_ROWS.format(condition=condition)
-    for condition in ("queue_id IN {ids:Array(String)}", "hasAny(splitByChar(' ', next_queue_id), {ids:Array(String)})")
-)
-"""One SELECT for each skip index, for they serve no OR; old versions of rows do as well as the newest."""
+"""Old versions do as well as the newest, and withdrawn rows as well as others: where a message is told under its first
+queue id, what stood under a later one was withdrawn."""
 
 
 def withdrawals(rows: pa.Table, ask: Ask) -> pa.Table:
@@ -63,10 +60,14 @@ def _whole_rows(partial: Sequence[Outcome], ask: Ask) -> dict[tuple[str, str, st
     until_ms = max(row.queued_at for row in partial)
     ids = sorted({row.queue_id for row in partial})
     for first in range(0, len(ids), _IDS_A_QUESTION):
-        wanted = {"ids": ids[first : first + _IDS_A_QUESTION], "since_ms": since_ms, "until_ms": until_ms}
-        for server, queue_id, next_ids, recipient, queued_at, updated_at in ask(_BY_ID, wanted):
-            for one in (queue_id, *next_ids.split(" ")):
-                whole[server, one, recipient].append((queued_at, updated_at))
+        wanted = {
+            "first_whole": _FIRST_WHOLE_VERSION,
+            "ids": ids[first : first + _IDS_A_QUESTION],
+            "since_ms": since_ms,
+            "until_ms": until_ms,
+        }
+        for server, queue_id, recipient, queued_at, updated_at in ask(_WHOLE_ROWS, wanted):
+            whole[server, queue_id, recipient].append((queued_at, updated_at))
     return whole
 
 
