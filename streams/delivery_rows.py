@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 from postwatch.streams.accounts import UNKNOWN, Account, AccountBook
-from postwatch.streams.events import FILTER, Arrival, Attempt, Ending, Refusal
+from postwatch.streams.events import FILTER, LOGIN, Arrival, Attempt, Ending, Refusal
 from postwatch.streams.message import RANKS, WITHDRAWN, Message, arrival_lines, envelope_key
 from postwatch.streams.outcome import DEFERRED, DELIVERED, PENDING, RESULTS, Outcome
 from postwatch.streams.outcome import Attempt as AttemptCell
@@ -47,10 +47,10 @@ class RowMaker:
             queue_id, queued_at, arrival = message.queue_id, message.queued_at, message.arrival
             arrivals = events = 0 if arrival is None else 1
             updated_at = arrival.at if arrival else queued_at
-            original, passed, tried = "", "", attempts
+            original, passed, tried, is_hearsay = "", "", attempts, False
         else:
             place = _find_place(message, recipient, attempts)
-            queue_id, queued_at, arrival, arrivals, updated_at, events, original, passed, tried = place
+            queue_id, queued_at, arrival, arrivals, updated_at, events, original, passed, tried, is_hearsay = place
         deciding: Attempt | None
         if len(attempts) == 1 and attempts[0].status not in _OPEN:
             deciding = attempts[0]
@@ -62,7 +62,7 @@ class RowMaker:
         version = (
             (arrivals if arrivals < _MOST_ARRIVALS else _MOST_ARRIVALS) << 62
             | updated_at << 20
-            | RANKS[status] << 16
+            | (RANKS[DELIVERED] if is_hearsay else RANKS[status]) << 16  # above what the filter was given for delivered
             | events + len(attempts) + (message.ending is not None)  # at most 52 of them
         )
         deleted = 0
@@ -154,23 +154,28 @@ class RowMaker:
             self._take_back(accounts, recipient, judged.original_recipient, row, rows)
         if message.was_partial and whole:
             rows.append(Outcome._make(UNKNOWN + row)._replace(is_deleted=1))
-        if message.identity is not None and whole and message.lineage is None:
-            self._take_back_shared(message, recipient, accounts, row, rows)
+        if whole and message.lineage is None and message.arrival is not None:
+            if message.identity is not None:
+                self._take_back_shared(message, message.arrival, recipient, accounts, row, rows)
+            elif message.was_partial and message.parts is not None and LOGIN in message.parts:
+                unnamed = msgspec.structs.replace(message.arrival, authenticated_as="")
+                self._take_back_shared(message, unnamed, recipient, accounts, row, rows)
         if message.stood_alone:
             self._add_withdrawals(message, recipient, Outcome._make(UNKNOWN + row), rows)
 
     def _take_back_shared(
         self,
         message: Message,
+        known: Arrival,
         recipient: str,
         chosen: tuple[Account, ...],
         row: tuple[object, ...],
         rows: list[Outcome],
     ) -> None:
-        """What was told under the user that many share, before the line came that says who it was."""
+        """What was told as the arrival was `known`, before the line came that says who it was."""
         told: dict[Account, None] = {}
         for attempt in (None, *message.attempts.get(recipient, _NO_ATTEMPTS)):
-            told |= dict.fromkeys(self._accounts.of_delivery(message.arrival, recipient, attempt, message.server))
+            told |= dict.fromkeys(self._accounts.of_delivery(known, recipient, attempt, message.server))
         for account in told:
             if account not in chosen:
                 rows.append(Outcome._make(account + row)._replace(is_deleted=1))
@@ -250,6 +255,8 @@ class _Place(NamedTuple):
     """The queue ids behind the first, with blanks between them."""
     tried: list[Attempt]
     """The attempts before and here, but for those into the filter."""
+    is_hearsay: bool
+    """That the recipient is here is only what the filter said: one that made several messages of it names one."""
 
 
 def _find_place(message: Message, recipient: str, attempts: list[Attempt]) -> _Place:
@@ -260,7 +267,11 @@ def _find_place(message: Message, recipient: str, attempts: list[Attempt]) -> _P
     events += message.identity is not None
     lineage = message.lineage
     if lineage is None:
-        return _Place(message.queue_id, message.queued_at, own, arrivals, updated_at, events, "", "", attempts)
+        return _Place(message.queue_id, message.queued_at, own, arrivals, updated_at, events, "", "", attempts, False)
+    is_hearsay = not attempts and not (message.originals and recipient in message.originals)
+    if is_hearsay:
+        arrivals = 0  # so what another message of the filter tells of the recipient stays
+        events += len(lineage.lines)
     handed = message.handed_over(recipient)
     if handed:
         updated_at = max(updated_at, handed[-1].at)
@@ -275,6 +286,7 @@ def _find_place(message: Message, recipient: str, attempts: list[Attempt]) -> _P
         handed[-1].original_recipient if handed else "",
         " ".join((*lineage.passed, message.queue_id)),
         [one for one in (*(handed or ()), *attempts) if not one.handover],
+        is_hearsay,
     )
 
 

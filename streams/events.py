@@ -20,6 +20,10 @@ ENVELOPE, LOGIN = "envelope", "login"
 
 HELD = "held"
 """The part that tells the sender of a message that waits for an operator, in place of QUEUE until he lets it go."""
+LINK = "link"
+"""The part by which a filter tells which message it made this one of; all that it says is `earlier_queue_id`."""
+PROXIED = "-"
+"""In place of an earlier queue id: a filter passed the message on before it had one. It may still name the login."""
 
 FILTER, FORWARD = "filter", "forward"
 

@@ -16,8 +16,11 @@ from postwatch.streams.events import (
     CLIENT,
     FILTER,
     FORWARD,
+    HELD,
+    LINK,
     MESSAGE_ID,
     PARENT,
+    PROXIED,
     QUEUE,
     Arrival,
     Attempt,
@@ -25,8 +28,8 @@ from postwatch.streams.events import (
     Event,
     Refusal,
 )
-from postwatch.streams.message import Lineage, Message, add_attempt, add_ending, add_part, arrival_lines
-from postwatch.streams.outcome import Outcome
+from postwatch.streams.message import TOLD_BY_OTHERS, Lineage, Message, add_attempt, add_ending, add_part, arrival_lines
+from postwatch.streams.outcome import REJECTED, Outcome
 from postwatch.streams.queue_ids import REFUSAL_PREFIX, queued_at
 from postwatch.streams.reasons import BUILT_IN, ReasonBook
 from postwatch.streams.recent import Recent
@@ -182,8 +185,8 @@ class Joiner:
         parts, lineage = message.parts, message.lineage
         was_whole = lineage is not None and message.is_whole()
         if (
-            (parts is None or PARENT in parts)
-            and event.part != PARENT
+            (parts is None or PARENT in parts or LINK in parts)
+            and event.part not in TOLD_BY_OTHERS
             and not message.was_seen()
             and not queued_at(event.queue_id)
         ):
@@ -193,7 +196,7 @@ class Joiner:
             message.change(list(lineage.handed))
         if event.session_id:
             self._take_session(messages, message, event)
-        if event.earlier_queue_id:
+        if event.earlier_queue_id and event.earlier_queue_id != PROXIED:
             self._continue(messages, message, event)
 
     def _replace(self, messages: dict[str, Message], known: Message, event: Arrival) -> Message:
@@ -228,6 +231,9 @@ class Joiner:
                 self._touch(message)
                 if event.closes:
                     message.completed_at = max(message.completed_at, event.at)
+                    if event.status == REJECTED and arrival is not None and arrival.system_user:
+                        self._add_part(messages, message, _refused_at_home(event))
+                        return
         self._refusals.append((server, event))
 
     def _hand_over(self, messages: dict[str, Message], message: Message, event: Attempt) -> None:
@@ -305,8 +311,8 @@ class Joiner:
         if lineage is None:
             return
         self._links.append((before, message))
-        if event.client_ip:
-            return
+        if not event.system_user:
+            return  # a filter's; else the same message requeued, with all its recipients
         for recipient in before.attempts:
             lineage.handed[recipient] = self._attempts_on_the_way(before, recipient)
         before.completed_at = event.at
@@ -367,6 +373,11 @@ class Joiner:
             for recipient in message.expected():
                 if message.is_unheard(recipient):
                     self._rows.add_rows(message, recipient, rows)
+
+
+def _refused_at_home(event: Refusal) -> Arrival:
+    """The sender of what was submitted here: lines that bounce each recipient follow, but none of qmgr's."""
+    return Arrival(event.queue_id, event.at, event.line, event.sender, (), "", "", "", "", "", 0, "", "", "", HELD)
 
 
 def _parent(event: Attempt, message: Message) -> Arrival:

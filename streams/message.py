@@ -12,9 +12,11 @@ from postwatch.streams.events import (
     ENVELOPE,
     HELD,
     IDENTITY,
+    LINK,
     LOGIN,
     MESSAGE_ID,
     PARENT,
+    PROXIED,
     QUEUE,
     SUBJECT,
     WHOLE,
@@ -142,18 +144,20 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
             client = self.arrival
             if client is None or client.authenticated_as or not client.client_ip:
                 return False
-        elif PARENT in self.parts:
+        elif PARENT in self.parts or LOGIN in self.parts:
             return False
         else:
             client = self.parts.get(CLIENT)
             if client is None:
                 return True  # made here: a bounce or a forward
+            if client.earlier_queue_id == PROXIED or (HELD in self.parts and QUEUE not in self.parts):
+                return True
         return client.client_ip.startswith(_LOOPBACK) and not client.authenticated_as
 
     def was_seen(self) -> bool:
         """A line of its own came, not only one of another message about it."""
         if self.parts is not None:
-            return bool(self.attempts) or any(part != PARENT for part in self.parts)
+            return bool(self.attempts) or any(part not in TOLD_BY_OTHERS for part in self.parts)
         return self.arrival is not None or bool(self.attempts) or self.is_complete() or self.identity is not None
 
     def is_whole(self) -> bool:
@@ -364,7 +368,9 @@ def _in_order(parts: dict[str, Arrival]) -> list[Arrival]:
     return [parts[name] for name in _PARTS if name in parts]
 
 
-_PARTS = (CLIENT, LOGIN, MESSAGE_ID, QUEUE, SUBJECT, PARENT)
+_PARTS = (CLIENT, LOGIN, MESSAGE_ID, QUEUE, SUBJECT, PARENT, LINK)
+TOLD_BY_OTHERS = frozenset((PARENT, LINK))
+"""Parts that lines of other messages and programs tell: the message itself has not been seen with them."""
 
 
 def arrival_lines(message: Message) -> list[str]:

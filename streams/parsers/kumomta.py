@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from postwatch.streams.events import Arrival, Attempt, Event, Foreign, Parsed, Refusal, Unreadable
 from postwatch.streams.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, EXPIRED
-from postwatch.streams.parsers.postfix import next_queue_id
+from postwatch.streams.parsers.postfix_filters import next_queue_id
 from postwatch.streams.queue_ids import refusal_id
 from postwatch.streams.stamps import MOST_MS, StampReader
 

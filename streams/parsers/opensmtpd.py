@@ -25,7 +25,7 @@ from postwatch.streams.events import (
 )
 from postwatch.streams.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, EXPIRED
 from postwatch.streams.parsers.exim_grammar import SMTP_CODE
-from postwatch.streams.parsers.postfix import next_queue_id
+from postwatch.streams.parsers.postfix_filters import next_queue_id
 from postwatch.streams.queue_ids import SESSION_PREFIX
 
 PROGRAM = "smtpd"

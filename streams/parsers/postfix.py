@@ -20,6 +20,7 @@ from postwatch.streams.events import (
     HELD,
     MESSAGE_ID,
     PARENT,
+    PROXIED,
     QUEUE,
     SUBJECT,
     Arrival,
@@ -33,6 +34,7 @@ from postwatch.streams.events import (
 )
 from postwatch.streams.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, DISCARDED, EXPIRED, REJECTED
 from postwatch.streams.parsers.exim_grammar import SMTP_CODE
+from postwatch.streams.parsers.postfix_filters import PROXY, next_queue_id, read_proxied
 from postwatch.streams.parsers.postfix_grammar import (
     ACTION,
     CLIENT_FIELDS,
@@ -41,7 +43,6 @@ from postwatch.streams.parsers.postfix_grammar import (
     DELIVERY,
     ENHANCED,
     HEADER_TAIL,
-    NEXT_ID,
     NOTICE,
     ORIGIN,
     PICKUP,
@@ -121,11 +122,15 @@ def parse_without_id(text: str, start: int, at: int, line: str) -> Parsed:
     if text.startswith("disconnect from ", start):
         return _DISCONNECT
     if text.startswith("NOQUEUE: ", start):
+        if PROXY.match(text, start):
+            return read_proxied(text, start, at, line)
         return _action(text, start + 9, at, line, refusal_id(line), False)
     if text.startswith(("lost connection ", "timeout "), start):
         return _DISCONNECT
     if text.startswith(("message repeated ", "last message repeated "), start):
         return _REPEATED
+    if text.startswith("proxy-", start):
+        return read_proxied(text, start, at, line)
     return _WARNING if text.startswith("warning: ", start) else _OTHER
 
 
@@ -151,8 +156,9 @@ def _smtpd(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
             original = CLIENT_NAME.fullmatch(value)
             if original is not None:
                 host, ip = original.groups()
+                earlier = earlier or PROXIED
         elif name == "orig_queue_id":
-            earlier = value if WHOLE_ID.match(value) else ""
+            earlier = value if WHOLE_ID.match(value) else earlier
         elif name == "sasl_method":
             method = value
         elif name == "sasl_username":
@@ -287,17 +293,6 @@ def _delivery(text: str, start: int, at: int, line: str, queue_id: str, agent: s
         next_id,
         handover,
     )
-
-
-def next_queue_id(answer: str) -> str:
-    """The id under which the next hop queued the message; the last one, for a filter quotes its own next hop."""
-    for words in ("queued as ", " id="):
-        place = answer.rfind(words, 0, 1000)
-        if place >= 0:
-            found = NEXT_ID.match(answer, place + len(words))
-            if found is not None:
-                return found[0]
-    return ""
 
 
 def _action(text: str, start: int, at: int, line: str, queue_id: str, by_cleanup: bool) -> Parsed:

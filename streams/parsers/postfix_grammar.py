@@ -38,7 +38,7 @@ CLIENT_NAME = re.compile(r"([^\s,\[]*+)\[([^\]]*+)\]")
 PICKUP = re.compile(rf"uid=(\d++) from=<{ADDRESS}>(?: orig_id=({ID}))?+$")
 NOTICE = re.compile(rf"(?:[a-z]++ )(?:non-delivery|delay|delivery status) notification: ({ID})$")
 ACTION = re.compile(
-    r"(reject|milter-reject|discard|milter-discard|proxy-reject|hold|milter-hold): "
+    r"(reject|milter-reject|discard|milter-discard|hold|milter-hold): "
     r"(?:([A-Z]++(?:-[A-Z]++)*+)(?: command)?+ from ([^\s\[]*+)\[([^\]]*+)\](?::\d++)?+: |(?:header|body|mime-error) )"
 )
 """What was done; the command, the client's name and address, all empty for a header or a line of the body."""

@@ -13,7 +13,7 @@ from typing import Protocol
 from postwatch.producers.errors import BadInputError
 from postwatch.producers.record import FORMATS
 from postwatch.streams.events import Foreign, Parsed, Unreadable
-from postwatch.streams.parsers import kumomta, opensmtpd, postfix, sendmail
+from postwatch.streams.parsers import kumomta, opensmtpd, postfix, postfix_filters, sendmail
 from postwatch.streams.parsers.exim_main import EximMainParser
 from postwatch.streams.parsers.kumomta import KumoMtaParser
 from postwatch.streams.parsers.postfix_grammar import HEAD, ID
@@ -73,6 +73,8 @@ class SyslogParser:
             if not postfix.is_postfix(program):
                 return _OTHER_PROGRAM
             return postfix.parse_message(program, text, start, at, line)
+        if self._has_postfix and program in postfix_filters.AMAVIS_PROGRAMS:
+            return postfix_filters.read_amavis(text, start, at, line)
         if program in EXIM_PROGRAMS and self._only in ("", "exim"):
             return self._parse_exim(header)
         if program in sendmail.PROGRAMS and self._only in ("", "sendmail"):

@@ -12,7 +12,7 @@ import re
 from postwatch.streams.events import FILTER, Arrival, Attempt, Ending, Event, Foreign, Parsed, Refusal, Unreadable
 from postwatch.streams.outcome import BOUNCED, DEFERRED, DELIVERED, DISCARDED, EXPIRED, REJECTED
 from postwatch.streams.parsers.exim_grammar import SMTP_CODE
-from postwatch.streams.parsers.postfix import next_queue_id
+from postwatch.streams.parsers.postfix_filters import next_queue_id
 from postwatch.streams.parsers.postfix_grammar import ADDRESS
 from postwatch.streams.queue_ids import refusal_id
 

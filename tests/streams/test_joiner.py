@@ -16,9 +16,11 @@ from postwatch.streams.events import (
     FORWARD,
     HELD,
     IDENTITY,
+    LINK,
     LOGIN,
     MESSAGE_ID,
     PARENT,
+    PROXIED,
     QUEUE,
     WHOLE,
     Arrival,
@@ -29,7 +31,7 @@ from postwatch.streams.events import (
 )
 from postwatch.streams.joiner import Joiner
 from postwatch.streams.message import Message
-from postwatch.streams.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, EXPIRED, KEY, REJECTED, Outcome
+from postwatch.streams.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, EXPIRED, KEY, PENDING, REJECTED, Outcome
 from postwatch.streams.parked import decode_parked, encode_parked
 
 SERVER = "mx1"
@@ -334,6 +336,72 @@ def test_what_expired_or_was_cancelled_as_a_whole() -> None:
     assert [row.status for row in rows] == [EXPIRED, DELIVERED]
     rows = one_by_one([*head, Ending("A1", 8000, "postsuper", CANCELLED, True)])
     assert [row.status for row in rows] == [CANCELLED, DELIVERED]
+
+
+SPLIT: list[Event] = [
+    *arrived("A1", 1000, authenticated_as="ann@here.example"),
+    client("B2", 2000, client_ip="127.0.0.1"),
+    part("B2", 2001, MESSAGE_ID, message_id="m@here.example"),
+    part("B2", 2002, QUEUE, sender="ann@here.example", size_bytes=600),
+    tried("B2", 2003, "bob@far.example", DEFERRED),
+    client("C3", 2010, client_ip="127.0.0.1"),
+    part("C3", 2011, MESSAGE_ID, message_id="m@here.example"),
+    part("C3", 2012, QUEUE, sender="ann@here.example", size_bytes=600),
+    part("B2", 2050, LINK, earlier_queue_id="A1"),
+    part("C3", 2050, LINK, earlier_queue_id="A1"),
+    tried("A1", 3000, "bob@far.example", next_queue_id="C3", handover=FILTER),
+    tried("A1", 3000, "carl@far.example", next_queue_id="C3", handover=FILTER),
+    removed("A1", 3001),
+]
+
+
+def test_a_filter_makes_two_messages_of_one_and_names_the_second() -> None:
+    """What the first of them tells of its recipient stays, though the second was said to have it."""
+    later: list[Event] = [tried("C3", 3000, "carl@far.example", DEFERRED)]
+    for events in (SPLIT, [*SPLIT, *later], [*SPLIT[:8], *later, *SPLIT[8:]]):
+        rows = one_by_one(events)
+        assert {row.queue_id for row in rows} == {"A1"}
+        assert {row.account for row in rows} == {"ann@here.example"}
+        told = {row.recipient: (row.status, row.next_queue_id) for row in rows}
+        assert told["bob@far.example"] == (DEFERRED, "B2")
+        assert told["carl@far.example"] == (DEFERRED if later[0] in events else PENDING, "C3")
+        assert any("link" in line for row in rows for line in row.log_lines)
+
+
+def test_the_login_before_a_filter_is_the_submitters() -> None:
+    """The filter hands in over the loopback; its answer, which names login and id, may come behind the delivery."""
+    proxied: list[Event] = [
+        client("B2", 2000, client_ip="192.0.2.7", earlier_queue_id=PROXIED),
+        part("B2", 2001, MESSAGE_ID, message_id="m@here.example"),
+        part("B2", 2002, QUEUE, sender="odd@elsewhere.example", size_bytes=600),
+        tried("B2", 2003, "bob@far.example", remote_ip="198.51.100.1"),
+        removed("B2", 2004),
+    ]
+    login = part("B2", 2004, LOGIN, authenticated_as="ann@here.example")
+    for book in (BOOK, AccountBook(None)):
+        for place in (3, 4, 5):
+            events = [*proxied[:place], login, *proxied[place:]]
+            rows = joined(([event] for event in events), Joiner(book))
+            assert [(row.account, row.direction, row.recipient, row.client_ip) for row in rows] == [
+                ("ann@here.example", "sent", "bob@far.example", "192.0.2.7")
+            ]
+
+
+def test_a_refusal_of_what_was_submitted_here_bounces() -> None:
+    refusal = Refusal("A1", 1500, "spam", "ann@here.example", "bob@far.example", "", "127.0.0.1", "", "", "", 550,
+                      "5.7.1", "spam", REJECTED, True)  # fmt: skip
+    events: list[Event] = [
+        part("A1", 1000, CLIENT, system_user="uid33"),
+        part("A1", 1001, MESSAGE_ID, message_id="m@here.example"),
+        refusal,
+        tried("A1", 1501, "bob@far.example", BOUNCED, transport="cleanup"),
+        tried("A1", 1501, "carl@far.example", BOUNCED, transport="cleanup"),
+    ]
+    rows = one_by_one(events)
+    assert [(row.account, row.recipient, row.status, row.message_id) for row in rows] == [
+        ("uid33@mx1", "bob@far.example", BOUNCED, "m@here.example"),
+        ("uid33@mx1", "carl@far.example", BOUNCED, "m@here.example"),
+    ]
 
 
 def held(queue_id: str, at: int, recipient: str) -> list[Event]:
