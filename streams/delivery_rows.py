@@ -333,11 +333,21 @@ def _fate(
 ) -> tuple[Attempt | None, str, int]:
     """The attempt that decides, the status, and the time of the last event."""
     deciding = _deciding(attempts)
+    if deciding is not None and not deciding.original_recipient:
+        deciding = _with_original(deciding, attempts)
     updated_at = max([updated_at, *(attempt.at for attempt in attempts)])
     status = deciding.status if deciding else PENDING
     if status in _OPEN:
         status, updated_at = _without_final(message, recipient, deciding, updated_at)
     return deciding, status, updated_at
+
+
+def _with_original(deciding: Attempt, attempts: list[Attempt]) -> Attempt:
+    """What an alias made stays its own where later lines name the alias no more (`one_time` of Exim)."""
+    for attempt in attempts:
+        if attempt.original_recipient:
+            return msgspec.structs.replace(deciding, original_recipient=attempt.original_recipient)
+    return deciding
 
 
 def _deciding(attempts: Iterable[Attempt]) -> Attempt | None:

@@ -127,7 +127,7 @@ def _unflagged(line: str, start: int, at: int, queue_id: str | None) -> Parsed:
         refusal = exim_refusal.refusal(line, start, at, queue_id or refusal_id(line))
         if refusal is not None:
             return refusal
-        if queue_id is None and "rejected RCPT <" in line and "] Warning: " not in line:
+        if queue_id is None and "rejected RCPT <" in line and " Warning: " not in line:
             return Unreadable("a refusal whose fields make no sense")
         if _REFUSED_SESSION.match(line, start):
             return _REFUSED
@@ -345,7 +345,8 @@ def final_address(final: str, original: str) -> tuple[str, str]:
     """The final address, and the one that it was made from where they differ, both lower-cased.
 
     Exim logs a local delivery with the bare local part, a quoted local part without its quotes, and a delivery into a
-    pipe, a file or nowhere with the command or path: there the mailbox is the address that it was made from.
+    pipe, a file or nowhere with the command or path: there the mailbox is the address that it was made from. For a far
+    server without SMTPUTF8 it writes both parts of an address as ASCII.
     """
     final = final.lower()
     if not original:
@@ -360,7 +361,20 @@ def final_address(final: str, original: str) -> tuple[str, str]:
             return original, ""
     if "@" not in final and at_sign:
         return f"{final}@{domain}", original
+    if "xn--" in final and _to_unicode(final) == _to_unicode(original):
+        return original, ""
     return final, original
+
+
+def _to_unicode(address: str) -> str:
+    return re.sub(r"(?<![^@.])xn--([\w-]++)(?![^@.])", _decode_label, address)
+
+
+def _decode_label(found: re.Match[str]) -> str:
+    try:
+        return found[1].encode().decode("punycode")
+    except UnicodeError:
+        return found[0]
 
 
 _READERS = {

@@ -28,7 +28,7 @@ _WHY = re.compile(
 )
 _DISCARD = re.compile(
     rf"{CONNECTION}(?: ?U=\S+)?(?: Ci=\S+)?{TLS}(?: ?F=<((?:{QUOTED})?[^>]*)>)? ?"
-    rf"RCPT <((?:{QUOTED})?[^>]*)>: (discarded by \w+ ACL(?:: .*)?)$"
+    rf"RCPT <((?:{QUOTED})?[^>]*)>(?: [^:]*)?: (discarded by \w+ ACL(?:: .*)?)$"
 )
 
 

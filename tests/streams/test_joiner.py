@@ -436,6 +436,18 @@ def test_a_log_that_begins_with_a_message_on_hold() -> None:
     assert (row.account, row.recipient, row.status) == ("", "all@here.example", DEFERRED)
 
 
+def test_what_an_alias_made_stays_its_own_when_later_lines_do_not_name_it() -> None:
+    tries = [
+        tried("A1", 2500, "dora@far.example", DEFERRED, original_recipient="list@here.example"),
+        tried("A1", 3500, "dora@far.example"),
+    ]
+    rows = [row for row in one_by_one([*MESSAGE[:3], *tries]) if row.recipient == "dora@far.example"]
+    assert [(row.account, row.status, row.original_recipient) for row in rows] == [
+        ("ann@here.example", DELIVERED, "list@here.example"),
+        ("list@here.example", DELIVERED, "list@here.example"),
+    ]
+
+
 def test_a_recipient_that_was_taken_off_alone() -> None:
     """What was already delivered stays so; what an alias made comes to the alias's end."""
     made = tried("A1", 2500, "dora@far.example", DEFERRED, original_recipient="list@here.example")

@@ -53,6 +53,16 @@ LINES = {
     "without words": ("H=(x) [192.0.2.66] F=<a@b.example> rejected RCPT <anna@bakery.example>", "rejected", 550),
     "by SPF": ("H=(x) [192.0.2.66] F=<a@b.example> SPF=fail rejected RCPT <anna@bakery.example>", "rejected", 550),
     "bare address": ("H=(x) [192.0.2.66] F=<a@b.example> rejected RCPT anna@bakery.example: no", "rejected", 550),
+    "discarded with options": (
+        "H=(x) [192.0.2.66] F=<a@b.example> RCPT <anna@bakery.example> NOTIFY=NEVER: discarded by MAIL ACL: x",
+        "discarded",
+        250,
+    ),
+    "with options": (
+        "H=(x) [192.0.2.66] F=<a@b.example> rejected RCPT <anna@bakery.example> NOTIFY=DELAY ORCPT=rfc822;x+2B: no",
+        "rejected",
+        550,
+    ),
     "discarded": (
         "H=(x) [192.0.2.66] F=<a@b.example> RCPT <anna@bakery.example>: discarded by RCPT ACL",
         "discarded",
