@@ -42,6 +42,11 @@ def mailbox(name: str, server: str, direction: str) -> Account:
     return Account(f"{user if at else name}@{server}", server, direction)
 
 
+def _is_command(recipient: str) -> bool:
+    """A command, a file or a list: what an alias may name in place of an address."""
+    return recipient.lstrip('"')[:1] in ("|", "/", ":")
+
+
 class AccountBook:
     """Finds the accounts of messages on the servers of one provider."""
 
@@ -81,7 +86,7 @@ class AccountBook:
             return None
         if attempt is None:
             return None
-        if attempt.status == DELIVERED and not attempt.remote_ip:
+        if attempt.status == DELIVERED and not attempt.remote_ip and not (original and _is_command(recipient)):
             return mailbox(recipient, server, RECEIVED)
         return mailbox(original, server, RECEIVED) if original else None
 

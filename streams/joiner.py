@@ -18,6 +18,7 @@ from postwatch.streams.events import (
     FORWARD,
     HELD,
     LINK,
+    LOGIN,
     MESSAGE_ID,
     PARENT,
     PROXIED,
@@ -30,7 +31,7 @@ from postwatch.streams.events import (
 )
 from postwatch.streams.message import TOLD_BY_OTHERS, Lineage, Message, add_attempt, add_ending, add_part, arrival_lines
 from postwatch.streams.outcome import REJECTED, Outcome
-from postwatch.streams.queue_ids import REFUSAL_PREFIX, queued_at
+from postwatch.streams.queue_ids import LOGIN_PREFIX, REFUSAL_PREFIX, queued_at
 from postwatch.streams.reasons import BUILT_IN, ReasonBook
 from postwatch.streams.recent import Recent
 
@@ -118,7 +119,7 @@ class Joiner:
             elif event.part:
                 self._add_part(messages, message, event)
             elif message.arrival is None:
-                message.arrival = event
+                message.arrival = self._with_login(messages, message, event) if event.session_id else event
                 if message.attempts:
                     message.was_partial = True
                     message.changed += message.attempts
@@ -131,7 +132,7 @@ class Joiner:
         closed = self._closed_ids.get(server)
         if closed is None or event.queue_id not in closed:
             return False
-        if isinstance(event, Arrival) and event.part in (CLIENT, MESSAGE_ID):
+        if isinstance(event, Arrival) and event.part in (CLIENT, MESSAGE_ID, LOGIN):
             closed.drop(event.queue_id)
             return False
         return True
@@ -329,6 +330,17 @@ class Joiner:
         for part in session.parts.values():
             add_part(message, msgspec.structs.replace(part, queue_id=message.queue_id))
 
+    def _with_login(self, messages: dict[str, Message], message: Message, event: Arrival) -> Arrival:
+        """The arrival with who logged in at the process that took it."""
+        login = messages.get(event.session_id) or self._find_parked(message.server, event.session_id)
+        told = login.parts.get(LOGIN) if login is not None and login.parts is not None else None
+        if login is None or told is None or told.at > event.at:
+            return event
+        messages[event.session_id] = login
+        self._touch(login)
+        self._links.append((login, message))
+        return msgspec.structs.replace(event, authenticated_as=told.authenticated_as, auth_method=told.auth_method)
+
     def take_changed(self) -> tuple[list[Outcome], list[Message]]:
         """The rows that became due since the last call, and the messages that they are of; closed ones are let go."""
         rows: list[Outcome] = []
@@ -401,6 +413,8 @@ def _is_another(message: Message, event: Arrival) -> bool:
         is_late = (
             known is not None or message.is_complete() or message.attempts or (parts is not None and QUEUE in parts)
         )
+    elif event.part == LOGIN and event.queue_id.startswith(LOGIN_PREFIX):
+        is_late = message.is_complete()  # the process's number is in use again
     elif event.part == MESSAGE_ID:
         is_late = parts is not None and (message.is_complete() or QUEUE in parts)
     else:

@@ -35,7 +35,7 @@ from postwatch.streams.outcome import (
     REJECTED,
     RESULTS,
 )
-from postwatch.streams.queue_ids import SESSION_PREFIX
+from postwatch.streams.queue_ids import LOGIN_PREFIX, SESSION_PREFIX
 
 MOST_ATTEMPTS = 50
 """The first so many attempts of a recipient are kept, and the last."""
@@ -136,6 +136,8 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
         """Whether another message's line may still tell that this one came from that, or its own lines come again."""
         if self.is_repeated:
             return True
+        if self.queue_id.startswith(LOGIN_PREFIX):
+            return True  # by each message that comes in there
         if self.queue_id.startswith(SESSION_PREFIX):
             return False
         if self.lineage is not None:

@@ -3,18 +3,32 @@
 Sendmail logs no end of a message, but how many recipients it took: `Arrival.recipient_count`. A line is read from the
 left with the whole of it accounted for. A list of addresses is split where a comma stands outside of quotes, brackets
 and comments, so what a stranger calls himself is no field; the far server's words stand only where a line ends.
+
+A login is logged without a queue id, by the process that serves the connection; its number ends the queue ids of what
+comes in there, and `proto=ESMTPA` says that the client of this message has logged in.
 """
 
 from __future__ import annotations
 
 import re
 
-from postwatch.streams.events import FILTER, Arrival, Attempt, Ending, Event, Foreign, Parsed, Refusal, Unreadable
+from postwatch.streams.events import (
+    FILTER,
+    LOGIN,
+    Arrival,
+    Attempt,
+    Ending,
+    Event,
+    Foreign,
+    Parsed,
+    Refusal,
+    Unreadable,
+)
 from postwatch.streams.outcome import BOUNCED, DEFERRED, DELIVERED, DISCARDED, EXPIRED, REJECTED
 from postwatch.streams.parsers.exim_grammar import SMTP_CODE
 from postwatch.streams.parsers.postfix_filters import next_queue_id
 from postwatch.streams.parsers.postfix_grammar import ADDRESS
-from postwatch.streams.queue_ids import refusal_id
+from postwatch.streams.queue_ids import LOGIN_PREFIX, refusal_id
 
 PROGRAMS = frozenset(("sendmail", "sm-mta", "sm-msp-queue", "sm-msp", "sm-queue"))
 
@@ -40,6 +54,10 @@ _AFTER_ID = re.compile(r"(?:, (?:bodytype|proto|daemon|tls_verify|auth|auth_ssf)
 _CLIENT = re.compile(
     r"(?:([^\s@\[\]]++)@)?+([^\s@\[\],]++)?+ ?+(?:\[(?:IPv6:)?+([0-9A-Fa-f.:]++|RESPONSE)\])?+( \(may be forged\))?+"
 )
+_PROCESS = re.compile(r"\[(\d{1,7})\]: ?$")
+_HEAD_OF_TAG = 12
+_LOGGED_IN = re.compile(rf"AUTH=server, relay=({_CLIENT.pattern}), authid=([^\s,]++), mech=([\w-]++), bits=\d++$")
+_PROTO = re.compile(r", proto=(\w++)(?=,|$)")
 _NOTICE = re.compile(rf"({_ID}): (?:[A-Za-z]++ ){{0,3}}+[A-Za-z]++: ")
 _RULESET = re.compile(
     rf"ruleset=(\w++), arg1=({_WORDS})?+(?:, arg2=[^,\s]*+)?+, relay=({_CLIENT.pattern}), (discard$|reject=(.*)$)?+"
@@ -82,7 +100,7 @@ def parse_message(text: str, start: int, at: int, line: str) -> Parsed:
     if text.startswith("Milter", start):
         return _milter(text, start, at, line, queue_id)
     if not queue_id:
-        return _without_id(text, start)
+        return _login(text, start, at, line) if text.startswith("AUTH=", start) else _without_id(text, start)
     if text.startswith("<", start):
         return _unknown_user(text, start, at, line, queue_id)
     notice = _NOTICE.match(text, start)
@@ -91,9 +109,22 @@ def parse_message(text: str, start: int, at: int, line: str) -> Parsed:
     return _without_id(text, start)
 
 
-def _without_id(text: str, start: int) -> Foreign:
-    if text.startswith("AUTH=", start):
+def _login(text: str, start: int, at: int, line: str) -> Parsed:
+    """Who logged in at a process, whose next messages are theirs; it is known for an hour, for no line ends it."""
+    process = _PROCESS.search(text[max(0, start - _HEAD_OF_TAG) : start])
+    found = _LOGGED_IN.match(text, start)
+    if process is None or found is None or not found[4]:
         return _LOGIN
+    key = _login_key(process[1], found[4])
+    login = Arrival(key, at, line, "", (), "", "", "", found[7], found[6], 0, "", "", "", LOGIN)
+    return [login, Ending(key, at, line, "", True)]
+
+
+def _login_key(process: str, ip: str) -> str:
+    return f"{LOGIN_PREFIX}{int(process)}@{ip.lower()}"
+
+
+def _without_id(text: str, start: int) -> Foreign:
     if text.startswith("STARTTLS", start):
         return _TLS
     return _PROTOCOL if text.startswith(("--- ", "<-- ", "SMTP "), start) else _OTHER
@@ -113,6 +144,8 @@ def _arrival(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed
         return _ARRIVAL_LOST
     user, host, ip, forged = client.groups("") if client is not None else ("", "", "", "")
     is_local = host == "localhost" and not ip
+    message_id, protocol = _names(words)
+    has_login = protocol.endswith("A") and ip and queue_id[8:].isdecimal()
     return Arrival(
         queue_id,
         at,
@@ -125,24 +158,28 @@ def _arrival(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed
         "",
         "",
         int(size[:18]),
-        _message_id(words),
+        message_id,
         "",
         "",
         recipient_count=int(count[:9]),
+        session_id=_login_key(queue_id[8:], ip) if has_login else "",
     )
 
 
-def _message_id(words: str) -> str:
-    if not words.startswith(", msgid="):
-        return ""
-    end = len(words)
-    for _ in range(6):  # the fields that may follow it
-        place = words.rfind(", ", 8, end)
-        if place < 0 or not _AFTER_ID.fullmatch(words, place, end):
-            break
-        end = place
-    found = words[8:end]
-    return found[1:-1] if found[:1] == "<" and found[-1:] == ">" else found
+def _names(words: str) -> tuple[str, str]:
+    """Message-ID and protocol. What a Message-ID says is no field: what follows it is read from the end."""
+    end, message_id = 0, ""
+    if words.startswith(", msgid="):
+        end = len(words)
+        for _ in range(6):  # the fields that may follow it
+            place = words.rfind(", ", 8, end)
+            if place < 0 or not _AFTER_ID.fullmatch(words, place, end):
+                break
+            end = place
+        message_id = words[8:end]
+    if message_id[:1] == "<" and message_id[-1:] == ">":
+        message_id = message_id[1:-1]
+    return message_id, (_PROTO.findall(words, end) or [""])[-1]
 
 
 def _deliveries(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:

@@ -557,6 +557,20 @@ PARSERS = (
         "streams/test_postfix.py::test_a_local_submitter_is_whom_the_system_knows",
     ),
     _mutation(
+        "a process whose number is in use again serves another login (Sendmail)",
+        "streams/joiner.py",
+        "is_late = message.is_complete()  # the process's number",
+        "is_late = False  # the process's number",
+        "streams/test_joiner.py::test_messages_of_a_process_are_of_whom_logged_in_there_last",
+    ),
+    _mutation(
+        "no Message-ID says that its sender logged in (Sendmail)",
+        "streams/parsers/sendmail.py",
+        '(_PROTO.findall(words, end) or [""])[-1]',
+        '(_PROTO.findall(words) or [""])[0]',
+        "streams/parsers/test_sendmail.py::test_a_message_without_a_login_claims_none",
+    ),
+    _mutation(
         "a stranger can't say whom a refusal is about (Postfix)",
         "streams/parsers/postfix.py",
         "if len(tails) > 1:",

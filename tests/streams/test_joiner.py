@@ -617,3 +617,35 @@ def test_a_refusal_is_of_whoever_logged_in_on_its_connection() -> None:
     refused = Refusal("s:1", 1500, "refused", "", "x@far.example", "", "", "", "", "", 550, "", "no")
     [row] = one_by_one([*CONNECTION[:2], refused])
     assert (row.account, row.client_ip, row.status) == ("ann@here.example", "192.0.2.7", REJECTED)
+
+
+def login(at: int, name: str) -> list[Event]:
+    key = "l:2013@192.0.2.7"
+    known = part(key, at, LOGIN, authenticated_as=name, auth_method="PLAIN")
+    return [known, Ending(key, at, known.line, "", True)]
+
+
+def taken(queue_id: str, at: int, session_id: str = "l:2013@192.0.2.7") -> list[Event]:
+    whole = part(queue_id, at, WHOLE, sender="boss@here.example", client_ip="192.0.2.7", session_id=session_id)
+    return [whole, tried(queue_id, at + 1, "bob@far.example", remote_ip="192.0.2.1")]
+
+
+def test_messages_of_a_process_are_of_whom_logged_in_there_last() -> None:
+    """The number of a process, and the same client, come again with another login."""
+    events = [
+        *login(10, "ann@here.example"),
+        *taken("Q1", 20),
+        *taken("Q2", 30),
+        *login(40, "eve@here.example"),
+        *taken("Q3", 50),
+        *taken("Q4", 60, session_id=""),
+    ]
+    for times in (1, 2):
+        rows = [row for row in one_by_one([event for event in events for _ in range(times)]) if not row.is_deleted]
+        accounts = {row.queue_id: (row.account, row.authenticated_as) for row in rows}
+        assert accounts == {
+            "Q1": ("ann@here.example", "ann@here.example"),
+            "Q2": ("ann@here.example", "ann@here.example"),
+            "Q3": ("eve@here.example", "eve@here.example"),
+            "Q4": ("boss@here.example", ""),
+        }

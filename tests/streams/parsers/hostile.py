@@ -82,6 +82,7 @@ PIECES = (
     f"from=<{VICTIM}>, size=1, class=0, nrcpts=1, relay=root@localhost",
     f"<{VICTIM}>... User unknown",
     "6AN8010W002013: DSN: User unknown",
+    ", proto=ESMTPSA",
     "AUTH=server, relay=x [6.6.6.6], authid=root, mech=PLAIN, bits=0",
     f"user={VICTIM} result=ok",
     '" result="Ok" stat="250 2.0.0 Ok',

@@ -21,6 +21,7 @@ _ARRIVED: dict[str, object] = {
     "parent_queue_id": "",
     "client_ip": "198.51.100.7",
     "recipient_count": 1,
+    "session_id": "",
 }
 
 

@@ -54,7 +54,7 @@ def parser_of_all() -> LineParser:
 
 def seconds(parser: LineParser, line: str) -> float:
     """CPU time of a line; a slow one is tried again, for a busy machine slows any."""
-    took = []
+    took: list[float] = []
     while len(took) < 3 and (not took or min(took) >= _MOST_SECONDS):
         started = time.process_time()
         parser.parse(line)

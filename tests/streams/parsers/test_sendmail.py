@@ -7,7 +7,7 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from postwatch.streams.events import FILTER, Arrival, Attempt, Ending, Foreign, Parsed, Refusal, Unreadable
+from postwatch.streams.events import FILTER, LOGIN, Arrival, Attempt, Ending, Foreign, Parsed, Refusal, Unreadable
 from postwatch.streams.outcome import BOUNCED, DEFERRED, DELIVERED, DISCARDED, EXPIRED, REJECTED
 from postwatch.streams.parsers.registry import make_parser
 from postwatch.streams.parsers.sendmail import parse_message
@@ -103,6 +103,38 @@ def test_what_came_of_it(message: str, wanted: tuple[object, ...]) -> None:
 def test_whom_it_was_for(listed: str, wanted: list[tuple[str, str, bool]]) -> None:
     found = attempts(f"{ID}: to={listed}, delay=00:00:01, xdelay=00:00:00, mailer=local, pri=3, dsn=2.0.0, stat=Sent")
     assert [(one.recipient, one.original_recipient, one.is_expanded) for one in found] == wanted
+
+
+LOGIN_LINE = "AUTH=server, relay=h.example [192.0.2.1], authid=ann, mech=PLAIN, bits=0"
+
+
+def test_who_logged_in_at_a_process() -> None:
+    """The login is logged without a queue id; the number of its process ends the ids of what comes in there."""
+    parser = make_parser("auto", StampReader(find_zone("UTC", "test"), sent_ms=1_795_500_000_000))
+    found = parser.parse(f"Nov 23 08:00:01 mx9 sm-mta[2013]: {LOGIN_LINE}")
+    assert isinstance(found, list)
+    login, ending = found
+    assert isinstance(login, Arrival)
+    assert (login.part, login.authenticated_as, login.auth_method) == (LOGIN, "ann", "PLAIN")
+    taken = arrival(FROM + "msgid=<a@b.example>, proto=ESMTPSA, daemon=MTA, relay=h.example [192.0.2.1]")
+    assert login.queue_id == ending.queue_id == taken.session_id == "l:2013@192.0.2.1"
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "msgid=<a@b.example>, proto=ESMTPS, daemon=MTA, relay=h.example [192.0.2.1]",
+        "msgid=a, proto=ESMTPSA, proto=ESMTP, daemon=MTA, relay=h.example [192.0.2.1]",
+        "msgid=<a@b.example>, relay=ann@localhost",
+    ],
+)
+def test_a_message_without_a_login_claims_none(rest: str) -> None:
+    assert arrival(FROM + rest).session_id == ""
+
+
+def test_a_login_without_process_or_address_tells_nothing() -> None:
+    assert read(LOGIN_LINE) == Foreign("login")
+    assert read(f"sm-mta[2013]: {LOGIN_LINE}"[14:]) == Foreign("login")
 
 
 def test_a_bare_name_is_an_alias_of_the_daemon_but_as_given_to_the_submission_program() -> None:
