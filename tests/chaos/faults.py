@@ -9,11 +9,17 @@ from __future__ import annotations
 import itertools
 import random
 import signal
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
+import pyarrow as pa
 from confluent_kafka import Producer
 from postwatch.producers.record import RawHeaders
+from postwatch.streams.arrow_stream import encode_stream
+from postwatch.streams.clickhouse import connect
+from postwatch.streams.outcome import SCHEMA, Attempt, Outcome, to_batch
 
 from tests.chaos.proxy import Behaviour
 from tests.chaos.stack import SESSION_SECONDS, Stack
@@ -118,6 +124,22 @@ def _network(behaviour: Behaviour) -> MakeFault:
         )
 
     return make
+
+
+def _inserts_refused(kind: str, scene: Scene) -> Fault:
+    """ClickHouse answers, and takes no rows: the table has as many parts as it may have."""
+    stack = scene.stack
+
+    def change(words: str) -> None:
+        connect(stack.clickhouse).command(f"ALTER TABLE deliveries {words}")
+
+    return Fault(
+        kind,
+        frozenset({"clickhouse"}),
+        scene.chance.uniform(3, 8),
+        lambda: change("MODIFY SETTING parts_to_delay_insert = 1, parts_to_throw_insert = 1"),
+        lambda: change("RESET SETTING parts_to_delay_insert, parts_to_throw_insert"),
+    )
 
 
 def _worker_added(kind: str, scene: Scene) -> Fault:
@@ -257,11 +279,18 @@ def _poison_record(kind: str, scene: Scene) -> Fault:
     line = b"poison %d \x00\xfe\xff" % number
     headers = RawHeaders("exim-mian", "UTC", f"poison {number}", 0, len(line) + 1, 1).encode()
 
+    topic = scene.stack.kafka.raw_topic
+    return _produced(kind, scene, line, topic, line + b"\n", key=b"poisoner", headers=[*headers])
+
+
+def _produced(kind: str, scene: Scene, letter: bytes, topic: str, value: bytes, **more: Any) -> Fault:
+    """A record that nobody can use, which will be a dead letter."""
+
     def begin() -> None:
         producer = Producer({"bootstrap.servers": scene.stack.kafka.brokers, "acks": "all", "log_level": 2})
-        producer.produce(scene.stack.kafka.raw_topic, key=b"poisoner", value=line + b"\n", headers=[*headers])
+        producer.produce(topic, value=value, **more)
         if not producer.flush(5):
-            scene.letters.append(line)
+            scene.letters.append(letter)
 
     return Fault(kind, frozenset({"broker"}), 0.0, begin)
 
@@ -269,14 +298,27 @@ def _poison_record(kind: str, scene: Scene) -> Fault:
 def _poison_outcome(kind: str, scene: Scene) -> Fault:
     """A record in the topic of outcomes that holds no rows."""
     value = b"no rows %d" % next(scene.numbers)
+    return _produced(kind, scene, value, scene.stack.kafka.outcomes_topic, value)
 
-    def begin() -> None:
-        producer = Producer({"bootstrap.servers": scene.stack.kafka.brokers, "acks": "all", "log_level": 2})
-        producer.produce(scene.stack.kafka.outcomes_topic, value=value)
-        if not producer.flush(5):
-            scene.letters.append(value)
 
-    return Fault(kind, frozenset({"broker"}), 0.0, begin)
+def _refused_outcome(kind: str, scene: Scene) -> Fault:
+    """A row that ClickHouse refuses, among those of others: as only a broken producer makes it."""
+    number = next(scene.numbers)
+    value = encode_stream(with_unequal_attempts(f"poisoner {number}"))
+
+    return _produced(kind, scene, value, scene.stack.kafka.outcomes_topic, value)
+
+
+def with_unequal_attempts(server: str) -> pa.Table:
+    """One row with two answers to one attempt."""
+    blank = Outcome(**dict.fromkeys(Outcome._fields, ""))  # type: ignore[arg-type]
+    now_ms = time.time_ns() // 1_000_000
+    numbers = dict.fromkeys(("size_bytes", "delay_ms", "smtp_code", "version", "is_deleted"), 0)
+    attempts = (Attempt(now_ms, "delivered", 250, "250 OK", "", ""),)
+    row = blank._replace(server=server, queued_at=now_ms, updated_at=now_ms, attempts=attempts, log_lines=(), **numbers)
+    place = SCHEMA.get_field_index("attempts.response")
+    whole = pa.Table.from_batches([to_batch([row])])
+    return whole.set_column(place, SCHEMA.field(place), pa.array([["250 OK", "550 no"]]))
 
 
 def _clock_off(kind: str, scene: Scene) -> Fault:
@@ -328,6 +370,8 @@ KINDS: dict[str, MakeFault] = {
     "ClickHouse slow": _network(Behaviour.SLOW),
     "insert cut in the middle": _network(Behaviour.CUT),
     "answer to an insert lost": _network(Behaviour.DROP_ANSWER),
+    "insert arrives when the sink has given up": _network(Behaviour.LATE),
+    "ClickHouse refuses inserts": _inserts_refused,
     "join worker added and removed": _worker_added,
     "join worker removed and added": _worker_removed,
     "RocksDB folder deleted": _tables_deleted,
@@ -344,6 +388,7 @@ KINDS: dict[str, MakeFault] = {
     "unparsable line": _unparsable_line,
     "poison record": _poison_record,
     "poison outcome": _poison_outcome,
+    "outcome that ClickHouse refuses": _refused_outcome,
     "clock an hour off": _clock_off,
     "disk full under a checkpoint": _disk_full("ship"),
     "disk full under RocksDB": _disk_full("join"),

@@ -16,6 +16,10 @@ from postwatch.deploy.embedded.ports import LOOPBACK
 
 _PIECE_BYTES = 16_384
 _SLOW_SECONDS = 0.25
+_SILENT_SECONDS = 0.5
+"""A request is whole when its sender says nothing more for so long."""
+LATE_SECONDS = 3.0
+_PATIENCE_SECONDS = 10.0
 _RESET = struct.pack("ii", 1, 0)
 
 
@@ -27,6 +31,7 @@ class Behaviour(Enum):
     SLOW = "is slow"
     CUT = "cuts in the middle of an insert"
     DROP_ANSWER = "drops the answer to an insert that was taken"
+    LATE = "delivers an insert when its sender has long given up"
 
 
 class Proxy:
@@ -75,6 +80,8 @@ class _Connection:
         self._client = client
         self._server = server
         self._is_insert = False
+        self._answered = threading.Event()
+        """ClickHouse has said something in this connection."""
         for carry in (self._carry_requests, self._carry_answers):
             threading.Thread(target=self._until_end, args=(carry,), daemon=True).start()
 
@@ -98,14 +105,31 @@ class _Connection:
                 return
             if behaviour is Behaviour.SLOW:
                 time.sleep(_SLOW_SECONDS)
+            if behaviour is Behaviour.LATE and self._is_insert:
+                self._deliver_late(piece)
+                return
             if behaviour is Behaviour.CUT and self._is_insert:
                 self._server.sendall(piece[: max(1, len(piece) // 2)])
                 self._proxy._hurt(self._client, self._server)
                 return
             self._server.sendall(piece)
 
+    def _deliver_late(self, piece: bytes) -> None:
+        """The sender loses its connection and inserts again; the first insert arrives after that."""
+        whole = bytearray(piece)
+        self._client.settimeout(_SILENT_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            while more := self._client.recv(_PIECE_BYTES):
+                whole += more
+        self._proxy._hurt(self._client)
+        time.sleep(LATE_SECONDS)
+        self._answered.clear()
+        self._server.sendall(whole)
+        self._answered.wait(_PATIENCE_SECONDS)
+
     def _carry_answers(self) -> None:
         while piece := self._server.recv(_PIECE_BYTES):
+            self._answered.set()
             if self._proxy.behaviour is Behaviour.DROP_ANSWER and self._is_insert:
                 self._proxy._hurt(self._client)
                 return

@@ -56,6 +56,7 @@ def test_a_seed_draws_the_same_faults_and_each_kind_before_any_comes_again(tmp_p
         (Behaviour.DROP_ANSWER, b"POST /?query=SELECT HTTP/1.1\r\n", b"taken"),
         (Behaviour.DROP_ANSWER, b"POST /?query=INSERT HTTP/1.1\r\n", b""),
         (Behaviour.CUT, b"POST /?query=INSERT HTTP/1.1\r\n", b""),
+        (Behaviour.LATE, b"POST /?query=SELECT HTTP/1.1\r\n", b"taken"),
         (Behaviour.REFUSE, b"POST /?query=INSERT HTTP/1.1\r\n", b""),
     ],
 )
@@ -78,3 +79,17 @@ def test_what_the_proxy_does_to_an_insert(behaviour: Behaviour, request_line: by
     assert (proxy.hurt == 0) == (answer == b"taken")
     if behaviour is Behaviour.CUT:
         assert got == request_line[: len(request_line) // 2]
+
+
+def test_an_insert_that_arrives_when_its_sender_has_given_up() -> None:
+    with socket.create_server((LOOPBACK, 0)) as server:
+        proxy = Proxy(server.getsockname()[1])
+        proxy.behaviour = Behaviour.LATE
+        with socket.create_connection((LOOPBACK, proxy.port), timeout=5) as client:
+            taken, _ = server.accept()
+            client.sendall(b"POST /?query=INSERT HTTP/1.1\r\n")
+            with pytest.raises(ConnectionResetError):
+                client.recv(100)
+            with taken:
+                assert taken.recv(100) == b"POST /?query=INSERT HTTP/1.1\r\n"
+        proxy.close()
