@@ -315,7 +315,7 @@ def with_unequal_attempts(server: str) -> pa.Table:
     now_ms = time.time_ns() // 1_000_000
     numbers = dict.fromkeys(("size_bytes", "delay_ms", "smtp_code", "version", "is_deleted"), 0)
     attempts = (Attempt(now_ms, "delivered", 250, "250 OK", "", ""),)
-    row = blank._replace(server=server, queued_at=now_ms, updated_at=now_ms, attempts=attempts, log_lines=(), **numbers)
+    row = blank._replace(server=server, queued_at=now_ms, updated_at=now_ms, attempts=attempts, log_lines=(), **numbers)  # type: ignore[arg-type]
     place = SCHEMA.get_field_index("attempts.response")
     whole = pa.Table.from_batches([to_batch([row])])
     return whole.set_column(place, SCHEMA.field(place), pa.array([["250 OK", "550 no"]]))
