@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from postwatch.deploy.simulator.truth import TruthRow
 from postwatch.deploy.simulator.verdict import compare
 from postwatch.streams.clickhouse import connect
@@ -27,6 +27,9 @@ from tests.chaos.stack import PARTITIONS, Stack
 DRAIN_SECONDS = 120.0
 _KEY = ("server", "queue_id", "recipient", "direction", "account")
 _SHOWN = 8
+_CHANGELOG = "postwatch-join-parked-changelog"
+_LATE_ENTRY_MS = 1_000
+"""One worker's entries come in the order of their time; what is older by more was held up by somebody else's stop."""
 
 Row = dict[str, Any]
 
@@ -71,6 +74,7 @@ def judge(scene: Scene) -> Judgement:
     _judge_lines(judgement, scene)
     _judge_letters(judgement, scene)
     _judge_counts(judgement, scene.stack)
+    _judge_changelog(judgement, scene.stack)
     return judgement
 
 
@@ -132,6 +136,18 @@ def _judge_counts(judgement: Judgement, stack: Stack) -> None:
     judgement.blame("joins whose lines do not add up", uneven)
 
 
+def _judge_changelog(judgement: Judgement, stack: Stack) -> None:
+    """No join has written behind its successor: what it had on its way when it stood still is older than that one's."""
+    newest_ms: dict[int, int] = {}
+    late = []
+    for message in _messages(stack, _CHANGELOG):
+        partition, (_, at_ms) = int(message.partition() or 0), message.timestamp()
+        newest_ms[partition] = max(newest_ms.get(partition, 0), at_ms)
+        if at_ms < newest_ms[partition] - _LATE_ENTRY_MS:
+            late.append((partition, message.offset(), newest_ms[partition] - at_ms, bytes(message.key() or b"")))
+    judgement.blame("entries of the table written behind a successor's (partition, offset, ms late, key)", late)
+
+
 def _table(stack: Stack) -> list[Row]:
     table = connect(stack.clickhouse).query_arrow("SELECT * FROM deliveries FINAL").cast(SCHEMA)
     return [to_json_object(row) for row in from_table(table)]
@@ -178,6 +194,12 @@ def _is_through(stack: Stack, group: str, topics: Sequence[str]) -> bool:
 
 def _records(stack: Stack, topic: str) -> Iterator[tuple[bytes, bytes]]:
     """Key and value of all records that the topic has now."""
+    for message in _messages(stack, topic):
+        yield bytes(message.key() or b""), bytes(message.value() or b"")
+
+
+def _messages(stack: Stack, topic: str) -> Iterator[Message]:
+    """All records that the topic has now, each partition in its order."""
     consumer = Consumer(
         {"bootstrap.servers": stack.kafka.brokers, "group.id": "judge", "enable.auto.commit": False, "log_level": 2}
     )
@@ -195,7 +217,7 @@ def _records(stack: Stack, topic: str) -> Iterator[tuple[bytes, bytes]]:
             partition, kafka_offset = message.partition(), message.offset()
             assert partition is not None
             assert kafka_offset is not None
-            yield bytes(message.key() or b""), bytes(message.value() or b"")
+            yield message
             if kafka_offset + 1 >= left.get(partition, 0):
                 left.pop(partition, None)
     finally:
