@@ -639,8 +639,8 @@ ACCOUNTS = (
     _mutation(
         "mail to a far host is in nobody's inbox",
         "streams/accounts.py",
-        "        if attempt.status == DELIVERED and not attempt.remote_ip and not (original and _is_command(recipient)):\n",
-        "        if attempt.status == DELIVERED:\n",
+        "attempt.status == DELIVERED and not attempt.remote_ip and not (original",
+        "attempt.status == DELIVERED and not (original",
         "streams/test_accounts.py::test_without_a_list_what_stayed_here_is_ours",
     ),
     _mutation(
