@@ -39,6 +39,8 @@ EARLIER_BY_MS = 2 * 3_600_000
 """A line so much older than its message is one of an earlier message of that queue id. Clocks are set back by less."""
 MOST_CLOSED_IDS = 20_000
 """Of one server, for repeated lines of messages whose queue id holds no time."""
+MOST_AWAITED = 1_000
+"""Of a partition: queue ids that a filter names before their own lines were seen."""
 MOST_RECENT = 2_000
 """Of a partition: closed messages with a unique queue id that are kept for lines which a second shipper of the same
 file brings late. Alone they would look like a message whose arrival was never seen."""
@@ -72,6 +74,8 @@ class Joiner:
         self._links: list[tuple[Message, Message]] = []
         self.links: list[tuple[Message, Message]] = []
         """Of the rows taken last: messages, and those that have a lineage from them."""
+        self._awaited: dict[tuple[str, str], dict[str, Arrival]] = {}
+        """By server and queue id: lines that tell of a message what it was before, from ahead of that one's own."""
         self._handed_on: set[tuple[Message, str]] = set()
         """Messages and recipients whose fate another message of the same server tells from now on."""
 
@@ -195,6 +199,8 @@ class Joiner:
         add_part(message, event)
         if lineage is not None and not was_whole and message.is_whole():
             message.change(list(lineage.handed))
+        if self._awaited and message.is_whole():
+            self._continue_awaited(messages, message)
         if event.session_id:
             self._take_session(messages, message, event)
         if event.earlier_queue_id and event.earlier_queue_id != PROXIED:
@@ -304,7 +310,10 @@ class Joiner:
     def _continue(self, messages: dict[str, Message], message: Message, event: Arrival) -> None:
         """The line names the id that the message had before: a proxy passed it on, or it was requeued."""
         before = messages.get(event.earlier_queue_id) or self._find_parked(message.server, event.earlier_queue_id)
-        if before is None or not before.is_whole() or before is message:
+        if before is message:
+            return
+        if before is None or not before.is_whole():
+            self._await(message.server, event)
             return
         messages[event.earlier_queue_id] = before
         self._touch(before)
@@ -318,6 +327,21 @@ class Joiner:
             lineage.handed[recipient] = self._attempts_on_the_way(before, recipient)
         before.completed_at = event.at
         before.let_go = True
+
+    def _await(self, server: str, event: Arrival) -> None:
+        """The line came before those of the message that it names."""
+        awaited = self._awaited
+        awaited.setdefault((server, event.earlier_queue_id), {})[event.queue_id] = event
+        if len(awaited) > MOST_AWAITED:
+            del awaited[next(iter(awaited))]
+
+    def _continue_awaited(self, messages: dict[str, Message], before: Message) -> None:
+        for event in self._awaited.pop((before.server, before.queue_id), {}).values():
+            message = messages.get(event.queue_id)
+            if message is not None and message.lineage is None:
+                self._touch(message)
+                message.change([*message.attempts, *(message.originals or ())])
+                self._continue(messages, message, event)
 
     def _take_session(self, messages: dict[str, Message], message: Message, event: Arrival) -> None:
         """What is known of the connection that the message came in by is known of the message."""

@@ -16,7 +16,6 @@ from postwatch.streams.events import (
     LOGIN,
     MESSAGE_ID,
     PARENT,
-    PROXIED,
     QUEUE,
     SUBJECT,
     WHOLE,
@@ -146,13 +145,15 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
             client = self.arrival
             if client is None or client.authenticated_as or not client.client_ip:
                 return False
+        elif self.ending is not None and self.ending.status == CANCELLED:
+            return True  # a delivery that was under way then is logged behind it
         elif PARENT in self.parts or LOGIN in self.parts:
             return False
         else:
             client = self.parts.get(CLIENT)
             if client is None:
                 return True  # made here: a bounce or a forward
-            if client.earlier_queue_id == PROXIED or (HELD in self.parts and QUEUE not in self.parts):
+            if client.earlier_queue_id or (HELD in self.parts and QUEUE not in self.parts):
                 return True
         return client.client_ip.startswith(_LOOPBACK) and not client.authenticated_as
 

@@ -368,6 +368,35 @@ def test_a_filter_makes_two_messages_of_one_and_names_the_second() -> None:
         assert any("link" in line for row in rows for line in row.log_lines)
 
 
+@pytest.mark.parametrize("place", range(4))
+def test_what_a_filter_made_may_show_before_what_it_was_made_of(place: int) -> None:
+    """Whichever lines come first, and though it was delivered before."""
+    made: list[Event] = [
+        client("B2", 2000, client_ip="198.51.100.9", earlier_queue_id="A1"),
+        part("B2", 2001, MESSAGE_ID, message_id="m@here.example"),
+        part("B2", 2002, QUEUE, sender="ann@here.example", size_bytes=600),
+        tried("B2", 2003, "bob@far.example"),
+        removed("B2", 2004),
+    ]
+    first: list[Event] = [
+        *arrived("A1", 1000, authenticated_as="ann@here.example"),
+        tried("A1", 3000, "bob@far.example"),
+    ]
+    rows = one_by_one([*first[:place], *made, *first[place:]])
+    (row,) = [row for row in rows if row.next_queue_id == "B2"]
+    assert (row.account, row.queue_id, row.recipient, row.authenticated_as) == (
+        "ann@here.example", "A1", "bob@far.example", "ann@here.example",
+    )  # fmt: skip
+    assert {row.queue_id for row in rows} == {"A1"}
+
+
+def test_a_delivery_under_way_when_a_message_was_deleted_counts() -> None:
+    deleted = [*MESSAGE[:5], Ending("A1", 8000, "postsuper", CANCELLED, True), tried("A1", 8001, "bob@far.example")]
+    assert [row.status for row in one_by_one(deleted)] == [row.status for row in joined([deleted])] == [
+        DELIVERED, DELIVERED,
+    ]  # fmt: skip
+
+
 def test_the_login_before_a_filter_is_the_submitters() -> None:
     """The filter hands in over the loopback; its answer, which names login and id, may come behind the delivery."""
     proxied: list[Event] = [
