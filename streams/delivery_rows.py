@@ -351,12 +351,17 @@ def _with_original(deciding: Attempt, attempts: list[Attempt]) -> Attempt:
 
 
 def _deciding(attempts: Iterable[Attempt]) -> Attempt | None:
-    """The attempt that tells the status: the last final one, else the last real one, else the wait. Sorted input."""
+    """The attempt that tells the status: the last final one, else the last real one, else the wait. Sorted input.
+
+    A real one behind a final one is about something else that an alias or a router made of the same address, such as
+    its mailbox beside an automatic reply: that is still under way.
+    """
     found: Attempt | None = None
     for attempt in attempts:
         if (
             found is None
             or attempt.status != DEFERRED
+            or (attempt.is_attempt and attempt.at > found.at)
             or (found.status == DEFERRED and (attempt.is_attempt or not found.is_attempt))
         ):
             found = attempt

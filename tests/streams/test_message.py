@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import permutations
 
+import pytest
 from postwatch.streams.events import WHOLE, Ending
 from postwatch.streams.joiner import Joiner
 from postwatch.streams.message import Message, add_attempt, add_ending, merge
@@ -50,17 +51,22 @@ def test_whoever_saw_more_arrivals_has_the_higher_version() -> None:
     assert known.version > unknown.version
 
 
-def test_the_last_final_attempt_decides() -> None:
+@pytest.mark.parametrize(
+    ("deferred_at", "is_attempt", "status"),
+    [(2500, True, DELIVERED), (3000, True, DELIVERED), (4000, False, DELIVERED), (4000, True, DEFERRED)],
+)
+def test_the_last_final_attempt_decides(deferred_at: int, is_attempt: bool, status: str) -> None:
+    """A real try behind it is about something else of the same address, such as the mailbox beside a reply."""
     arrival = part(EXIM_ID, 1000, WHOLE, sender="ann@here.example")
     attempts = [
-        tried(EXIM_ID, 2000, "bob@far.example", BOUNCED),
+        tried(EXIM_ID, 3000, "bob@far.example", BOUNCED),
         tried(EXIM_ID, 3000, "bob@far.example", DELIVERED),
-        tried(EXIM_ID, 4000, "bob@far.example", DEFERRED),
+        tried(EXIM_ID, deferred_at, "bob@far.example", DEFERRED, is_attempt=is_attempt),
     ]
     joiner = Joiner(BOOK)
     joiner.add(SERVER, [arrival, *attempts])
     ((row,), _) = joiner.take_changed()
-    assert (row.status, row.updated_at) == (DELIVERED, 4000)
+    assert (row.status, row.updated_at) == (status, max(3000, deferred_at))
 
 
 def test_an_address_that_was_an_alias_is_withdrawn_before_the_message_ends() -> None:
