@@ -114,6 +114,6 @@ ADVICE = {
         "The recipient's server gave a reason of its own.",
         "Read the error message, or show it to your provider.",
         "No rule knows these words.",
-        "If such answers are many, teach Postwatch their words (streams/reasons.py).",
+        "If such answers are many, teach Postwatch their words (POSTWATCH_JOIN_REASONS_FILE).",
     ),
 }
