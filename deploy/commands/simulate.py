@@ -1,4 +1,4 @@
-"""`postwatch simulate`: mail servers that write plausible Exim logs, for demos and trials."""
+"""`postwatch simulate`: mail servers that write plausible logs of Exim or Postfix, for demos and trials."""
 
 from __future__ import annotations
 
@@ -16,23 +16,31 @@ from postwatch.producers.errors import BadInputError
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = """\
-Write the Exim main logs of a hosting provider's mail servers: submissions with a password, mail from scripts, incoming
-mail, aliases and forwards, greylisting that clears, bounces, full mailboxes, refusals, mail still under way.
+Write the logs of a hosting provider's mail servers: submissions with a password, mail from scripts, incoming mail,
+aliases and forwards, greylisting that clears, bounces, full mailboxes, refusals, mail still under way.
 
 First the past is written at once, then the present as it comes. What became of each recipient is known:
 
-  FOLDER/SERVER/mainlog   one log for each server; stamps are in UTC
+  FOLDER/SERVER/mainlog   one log for each server, maillog where it runs Postfix; stamps are in UTC
   FOLDER/domains          the provider's domains, `domain: owner` a line, as POSTWATCH_JOIN_DOMAINS_FILE takes it
   FOLDER/truth.json       written at the end: what the table should say of every recipient by then"""
     parser.epilog = """\
 examples:
   postwatch simulate fleet                                a minute of mail on five servers
   postwatch simulate fleet --seconds 0 --history 100000   some 400,000 lines at once, for trials with bulk
-  postwatch simulate fleet --rate 200 --rotate-every 20   a busy fleet whose logs are rotated"""
+  postwatch simulate fleet --rate 200 --rotate-every 20   a busy fleet whose logs are rotated
+  postwatch simulate fleet --servers 4 --postfix 2        two servers with Exim, two with Postfix"""
     parser.add_argument(
         "folder", type=Path, metavar="FOLDER", help="made if it's missing; must hold no simulated logs yet"
     )
     parser.add_argument("--servers", type=int, default=5, metavar="N", help="mail servers (default: %(default)s)")
+    parser.add_argument(
+        "--postfix",
+        type=int,
+        default=0,
+        metavar="N",
+        help="how many of them run Postfix, the last ones; the others run Exim (default: %(default)s)",
+    )
     parser.add_argument(
         "--history", type=int, default=500, metavar="N", help="messages of the past (default: %(default)s)"
     )
@@ -58,9 +66,9 @@ def run(arguments: argparse.Namespace) -> int:
     if min(numbers) < 0:
         raise BadInputError("--history, --history-hours, --rate, --seconds and --rotate-every must not be negative")
     try:
-        simulation = Simulation(arguments.seed, arguments.servers)
+        simulation = Simulation(arguments.seed, arguments.servers, arguments.postfix)
     except ValueError as error:
-        raise BadInputError(f"--servers: {error}") from error
+        raise BadInputError(f"--servers, --postfix: {error}") from error
     schedule = Schedule(arguments.history, arguments.history_hours, arguments.rate, arguments.seconds, arguments.seed)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

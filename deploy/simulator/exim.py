@@ -1,13 +1,28 @@
-"""The shapes of Exim 4.96's main log lines, with the selectors that cPanel sets.
+"""Exim 4.96: the shapes of its main log lines, with the selectors that cPanel sets, and what it logs when.
 
-Functions of their arguments alone. A line is text without its newline; the stamp is UTC.
+The shapes are functions of their arguments alone. A line is text without its newline; the stamp is UTC.
 """
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
+
+from postwatch.deploy.simulator.courses import (
+    Answered,
+    Attempt,
+    Course,
+    GivenUp,
+    NoSuchDomain,
+    NotTried,
+    OverQuota,
+    Stored,
+    TimedOut,
+)
+from postwatch.deploy.simulator.message import Client, Fate, Message, Origin, Refusal, Saying
+from postwatch.deploy.simulator.provider import Customer, FarHost
+from postwatch.deploy.simulator.truth import CANCELLED, DEFERRED, DELIVERED, PENDING, REJECTED
 
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _PID_SPAN = 4_194_304
@@ -125,6 +140,115 @@ def blackholed(recipient: str) -> str:
     return f"=> :blackhole: <{recipient}> R=virtual_aliases"
 
 
-def refusal(host: str, sender: str, login: str, recipient: str, why: str) -> str:
+def rejection(host: str, sender: str, login: str, recipient: str, why: str) -> str:
     authenticated = f" A=dovecot_login:{login}" if login else ""
     return f"H={host} F=<{sender}>{authenticated} rejected RCPT <{recipient}>: {why}"
+
+
+class Exim:
+    """One server that runs Exim."""
+
+    log_name = "mainlog"
+
+    def __init__(self, server: str, processes: Iterator[int]) -> None:
+        self._server = server
+        self._processes = processes
+
+    def stamp(self, at_ms: int) -> str:
+        return stamp(at_ms)
+
+    def account_of(self, customer: Customer) -> str:
+        return f"{customer.user}@{self._server}"
+
+    def new_id(self, at_ms: int) -> str:
+        return queue_id(at_ms, next(self._processes))
+
+    def message_id(self, queue_id: str, at_ms: int) -> str:
+        """The arrival of a bounce is logged without it."""
+        return ""
+
+    def arrival(self, message: Message) -> Iterator[Saying]:
+        """One line, which names the recipients: they are pending from then on."""
+        given = list(dict.fromkeys(course.given for course in message.courses))
+        if isinstance(message.origin, str):
+            text = bounce_arrival(message.origin, message.size_bytes, given[0])
+        else:
+            how = _how(message.origin)
+            text = arrival(message.sender, how, message.size_bytes, message.message_id, message.subject, given)
+        yield Saying(f"{message.queue_id} {text}", tuple(Fate(address, "", PENDING) for address in given))
+
+    def attempts(
+        self, message: Message, tries: Sequence[tuple[Course, Attempt]], number: int, at_ms: int
+    ) -> Iterator[Saying]:
+        connected: set[FarHost] = set()
+        for course, attempt in tries:
+            text = _attempt(course.recipient, course.original, attempt, connected)
+            if isinstance(attempt, Answered) and attempt.status == DELIVERED:
+                connected.add(attempt.host)
+            yield Saying(f"{message.queue_id} {text}", (Fate(course.recipient, course.original, attempt.status),))
+
+    def cancellation(self, message: Message, waiting: Sequence[Course], at_ms: int) -> Iterator[Saying]:
+        fates = tuple(Fate(course.recipient, course.original, CANCELLED) for course in waiting)
+        yield Saying(f"{message.queue_id} removed by root", fates)
+        yield from self.completion(message, at_ms)
+
+    def completion(self, message: Message, at_ms: int) -> Iterator[Saying]:
+        yield Saying(f"{message.queue_id} Completed")
+
+    def refusal(self, refusal: Refusal) -> Iterator[Saying]:
+        why = (
+            "Domain has exceeded the max emails per hour. Message discarded."
+            if refusal.is_over_limit
+            else "No Such User Here"
+        )
+        client = refusal.client
+        text = rejection(_host(client), refusal.sender, client.login, refusal.recipient, why)
+        yield Saying(text, (Fate(refusal.recipient, "", REJECTED),))
+
+    def noise(self) -> Iterator[Saying]:
+        process = next(self._processes)
+        yield Saying("cwd=/var/spool/exim 2 args: /usr/sbin/exim -q")
+        yield Saying(f"Start queue run: pid={process}")
+        yield Saying("SMTP connection from [198.51.100.7]:49152 (TCP/IP connection count = 3)")
+        yield Saying(f"End queue run: pid={process}")
+
+
+def _host(client: Client) -> str:
+    return f"{client.host or f'({client.greeting})'} [{client.address}]:{client.port}"
+
+
+def _how(origin: Origin) -> str:
+    if isinstance(origin, Client):
+        if origin.login:
+            return f"H={_host(origin)} P=esmtpsa {TLS} A=dovecot_login:{origin.login}"
+        return f"H={_host(origin)} P=esmtps {TLS}"
+    assert isinstance(origin, Customer)
+    return f"U={origin.user} P=local"
+
+
+def _attempt(recipient: str, original: str, attempt: Attempt, connected: set[FarHost]) -> str:
+    """`connected` are the hosts that took another recipient in the same connection."""
+    match attempt:
+        case Answered(status, host, _, answer) if status == DELIVERED:
+            return remote_delivery("->" if host in connected else "=>", recipient, original, _remote(host), answer)
+        case Answered(status, host, command, answer):
+            flag = "==" if status == DEFERRED else "**"
+            return remote_trouble(flag, recipient, original, _remote(host), command, answer.replace("\n", "\\n"))
+        case TimedOut(host):
+            return connection_trouble(recipient, _remote(host))
+        case NotTried():
+            return not_yet(recipient)
+        case NoSuchDomain():
+            return unrouteable(recipient)
+        case GivenUp():
+            return expired(recipient)
+        case Stored(token, of_system_user):
+            return system_delivery(recipient, token) if of_system_user else local_delivery(recipient, original, token)
+        case OverQuota():
+            return mailbox_full(recipient)
+        case _:
+            return blackholed(recipient)
+
+
+def _remote(host: FarHost) -> str:
+    return f"{host.mx} [{host.address}]"

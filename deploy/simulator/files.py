@@ -1,4 +1,4 @@
-"""Simulated servers as folders of real log files: FOLDER/SERVER/mainlog, FOLDER/domains, FOLDER/truth.json.
+"""Simulated servers as folders of real log files: FOLDER/SERVER/mainlog or maillog, FOLDER/domains, FOLDER/truth.json.
 
 The edge of the simulator: it knows the clock and the disk. A line's truth counts only once the line is written.
 """
@@ -51,18 +51,19 @@ class Schedule:
 
 
 class ServerLogs:
-    """The main logs of the simulated servers. Use it in a `with` block."""
+    """The logs of the simulated servers. Use it in a `with` block."""
 
     def __init__(self, folder: Path, simulation: Simulation) -> None:
         """Makes the folders. Raises BadInputError where they can't be written or hold logs already."""
         self.truth = Truth()
         self._folder = folder
+        self._names = {server: mta.log_name for server, mta in simulation.mtas.items()}
         self._files: dict[str, BinaryIO] = {}
         self._unflushed: set[str] = set()
         try:
-            for server in simulation.provider.servers:
-                self.path(server.name).parent.mkdir(parents=True, exist_ok=True)
-                self._files[server.name] = self._new_file(server.name)
+            for server in self._names:
+                self.path(server).parent.mkdir(parents=True, exist_ok=True)
+                self._files[server] = self._new_file(server)
             owners = sorted(simulation.provider.domains().items())
             (folder / "domains").write_text("".join(f"{domain}: {owner}\n" for domain, owner in owners))
         except OSError as error:
@@ -77,7 +78,7 @@ class ServerLogs:
         self.close()
 
     def path(self, server: str) -> Path:
-        return self._folder / server / "mainlog"
+        return self._folder / server / self._names[server]
 
     def write(self, line: LogLine) -> None:
         """The line reaches the file at the next `flush`, at the latest."""
@@ -91,15 +92,15 @@ class ServerLogs:
         self._unflushed.clear()
 
     def rotate(self) -> None:
-        """Every mainlog becomes mainlog.1, mainlog.1 becomes mainlog.2 and so on, as logrotate does it."""
+        """Every log becomes mainlog.1, mainlog.1 becomes mainlog.2 and so on, as logrotate does it."""
         for server, file in self._files.items():
             file.close()
             path = self.path(server)
             for number in range(_KEPT_ROTATIONS, 0, -1):
-                older = path.with_name(f"mainlog.{number}")
+                older = path.with_name(f"{path.name}.{number}")
                 if older.exists():
-                    os.replace(older, path.with_name(f"mainlog.{number + 1}"))
-            os.replace(path, path.with_name("mainlog.1"))
+                    os.replace(older, path.with_name(f"{path.name}.{number + 1}"))
+            os.replace(path, path.with_name(f"{path.name}.1"))
             self._files[server] = self._new_file(server)
 
     def write_truth(self) -> Path:

@@ -15,6 +15,7 @@ _NAMES = "alder bluebird cobalt driftwood elm fennel granite harbour indigo juni
 _PEOPLE = "anna boris chiara dmitri elena farid greta hugo ines jonas katya liam".split()
 _STRANGERS = "n.okafor m.lindqvist r.tanaka p.moreau s.kowalski d.fischer l.almeida k.novak".split()
 _DOMAINS_OF_A_SERVER = 8
+_FIRST_UID = 1001
 
 
 class FarHost(NamedTuple):
@@ -25,10 +26,6 @@ class FarHost(NamedTuple):
     address: str
     greeting: str
     """How it ends its answers."""
-
-    @property
-    def shown(self) -> str:
-        return f"{self.mx} [{self.address}]"
 
 
 FAR_HOSTS = (
@@ -47,13 +44,19 @@ SILENT_HOST = FarHost("sunken-ship.example", "mx.sunken-ship.example", "192.0.2.
 DEAD_DOMAIN = "no-such-place.example"
 
 
+class Customer(NamedTuple):
+    """Whom a domain belongs to, as a system user of the server."""
+
+    user: str
+    uid: int
+
+
 @dataclass(frozen=True, slots=True)
 class HostedDomain:
     """A customer's domain on one server."""
 
     name: str
-    owner: str
-    """The system user that it belongs to."""
+    owner: Customer
     mailboxes: tuple[str, ...]
     aliases: tuple[tuple[str, str], ...]
     """Alias → the mailbox of the same domain that it means."""
@@ -66,8 +69,9 @@ class HostedDomain:
 @dataclass(frozen=True, slots=True)
 class Server:
     name: str
-    address: str
     domains: tuple[HostedDomain, ...]
+    runs_postfix: bool = False
+    """Else Exim."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +85,16 @@ class Provider:
 
     def domains(self) -> dict[str, str]:
         """Hosted domain → owner, the servers' own names among them: system users get mail there."""
-        found = {domain.name: domain.owner for server in self.servers for domain in server.domains}
+        found = {domain.name: domain.owner.user for server in self.servers for domain in server.domains}
         return found | {server.name: "root" for server in self.servers}
 
 
-def make_provider(seed: int, servers: int) -> Provider:
-    """At most 18 servers: there are names for so many domains."""
+def make_provider(seed: int, servers: int, postfix: int = 0) -> Provider:
+    """At most 18 servers: there are names for so many domains. The last `postfix` of them run Postfix."""
     if not 1 <= servers <= len(_NAMES) * len(_TRADES) // _DOMAINS_OF_A_SERVER:
         raise ValueError(f"{servers} servers: between 1 and 18 can be simulated")
+    if not 0 <= postfix <= servers:
+        raise ValueError(f"{postfix} of {servers} servers can't run Postfix")
     chance = random.Random(seed)
     names = [f"{name}-{trade}.example" for trade in _TRADES for name in _NAMES]
     chance.shuffle(names)
@@ -96,22 +102,22 @@ def make_provider(seed: int, servers: int) -> Provider:
         tuple(
             Server(
                 f"server{number + 1}.simulated.example",
-                f"192.0.2.{10 + number}",
                 tuple(
-                    _make_domain(name, chance)
-                    for name in names[number * _DOMAINS_OF_A_SERVER : (number + 1) * _DOMAINS_OF_A_SERVER]
+                    _make_domain(name, _FIRST_UID + place, chance)
+                    for place, name in enumerate(names[number * _DOMAINS_OF_A_SERVER :][:_DOMAINS_OF_A_SERVER])
                 ),
+                runs_postfix=number >= servers - postfix,
             )
             for number in range(servers)
         )
     )
 
 
-def _make_domain(name: str, chance: random.Random) -> HostedDomain:
+def _make_domain(name: str, uid: int, chance: random.Random) -> HostedDomain:
     mailboxes = [f"{person}@{name}" for person in chance.sample(_PEOPLE, chance.randint(2, 6))]
     return HostedDomain(
         name,
-        owner=name.partition(".")[0].replace("-", "")[:8],
+        owner=Customer(name.partition(".")[0].replace("-", "")[:8], uid),
         mailboxes=tuple(mailboxes),
         aliases=((f"info@{name}", mailboxes[0]), (f"sales@{name}", mailboxes[1])),
         forward=(f"boss@{name}", f"{chance.choice(_STRANGERS)}@gmail.com"),

@@ -12,11 +12,22 @@ import random
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from postwatch.deploy.simulator import courses, exim
+from postwatch.deploy.simulator import courses
 from postwatch.deploy.simulator.courses import FAR_COURSES, LOCAL_COURSES, Course
-from postwatch.deploy.simulator.message import Message, Step, Teller
-from postwatch.deploy.simulator.provider import FAR_HOSTS, HostedDomain, Provider, Server, make_provider
-from postwatch.deploy.simulator.truth import RECEIVED, REJECTED, SENT, TruthRow
+from postwatch.deploy.simulator.exim import Exim
+from postwatch.deploy.simulator.message import Client, Message, Refusal, Saying
+from postwatch.deploy.simulator.mta import Mta
+from postwatch.deploy.simulator.postfix import Postfix
+from postwatch.deploy.simulator.provider import (
+    FAR_HOSTS,
+    Customer,
+    HostedDomain,
+    Provider,
+    Server,
+    make_provider,
+)
+from postwatch.deploy.simulator.story import LINE_MS, Step, Teller
+from postwatch.deploy.simulator.truth import RECEIVED, SENT, TruthRow
 
 MINUTE_MS = 60_000
 PATIENT_GAPS_MS = tuple(minutes * MINUTE_MS for minutes in (15, 30, 60, 120, 240, 480))
@@ -67,13 +78,20 @@ class LogLine(NamedTuple):
 class Simulation:
     """The mail of one provider."""
 
-    def __init__(self, seed: int = 1, servers: int = 5) -> None:
-        """Raises ValueError for a number of servers that there are no names for."""
-        self.provider: Provider = make_provider(seed, servers)
+    def __init__(self, seed: int = 1, servers: int = 5, postfix: int = 0) -> None:
+        """The last `postfix` servers run Postfix. Raises ValueError for numbers of servers that can't be had."""
+        self.provider: Provider = make_provider(seed, servers, postfix)
         self._chance = random.Random(seed)
         self._domains = self.provider.domains()
-        self._processes = itertools.count(30_000, 3)
-        self._teller = Teller(self._chance, self._hosts, self._next_process)
+        processes = itertools.count(30_000, 3)
+        self.mtas: dict[str, Mta] = {
+            server.name: Postfix(server.name, number % 2 == 1, self._chance)
+            if server.runs_postfix
+            else Exim(server.name, processes)
+            for number, server in enumerate(reversed(self.provider.servers))
+        }
+        """How each server logs. Every second one with Postfix has long queue ids, the last one short ones."""
+        self._teller = Teller(self._chance, self._hosts, self._add)
         self._coming: list[tuple[int, int, str, Step, Iterator[Step]]] = []
         self._order = itertools.count()
         self._arrivals = itertools.count()
@@ -96,7 +114,7 @@ class Simulation:
         coming = self._coming
         while coming and coming[0][0] < end_ms:
             at_ms, order, server, step, story = coming[0]
-            yield LogLine(at_ms, server, f"{exim.stamp(at_ms)} {step.text}", step.rows)
+            yield LogLine(at_ms, server, f"{self.mtas[server].stamp(at_ms)} {step.text}", step.rows)
             following = next(story, None)
             if following is None:
                 heapq.heappop(coming)
@@ -106,34 +124,37 @@ class Simulation:
     def _begin(self, at_ms: int, gaps_ms: tuple[int, ...]) -> None:
         number = next(self._arrivals)
         if number % _SHOWCASE_EVERY == 0:
-            server, story = self._showcase(at_ms, gaps_ms, number // _SHOWCASE_EVERY)
+            message = self._showcase(at_ms, number // _SHOWCASE_EVERY)
         else:
             server = self._chance.choice(self.provider.servers)
             kind = self._chance.choice(self._kinds)
             if kind == "noise":
-                story = self._noise(at_ms)
-            elif kind == "refusal":
-                story = self._refusal(server, at_ms)
-            elif kind == "incoming":
-                story = self._teller.tell(self._incoming(server, at_ms), gaps_ms)
+                self._add(server.name, self._steps(at_ms, self.mtas[server.name].noise(), ()))
+                return
+            if kind == "refusal":
+                self._add(server.name, self._refusal(server, at_ms))
+                return
+            if kind == "incoming":
+                message = self._incoming(server, at_ms)
             else:
-                story = self._teller.tell(self._submission(server, at_ms, kind == "system"), gaps_ms)
+                message = self._submission(server, at_ms, kind == "system")
+        self._add(message.server, self._teller.tell(self.mtas[message.server], message, gaps_ms))
+
+    def _add(self, server: str, story: Iterator[Step]) -> None:
         first = next(story)
-        heapq.heappush(self._coming, (first.at_ms, next(self._order), server.name, first, story))
+        heapq.heappush(self._coming, (first.at_ms, next(self._order), server, first, story))
 
-    def _showcase(self, at_ms: int, gaps_ms: tuple[int, ...], number: int) -> tuple[Server, Iterator[Step]]:
+    def _showcase(self, at_ms: int, number: int) -> Message:
         """Mail of every kind from the mailbox that reports are shown of."""
-        server = self.provider.servers[0]
         course = _SHOWCASE_COURSES[number % len(_SHOWCASE_COURSES)](self._chance)
-        message = self._message(server, at_ms, self.provider.showcase, (course,))
-        return server, self._teller.tell(message, gaps_ms)
+        return self._message(self.provider.servers[0], at_ms, self.provider.showcase, (course,))
 
-    def _submission(self, server: Server, at_ms: int, by_system_user: bool) -> Message:
+    def _submission(self, server: Server, at_ms: int, by_script: bool) -> Message:
         domain = self._chance.choice(server.domains)
         chosen = [self._course(domain) for _ in range(self._chance.choice((1, 1, 1, 1, 2, 3)))]
         once = tuple({course.recipient: course for course in chosen}.values())
-        if by_system_user:
-            return self._message(server, at_ms, f"{domain.owner}@{server.name}", once, system_user=domain.owner)
+        if by_script:
+            return self._message(server, at_ms, f"{domain.owner.user}@{server.name}", once, script_of=domain.owner)
         return self._message(server, at_ms, self._chance.choice(domain.mailboxes), once)
 
     def _course(self, domain: HostedDomain) -> Course:
@@ -142,23 +163,21 @@ class Simulation:
         return self._chance.choice(self._far)(self._chance)
 
     def _message(
-        self, server: Server, at_ms: int, sender: str, recipients: tuple[Course, ...], system_user: str = ""
+        self, server: Server, at_ms: int, sender: str, recipients: tuple[Course, ...], script_of: Customer | None = None
     ) -> Message:
         """One that a customer hands in: a mail program with a password, or a script on the machine."""
         chance = self._chance
-        if system_user:
-            how = f"U={system_user} P=local"
-        else:
-            port, host = chance.randint(30_000, 60_000), chance.randint(1, 254)
-            how = f"H=([10.0.0.{host}]) [203.0.113.{host}]:{port} P=esmtpsa {exim.TLS} A=dovecot_login:{sender}"
+        mta = self.mtas[server.name]
+        number = chance.randint(1, 254)
+        program = Client("", f"[10.0.0.{number}]", f"203.0.113.{number}", chance.randint(30_000, 60_000), sender)
         return Message(
             server=server.name,
             at_ms=at_ms,
-            queue_id=exim.queue_id(at_ms, self._next_process()),
+            queue_id=mta.new_id(at_ms),
             message_id=f"{courses.token(chance)}@{sender.partition('@')[2]}",
             sender=sender,
-            account=sender,
-            how=how,
+            account=mta.account_of(script_of) if script_of else sender,
+            origin=script_of or program,
             subject=chance.choice(_SUBJECTS).replace("{n}", str(chance.randrange(1000))),
             size_bytes=chance.randint(600, 90_000),
             courses=recipients,
@@ -169,15 +188,16 @@ class Simulation:
         chance = self._chance
         domain = chance.choice(server.domains)
         host = chance.choice(FAR_HOSTS)
+        name = f"out.{host.domain}"
         chosen = [chance.choice(self._local)(chance, domain) for _ in range(chance.choice((1, 1, 1, 2)))]
         return Message(
             server=server.name,
             at_ms=at_ms,
-            queue_id=exim.queue_id(at_ms, self._next_process()),
+            queue_id=self.mtas[server.name].new_id(at_ms),
             message_id=f"{courses.token(chance)}@{host.domain}",
             sender=f"{chance.choice(_STRANGERS)}@{host.domain}",
             account="",
-            how=f"H=out.{host.domain} [{host.address}]:{chance.randint(30_000, 60_000)} P=esmtps {exim.TLS}",
+            origin=Client(name, name, host.address, chance.randint(30_000, 60_000)),
             subject=chance.choice(_SUBJECTS).replace("{n}", str(chance.randrange(1000))),
             size_bytes=chance.randint(900, 200_000),
             courses=tuple({course.recipient: course for course in chosen}.values()),
@@ -190,25 +210,20 @@ class Simulation:
         recipient = f"{chance.choice(('admin', 'sale', 'ceo'))}{chance.randrange(100_000)}@{domain.name}"
         if chance.random() < 0.3:
             sender = login = account = chance.choice(domain.mailboxes)
-            direction, why = SENT, "Domain has exceeded the max emails per hour. Message discarded."
+            direction = SENT
         else:
             sender, login, account = f"{chance.choice(_STRANGERS)}@{chance.choice(FAR_HOSTS).domain}", "", recipient
-            direction, why = RECEIVED, "No Such User Here"
-        client = chance.randint(1, 254)
-        text = exim.refusal(f"(mail{client}) [198.51.100.{client}]:{40_000 + client}", sender, login, recipient, why)
-        row = TruthRow(server.name, "", "", account, direction, sender, recipient, "", REJECTED)
-        yield Step(at_ms, text, (row,))
+            direction = RECEIVED
+        number = chance.randint(1, 254)
+        client = Client("", f"mail{number}", f"198.51.100.{number}", 40_000 + number, login)
+        sayings = self.mtas[server.name].refusal(Refusal(client, sender, recipient))
+        return self._steps(at_ms, sayings, (server.name, "", "", account, direction, sender))
 
-    def _noise(self, at_ms: int) -> Iterator[Step]:
-        """Lines of no interest that stand between the others."""
-        process = self._next_process()
-        yield Step(at_ms, "cwd=/var/spool/exim 2 args: /usr/sbin/exim -q", ())
-        yield Step(at_ms, f"Start queue run: pid={process}", ())
-        yield Step(at_ms + 700, "SMTP connection from [198.51.100.7]:49152 (TCP/IP connection count = 3)", ())
-        yield Step(at_ms + 900, f"End queue run: pid={process}", ())
+    def _steps(self, at_ms: int, sayings: Iterator[Saying], known: tuple[str, ...]) -> Iterator[Step]:
+        """Of what is no message; `known` is what the truth has before the recipient."""
+        for number, saying in enumerate(sayings):
+            rows = tuple(TruthRow._make((*known, *fate)) for fate in saying.fates)
+            yield Step(at_ms + number * LINE_MS, saying.text, rows)
 
     def _hosts(self, address: str) -> bool:
         return address.rpartition("@")[2] in self._domains
-
-    def _next_process(self) -> int:
-        return next(self._processes)

@@ -30,7 +30,8 @@ class TruthRow(NamedTuple):
     status: str
 
 
-RowKey = tuple[str, str, str, str, str, str]
+RowKey = tuple[str, ...]
+"""The fields before the original recipient; the Message-ID among them, for a queue id may be used again."""
 
 
 class Truth:
@@ -46,7 +47,7 @@ class Truth:
             if not row.queue_id:
                 self._refusals.append(row)
                 continue
-            key = row[:2] + row[3:5] + row[5:7]
+            key = row[:7]
             if row.status:
                 self._rows[key] = row
             else:

@@ -6,7 +6,6 @@ waits. Every line also goes into a copy that nobody rotates, for the judge.
 
 from __future__ import annotations
 
-import datetime
 import os
 import shutil
 import threading
@@ -20,31 +19,21 @@ from postwatch.deploy.simulator.files import Schedule
 from postwatch.deploy.simulator.simulation import LogLine, Simulation
 from postwatch.deploy.simulator.truth import DELIVERED, Truth
 
-from tests.benchmarks.postfix_lines import postfix_lines
-
 MESSAGES_PER_SECOND = 80.0
 HISTORY_MESSAGES = 1_000
-POSTFIX_SERVER = "mx7.simulated.example"
-POSTFIX_LINES_PER_SECOND = 40
-_MOST_POSTFIX_LINES = 1_000_000
+POSTFIX_SERVERS = 1
 _HISTORY_HOURS = 48
 _DAY_SECONDS = 86_400.0
 HOUR_MS = 3_600_000
 
 
-def syslog_stamp(at_ms: int) -> str:
-    """As syslog writes it, without year and zone."""
-    moment = datetime.datetime.fromtimestamp(at_ms / 1000, datetime.UTC)
-    return f"{moment:%b} {moment.day:2} {moment:%H:%M:%S}"
-
-
 @dataclass
 class ServerLog:
-    """The main log of one server, its rotations, and the copy."""
+    """The log of one server, its rotations, and the copy."""
 
     folder: Path
     server: str
-    stamp: Callable[[int], str] = exim.stamp
+    stamp: Callable[[int], str]
     clock_off_ms: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
     lines: int = 0
@@ -64,10 +53,11 @@ class ServerLog:
     def copy_path(self) -> Path:
         return self.folder / f"{self.server}.whole"
 
-    def write(self, at_ms: int, text: str) -> None:
+    def write(self, line: LogLine) -> None:
         """Append a line with the stamp of this server's clock."""
+        text = line.text.removeprefix(self.stamp(line.at_ms))
         with self.lock:
-            self._write(f"{self.stamp(at_ms + self.clock_off_ms)} {text}\n".encode())
+            self._write(f"{self.stamp(line.at_ms + self.clock_off_ms)}{text}\n".encode())
 
     def write_unparsable(self, number: int) -> bytes:
         """Append a line that claims to be a delivery and is none; returns it as the dead letter has it."""
@@ -123,29 +113,26 @@ class ServerLog:
 
 
 class Traffic:
-    """The writers, in threads of their own until `stop`.
-
-    The servers that run Exim are the simulator's; one runs Postfix, and what is true of it only `postwatch read` tells.
-    """
+    """The writer of all servers' logs, in a thread of its own until `stop`."""
 
     def __init__(self, folder: Path, seed: int, servers: int) -> None:
-        self._simulation = Simulation(seed, servers)
+        """So many servers run Exim, and POSTFIX_SERVERS more Postfix."""
+        self._simulation = Simulation(seed, servers + POSTFIX_SERVERS, POSTFIX_SERVERS)
         self._schedule = Schedule(HISTORY_MESSAGES, _HISTORY_HOURS, MESSAGES_PER_SECOND, _DAY_SECONDS, seed)
         self.truth = Truth()
-        self.simulated = [one.name for one in self._simulation.provider.servers]
-        self.logs = {name: ServerLog(folder, name) for name in self.simulated}
-        self.logs[POSTFIX_SERVER] = ServerLog(folder, POSTFIX_SERVER, syslog_stamp)
+        self.logs = {name: ServerLog(folder, name, mta.stamp) for name, mta in self._simulation.mtas.items()}
         self.domains_file = folder / "domains"
         owners = sorted(self._simulation.provider.domains().items())
         self.domains_file.write_text("".join(f"{domain}: {owner}\n" for domain, owner in owners))
         self._newest: dict[str, str] = {}
         self._stopping = threading.Event()
-        self._seed = seed
-        self._threads = [threading.Thread(target=write, daemon=True) for write in (self._write, self._write_postfix)]
+        self._thread = threading.Thread(target=self._write, daemon=True)
 
     @property
     def servers(self) -> list[str]:
         return list(self.logs)
+
+    simulated = servers
 
     @property
     def lines(self) -> int:
@@ -156,15 +143,13 @@ class Traffic:
         return dict(self._newest)
 
     def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
+        self._thread.start()
 
     def stop(self) -> None:
         """End at a whole line."""
         self._stopping.set()
-        for thread in self._threads:
-            if thread.is_alive():
-                thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
         for log in self.logs.values():
             log.close()
 
@@ -179,15 +164,8 @@ class Traffic:
                 return
             self._take(line)
 
-    def _write_postfix(self) -> None:
-        log = self.logs[POSTFIX_SERVER]
-        for line in postfix_lines(_MOST_POSTFIX_LINES, self._seed, first_ms=0):
-            if self._stopping.wait(1 / POSTFIX_LINES_PER_SECOND):
-                return
-            log.write(_now_ms(), line[len(syslog_stamp(0)) + 1 :])
-
     def _take(self, line: LogLine) -> None:
-        self.logs[line.server].write(line.at_ms, line.text[len(exim.stamp(line.at_ms)) + 1 :])
+        self.logs[line.server].write(line)
         self.truth.apply(line.rows)
         for row in line.rows:
             if row.status == DELIVERED:

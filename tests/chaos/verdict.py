@@ -25,7 +25,7 @@ from tests.chaos.faults import Scene
 from tests.chaos.stack import PARTITIONS, Stack
 
 DRAIN_SECONDS = 120.0
-_KEY = ("server", "queue_id", "recipient", "direction", "account")
+_KEY = ("server", "queue_id", "queued_at", "recipient", "direction", "account")
 _SHOWN = 8
 _CHANGELOG = "postwatch-join-parked-changelog"
 _LATE_ENTRY_MS = 1_000
@@ -80,8 +80,7 @@ def judge(scene: Scene) -> Judgement:
 
 def _judge_meaning(judgement: Judgement, scene: Scene, table: list[Row]) -> None:
     """Against the simulator: who sent what to whom, and what became of it."""
-    simulated = [row for row in table if row["server"] in scene.traffic.simulated]
-    found = [TruthRow(*(str(row[name] or "") for name in TruthRow._fields)) for row in simulated]
+    found = [TruthRow(*(str(row[name] or "") for name in TruthRow._fields)) for row in table]
     verdict = compare(scene.traffic.truth.rows(), found)
     judgement.blame("outcomes missing", verdict.missing)
     judgement.blame("outcomes stale or wrong", verdict.wrong)

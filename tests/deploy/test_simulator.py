@@ -27,9 +27,11 @@ START_MS = 1_790_000_000_000
 HOUR_MS = 3_600_000
 
 
-def simulate(seed: int, messages: int = 1500, hours: int = 60) -> tuple[Simulation, list[LogLine]]:
+def simulate(
+    seed: int, messages: int = 1500, hours: int = 60, servers: int = 5, postfix: int = 0
+) -> tuple[Simulation, list[LogLine]]:
     """Mail of some days, and a rush just before the end."""
-    simulation = Simulation(seed)
+    simulation = Simulation(seed, servers, postfix)
     end_ms = START_MS + hours * HOUR_MS
     arrivals = [*range(START_MS, end_ms - 1000, hours * HOUR_MS // messages), *range(end_ms - 1000, end_ms, 100)]
     return simulation, list(simulation.lines(arrivals, end_ms))
@@ -45,7 +47,7 @@ def truth_of(lines: list[LogLine]) -> Counter[tuple[str, ...]]:
 def joined(lines: list[LogLine], domains: dict[str, str]) -> Counter[tuple[str, ...]]:
     """What the join makes of the lines, in the fields of the truth."""
     joiner = Joiner(AccountBook(domains))
-    parser = make_parser("exim-main", StampReader(ZoneInfo("UTC")))
+    parser = make_parser("auto", StampReader(ZoneInfo("UTC"), sent_ms=lines[-1].at_ms))
     counts = LineCounts()
     rows: dict[tuple[object, ...], Outcome] = {}
 
@@ -78,13 +80,15 @@ def joined(lines: list[LogLine], domains: dict[str, str]) -> Counter[tuple[str, 
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_the_join_tells_the_truth(seed: int) -> None:
-    simulation, lines = simulate(seed)
+@pytest.mark.parametrize("postfix", [0, 2])
+def test_the_join_tells_the_truth(seed: int, postfix: int) -> None:
+    simulation, lines = simulate(seed, servers=2 if postfix else 5, postfix=postfix)
     assert joined(lines, simulation.provider.domains()) == truth_of(lines)
 
 
-def test_the_truth_holds_wherever_the_log_ends() -> None:
-    simulation, lines = simulate(seed=4)
+@pytest.mark.parametrize("postfix", [0, 5])
+def test_the_truth_holds_wherever_the_log_ends(postfix: int) -> None:
+    simulation, lines = simulate(seed=4, postfix=postfix)
     for end in (1, 10, 333, len(lines) // 2):
         assert joined(lines[:end], simulation.provider.domains()) == truth_of(lines[:end])
 
@@ -144,14 +148,15 @@ def test_the_past_is_dense_near_now_and_the_present_follows_at_its_rate() -> Non
 
 
 def test_files_domains_rotations_and_truth(tmp_path: Path) -> None:
-    simulation = Simulation(seed=1, servers=2)
+    simulation = Simulation(seed=1, servers=2, postfix=1)
     schedule = Schedule(history_messages=200, history_hours=1, messages_per_second=200, seconds=0.5)
     with ServerLogs(tmp_path, simulation) as logs:
         (*_, count) = play(simulation, schedule, logs, threading.Event(), rotate_seconds=0.2)
         truth = json.loads(logs.write_truth().read_text())
-    texts = [path.read_text() for path in tmp_path.glob("server*.simulated.example/mainlog*")]
+    texts = [path.read_text() for path in tmp_path.glob("server*.simulated.example/mai*log*")]
     assert sum(text.count("\n") for text in texts) == count > 400
     assert (tmp_path / "server1.simulated.example" / "mainlog.2").exists()
+    assert (tmp_path / "server2.simulated.example" / "maillog.2").exists()
     assert read_domains(str(tmp_path / "domains"), "--domains") == simulation.provider.domains()
     assert {row["status"] for row in truth} > {"delivered", "pending"}
     assert {row["server"] for row in truth} == {"server1.simulated.example", "server2.simulated.example"}
@@ -184,7 +189,8 @@ def test_the_command_writes_everything_and_names_the_showcase(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--servers", "0"), "--servers: 0 servers: between 1 and 18"),
+        (("--servers", "0"), "--servers, --postfix: 0 servers: between 1 and 18"),
+        (("--postfix", "6"), "--servers, --postfix: 6 of 5 servers can't run Postfix"),
         (("--rate", "-1"), "must not be negative"),
     ],
 )
