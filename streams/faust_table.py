@@ -59,7 +59,11 @@ class FaustTable:
             if future.cancelled() or future.exception() is not None:
                 self._fail(f"the changelog did not take an entry: {'' if future.cancelled() else future.exception()}")
                 return
-            self._store(key, value, future.result().offset)
+            try:
+                self._store(key, value, future.result().offset)
+            except Exception as error:  # the loop would only log it, and the acknowledgement wait for ever
+                self._fail(f"the local table took no write: {error}")
+                return
             if self._under_way[key][0] == number:
                 del self._under_way[key]
             confirm()

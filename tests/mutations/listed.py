@@ -376,6 +376,13 @@ JOIN = (
         _TABLE + "test_a_worker_that_dies_leaves_nothing_that_its_successor_never_saw",
     ),
     _mutation(
+        "a full disk ends the worker",
+        "streams/faust_table.py",
+        '                self._fail(f"the local table took no write: {error}")\n',
+        "                pass\n",
+        _TABLE + "test_a_full_disk_ends_the_worker",
+    ),
+    _mutation(
         "what somebody else wrote to the changelog is read at the next recovery",
         "streams/faust_table.py",
         "        if self._is_alone:\n",

@@ -110,6 +110,18 @@ def test_an_entry_is_seen_at_once_and_stored_when_the_changelog_has_it() -> None
     assert (table.get(b"key"), faust.local, faust.stored, confirmed) == (b"value", {b"key": b"value"}, [0], ["key"])
 
 
+def test_a_full_disk_ends_the_worker() -> None:
+    class Full(Faust):
+        def set_persisted_offset(self, place: TP, kafka_offset: int) -> None:
+            raise OSError("No space left on device")
+
+    faust, failures, confirmed = Full(), list[str](), list[str]()
+    open_table(faust, failures).put(b"key", b"value", lambda: confirmed.append("key"))
+    faust.sends[0].arrive(0)
+    assert failures == ["the local table took no write: No space left on device"]
+    assert not confirmed
+
+
 def test_a_worker_that_dies_leaves_nothing_that_its_successor_never_saw() -> None:
     faust = Faust()
     open_table(faust).put(b"key", b"never arrived", lambda: None)
