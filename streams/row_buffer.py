@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 from postwatch.streams.dead_letters import DeadLetter, RecordOrigin
 
-MAX_BATCH_BYTES = 64 * 1024 * 1024
-"""Of record values. Joining, encoding and sending them takes about four times as much memory for a moment."""
+MAX_BATCH_BYTES = 12 * 1024 * 1024
+"""Of record values. Joining them and encoding the insert takes as much again, and a quarter, for a moment."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from postwatch.producers.errors import BadInputError, UnavailableError
 from postwatch.producers.logs import configure_logs
 from postwatch.producers.metrics import Health, serve_metrics
 from postwatch.producers.settings import KafkaSettings, load
+from postwatch.streams.heap import bound_arrow, bound_heap
 from postwatch.streams.settings import JoinSettings
 from prometheus_client import REGISTRY
 
@@ -45,6 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.start is not None:
         return _replay(parse_start(arguments.start, int(time.time() * 1000)))
     configure_logs("join")
+    bound_heap()
+    bound_arrow()
     for library in ("faust", "mode", "aiokafka", "postwatch.streams.fetches"):
         logging.getLogger(library).setLevel(logging.WARNING)
     settings = load(JoinSettings)

@@ -16,6 +16,7 @@ from postwatch.producers.settings import KafkaSettings, load
 from postwatch.streams import sink_metrics
 from postwatch.streams.clickhouse_writer import ClickHouseWriter
 from postwatch.streams.dead_letters import DeadLetterSender
+from postwatch.streams.heap import bound_arrow, bound_heap
 from postwatch.streams.heartbeat import decode_heartbeat
 from postwatch.streams.kafka_watch import STATISTICS_MS, KafkaWatch, await_server, check_topics
 from postwatch.streams.outcome import decode_outcomes
@@ -36,6 +37,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     settings, kafka, clickhouse = load(SinkSettings), load(KafkaSettings), load(ClickHouseSettings)
     configure_logs("sink")
+    bound_heap()
+    bound_arrow()
     stopping = _stop_on_signal()
     health = Health()
     writer = ClickHouseWriter(clickhouse)
@@ -83,7 +86,10 @@ def _consumer_config(settings: SinkSettings, kafka: KafkaSettings, watch: KafkaW
         "partition.assignment.strategy": "range",  # eager: all partitions at once, see Sink
         "session.timeout.ms": 6_000,
         "heartbeat.interval.ms": 1_000,
-        "queued.max.messages.kbytes": 65_536,
+        # What is fetched ahead, in plain bytes; and one answer of a broker, which is compressed to a fifth.
+        "queued.max.messages.kbytes": 8_192,
+        "fetch.max.bytes": 1024 * 1024,
+        "max.partition.fetch.bytes": 512 * 1024,
         "fetch.queue.backoff.ms": 50,  # by default a full queue is left alone for a second after it was emptied
         "reconnect.backoff.max.ms": 2_000,
         "statistics.interval.ms": STATISTICS_MS,

@@ -1,0 +1,55 @@
+"""What a process keeps of the memory that it once needed: bounded here, for workers and the embedded engine.
+
+By default glibc's malloc gives each thread an arena of its own, and the size from which a block goes back to the system
+as soon as it is freed rises with every larger one that is, up to 32 MiB; Arrow's own allocator keeps its pages too. So
+a process would stay as large as its largest moment. Other C libraries have no such options, and are left alone.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import threading
+import time
+from importlib.abc import MetaPathFinder
+from typing import Any
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
+"""Numbers of options in glibc's malloc.h."""
+_LARGE_BYTES = 256 * 1024
+_ARENAS = 2
+_TRIM_EVERY_SECONDS = 5.0
+
+
+def bound_heap() -> None:
+    """Call at the start of a process, before it has threads."""
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "mallopt") or not hasattr(libc, "malloc_trim"):
+        return
+    libc.mallopt(_ARENA_MAX, _ARENAS)
+    libc.mallopt(_MMAP_THRESHOLD, _LARGE_BYTES)
+    libc.mallopt(_TRIM_THRESHOLD, _LARGE_BYTES)
+    threading.Thread(target=_trim, args=(libc,), name="heap", daemon=True).start()
+
+
+def bound_arrow() -> None:
+    """Call in a worker, before it makes its first array."""
+    sys.meta_path.insert(0, _WithoutPandas())
+    import pyarrow
+
+    pyarrow.set_memory_pool(pyarrow.system_memory_pool())
+
+
+class _WithoutPandas(MetaPathFinder):
+    """Arrow imports pandas, 60 MB, where it happens to be installed, to know values of its types: here are none."""
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> None:
+        if fullname == "pandas":
+            raise ModuleNotFoundError("pandas is not used here", name=fullname)
+
+
+def _trim(libc: Any) -> None:
+    """Free pages between those in use go back too, which malloc does only when it is asked."""
+    while True:
+        time.sleep(_TRIM_EVERY_SECONDS)
+        libc.malloc_trim(0)
