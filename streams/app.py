@@ -27,11 +27,13 @@ _DOMAINS_SETTING = "POSTWATCH_JOIN_DOMAINS_FILE"
 _RECORDS_A_FETCH = 200
 _SESSION_SECONDS = 6.0
 _FETCH_BYTES = 1024 * 1024
+_WAITING_FETCHES = 8
+"""Of all partitions, read but not joined yet; Faust's default is 4,096 events, which here are fetches."""
 _ROCKSDB = {
-    "write_buffer_size": 4 * 1024 * 1024,
+    "write_buffer_size": 2 * 1024 * 1024,
     "max_write_buffer_number": 2,
     "target_file_size_base": 8 * 1024 * 1024,
-    "block_cache_size": 8 * 1024 * 1024,
+    "block_cache_size": 4 * 1024 * 1024,
     "block_cache_compressed_size": 1024 * 1024,
 }
 """For each partition; the default is a cache of 2 GiB."""
@@ -86,6 +88,7 @@ def create_app(settings: JoinSettings, kafka: KafkaSettings, partitions: int, he
     table = app.Table(TABLE, key_type=bytes, value_type=bytes, partitions=partitions, options=dict(_ROCKSDB))
     end_on_failed_writes(table.data, fail)
     raw = app.topic(kafka.raw_topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+    raw.maxsize = _WAITING_FETCHES  # `app.topic` takes it as an argument, and forgets it
     rules = join_rules(settings)
     if settings.domains_file:
         follow(DomainsSource(settings.domains_file, _DOMAINS_SETTING), rules.accounts.use)

@@ -95,6 +95,11 @@ class FetchConsumer(driver.Consumer):
         self._acked_index[tp].clear()
         return newest
 
+    def on_buffer_full(self, tp: TP) -> None:
+        """A full buffer holds the fetcher up. Faust would leave the partition out, and sleep where none is left."""
+        if tp.topic != self.raw_topic:
+            super().on_buffer_full(tp)
+
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         if tp.topic != self.raw_topic:
             await super()._add_gap(tp, offset_from, offset_to)

@@ -26,7 +26,7 @@ from postwatch.streams.partition_join import JoinCounts, JoinRules, PartitionJoi
 log = structlog.get_logger()
 
 TEND_EVERY_SECONDS = 0.25
-_MOST_BYTES_IN_FLIGHT = 32 * 1024 * 1024
+_MOST_BYTES_IN_FLIGHT = 16 * 1024 * 1024
 _COLLECT_EVERY_SECONDS = 30.0
 _STUCK_AFTER_SECONDS = 30
 _EXIT_FAILED = 70

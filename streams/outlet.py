@@ -25,7 +25,7 @@ MAX_BATCH_BYTES = 2_000_000
 """Of evidence in one record; topics take 8 MiB compressed."""
 MAX_EVIDENCE_BYTES = 256 * 1024
 """Of one row: beyond this only the first and the last lines are kept."""
-_QUEUE_KBYTES = 65_536
+_QUEUE_KBYTES = 32_768
 
 Confirm = Callable[[], None]
 
