@@ -11,15 +11,15 @@ import re
 
 from postwatch.producers.errors import PostwatchError
 
-_ALTER = re.compile(r"ALTER TABLE (\w+)\.(\w+)\n? +(?=ADD INDEX )")
+_ALTER = re.compile(r"ALTER TABLE (\w+)\.(\w+)\n? +(?=ADD INDEX |MODIFY SETTING )")
 _CREATE = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+)\.(\w+)")
 _ENGINE = re.compile(r"ENGINE = (\w*MergeTree)\(([^)]*)\)")
 _SHARDED_BY = re.compile(r"^-- Sharded by (.+)$", re.MULTILINE)
 
 
 def spread(statement: str, cluster: str) -> list[str]:
-    """A CREATE TABLE or ADD INDEX of a migration, comments included → the same on all servers of the cluster."""
-    if _ALTER.search(statement):  # what is stored is indexed; a Distributed table stores nothing
+    """A CREATE TABLE, ADD INDEX or MODIFY SETTING of a migration → the same on all servers of the cluster."""
+    if _ALTER.search(statement):  # of what is stored; a Distributed table stores nothing
         return [_ALTER.sub(rf"ALTER TABLE \1.\2_local ON CLUSTER '{cluster}' ", statement)]
     created, key = _CREATE.search(statement), _SHARDED_BY.search(statement)
     if created is None or key is None:

@@ -39,6 +39,11 @@ def test_what_is_stored_is_indexed() -> None:
         assert "ALTER TABLE postwatch.deliveries_local ON CLUSTER 'mail' ADD INDEX IF NOT EXISTS by_" in statement
 
 
+def test_what_is_stored_is_merged_within_the_bounds() -> None:
+    [altered] = [statement for statement in statements() if "MODIFY SETTING" in statement]
+    assert "ALTER TABLE postwatch.deliveries_local ON CLUSTER 'mail' MODIFY SETTING vertical_merge_" in altered
+
+
 def columns(statement: str) -> str:
     return statement.partition("\n(")[2].partition("\nENGINE")[0]
 
