@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
+from postwatch.deploy.embedded.chdb_engine import SERVER_SETTINGS
 from postwatch.streams.clickhouse import connect
 from postwatch.streams.settings import ClickHouseSettings
 
@@ -61,3 +62,13 @@ def test_parameters_too_long_for_an_address_come_as_a_form(client: Client) -> No
     words = {"long": "größe\n\t\\'\r\n--" * 2000, "short": ""}
     found = client.query("SELECT {long:String}, {short:String}", parameters=words).result_rows
     assert found == [tuple(words.values())]
+
+
+def test_the_engine_bounds_its_memory_and_its_caches(client: Client) -> None:
+    query = "SELECT name, toUInt64(value) FROM system.server_settings WHERE name IN ({names:Array(String)})"
+    rows = client.query(query, parameters={"names": list(SERVER_SETTINGS)}).result_rows
+    assert {str(name): int(value) for name, value in rows} == SERVER_SETTINGS
+
+
+def test_memory_that_is_free_can_be_given_back(client: Client) -> None:
+    client.command("SYSTEM JEMALLOC PURGE")
