@@ -1,4 +1,4 @@
-"""What every part held in memory over time, as an SVG. Pure."""
+"""Curves over time, such as what every part held in memory, as an SVG. Pure."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _COLOURS = (
 )
 
 
-def draw(samples: Mapping[str, Sequence[tuple[float, float]]]) -> str:
-    """Part → (seconds, MB) in the order of time. A gap of a restart is left open."""
-    most_mb = max((mb for series in samples.values() for _, mb in series), default=1.0) * 1.05
+def draw(samples: Mapping[str, Sequence[tuple[float, float]]], unit: str) -> str:
+    """Name → (seconds, value) in the order of time."""
+    most = max((value for series in samples.values() for _, value in series), default=1.0) * 1.05
     end = max((at for series in samples.values() for at, _ in series), default=1.0) or 1.0
 
     def x(at: float) -> float:
         return _LEFT + at / end * (WIDTH - _LEFT - _RIGHT)
 
-    def y(mb: float) -> float:
-        return HEIGHT - _BOTTOM - mb / most_mb * (HEIGHT - _TOP - _BOTTOM)
+    def y(value: float) -> float:
+        return HEIGHT - _BOTTOM - value / most * (HEIGHT - _TOP - _BOTTOM)
 
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif"'
@@ -38,16 +38,18 @@ def draw(samples: Mapping[str, Sequence[tuple[float, float]]]) -> str:
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
     ]
     for step in range(6):
-        mb = most_mb * step / 5
-        parts.append(f'<line x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y(mb):.1f}" y2="{y(mb):.1f}" stroke="#ddd"/>')
-        parts.append(f'<text x="{_LEFT - 6}" y="{y(mb) + 4:.1f}" text-anchor="end">{mb:.0f}</text>')
+        value = most * step / 5
+        parts.append(
+            f'<line x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}" stroke="#ddd"/>'
+        )
+        parts.append(f'<text x="{_LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value:,.0f}</text>')
         at = end * step / 5
         parts.append(f'<text x="{x(at):.1f}" y="{HEIGHT - 18}" text-anchor="middle">{at / 60:.0f}</text>')
-    parts.append(f'<text x="{_LEFT}" y="14" fill="#444">MB resident</text>')
+    parts.append(f'<text x="{_LEFT}" y="14" fill="#444">{escape(unit)}</text>')
     parts.append(f'<text x="{WIDTH - _RIGHT}" y="{HEIGHT - 4}" text-anchor="end" fill="#444">minutes</text>')
     for number, (name, series) in enumerate(sorted(samples.items())):
         colour = _COLOURS[number % len(_COLOURS)]
-        points = " ".join(f"{x(at):.1f},{y(mb):.1f}" for at, mb in series)
+        points = " ".join(f"{x(at):.1f},{y(value):.1f}" for at, value in series)
         parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
         line = _TOP + 16 * number
         parts.append(f'<rect x="{WIDTH - _RIGHT + 12}" y="{line}" width="10" height="10" fill="{colour}"/>')

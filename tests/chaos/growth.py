@@ -1,0 +1,74 @@
+"""Whether what a part holds is bounded: under its bound all the time, and not on its way there. Pure.
+
+Memory rises while a part warms up or after it was started again, falls when it gives back what an outage took, and
+does neither steadily; a leak does. So growth is the slope of the last two thirds, made robust twice: each point is the
+median of five minutes, and the slope is the median of those between all pairs of points (Theil and Sen).
+"""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections.abc import Mapping, Sequence
+
+Series = Sequence[tuple[float, float]]
+"""(Seconds since the start, MB resident), in the order of time."""
+
+BOUNDS_MB = {"broker": 600, "clickhouse": 800, "join": 320, "sink": 250, "ship": 70}
+"""By the name of the part up to its first hyphen; ARCHITECTURE.md says what they are made of."""
+MOST_GROWTH_MB = 10.0
+"""In ten minutes."""
+_WINDOW_SECONDS = 300.0
+_STEP_SECONDS = 60.0
+_FEWEST_POINTS = 10
+
+
+def judge(samples: Mapping[str, Series]) -> list[str]:
+    """What is wrong, in words; nothing where every part is bounded."""
+    return [*_beyond_bounds(samples), *_growing(samples)]
+
+
+def growth_mb(series: Series) -> float | None:
+    """MB in ten minutes over the last two thirds; None: too short to tell growth from warming up."""
+    points = _medians(series)
+    if len(points) < _FEWEST_POINTS:
+        return None
+    slopes = [(mb - before) / (at - earlier) for (earlier, before), (at, mb) in itertools.combinations(points, 2)]
+    return statistics.median(slopes) * 600
+
+
+def bound_mb(part: str) -> int:
+    return BOUNDS_MB[part.partition("-")[0]]
+
+
+def _beyond_bounds(samples: Mapping[str, Series]) -> list[str]:
+    wrong = []
+    for part, series in samples.items():
+        most = max(mb for _, mb in series)
+        if most > bound_mb(part):
+            wrong.append(f"{part} held {most:.0f} MB, and its bound is {bound_mb(part)} MB")
+    return wrong
+
+
+def _growing(samples: Mapping[str, Series]) -> list[str]:
+    wrong = []
+    for part, series in samples.items():
+        growth = growth_mb(series)
+        if growth is not None and growth > MOST_GROWTH_MB:
+            wrong.append(f"{part} grew by {growth:.0f} MB in ten minutes, on and on")
+    return wrong
+
+
+def _medians(series: Series) -> list[tuple[float, float]]:
+    """The medians of five minutes, a minute apart, that lie in the last two thirds as a whole."""
+    if not series:
+        return []
+    end = series[-1][0]
+    points = []
+    start = end / 3
+    while start + _WINDOW_SECONDS <= end + 1:
+        window = [mb for at, mb in series if start <= at < start + _WINDOW_SECONDS]
+        if window:
+            points.append((start, statistics.median(window)))
+        start += _STEP_SECONDS
+    return points
