@@ -279,4 +279,5 @@ def _committed_offsets(source: RecordSource, partitions: Partitions) -> dict[tup
 
 def _row_letter(part: TopicRows, refused: RefusedRow) -> DeadLetter:
     """The row as the stream that it came in, so that it can be produced again as it is."""
-    return DeadLetter(encode_stream(refused.row), REFUSED_ROW, part.origin(refused.index), refused.said)
+    alone = refused.row.take([0])  # a slice would be padded with what stands beside it
+    return DeadLetter(encode_stream(alone), REFUSED_ROW, part.origin(refused.index), refused.said)

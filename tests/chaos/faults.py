@@ -304,7 +304,7 @@ def _poison_outcome(kind: str, scene: Scene) -> Fault:
 def _refused_outcome(kind: str, scene: Scene) -> Fault:
     """A row that ClickHouse refuses, among those of others: as only a broken producer makes it."""
     number = next(scene.numbers)
-    value = encode_stream(with_unequal_attempts(f"poisoner {number}"))
+    value = encode_stream(with_unequal_attempts(f"poisoner {number}").take([0]))
 
     return _produced(kind, scene, value, scene.stack.kafka.outcomes_topic, value)
 

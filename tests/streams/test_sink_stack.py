@@ -234,6 +234,8 @@ def test_what_can_not_be_stored_is_dead_lettered_and_the_stream_goes_on(
     assert by_offset[5][1]["reason"] == b"undecodable-record"
     assert from_table(decode_stream(by_offset[6][0], SCHEMA, "a row")) == [outcome(13)]
     assert b"sane" in by_offset[6][1]["detail"]
+    for neighbour in (b"someone12", b"someone14"):
+        assert neighbour not in by_offset[6][0]
     for value, headers in (by_offset[6], by_offset[7]):
         assert decode_stream(value, SCHEMA, "a row").num_rows == 1
         assert headers["reason"] == b"refused-row"
