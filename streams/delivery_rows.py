@@ -332,7 +332,7 @@ def _fate(
     message: Message, recipient: str, attempts: list[Attempt], updated_at: int
 ) -> tuple[Attempt | None, str, int]:
     """The attempt that decides, the status, and the time of the last event."""
-    deciding = _deciding(attempts)
+    deciding = _deciding(attempts, message.is_complete())
     if deciding is not None and not deciding.original_recipient:
         deciding = _with_original(deciding, attempts)
     updated_at = max([updated_at, *(attempt.at for attempt in attempts)])
@@ -350,18 +350,18 @@ def _with_original(deciding: Attempt, attempts: list[Attempt]) -> Attempt:
     return deciding
 
 
-def _deciding(attempts: Iterable[Attempt]) -> Attempt | None:
+def _deciding(attempts: Iterable[Attempt], is_complete: bool) -> Attempt | None:
     """The attempt that tells the status: the last final one, else the last real one, else the wait. Sorted input.
 
     A real one behind a final one is about something else that an alias or a router made of the same address, such as
-    its mailbox beside an automatic reply: that is still under way.
+    its mailbox beside an automatic reply: that is still under way, unless the MTA is done. Then the clock was set back.
     """
     found: Attempt | None = None
     for attempt in attempts:
         if (
             found is None
             or attempt.status != DEFERRED
-            or (attempt.is_attempt and attempt.at > found.at)
+            or (attempt.is_attempt and attempt.at > found.at and not is_complete)
             or (found.status == DEFERRED and (attempt.is_attempt or not found.is_attempt))
         ):
             found = attempt

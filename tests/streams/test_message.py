@@ -69,6 +69,18 @@ def test_the_last_final_attempt_decides(deferred_at: int, is_attempt: bool, stat
     assert (row.status, row.updated_at) == (status, max(3000, deferred_at))
 
 
+def test_a_message_that_is_done_is_not_under_way_whatever_the_clock_said() -> None:
+    arrival = part(EXIM_ID, 1000, WHOLE, sender="ann@here.example")
+    joiner = Joiner(BOOK)
+    joiner.add(SERVER, [arrival, tried(EXIM_ID, 3_602_000, "bob@far.example", DEFERRED)])
+    joiner.add(SERVER, [tried(EXIM_ID, 3000, "bob@far.example", DELIVERED)])
+    ((under_way,), _) = joiner.take_changed()
+    joiner.add(SERVER, [removed(EXIM_ID, 3001)])
+    ((done,), _) = joiner.take_changed()
+    assert (under_way.status, done.status) == (DEFERRED, DELIVERED)
+    assert done.version > under_way.version
+
+
 def test_an_address_that_was_an_alias_is_withdrawn_before_the_message_ends() -> None:
     arrival = part(EXIM_ID, 1000, WHOLE, sender="ann@here.example", recipients=("sales@far.example", "eve@far.example"))
     joiner = Joiner(BOOK)
