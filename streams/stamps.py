@@ -56,7 +56,7 @@ class StampReader:
         key = second + offset if offset else second
         at = self._seconds.get(key)
         if at is None:
-            at = self._keep(key, self._convert(datetime.datetime.fromisoformat(second), offset))
+            at = self._keep(key, *self._convert(datetime.datetime.fromisoformat(second), offset))
         if fraction:
             return at + int((fraction[1:] + "00")[:3])
         return at
@@ -67,9 +67,9 @@ class StampReader:
     def read_without_year(self, stamp: str) -> int:
         """'Nov  3 17:27:12' or 'Nov 3 17:27:12' → ms since the epoch. Raises ValueError on a date that no year has."""
         at = self._seconds.get(stamp)
-        return self._keep(stamp, self._guess_year(stamp)) if at is None else at
+        return self._keep(stamp, *self._guess_year(stamp)) if at is None else at
 
-    def _guess_year(self, stamp: str) -> int:
+    def _guess_year(self, stamp: str) -> tuple[int, bool]:
         sent_ms = self._sent_ms
         try:
             month, day, time = stamp.split()
@@ -83,24 +83,27 @@ class StampReader:
                 moment = datetime.datetime.combine(datetime.date(year, *date), clock)
             except ValueError:  # 29 February
                 continue
-            at = self._convert(moment, None)
+            at, is_repeated = self._convert(moment, None)
             if at <= sent_ms + _AHEAD_MS:
-                return at
+                return at, is_repeated
         raise ValueError(f"no year has {stamp}")
 
-    def _convert(self, moment: datetime.datetime, offset: str | None) -> int:
+    def _convert(self, moment: datetime.datetime, offset: str | None) -> tuple[int, bool]:
+        """The time, and whether the clock shows the stamp twice."""
         if offset:
             zone = datetime.datetime.strptime(offset.strip(), "%z").tzinfo
-            return round(moment.replace(tzinfo=zone).timestamp()) * 1000
+            return round(moment.replace(tzinfo=zone).timestamp()) * 1000, False
         first = round(moment.replace(tzinfo=self._zone).timestamp()) * 1000
         second = round(moment.replace(tzinfo=self._zone, fold=1).timestamp()) * 1000
         if first < second <= self._sent_ms < second + _SOON_MS:
-            return second
-        return first
+            return second, True
+        return first, first < second
 
-    def _keep(self, key: str, at: int) -> int:
+    def _keep(self, key: str, at: int, is_repeated: bool) -> int:
         if not 0 <= at < MOST_MS:
             raise ValueError(f"{key} is a time that no row can have")
+        if is_repeated:
+            return at  # the next line of that second may be of the other pass
         if len(self._seconds) >= _CACHED_SECONDS:
             self._seconds.clear()
         self._seconds[key] = at

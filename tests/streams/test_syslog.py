@@ -177,6 +177,13 @@ def test_the_repeated_hour_of_autumn() -> None:
     assert reader.read_without_year("Oct 25 02:30:00") == ms("2026-10-25T00:30:00+00:00")
 
 
+def test_a_line_that_comes_late_decides_nothing_for_another_servers_repeated_hour() -> None:
+    reader = stamps("Europe/Berlin", "2026-10-25T01:05:00+00:00")
+    assert reader.read_without_year("Oct 25 02:30:00") == ms("2026-10-25T00:30:00+00:00")
+    reader.shipped(ms("2026-10-25T01:30:02+00:00"))
+    assert reader.read_without_year("Oct 25 02:30:00") == ms("2026-10-25T01:30:00+00:00")
+
+
 def test_each_line_is_read_as_what_its_head_says() -> None:
     parser = make_parser("auto", stamps())
     exim = "2026-03-02 08:01:12 1vwyDI-0003aB-1X => b@far.example R=lookuphost T=remote_smtp H=m.far.example [198.51.100.7]"
