@@ -50,7 +50,7 @@ HEADER_TAIL = re.compile(
 )
 """Sender, recipient, and the reply to a header that was not wanted."""
 SUBJECT_LINE = re.compile(r"(?:warning|info): header Subject: ")
-ORIGIN = re.compile(r" from (?:local|([^\s\[]*+)\[([^\]]*+)\](?::\d++)?+)(?=; from=<)")
+ORIGIN = re.compile(r" from (?:local|([^\s\[]*+)\[([^\s\[\]]*+)\](?::\d++)?+)(?=; from=<)")
 SAID = re.compile(r"host [^\s\[]*+\[[^\]]*+\](?::\d++)?+ (?:said|refused to talk to me): ")
 VERDICT = re.compile(r"250 (?:2\.\d\.\d )?+Ok, (?:discarded\b|id=[\w-]++, (?:(BOUNCE)|DISCARDED)\b)")
 """What a filter (amavisd-new) says when it keeps a message back; whether it sent a bounce itself."""

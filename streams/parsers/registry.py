@@ -128,11 +128,13 @@ class AutoParser:
         if line[:1] == "\ufeff" and _EXIM_STAMP.match(line, 1):
             return self._parse_exim(line[1:])
         parsed = self._parse_syslog(line)
-        if parsed is _NO_STAMP:
-            inner = unwrap(line)
-            if inner != line:
-                return self.parse(inner)
-        return parsed
+        if parsed is not _NO_STAMP and parsed is not _STAMP_LOST:
+            return parsed
+        inner = unwrap(line)
+        if inner != line:
+            return self.parse(inner)
+        without_head = self._parse_exim(line)  # a header in the reject log may hold anything
+        return parsed if without_head == _NO_STAMP else without_head
 
 
 def make_parser(name: str, stamps: StampReader) -> LineParser:
