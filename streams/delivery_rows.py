@@ -254,7 +254,7 @@ class _Place(NamedTuple):
     passed: str
     """The queue ids behind the first, with blanks between them."""
     tried: list[Attempt]
-    """The attempts before and here, but for those into the filter."""
+    """The attempts before, but for those into the filter, and here."""
     is_hearsay: bool
     """That the recipient is here is only what the filter said: one that made several messages of it names one."""
 
@@ -285,7 +285,7 @@ def _find_place(message: Message, recipient: str, attempts: list[Attempt]) -> _P
         events,
         handed[-1].original_recipient if handed else "",
         " ".join((*lineage.passed, message.queue_id)),
-        [one for one in (*(handed or ()), *attempts) if not one.handover],
+        [*(one for one in handed or () if not one.handover), *attempts],
         is_hearsay,
     )
 

@@ -59,6 +59,8 @@ BY_CODE = {
 """Subject and detail of an enhanced code, where they tell enough (RFC 3463, 5248, 7372, 7505, 8617, 8689, and what
 Microsoft numbers from 500 on); 7.1 and the like need the words."""
 
+_POLICY = ".7."
+"""The subject "security or policy" of RFC 3463 (section 3.8), where neither detail nor words tell more."""
 _MOST_CHARACTERS = 1000
 """Of a reply; its beginning tells."""
 _TELLING = (
@@ -84,7 +86,7 @@ _BY_WORDS = tuple(
             r"listed (?:at|in|by|on)|blocked using|banned sending|ipcheck\.proofpoint|\[tss?\d|user complaints|"
             r"\bIP=\S+ - |poor sender|bad sending ip|csi\.cloudmark",
         ),
-        ("spam", r"spam|virus|malware|unsolicited|phish|suspicio"),
+        ("spam", r"spam|virus|infected|malware|unsolicited|phish|suspicio"),
         (
             "mailbox-full",
             r"over ?quota|quota (?:is )?exceeded|exceeded (?:its |his |the )?quota|mailbox (?:is )?full|"
@@ -110,7 +112,10 @@ _BY_WORDS = tuple(
         ),
         ("connection", r"connection (?:refused|timed out|reset|closed|lost)|no route to host|timed? ?out|unreachable"),
         ("routing", r"unrouteable|alias|mailing list|too many (?:hops|received)|mail loop|loops back"),
-        ("policy", r"policy|policies|not allowed|access denied|rejected|blocked|prohibited|refused|not accepted"),
+        (
+            "policy",
+            r"policy|policies|not allowed|access denied|rejected|blocked|prohibited|refused|not accepted|^on hold",
+        ),
     )
 )
 
@@ -150,7 +155,7 @@ class ReasonBook:
         for reason, expression in _BY_WORDS:
             if expression.search(response, 0, _MOST_CHARACTERS):
                 return reason
-        return "other"
+        return "policy" if enhanced_code[1:4] == _POLICY else "other"
 
     def _find_provider(self, remote_host: str) -> str:
         return find_provider(remote_host, self._providers)

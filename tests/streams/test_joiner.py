@@ -390,6 +390,20 @@ def test_what_a_filter_made_may_show_before_what_it_was_made_of(place: int) -> N
     assert {row.queue_id for row in rows} == {"A1"}
 
 
+def test_an_id_that_never_shows_leaves_the_answer_and_the_attempt() -> None:
+    """What looks like a hand-over to a filter may be the last hop, behind a filter too."""
+    events = [
+        *SPLIT[:4],
+        part("B2", 2002, QUEUE, sender="ann@here.example"),
+        tried("A1", 3000, "bob@far.example", next_queue_id="B2", handover=FILTER),
+        tried("B2", 3001, "bob@far.example", next_queue_id="6666AA", handover=FILTER),
+        removed("B2", 3002),
+    ]
+    (row,) = one_by_one(events)
+    assert (row.queue_id, row.status, row.next_queue_id) == ("A1", DELIVERED, "B2 6666AA")
+    assert [attempt.at for attempt in row.attempts] == [3001]
+
+
 def test_a_delivery_under_way_when_a_message_was_deleted_counts() -> None:
     deleted = [*MESSAGE[:5], Ending("A1", 8000, "postsuper", CANCELLED, True), tried("A1", 8001, "bob@far.example")]
     assert [row.status for row in one_by_one(deleted)] == [row.status for row in joined([deleted])] == [

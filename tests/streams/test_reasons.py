@@ -53,6 +53,8 @@ REPLIES = [
     ("5.7.1", "550 5.7.1 virus Eicar-Signature found", "spam"),
     ("", "550 mailbox is full", "mailbox-full"),
     ("", "something of its own", "other"),
+    ("5.7.1", "550 5.7.1 something of its own", "policy"),
+    ("", "on hold until an operator releases it", "policy"),
 ]  # fmt: skip
 
 
