@@ -113,7 +113,7 @@ class Demo:
   the same in a browser   {page}
   one message             {postwatch} trace {queue_id}
   the servers             {postwatch} servers
-  log files               {self._fleet.folder}/*/mainlog
+  log files               {self._fleet.folder}/*/mai*log
 
 Mail goes on arriving. Ctrl-C ends all of it and leaves nothing behind.
 """

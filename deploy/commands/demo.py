@@ -17,6 +17,7 @@ from postwatch.deploy.embedded.watch import stop_on_signal, watch
 from postwatch.deploy.simulator.fleet import SimulatedFleet
 
 SERVERS = 5
+POSTFIX_SERVERS = 1
 HISTORY_MESSAGES = 500
 MESSAGES_PER_SECOND = 5.0
 
@@ -50,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run(folder: Path, progress: Progress, *, once: bool) -> int:
-    fleet = SimulatedFleet(folder / "servers", SERVERS, HISTORY_MESSAGES, MESSAGES_PER_SECOND)
+    fleet = SimulatedFleet(folder / "servers", SERVERS, POSTFIX_SERVERS, HISTORY_MESSAGES, MESSAGES_PER_SECOND)
     stopping = stop_on_signal()
     with claimed(folder) as lock, Children(held=[lock]) as children:
         settings = {"POSTWATCH_JOIN_DOMAINS_FILE": str(fleet.folder / "domains")}
@@ -72,7 +73,7 @@ def shippers_of(fleet: SimulatedFleet, checkpoints: Path) -> list[Shipper]:
             f"ship-{server.partition('.')[0]}",
             {
                 "POSTWATCH_SHIP_SERVER": server,
-                "POSTWATCH_SHIP_FILES": f"{fleet.log_of(server)}=exim-main",
+                "POSTWATCH_SHIP_FILES": str(fleet.log_of(server)),
                 "POSTWATCH_SHIP_TZ": "UTC",
                 "POSTWATCH_SHIP_CHECKPOINT_FILE": str(checkpoints / f"{server}.json"),
             },

@@ -18,9 +18,11 @@ _SEED = 1
 class SimulatedFleet:
     """Servers that write logs below a folder: the mail of two days at once, then some more every second."""
 
-    def __init__(self, folder: Path, servers: int, history_messages: int, messages_per_second: float) -> None:
-        """Makes the empty logs. Raises BadInputError where they can't be written."""
-        self._simulation = Simulation(_SEED, servers)
+    def __init__(
+        self, folder: Path, servers: int, postfix: int, history_messages: int, messages_per_second: float
+    ) -> None:
+        """Makes the empty logs; the last `postfix` servers run Postfix. Raises BadInputError: they can't be written."""
+        self._simulation = Simulation(_SEED, servers, postfix)
         self._schedule = Schedule(history_messages, 48, messages_per_second, _DAY_SECONDS, _SEED)
         self._logs = ServerLogs(folder, self._simulation)
         self._stopping = threading.Event()

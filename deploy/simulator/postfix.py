@@ -112,7 +112,9 @@ class Postfix:
         else:
             smtpd = self._process("submission/smtpd" if origin.login else "smtpd")
             login = f", sasl_method=PLAIN, sasl_username={origin.login}" if origin.login else ""
-            counts = f"mail=1 rcpt={len(message.courses)} data=1 quit=1 commands={len(message.courses) + 5}"
+            auth = "auth=1 " if origin.login else ""
+            commands = len(message.courses) + 6 + bool(origin.login)
+            counts = f"{auth}mail=1 rcpt={len(message.courses)} data=1 quit=1 commands={commands}"
             yield Saying(f"{smtpd}connect from {_shown(origin)}")
             yield Saying(f"{smtpd}{queue_id}: client={_shown(origin)}{login}")
             yield from (named, queued)

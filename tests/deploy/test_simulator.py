@@ -107,6 +107,37 @@ def test_everything_happens() -> None:
         assert shape in text
 
 
+def test_everything_happens_to_postfix() -> None:
+    _, lines = simulate(seed=1, servers=2, postfix=2)
+    statuses = {row[-1] for row in truth_of(lines)}
+    assert statuses == {"deferred", "delivered", "bounced", "expired", "rejected", "discarded", "cancelled"}
+    text = "\n".join(line.text for line in lines)
+    for shape in (
+        ", sasl_username=",
+        "/pickup[",
+        "orig_to=<",
+        "status=expired",
+        "non-delivery notification",
+        "/local[",
+    ):
+        assert shape in text
+    for shape in ("/postsuper[", "/discard[", "temporarily suspended", "NOQUEUE: reject", "/lmtp[", "lost connection"):
+        assert shape in text
+
+
+def test_short_queue_ids_come_again_and_long_ones_tell_their_time() -> None:
+    _, lines = simulate(seed=1, servers=2, postfix=2)
+    begun: dict[str, list[tuple[str, int]]] = {"server1.simulated.example": [], "server2.simulated.example": []}
+    for line in lines:
+        if ": client=" in line.text:
+            begun[line.server].append((line.text.split(": ")[1], line.at_ms))
+    long_ids, short_ids = begun.values()
+    assert len(dict(long_ids)) == len(long_ids)
+    assert all(0 <= at_ms - queued_at(queue_id) <= 100 for queue_id, at_ms in long_ids)
+    assert len(dict(short_ids)) < len(short_ids) / 2
+    assert not any(queued_at(queue_id) for queue_id, _ in short_ids)
+
+
 def test_the_showcase_has_mail_of_every_kind() -> None:
     simulation, lines = simulate(seed=1)
     statuses = {row[-1] for row in truth_of(lines) if row[3] == simulation.provider.showcase}
@@ -125,7 +156,7 @@ def test_lines_are_in_order_and_ids_tell_their_time_once() -> None:
 
 
 def test_the_same_seed_gives_the_same_lines() -> None:
-    assert simulate(seed=7, messages=200)[1] == simulate(seed=7, messages=200)[1]
+    assert simulate(seed=7, messages=200, postfix=2)[1] == simulate(seed=7, messages=200, postfix=2)[1]
     assert simulate(seed=7, messages=200)[1] != simulate(seed=8, messages=200)[1]
 
 
