@@ -24,6 +24,8 @@ LINK = "link"
 """The part by which a filter tells which message it made this one of; all that it says is `earlier_queue_id`."""
 PROXIED = "-"
 """In place of an earlier queue id: a filter passed the message on before it had one. It may still name the login."""
+OWN_NOTICE = "<>"
+"""As the sender in a PARENT: the message is the server's own, whomever it names as its sender."""
 
 FILTER, FORWARD = "filter", "forward"
 

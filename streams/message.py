@@ -15,6 +15,7 @@ from postwatch.streams.events import (
     LINK,
     LOGIN,
     MESSAGE_ID,
+    OWN_NOTICE,
     PARENT,
     QUEUE,
     SUBJECT,
@@ -344,6 +345,7 @@ _NO_PART = Arrival("", 0, "", "", (), "", "", "", "", "", 0, "", "", "")
 def _assemble(parts: dict[str, Arrival]) -> Arrival:
     client = parts.get(CLIENT, _NO_PART)
     named = parts.get(MESSAGE_ID, _NO_PART)
+    parent = parts.get(PARENT, _NO_PART)
     queued = parts.get(QUEUE) or parts.get(HELD, _NO_PART)
     envelopes = [] if queued.sender else [part for part in parts.values() if part.part == ENVELOPE]
     first = next(iter(_in_order(parts)), None) or next(iter(parts.values()))
@@ -351,7 +353,9 @@ def _assemble(parts: dict[str, Arrival]) -> Arrival:
         first.queue_id,
         first.at,
         first.line,
-        queued.sender or client.sender or (envelopes[0].sender if envelopes else ""),
+        (queued.sender or client.sender or (envelopes[0].sender if envelopes else ""))
+        if parent.sender != OWN_NOTICE
+        else "",
         queued.recipients or client.recipients or tuple(sorted(one.recipients[0] for one in envelopes)),
         client.client_host or queued.client_host,
         client.client_ip or queued.client_ip,
@@ -361,7 +365,7 @@ def _assemble(parts: dict[str, Arrival]) -> Arrival:
         queued.size_bytes,
         named.message_id or queued.message_id,
         parts.get(SUBJECT, _NO_PART).subject,
-        parts.get(PARENT, _NO_PART).parent_queue_id,
+        parent.parent_queue_id,
         WHOLE,
         client.earlier_queue_id,
         queued.recipient_count,

@@ -19,6 +19,7 @@ from postwatch.streams.events import (
     FORWARD,
     HELD,
     MESSAGE_ID,
+    OWN_NOTICE,
     PARENT,
     PROXIED,
     QUEUE,
@@ -219,7 +220,10 @@ def _qmgr(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
 
 def _bounce(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
     found = NOTICE.match(text, start)
-    return _part(found[1], at, line, PARENT, parent_queue_id=queue_id) if found is not None else _NOTE
+    if found is None:
+        return _NOTE
+    is_own = text.startswith("postmaster ", start)  # sent as double-bounce@, so that it is never bounced itself
+    return _part(found[1], at, line, PARENT, parent_queue_id=queue_id, sender=OWN_NOTICE if is_own else "")
 
 
 def _postsuper(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:

@@ -19,6 +19,7 @@ from postwatch.streams.events import (
     LINK,
     LOGIN,
     MESSAGE_ID,
+    OWN_NOTICE,
     PARENT,
     PROXIED,
     QUEUE,
@@ -308,6 +309,20 @@ def test_a_bounce_points_at_the_message_that_it_is_about() -> None:
         assert (row.account, row.parent_queue_id, row.queued_at, row.status) == (
             "ann@here.example", "A1", 9050, DELIVERED,
         )  # fmt: skip
+
+
+def test_a_notice_to_the_postmaster_is_the_servers_own() -> None:
+    """Postfix sends it as double-bounce@, which is nobody's mail and no more one of its own than a bounce."""
+    told = part("C3", 9060, PARENT, parent_queue_id="A1", sender=OWN_NOTICE)
+    notice: list[Event] = [
+        part("C3", 9050, MESSAGE_ID, message_id="n@mx1"),
+        part("C3", 9051, QUEUE, sender="double-bounce@mx1.here.example"),
+        tried("C3", 9060, "postmaster@here.example", transport="virtual"),
+        removed("C3", 9061),
+    ]
+    for place in range(len(notice) + 1):
+        (row,) = one_by_one([*notice[:place], told, *notice[place:]])
+        assert (row.account, row.sender, row.parent_queue_id) == ("postmaster@here.example", "", "A1")
 
 
 def test_a_forward_points_at_the_message_that_it_was_made_of() -> None:

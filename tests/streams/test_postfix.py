@@ -13,6 +13,7 @@ from postwatch.streams.events import (
     FORWARD,
     HELD,
     MESSAGE_ID,
+    OWN_NOTICE,
     PARENT,
     QUEUE,
     SUBJECT,
@@ -121,6 +122,8 @@ def test_endings_and_notices() -> None:
     assert (cancelled.status, cancelled.closes) == (CANCELLED, True)
     notice = arrival("bounce", "7F00AA: sender non-delivery notification: 8E00CC")
     assert (notice.queue_id, notice.part, notice.parent_queue_id) == ("8E00CC", PARENT, "7F00AA")
+    for words, sender in (("sender delay notification", ""), ("postmaster non-delivery notification", OWN_NOTICE)):
+        assert arrival("bounce", f"7F00AA: {words}: 8E00CC").sender == sender
 
 
 HEAD = "7F00AA: to=<ann@far.example>, relay=mx.far.example[198.51.100.1]:25, delay=1, delays=0/0/0/1, "
