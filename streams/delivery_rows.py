@@ -414,10 +414,14 @@ def _envelope_lines(parts: dict[str, Arrival], recipient: str, attempts: list[At
     return [found.line] if found is not None else []
 
 
+def _is_told_in_two_lines(message: Message) -> bool:
+    return message.ending is None and message.identity is None and message.taken_off is None
+
+
 def _evidence(message: Message, recipient: str, attempts: list[Attempt]) -> tuple[str, ...]:
     if message.parts is None and message.lineage is None:
         arrival = message.arrival
-        if arrival is not None and message.ending is None and message.taken_off is None and len(attempts) == 1:
+        if arrival is not None and len(attempts) == 1 and _is_told_in_two_lines(message):
             return arrival.line, attempts[0].line
         lines = arrival_lines(message)
     else:

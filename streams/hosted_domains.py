@@ -36,13 +36,14 @@ _COUNT = Gauge("postwatch_hosted_domains", "Domains in the list in use.")
 def parse_domains(text: str, where: str) -> Domains:
     """Lines `domain: owner` (cPanel's `userdomains` and `trueuserdomains`) or `domain` alone; `#` begins a comment.
 
-    cPanel's `*: nobody` is no domain of ours. Raises SettingsError that names the line.
+    cPanel's `*: nobody` is no domain of ours, nor is the wildcard of a web site, `*.domain`. Raises SettingsError that
+    names the line.
     """
     found: dict[str, str] = {}
     for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), 1):
         name, _, owner = line.partition("#")[0].partition(":")
         name = name.strip().lower().rstrip(".")
-        if name in ("", "*"):
+        if name in ("", "*") or name.startswith("*."):
             continue
         ascii_name = _to_ascii(name)
         if not _DOMAIN.fullmatch(ascii_name):

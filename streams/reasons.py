@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-from postwatch.streams.outcome import BOUNCED, DEFERRED, EXPIRED, REJECTED
+from postwatch.streams.outcome import BOUNCED, DEFERRED, DISCARDED, EXPIRED, REJECTED
 from postwatch.streams.providers import PROVIDERS, find_provider
 
 BY_CODE = {
@@ -137,17 +137,17 @@ class ReasonBook:
         self.find_provider = lru_cache(maxsize=16384)(self._find_provider)
 
     def _find_reason(self, status: str, enhanced_code: str, response: str) -> str:
-        """One of `outcome.REASONS`, or the empty text where there is no trouble."""
+        """One of `outcome.REASONS`, or the empty text where there is no trouble, or none that a discard tells."""
         if status == EXPIRED:
             return "expired"
-        if status not in (BOUNCED, DEFERRED, REJECTED):
+        if status not in (BOUNCED, DEFERRED, REJECTED, DISCARDED):
             return ""
         if self._words:
             lowered = response[:_MOST_CHARACTERS].lower()
             for words, reason in self._words:
                 if words in lowered:
                     return reason
-        found = self._codes.get(enhanced_code[2:])
+        found = self._codes.get(enhanced_code[2:]) if status != DISCARDED else None
         if found == "unknown-user" and enhanced_code[0] == "4":
             found = None  # who is unknown stays so; what comes later is something else
         if found and not any(found == reason and words in response.lower() for reason, words in _TELLING):
@@ -155,6 +155,8 @@ class ReasonBook:
         for reason, expression in _BY_WORDS:
             if expression.search(response, 0, _MOST_CHARACTERS):
                 return reason
+        if status == DISCARDED:
+            return ""
         return "policy" if enhanced_code[1:4] == _POLICY else "other"
 
     def _find_provider(self, remote_host: str) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+import msgspec
 from postwatch.producers.record import CUT_MARK
 from postwatch.streams.events import FILTER, IDENTITY, Arrival, Attempt, Ending, Foreign, Parsed, Unreadable
 from postwatch.streams.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, DISCARDED, EXPIRED
@@ -258,6 +259,16 @@ def _delivery(line: str, start: int, at: int, queue_id: str) -> Parsed:
     )
 
 
+def _passed_on(line: str, start: int, at: int, queue_id: str) -> Parsed:
+    """`>>`: delivered while it came in. An answer of several lines is logged as such, so its quote may stay open."""
+    read = _delivery(line, start, at, queue_id)
+    if type(read) is Unreadable:
+        closed = _delivery(line + '"', start, at, queue_id)
+        if type(closed) is Attempt:
+            return msgspec.structs.replace(closed, line=line)
+    return read
+
+
 def _is_ambiguous(line: str, start: int, found: re.Match[str]) -> bool:
     """Whether the address may be a quoted local part of which the front looks like the whole line."""
     return '<"' in (found[found.re.groups] or "") and exim_odd.is_repeated(line, start, found.end(1))
@@ -382,7 +393,7 @@ _READERS = {
     "(=": _arrival,
     "=>": _delivery,
     "->": _delivery,
-    ">>": _delivery,
+    ">>": _passed_on,
     "**": _failure,
     "==": _defer,
     "*>": _suppressed,

@@ -14,7 +14,8 @@ from postwatch.streams.hosted_domains import Domains, DomainsSource, parse_domai
 
 
 def test_cpanels_layouts_plain_lists_comments_and_case() -> None:
-    text = "\ufeff# hosted\r\nExample.ORG: alice\nshop.example.org: alice # a subdomain\n*: nobody\n\nexample.net.\n"
+    text = "\ufeff# hosted\r\nExample.ORG: alice\nshop.example.org: alice # a subdomain\n*.example.org: alice\n"
+    text += "*: nobody\n\nexample.net.\n"
     assert parse_domains(text, "it") == {"example.org": "alice", "shop.example.org": "alice", "example.net": ""}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from postwatch.streams.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, EXPIRED, REASONS, REJECTED
+from postwatch.streams.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, DISCARDED, EXPIRED, REASONS, REJECTED
 from postwatch.streams.reasons import BUILT_IN
 
 REPLIES = [
@@ -67,6 +67,8 @@ def test_replies(code: str, words: str, reason: str) -> None:
 def test_only_trouble_has_a_reason() -> None:
     assert BUILT_IN.find_reason(DELIVERED, "2.0.0", "250 Ok") == ""
     assert BUILT_IN.find_reason(CANCELLED, "", "rejected") == ""
+    assert BUILT_IN.find_reason(DISCARDED, "2.6.0", "250 Ok, discarded") == ""
+    assert BUILT_IN.find_reason(DISCARDED, "", "Domain b has exceeded the max emails per hour.") == "rate-limit"
     assert BUILT_IN.find_reason(EXPIRED, "4.4.1", "Connection timed out") == "expired"
     assert BUILT_IN.find_reason(DEFERRED, "", "too many connections") == "rate-limit"
     assert BUILT_IN.find_reason(REJECTED, "", "Unrouteable address") == "routing"

@@ -143,6 +143,16 @@ def test_a_delivery_is_the_same_with_every_selector(selector: str, queue_id: str
     assert told(parse_entry(DELIVERIES[selector], queue_id)) == DELIVERED
 
 
+def test_an_answer_of_several_lines_to_a_delivery_while_it_came_in() -> None:
+    """Exim 4.96 writes its line breaks as they are."""
+    entry = '>> carl@far.example R=r T=t H=mx [203.0.113.5] C="250-2.0.0 first R=x'
+    found = parse_entry(entry)
+    assert isinstance(found, Attempt)
+    assert (found.status, found.recipient, found.router, found.smtp_code) == ("delivered", "carl@far.example", "r", 250)
+    assert found.line.endswith(entry)
+    assert parse("250-second") == parse('250 2.0.0 Ok: queued as 1A2B"') == Foreign("no-stamp")
+
+
 @pytest.mark.parametrize("error", ["", " (No such file or directory: creating lock file /x/y (euid=8 egid=8))"])
 def test_a_shadow_transport_beside_a_delivery(error: str) -> None:
     found = parse_entry(f"=> carl <carl@far.example> R=r T=t S=519 ST=copy{error} QT=0.1s DT=0.0s")
