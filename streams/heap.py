@@ -8,6 +8,7 @@ a process would stay as large as its largest moment. Other C libraries have no s
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 import threading
 import time
@@ -33,11 +34,9 @@ def bound_heap() -> None:
 
 
 def bound_arrow() -> None:
-    """Call in a worker, before it makes its first array."""
+    """Call in a worker, before it imports pyarrow, which reads the variable then; its own setter misses half of it."""
+    os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"
     sys.meta_path.insert(0, _WithoutPandas())
-    import pyarrow
-
-    pyarrow.set_memory_pool(pyarrow.system_memory_pool())
 
 
 class _WithoutPandas(MetaPathFinder):

@@ -27,7 +27,7 @@ from postwatch.streams.settings import ClickHouseSettings
 if TYPE_CHECKING:
     from postwatch.deploy.embedded.chdb_engine import ChdbEngine
 
-_RELEASE_EVERY_SECONDS = 15.0
+_RELEASE_EVERY_SECONDS = 5.0
 
 
 class EmbeddedClickHouse(Part):

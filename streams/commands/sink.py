@@ -14,15 +14,9 @@ from postwatch.producers.logs import configure_logs
 from postwatch.producers.metrics import Health, serve_metrics
 from postwatch.producers.settings import KafkaSettings, load
 from postwatch.streams import sink_metrics
-from postwatch.streams.clickhouse_writer import ClickHouseWriter
-from postwatch.streams.dead_letters import DeadLetterSender
 from postwatch.streams.heap import bound_arrow, bound_heap
-from postwatch.streams.heartbeat import decode_heartbeat
 from postwatch.streams.kafka_watch import STATISTICS_MS, KafkaWatch, await_server, check_topics
-from postwatch.streams.outcome import decode_outcomes
-from postwatch.streams.row_buffer import RowBuffer
 from postwatch.streams.settings import ClickHouseSettings, SinkSettings
-from postwatch.streams.sink import Sink, Target
 
 log = structlog.get_logger()
 
@@ -39,6 +33,13 @@ def run(arguments: argparse.Namespace) -> int:
     configure_logs("sink")
     bound_heap()
     bound_arrow()
+    from postwatch.streams.clickhouse_writer import ClickHouseWriter  # with Arrow, which is bounded before it is read
+    from postwatch.streams.dead_letters import DeadLetterSender
+    from postwatch.streams.heartbeat import decode_heartbeat
+    from postwatch.streams.outcome import decode_outcomes
+    from postwatch.streams.row_buffer import RowBuffer
+    from postwatch.streams.sink import Sink, Target
+
     stopping = _stop_on_signal()
     health = Health()
     writer = ClickHouseWriter(clickhouse)
