@@ -53,9 +53,9 @@ class Teller:
             sayings = list(mta.attempts(message, [(one, one.attempt(number)) for one in waiting], number, at_ms))
             yield from self._steps(at_ms, message, sayings)
             at_ms += LINE_MS * len(sayings)
-            fates = {fate.recipient: fate.status for saying in sayings for fate in saying.fates}
+            fates = {recipient: status for _, known in sayings for recipient, _, status in known}
             waiting = tuple(course for course in waiting if fates[course.recipient] == DEFERRED)
-            if not {BOUNCED, EXPIRED}.isdisjoint(fates.values()):
+            if BOUNCED in fates.values() or EXPIRED in fates.values():
                 self._return(mta, message, at_ms, gaps_ms)
             if waiting and message.is_cancelled and number:
                 yield from self._steps(at_ms, message, mta.cancellation(message, waiting, at_ms))
@@ -66,26 +66,32 @@ class Teller:
             at_ms += gaps_ms[min(number, len(gaps_ms) - 1)]
 
     def _steps(self, at_ms: int, message: Message, sayings: Iterable[Saying]) -> Iterator[Step]:
-        for number, saying in enumerate(sayings):
-            rows = tuple(row for fate in saying.fates for row in self._rows(message, fate))
-            yield Step(at_ms + number * LINE_MS, saying.text, rows)
+        for text, fates in sayings:
+            yield Step(at_ms, text, self._rows(message, fates) if fates else ())
+            at_ms += LINE_MS
 
-    def _rows(self, message: Message, fate: Fate) -> Iterator[TruthRow]:
+    def _rows(self, message: Message, fates: Sequence[Fate]) -> tuple[TruthRow, ...]:
         """An address that turns out to be an alias gives way to the one that it means."""
-        yield from self._views(message, fate)
-        if fate.original:
-            yield from self._views(message, Fate(fate.original, "", ""))
+        rows: list[TruthRow] = []
+        for fate in fates:
+            rows += self._views(message, fate)
+            if fate.original:
+                rows += self._views(message, Fate(fate.original, "", ""))
+        return tuple(rows)
 
-    def _views(self, message: Message, fate: Fate) -> Iterator[TruthRow]:
+    def _views(self, message: Message, fate: Fate) -> list[TruthRow]:
         """What the sender sees and what the recipient sees, as far as they are customers."""
         views = [(message.account, SENT)] if message.account else []
-        own = next((address for address in fate[:2] if address and self._hosted(address)), "")
-        if own:
-            views.append((own, RECEIVED))
-        for account, direction in views:
-            yield TruthRow(
-                message.server, message.queue_id, message.message_id, account, direction, message.sender, *fate
-            )
+        recipient, original, status = fate
+        if self._hosted(recipient):
+            views.append((recipient, RECEIVED))
+        elif original and self._hosted(original):
+            views.append((original, RECEIVED))
+        server, queue_id, message_id, sender = message.server, message.queue_id, message.message_id, message.sender
+        return [
+            TruthRow(server, queue_id, message_id, account, direction, sender, recipient, original, status)
+            for account, direction in views
+        ]
 
     def _return(self, mta: Mta, failed: Message, at_ms: int, gaps_ms: Sequence[int]) -> None:
         """The server's own message to a customer whose mail failed; strangers get theirs unseen."""

@@ -93,6 +93,14 @@ def test_the_truth_holds_wherever_the_log_ends(postfix: int) -> None:
         assert joined(lines[:end], simulation.provider.domains()) == truth_of(lines[:end])
 
 
+def test_a_second_shipper_of_a_log_whose_queue_ids_come_again_changes_nothing() -> None:
+    simulation, lines = simulate(seed=1, servers=1, postfix=1)
+    half = len(lines) // 2
+    twice = lines[:half] + lines[:half] + lines[half:]
+    assert joined(twice, simulation.provider.domains()) == truth_of(lines)
+    assert joined(lines + lines, simulation.provider.domains()) == truth_of(lines)
+
+
 def test_everything_happens() -> None:
     _, lines = simulate(seed=1)
     statuses = {row[-1] for row in truth_of(lines)}
