@@ -893,4 +893,35 @@ DOCTOR = (
     ),
 )
 
-MUTATIONS = (*SHIPPER, *JOIN, *MESSAGES, *PARSERS, *ACCOUNTS, *OUTCOMES, *QUERIES, *DOCTOR)
+MEMORY = (
+    _mutation(
+        "messages that closed cost their names while their fetch waits",
+        "streams/partition_join.py",
+        ".append((message.server, message.queue_id))",
+        ".append((message.server, message.queue_id, message))",
+        _JOIN + "test_messages_that_closed_leave_no_more_than_their_names_to_a_fetch_that_waits",
+    ),
+    _mutation(
+        "few fetches wait for the join",
+        "streams/app.py",
+        "    raw.maxsize = _WAITING_FETCHES",
+        "    _ = _WAITING_FETCHES",
+        "streams/test_app.py::test_few_fetches_wait_for_the_join_and_then_whoever_reads_on",
+    ),
+    _mutation(
+        "a full buffer holds the fetcher up, and leaves no partition out",
+        "streams/fetches.py",
+        "        if tp.topic != self.raw_topic:\n            super().on_buffer_full(tp)\n",
+        "        super().on_buffer_full(tp)\n",
+        "streams/test_app.py::test_few_fetches_wait_for_the_join_and_then_whoever_reads_on",
+    ),
+    _mutation(
+        "a backlog leaves no memory behind",
+        "streams/heap.py",
+        '    os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"\n',
+        '    os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "mimalloc"\n',
+        "streams/test_heap.py::test_a_backlog_leaves_nothing_behind_and_pandas_is_not_read",
+    ),
+)
+
+MUTATIONS = (*SHIPPER, *JOIN, *MESSAGES, *PARSERS, *ACCOUNTS, *OUTCOMES, *QUERIES, *DOCTOR, *MEMORY)
