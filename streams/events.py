@@ -125,6 +125,8 @@ class Refusal(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """REJECTED, or DISCARDED where the client was told that it was accepted."""
     closes: bool = False
     """The message of that queue id ends with it."""
+    session_id: str = ""
+    """The process that refused it, where its client and its login are told of that."""
 
 
 Event = Arrival | Attempt | Ending | Refusal

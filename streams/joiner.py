@@ -31,7 +31,7 @@ from postwatch.streams.events import (
 )
 from postwatch.streams.message import TOLD_BY_OTHERS, Lineage, Message, add_attempt, add_ending, add_part, arrival_lines
 from postwatch.streams.outcome import REJECTED, Outcome
-from postwatch.streams.queue_ids import LOGIN_PREFIX, REFUSAL_PREFIX, queued_at
+from postwatch.streams.queue_ids import LOGIN_PREFIX, REFUSAL_PREFIX, SESSION_PREFIX, queued_at
 from postwatch.streams.reasons import BUILT_IN, ReasonBook
 from postwatch.streams.recent import Recent
 
@@ -187,6 +187,8 @@ class Joiner:
     def _add_part(self, messages: dict[str, Message], message: Message, event: Arrival) -> None:
         if _is_another(message, event):
             message = self._replace(messages, message, event)
+        if event.session_id.startswith(LOGIN_PREFIX):
+            event = self._with_login(messages, message, event)
         parts, lineage = message.parts, message.lineage
         was_whole = lineage is not None and message.is_whole()
         if (
@@ -201,7 +203,7 @@ class Joiner:
             message.change(list(lineage.handed))
         if self._awaited and message.is_whole():
             self._continue_awaited(messages, message)
-        if event.session_id:
+        if event.session_id.startswith(SESSION_PREFIX):
             self._take_session(messages, message, event)
         if event.earlier_queue_id and event.earlier_queue_id != PROXIED:
             self._continue(messages, message, event)
@@ -221,20 +223,17 @@ class Joiner:
 
     def _add_refusal(self, messages: dict[str, Message], server: str, event: Refusal) -> None:
         """A refusal in a session whose message has a queue id knows who is logged in from there."""
+        if event.session_id:
+            login = self._find_login(messages, server, event)
+            unnamed = msgspec.structs.replace(event, authenticated_as="")
+            event = _told_of(unnamed, login.parts[LOGIN]) if login is not None and login.parts else unnamed
         if not event.queue_id.startswith(REFUSAL_PREFIX):
             message = messages.get(event.queue_id) or self._find_parked(server, event.queue_id)
             if message is not None:
                 messages[event.queue_id] = message
                 arrival = message.tell_arrival()
                 if arrival is not None and not event.authenticated_as:
-                    event = msgspec.structs.replace(
-                        event,
-                        authenticated_as=arrival.authenticated_as,
-                        auth_method=arrival.auth_method,
-                        system_user=event.system_user or arrival.system_user,
-                        client_host=event.client_host or arrival.client_host,
-                        client_ip=event.client_ip or arrival.client_ip,
-                    )
+                    event = _told_of(event, arrival)
                 self._touch(message)
                 if event.closes:
                     message.completed_at = max(message.completed_at, event.at)
@@ -356,14 +355,24 @@ class Joiner:
 
     def _with_login(self, messages: dict[str, Message], message: Message, event: Arrival) -> Arrival:
         """The arrival with who logged in at the process that took it."""
-        login = messages.get(event.session_id) or self._find_parked(message.server, event.session_id)
-        told = login.parts.get(LOGIN) if login is not None and login.parts is not None else None
+        login = self._find_login(messages, message.server, event)
+        if login is None or not login.parts:
+            return msgspec.structs.replace(event, authenticated_as="")
+        self._links.append((login, message))
+        told = login.parts[LOGIN]
+        return msgspec.structs.replace(event, authenticated_as=told.authenticated_as, auth_method=told.auth_method)
+
+    def _find_login(self, messages: dict[str, Message], server: str, event: Arrival | Refusal) -> Message | None:
+        """What is known of the client that a process served then; None too where the line speaks of another login."""
+        login = messages.get(event.session_id) or self._find_parked(server, event.session_id)
+        told = login.parts.get(LOGIN) if login is not None and login.parts else None
         if login is None or told is None or told.at > event.at:
-            return event
+            return None
+        if event.authenticated_as not in ("", told.authenticated_as):
+            return None
         messages[event.session_id] = login
         self._touch(login)
-        self._links.append((login, message))
-        return msgspec.structs.replace(event, authenticated_as=told.authenticated_as, auth_method=told.auth_method)
+        return login
 
     def take_changed(self) -> tuple[list[Outcome], list[Message]]:
         """The rows that became due since the last call, and the messages that they are of; closed ones are let go."""
@@ -420,6 +429,18 @@ def _parent(event: Attempt, message: Message) -> Arrival:
     """That the message which a forward made comes from this one."""
     nothing = Arrival(event.next_queue_id, event.at, event.line, "", (), "", "", "", "", "", 0, "", "", "", PARENT)
     return msgspec.structs.replace(nothing, parent_queue_id=message.queue_id)
+
+
+def _told_of(refusal: Refusal, client: Arrival) -> Refusal:
+    """The refusal with what is known of its client."""
+    return msgspec.structs.replace(
+        refusal,
+        authenticated_as=client.authenticated_as,
+        auth_method=client.auth_method,
+        system_user=refusal.system_user or client.system_user,
+        client_host=refusal.client_host or client.client_host,
+        client_ip=refusal.client_ip or client.client_ip,
+    )
 
 
 def _is_earlier(event: Event) -> bool:

@@ -16,7 +16,7 @@ REFUSAL_PREFIX = "r:"
 SESSION_PREFIX = "s:"
 """Of a connection, where the log tells of that who a client is."""
 LOGIN_PREFIX = "l:"
-"""Of a process that serves one connection, and the client's address, where the log tells the login of that alone."""
+"""Of a process that serves a client, where the log tells the login of that alone."""
 _BASE62 = {c: n for n, c in enumerate("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")}
 _BASE52 = {c: n for n, c in enumerate("0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz")}
 _LONG_POSTFIX_SECONDS = 6

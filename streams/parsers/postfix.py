@@ -18,6 +18,7 @@ from postwatch.streams.events import (
     FILTER,
     FORWARD,
     HELD,
+    LOGIN,
     MESSAGE_ID,
     OWN_NOTICE,
     PARENT,
@@ -56,7 +57,8 @@ from postwatch.streams.parsers.postfix_grammar import (
     VERDICT,
     WHOLE_ID,
 )
-from postwatch.streams.queue_ids import refusal_id
+from postwatch.streams.parsers.syslog import process_before
+from postwatch.streams.queue_ids import LOGIN_PREFIX, refusal_id
 
 _STATUSES = {
     "sent": DELIVERED,
@@ -125,6 +127,8 @@ def parse_without_id(text: str, start: int, at: int, line: str) -> Parsed:
     if text.startswith("NOQUEUE: ", start):
         if PROXY.match(text, start):
             return read_proxied(text, start, at, line)
+        if text.startswith("client=", start + 9):
+            return _client_of_process(text, start, at, line)
         return _action(text, start + 9, at, line, refusal_id(line), False)
     if text.startswith(("lost connection ", "timeout "), start):
         return _DISCONNECT
@@ -170,6 +174,20 @@ def _smtpd(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
         queue_id, at, line, "", (), "" if host == "unknown" else host, "" if ip == "unknown" else ip, "", method, login,
         0, "", "", "", CLIENT, earlier,
     )  # fmt: skip
+
+
+def _client_of_process(text: str, start: int, at: int, line: str) -> Parsed:
+    """Whom a process serves whose filter asks before the queue: the next message that it hands over is theirs."""
+    process = process_before(text, start)
+    client = _smtpd(text, start + 9, at, line, LOGIN_PREFIX + process) if process else _NOTE
+    if not isinstance(client, Arrival):
+        return client
+    return [_part(client.queue_id, at, line, LOGIN, **_known(client)), Ending(client.queue_id, at, line, "", True)]
+
+
+def _known(client: Arrival) -> dict[str, str | int]:
+    names = ("client_host", "client_ip", "auth_method", "authenticated_as")
+    return {name: getattr(client, name) for name in names}
 
 
 def _pickup(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:

@@ -12,14 +12,15 @@ from postwatch.streams.events import LINK, LOGIN, Arrival, Foreign, Parsed, Refu
 from postwatch.streams.outcome import BOUNCED, DISCARDED, REJECTED
 from postwatch.streams.parsers.exim_grammar import SMTP_CODE
 from postwatch.streams.parsers.postfix_grammar import ADDRESS, ENHANCED, NEXT_ID, TAIL_START, VERDICT, WHOLE_ID
-from postwatch.streams.queue_ids import refusal_id
+from postwatch.streams.parsers.syslog import process_before
+from postwatch.streams.queue_ids import LOGIN_PREFIX, refusal_id
 
 AMAVIS_PROGRAMS = frozenset(("amavis", "amavisd", "amavisd-new"))
 PROXY = re.compile(r"(?:NOQUEUE: )?+proxy-(accept|reject): [A-Z-]++: ")
 """Without the client, which the line `NOQUEUE: client=` of the same process names."""
-_PROXIED = re.compile(
-    rf"; from=<{ADDRESS}>(?: to=<{ADDRESS}>)?+ proto=\w++(?: helo=<[^<>]*+>)?+(?: sasl_username=<([^<>]*+)>)?+$"
-)
+_PROXIED = re.compile(rf"; from=<{ADDRESS}>(?: to=<{ADDRESS}>)?+ proto=\w++(?: helo=<|$)")
+"""Sender and recipient. The HELO name may hold anything, the words of a login too."""
+_LOGIN = re.compile(r"> sasl_username=<([^<>]*+)>$")
 _PASSED = re.compile(
     rf"\([\w-]++\) Passed [A-Z0-9-]++(?: ?\([^()]*+\))?+(?: \{{[\w,]*+\}})?+, (?:[A-Z]++ )*+"
     rf"(?:\[[^\]]*+\](?::\d++)?+ )*+<{ADDRESS}> -> <{ADDRESS}>(?:,<{ADDRESS}>)*+, "
@@ -28,6 +29,7 @@ _PASSED = re.compile(
     r"(?:pt: \d++, )?+queued_as: ([\w/]++)(?=, |$)"
 )
 """amavisd-new's `$log_templ` as it comes: the queue id before, those behind with slashes between them."""
+_LONGEST_LOGIN = 1000
 _QUEUED_AS = ", queued_as: "
 _NOTE = Foreign("note")
 _FILTERED = Foreign("filter")
@@ -49,17 +51,26 @@ def read_proxied(text: str, start: int, at: int, line: str) -> Parsed:
     opening = PROXY.match(text, start)
     if opening is None:
         return _NOTE
-    places = [place.start() for place in TAIL_START.finditer(text, opening.end())]
-    tails = [(place, tail) for place in places if (tail := _PROXIED.match(text, place))]
+    is_closed = text.endswith(">")
+    tails = [
+        tail
+        for place in TAIL_START.finditer(text, opening.end())
+        if (tail := _PROXIED.match(text, place.start())) and (is_closed or tail.end() == len(text))
+    ]
     if len(tails) != 1:
         return Unreadable("a filter's answer that can be read in two ways") if tails else _NOTE
-    place, tail = tails[0]
-    sender, recipient, login = tail.groups("")
+    tail = tails[0]
+    sender, recipient = tail.groups("")
+    place = tail.start()
+    process = process_before(text, start)
+    told = _LOGIN.search(text, max(tail.end() - 1, len(text) - _LONGEST_LOGIN)) if process else None
+    login = told[1] if told is not None else ""
+    client = LOGIN_PREFIX + process if login else ""
     answer = text[opening.end() : place]
     verdict = VERDICT.match(answer)
     if opening[1] == "accept" and verdict is None:
         queue_id = next_queue_id(answer)
-        return _queued(queue_id, at, line, login) if WHOLE_ID.match(queue_id) else _NOTE
+        return _queued(queue_id, at, line, login, client) if WHOLE_ID.match(queue_id) else _NOTE
     enhanced, code = ENHANCED.match(answer), SMTP_CODE.match(answer)
     return Refusal(
         refusal_id(line),
@@ -76,11 +87,12 @@ def read_proxied(text: str, start: int, at: int, line: str) -> Parsed:
         enhanced[1] if enhanced else "",
         answer,
         REJECTED if verdict is None else BOUNCED if verdict[1] else DISCARDED,
+        session_id=client,
     )
 
 
-def _queued(queue_id: str, at: int, line: str, login: str) -> Arrival:
-    return Arrival(queue_id, at, line, "", (), "", "", "", "", login, 0, "", "", "", LOGIN)
+def _queued(queue_id: str, at: int, line: str, login: str, client: str) -> Arrival:
+    return Arrival(queue_id, at, line, "", (), "", "", "", "", login, 0, "", "", "", LOGIN, session_id=client)
 
 
 def read_amavis(text: str, start: int, at: int, line: str) -> Parsed:

@@ -28,6 +28,7 @@ from postwatch.streams.outcome import BOUNCED, DEFERRED, DELIVERED, DISCARDED, E
 from postwatch.streams.parsers.exim_grammar import SMTP_CODE
 from postwatch.streams.parsers.postfix_filters import next_queue_id
 from postwatch.streams.parsers.postfix_grammar import ADDRESS
+from postwatch.streams.parsers.syslog import process_before
 from postwatch.streams.queue_ids import LOGIN_PREFIX, refusal_id
 
 PROGRAMS = frozenset(("sendmail", "sm-mta", "sm-msp-queue", "sm-msp", "sm-queue"))
@@ -54,8 +55,6 @@ _AFTER_ID = re.compile(r"(?:, (?:bodytype|proto|daemon|tls_verify|auth|auth_ssf)
 _CLIENT = re.compile(
     r"(?:([^\s@\[\]]++)@)?+([^\s@\[\],]++)?+ ?+(?:\[(?:IPv6:)?+([0-9A-Fa-f.:]++|RESPONSE)\])?+( \(may be forged\))?+"
 )
-_PROCESS = re.compile(r"\[(\d{1,7})\]: ?$")
-_HEAD_OF_TAG = 12
 _LOGGED_IN = re.compile(rf"AUTH=server, relay=({_CLIENT.pattern}), authid=([^\s,]++), mech=([\w-]++), bits=\d++$")
 _PROTO = re.compile(r", proto=(\w++)(?=,|$)")
 _NOTICE = re.compile(rf"({_ID}): (?:[A-Za-z]++ ){{0,3}}+[A-Za-z]++: ")
@@ -111,11 +110,11 @@ def parse_message(text: str, start: int, at: int, line: str) -> Parsed:
 
 def _login(text: str, start: int, at: int, line: str) -> Parsed:
     """Who logged in at a process, whose next messages are theirs; it is known for an hour, for no line ends it."""
-    process = _PROCESS.search(text[max(0, start - _HEAD_OF_TAG) : start])
+    process = process_before(text, start)
     found = _LOGGED_IN.match(text, start)
-    if process is None or found is None or not found[4]:
+    if not process or found is None or not found[4]:
         return _LOGIN
-    key = _login_key(process[1], found[4])
+    key = _login_key(process, found[4])
     login = Arrival(key, at, line, "", (), "", "", "", found[7], found[6], 0, "", "", "", LOGIN)
     return [login, Ending(key, at, line, "", True)]
 

@@ -36,6 +36,8 @@ _DOCKER = re.compile(
     r"(?=(?:<\d{1,3}>1? ?+)?+(?:[A-Z][a-z][a-z]  ?\d\d? \d\d:|\d{4}-\d\d-\d\d[T ]\d\d:)|\x1b)"
 )
 """The container's name, Docker's own stamp, the stream: in front of a stamp of syslog's or Exim's."""
+_PROCESS = re.compile(r"\[0*(\d{1,7})\]: ?$")
+_HEAD_OF_TAG = 12
 _MOST_JSON = 64 * 1024
 DOCKER_JSON = '{"log":"'
 """How a line of Docker's own files begins."""
@@ -50,6 +52,12 @@ class Header(NamedTuple):
     """The line without what was wrapped around it."""
     start: int
     """Where in `text` the program's message begins."""
+
+
+def process_before(text: str, start: int) -> str:
+    """The number of the process whose message begins at `start`; empty where it does not stand right before it."""
+    found = _PROCESS.search(text[max(0, start - _HEAD_OF_TAG) : start])
+    return found[1] if found is not None else ""
 
 
 def unwrap(line: str) -> str:

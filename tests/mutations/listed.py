@@ -578,6 +578,13 @@ PARSERS = (
         "streams/parsers/test_sendmail.py::test_a_message_without_a_login_claims_none",
     ),
     _mutation(
+        "a greeting logs nobody in (Postfix with a filter before the queue)",
+        "streams/joiner.py",
+        'if event.authenticated_as not in ("", told.authenticated_as):',
+        "if False:",
+        "streams/test_joiner.py::test_a_login_that_the_process_did_not_tell_is_nobodys",
+    ),
+    _mutation(
         "a stranger can't say whom a refusal is about (Postfix)",
         "streams/parsers/postfix.py",
         "if len(tails) > 1:",

@@ -103,12 +103,15 @@ def test_interleaving_of_messages_changes_nothing(log: Path, seed: int) -> None:
     parser = parser_of_all()
     queues: dict[str, list[str]] = {}
     sessions: dict[str, str] = {}
+    told: list[tuple[str, str]] = []
     for line in lines_of(log):
         parsed = parser.parse(line)
         first = parsed[0] if isinstance(parsed, list) else parsed
         queue_id = getattr(first, "queue_id", "")
         if getattr(first, "session_id", ""):
             sessions[queue_id] = getattr(first, "session_id", "")
+        told.append((queue_id, line))
+    for queue_id, line in told:
         queues.setdefault(sessions.get(queue_id, queue_id), []).append(line)
     shuffled: list[str] = []
     while queues:

@@ -707,3 +707,19 @@ def test_messages_of_a_process_are_of_whom_logged_in_there_last() -> None:
             "Q3": ("eve@here.example", "eve@here.example"),
             "Q4": ("boss@here.example", ""),
         }
+
+
+def test_a_login_that_the_process_did_not_tell_is_nobodys() -> None:
+    """Postfix with a filter before the queue: a greeting may end in ` sasl_username=<victim>`."""
+    served = part("l:303", 10, LOGIN, client_ip="192.0.2.7", auth_method="PLAIN", authenticated_as="ann@here.example")
+    for claimed, told in (("ann@here.example", "ann@here.example"), ("victim@here.example", "")):
+        passed = part("Q1", 21, LOGIN, authenticated_as=claimed, session_id="l:303")
+        events = [served, *arrived("Q1", 20, sender="x@far.example"), passed, tried("Q1", 22, "bob@far.example")]
+        [row] = {row.authenticated_as for row in one_by_one(events) if not row.is_deleted}
+        assert row == told
+        refusal = Refusal(
+            "r:1", 21, "no", "x@far.example", "bob@far.example", "", "", "", "", claimed, 554, "", "no",
+            session_id="l:303",
+        )  # fmt: skip
+        [refused] = one_by_one([served, refusal])
+        assert (refused.authenticated_as, refused.client_ip) == (told, "192.0.2.7" if told else "")

@@ -107,6 +107,19 @@ def refused_header(words: str, chooser: random.Random) -> Hostile:
     return Hostile(line, {**_REFUSED, "queue_id": ID, "response": "5.7.1 not here"})
 
 
+def passed_by_a_filter_before_the_queue(words: str, chooser: random.Random) -> Hostile:
+    """Whose login the HELO name forges here is found out where lines are joined: no process has told of it."""
+    verdict, status = chooser.choice(
+        (("accept: END-OF-MESSAGE: 250 2.0.0 Ok: queued as 7F00AA", ""), ("reject: RCPT: 550 no", "rejected"))
+    )
+    line = _line(
+        "smtpd",
+        f"proxy-{verdict}; from=<spam@evil.example> to=<{_ANNA}> proto=ESMTP helo=<{shown(words)}>",
+    )
+    refused: dict[str, object] = {"sender": "spam@evil.example", "recipient": _ANNA, "status": status}
+    return Hostile(line, refused if status else {"queue_id": ID, "part": "login", "sender": ""})
+
+
 def logged_subject(words: str, chooser: random.Random) -> Hostile:
     line = _line(
         "cleanup",
@@ -247,6 +260,7 @@ TEMPLATES: tuple[Template, ...] = (
     refused_with_words,
     refused_by_filter,
     refused_header,
+    passed_by_a_filter_before_the_queue,
     logged_subject,
     logged_header,
     header_on_hold,
