@@ -373,6 +373,8 @@ def _without_final(message: Message, recipient: str, deciding: Attempt | None, u
     resolved_at = message.originals.get(recipient) if message.originals else None
     if resolved_at is not None and (deciding is None or not deciding.transport):
         return WITHDRAWN, max(updated_at, resolved_at)
+    if deciding is None and recipient in message.left_out():
+        return WITHDRAWN, updated_at
     ending = _ending(message, recipient, deciding)
     if ending is not None:
         return ending.status, max(updated_at, ending.at)

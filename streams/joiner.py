@@ -418,6 +418,9 @@ class Joiner:
             for recipient in message.expected():
                 if message.is_unheard(recipient):
                     self._rows.add_rows(message, recipient, rows)
+        elif not message.completed_at:
+            for recipient in message.left_out():
+                self._rows.add_rows(message, recipient, rows)
 
 
 def _refused_at_home(event: Refusal) -> Arrival:

@@ -107,6 +107,8 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
     """Lines read again after a crash repeat the arrival of such a message, too."""
     taken_off: dict[str, Ending] | None = None
     """Recipients as submitted that were taken off the message."""
+    is_tried_again: bool = False
+    """The first try to deliver it is over."""
 
     def is_complete(self) -> bool:
         """The MTA is done with it."""
@@ -186,6 +188,17 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
     def is_unheard(self, recipient: str) -> bool:
         return recipient not in self.attempts and (self.originals is None or recipient not in self.originals)
 
+    def left_out(self) -> list[str]:
+        """Recipients as submitted of which no line will come, for they resolve to the same address as another one.
+
+        Exim tells something of each recipient when it first tries: so those of which nothing was heard when it tries
+        again.
+        """
+        arrival = self.arrival
+        if not self.is_tried_again or self.parts is not None or arrival is None:
+            return []
+        return [recipient for recipient in arrival.recipients if self.is_unheard(recipient)]
+
     def handed_over(self, recipient: str) -> list[Attempt] | None:
         """The attempts that came before a filter gave the recipient back; None: it is not known to have been there."""
         if self.lineage is None:
@@ -252,12 +265,20 @@ def add_attempt(message: Message, event: Attempt) -> None:
             return
         attempts.append(event)
         attempts.sort(key=_order)
+        first, last = attempts[0], attempts[-1]
+        if first.status == DEFERRED and last.at > first.at and not _is_another(first, last):
+            message.is_tried_again = True
         if len(attempts) > MOST_ATTEMPTS + 1:
             del attempts[MOST_ATTEMPTS]
     if message.changed is not None:
         message.changed.append(event.recipient)
     if event.original_recipient:
         _add_original(message, event.original_recipient, event.at)
+
+
+def _is_another(first: Attempt, last: Attempt) -> bool:
+    """Whether they are of two things that were made of the same address, such as a mailbox and an automatic reply."""
+    return first.is_attempt and last.is_attempt and first.transport != last.transport
 
 
 def _add_original(message: Message, original: str, at: int) -> None:

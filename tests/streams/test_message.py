@@ -10,7 +10,7 @@ from postwatch.streams.joiner import Joiner
 from postwatch.streams.message import Message, add_attempt, add_ending, merge
 from postwatch.streams.outcome import BOUNCED, DEFERRED, DELIVERED
 
-from tests.streams.test_joiner import BOOK, SERVER, part, removed, tried
+from tests.streams.test_joiner import BOOK, SERVER, Table, part, removed, tried
 
 EXIM_ID = "1vwyDG-0003aB-1X"
 
@@ -79,6 +79,36 @@ def test_a_message_that_is_done_is_not_under_way_whatever_the_clock_said() -> No
     ((done,), _) = joiner.take_changed()
     assert (under_way.status, done.status) == (DEFERRED, DELIVERED)
     assert done.version > under_way.version
+
+
+@pytest.mark.parametrize(
+    ("again", "is_withdrawn"),
+    [
+        ({"at": 9000}, True),
+        ({"at": 9000, "is_attempt": False, "transport": ""}, True),
+        ({"at": 9000, "transport": "vacation", "status": DELIVERED}, False),
+        ({"at": 2000, "status": DELIVERED}, False),
+        ({"at": 9000, "recipient": "eve@far.example"}, False),
+    ],
+)
+def test_a_recipient_of_which_nothing_is_said_when_others_are_tried_again(
+    again: dict[str, object], is_withdrawn: bool
+) -> None:
+    """It resolves to the same address as another one; that message may wait for days."""
+    recipients = ("bob@far.example", "eve@far.example", "sales@here.example", "also@here.example")
+    arrival = part(EXIM_ID, 1000, WHOLE, sender="ann@here.example", recipients=recipients)
+    joiner, table = Joiner(BOOK), Table()
+    joiner.add(SERVER, [arrival])
+    for message in list(joiner.open_messages()):
+        table.insert(joiner.pending_rows(message))
+    tries = [
+        tried(EXIM_ID, 2000, "bob@far.example", DEFERRED),
+        tried(EXIM_ID, 2000, "carl@far.example", original_recipient="sales@here.example"),
+        tried(EXIM_ID, **({"recipient": "bob@far.example", "status": DEFERRED} | again)),  # type: ignore[arg-type]
+    ]
+    joiner.add(SERVER, tries)
+    table.insert(joiner.take_changed()[0])
+    assert ("also@here.example" in {row.recipient for row in table.rows()}) is not is_withdrawn
 
 
 def test_an_address_that_was_an_alias_is_withdrawn_before_the_message_ends() -> None:
