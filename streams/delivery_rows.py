@@ -107,10 +107,11 @@ class RowMaker:
             version,
             deleted,
         )
+        witness = deciding if len(attempts) < 2 else _witness(deciding, attempts)
         if not is_plain or last.handover:
-            self._add_assembled(message, recipient, arrival, _judged(message, recipient, deciding, original), row, rows)
+            self._add_assembled(message, recipient, arrival, _judged(message, recipient, witness, original), row, rows)
             return
-        accounts = self._accounts.of_delivery(arrival, recipient, deciding, message.server)
+        accounts = self._accounts.of_delivery(arrival, recipient, witness, message.server)
         for account in accounts:
             rows.append(tuple.__new__(Outcome, account + row))
         if last.original_recipient:
@@ -332,7 +333,8 @@ def _fate(
     message: Message, recipient: str, attempts: list[Attempt], updated_at: int
 ) -> tuple[Attempt | None, str, int]:
     """The attempt that decides, the status, and the time of the last event."""
-    deciding = _deciding(attempts, message.is_complete())
+    is_done = message.is_complete() and (not attempts or _ending(message, recipient, attempts[-1]) is None)
+    deciding = _deciding(attempts, is_done)
     if deciding is not None and not deciding.original_recipient:
         deciding = _with_original(deciding, attempts)
     updated_at = max([updated_at, *(attempt.at for attempt in attempts)])
@@ -347,6 +349,15 @@ def _with_original(deciding: Attempt, attempts: list[Attempt]) -> Attempt:
     for attempt in attempts:
         if attempt.original_recipient:
             return msgspec.structs.replace(deciding, original_recipient=attempt.original_recipient)
+    return deciding
+
+
+def _witness(deciding: Attempt | None, attempts: list[Attempt]) -> Attempt | None:
+    """The attempt that tells whose mail it is: what once went into a mailbox does so for good."""
+    if deciding is not None and deciding.status != DELIVERED:
+        for attempt in attempts:
+            if attempt.status == DELIVERED and not attempt.remote_ip:
+                return attempt
     return deciding
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from itertools import permutations
 
 import pytest
+from postwatch.streams.accounts import AccountBook
 from postwatch.streams.events import WHOLE, Ending
 from postwatch.streams.joiner import Joiner
 from postwatch.streams.message import Message, add_attempt, add_ending, merge
-from postwatch.streams.outcome import BOUNCED, DEFERRED, DELIVERED
+from postwatch.streams.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED
 
 from tests.streams.test_joiner import BOOK, SERVER, Table, part, removed, tried
 
@@ -67,6 +68,24 @@ def test_the_last_final_attempt_decides(deferred_at: int, is_attempt: bool, stat
     joiner.add(SERVER, [arrival, *attempts])
     ((row,), _) = joiner.take_changed()
     assert (row.status, row.updated_at) == (status, max(3000, deferred_at))
+
+
+@pytest.mark.parametrize("end", [DEFERRED, BOUNCED, CANCELLED])
+def test_a_mailbox_stays_its_owners_whatever_comes_of_it_beside_a_reply(end: str) -> None:
+    """Without a list of hosted domains the reply alone tells that the address is one of ours."""
+    joiner, table = Joiner(AccountBook(None)), Table()
+    mailbox = tried(EXIM_ID, 4000, "bob@here.example", BOUNCED if end == BOUNCED else DEFERRED)
+    events = [
+        part(EXIM_ID, 1000, WHOLE, sender="eve@far.example", client_ip="192.0.2.1"),
+        tried(EXIM_ID, 2000, "bob@here.example", transport="vacation"),
+        mailbox,
+    ]
+    if end == CANCELLED:
+        events += [Ending(EXIM_ID, 5000, "cancelled", CANCELLED, False), removed(EXIM_ID, 6000)]
+    for event in events:
+        joiner.add(SERVER, [event])
+        table.insert(joiner.take_changed()[0])
+    assert [(row.account, row.status) for row in table.rows()] == [("bob@here.example", end)]
 
 
 def test_a_message_that_is_done_is_not_under_way_whatever_the_clock_said() -> None:
