@@ -6,7 +6,7 @@ from itertools import permutations
 
 import pytest
 from postwatch.streams.accounts import AccountBook
-from postwatch.streams.events import WHOLE, Ending
+from postwatch.streams.events import WHOLE, Ending, Event
 from postwatch.streams.joiner import Joiner
 from postwatch.streams.message import Message, add_attempt, add_ending, merge
 from postwatch.streams.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED
@@ -75,7 +75,7 @@ def test_a_mailbox_stays_its_owners_whatever_comes_of_it_beside_a_reply(end: str
     """Without a list of hosted domains the reply alone tells that the address is one of ours."""
     joiner, table = Joiner(AccountBook(None)), Table()
     mailbox = tried(EXIM_ID, 4000, "bob@here.example", BOUNCED if end == BOUNCED else DEFERRED)
-    events = [
+    events: list[Event] = [
         part(EXIM_ID, 1000, WHOLE, sender="eve@far.example", client_ip="192.0.2.1"),
         tried(EXIM_ID, 2000, "bob@here.example", transport="vacation"),
         mailbox,
