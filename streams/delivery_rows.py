@@ -391,6 +391,8 @@ def _without_final(message: Message, recipient: str, deciding: Attempt | None, u
         return ending.status, max(updated_at, ending.at)
     if message.completed_at and (deciding is None or not deciding.transport):
         return WITHDRAWN, max(updated_at, message.completed_at)  # the same final address as another recipient's
+    if deciding is None and message.held_at:
+        return DEFERRED, max(updated_at, message.held_at)
     return (deciding.status if deciding else PENDING), updated_at
 
 

@@ -97,7 +97,8 @@ class Ending(msgspec.Struct, frozen=True, gc=False, array_like=True):
     at: int
     line: str
     status: str
-    """What it means for every recipient without a final status: cancelled or discarded; empty: the MTA is done."""
+    """What it means for every recipient without a final status: cancelled or discarded, or deferred as long as an
+    operator holds it; empty: the MTA is done."""
     closes: bool
     """No further line of the message is expected."""
     recipient: str = ""

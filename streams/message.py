@@ -109,6 +109,8 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
     """Recipients as submitted that were taken off the message."""
     is_tried_again: bool = False
     """The first try to deliver it is over."""
+    held_at: int = 0
+    """When an operator or a rule of his held it up first, before or behind its first try."""
 
     def is_complete(self) -> bool:
         """The MTA is done with it."""
@@ -247,6 +249,8 @@ def merge(known: Message, other: Message) -> None:
     for taken_off in (other.taken_off or {}).values():
         add_ending(known, taken_off)
     known.completed_at = max(known.completed_at, other.completed_at)
+    if other.held_at and (not known.held_at or other.held_at < known.held_at):
+        known.held_at = other.held_at
 
 
 def _order(attempt: Attempt) -> tuple[int, int, str]:
@@ -311,6 +315,11 @@ def add_ending(message: Message, event: Ending) -> None:
         return
     if event.recipient:
         _take_off(message, event)
+        return
+    if event.status == DEFERRED:
+        if not message.held_at or event.at < message.held_at:
+            message.held_at = event.at
+            message.change([recipient for recipient in message.expected() if message.is_unheard(recipient)])
         return
     if message.ending is None or (event.at, event.line) < (message.ending.at, message.ending.line):
         message.ending = event

@@ -49,7 +49,7 @@ _ARGUMENTS = Foreign("arguments")
 _QUEUE_RUN = Foreign("queue-run")
 _QUEUE_RUNS = ("Start queue run", "End queue run", "Start '", "End '")
 _FROZEN = Foreign("frozen")
-_FROZEN_WORDS = ("Frozen", "frozen by ", "Unfrozen", "unfrozen by ", "Message is frozen")
+_FROZEN_WORDS = ("Frozen", "Unfrozen", "unfrozen by ", "Message is frozen")
 _HEADERS = Foreign("headers")
 _HEADER = re.compile(r"(?:[A-Z* ] [!-9;-~]++:|[ \t]|Envelope-(?:from|to): )")
 """What the reject log writes below an entry: each header behind a letter or a blank, so no header begins a line."""
@@ -142,6 +142,8 @@ def _unflagged(line: str, start: int, at: int, queue_id: str | None) -> Parsed:
         return Ending(queue_id, at, line, CANCELLED, True)
     if line.startswith("cancelled by ", start):
         return Ending(queue_id, at, line, CANCELLED, False)
+    if line.startswith("frozen by ", start):
+        return Ending(queue_id, at, line, DEFERRED, False)
     if line.startswith(_FROZEN_WORDS, start):
         return _FROZEN
     taken_off = _TAKEN_OFF.match(line, start)

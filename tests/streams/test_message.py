@@ -130,6 +130,29 @@ def test_a_recipient_of_which_nothing_is_said_when_others_are_tried_again(
     assert ("also@here.example" in {row.recipient for row in table.rows()}) is not is_withdrawn
 
 
+def test_a_message_that_an_operator_holds_before_its_first_try_is_deferred() -> None:
+    recipients = ("bob@far.example", "sales@here.example")
+    arrival = part(EXIM_ID, 1000, WHOLE, sender="ann@here.example", recipients=recipients)
+    held = Ending(EXIM_ID, 1001, "frozen by ACL", DEFERRED, False)
+    away = Ending(EXIM_ID, 9000, "removed", CANCELLED, True)
+    tries = [
+        tried(EXIM_ID, 9000, "bob@far.example"),
+        tried(EXIM_ID, 9000, "carl@far.example", original_recipient="sales@here.example"),
+    ]
+    for behind, expected in (
+        ([], {"bob@far.example": DEFERRED, "sales@here.example": DEFERRED}),
+        ([away], {"bob@far.example": CANCELLED, "sales@here.example": CANCELLED}),
+        (tries, {"bob@far.example": DELIVERED, "carl@far.example": DELIVERED}),
+    ):
+        joiner, table = Joiner(BOOK), Table()
+        events: list[Event] = [arrival, held, held, *behind]
+        for event in events:
+            joiner.add(SERVER, [event])
+            table.insert(joiner.take_changed()[0])
+        found = {row.recipient: row.status for row in table.rows() if row.account == "ann@here.example"}
+        assert found == expected
+
+
 def test_an_address_that_was_an_alias_is_withdrawn_before_the_message_ends() -> None:
     arrival = part(EXIM_ID, 1000, WHOLE, sender="ann@here.example", recipients=("sales@far.example", "eve@far.example"))
     joiner = Joiner(BOOK)

@@ -298,6 +298,8 @@ def test_the_next_hop_is_this_server_only_over_the_loopback(
         ("cancelled by timeout_frozen_after", "cancelled", False),
         ("cancelled by system filter: local deliveries only", "cancelled", False),
         ("=> discarded (system filter)", "discarded", False),
+        ("frozen by ACL", "deferred", False),
+        ("frozen by the system filter: looks odd", "deferred", False),
         ("=> blackhole (DATA ACL discarded recipients)", "discarded", False),
         ("=> blackhole (non-SMTP ACL discarded recipients): unwanted", "discarded", False),
         ("** mua_wrapper is set but recipients cannot all be delivered in one transaction", "bounced", False),
