@@ -29,7 +29,7 @@ from postwatch.streams.parsers.exim_grammar import SMTP_CODE
 from postwatch.streams.parsers.postfix_filters import next_queue_id
 from postwatch.streams.parsers.postfix_grammar import ADDRESS
 from postwatch.streams.parsers.syslog import process_before
-from postwatch.streams.queue_ids import LOGIN_PREFIX, refusal_id
+from postwatch.streams.queue_ids import LOGIN_PREFIX, REFUSAL_PREFIX, refusal_id
 
 PROGRAMS = frozenset(("sendmail", "sm-mta", "sm-msp-queue", "sm-msp", "sm-queue"))
 
@@ -44,9 +44,9 @@ _COMMENT = re.compile(r"\([^()]*+\)")
 _DELIVERY = re.compile(
     rf"(?:, ctladdr=({_WORDS}))?+, delay=[\d+:]++(?:, xdelay=[\d+:]++)?+(?:, mailer=([^\s,]++))?+(?:, pri=-?+\d++)?+"
     r"(?:, relay=([^\s,]++)(?: \[([^\]]*+)\])?+)?+(?:, (?:tls_verify|auth|ntries|quarantine)=[^,]*+)*+"
-    r"(?:, dsn=(\d\.\d++\.\d++))?+(?:, (?:quarantine|ntries)=[^,]*+)*+, stat=(.*)$"
+    r"(?:, dsn=(\d\.\d++\.\d++))?+(?:, (?:quarantine|ntries)=[^,]*+)*+(?:, reply=(.*?)(?=, stat=))?+, stat=(.*)$"
 )
-"""Controlling user, mailer, relay, its address, enhanced code, words."""
+"""Controlling user, mailer, relay, its address, enhanced code, the far server's answer (8.16 and later), words."""
 _ARRIVAL = re.compile(
     rf"from=({_WORDS}|<[^<>\",\s]{{190,}}+)?+, size=(\d++), class=-?+\d++, (?:pri=-?+\d++, )?+nrcpts=(\d++)(?=,|$)"
 )
@@ -186,14 +186,14 @@ def _deliveries(text: str, start: int, at: int, line: str, queue_id: str) -> Par
     found = _DELIVERY.match(text, listed.end()) if listed is not None else None
     if listed is None or found is None:
         return _DELIVERY_LOST
-    owner, mailer, relay, address, enhanced, words = found.groups("")
-    status = _status(mailer, enhanced, words)
+    owner, mailer, relay, address, enhanced, reply, words = found.groups("")
+    status = _status_of_reply(mailer, enhanced, reply) if reply else _status(mailer, enhanced, words)
     if not status:
         return Unreadable("a delivery with a status that is not known")
     recipients = _ONE_OF_LIST.findall(listed[1])
     if len(recipients) > _MOST_RECIPIENTS:
         return Unreadable("more recipients than a line can name")
-    response = words.removeprefix("Deferred: ").removeprefix("Remote host said: ")
+    response = reply or words.removeprefix("Deferred: ").removeprefix("Remote host said: ")
     if status == DELIVERED and words.startswith("Sent (") and words.endswith(")"):
         response = words[6:-1]
     code = SMTP_CODE.match(response)
@@ -249,6 +249,14 @@ def _status(mailer: str, enhanced: str, words: str) -> str:
     return BOUNCED if enhanced[:1] in ("", "5") else ""
 
 
+def _status_of_reply(mailer: str, enhanced: str, reply: str) -> str:
+    """An answer may look like the words behind it, so they do not count; Sendmail's code stands before both."""
+    kind = (enhanced or reply)[:1]
+    if not mailer:
+        return REJECTED
+    return {"2": DELIVERED, "4": DEFERRED, "5": BOUNCED}.get(kind, "")
+
+
 def _address_of(name: str) -> str:
     """The address in a name as it was written: `"A, B" <a@b.example>`, `<a@b.example>` or bare."""
     found = [match[1] for match in _IN_BRACKETS.finditer(name) if match[1] is not None] if "<" in name else []
@@ -275,6 +283,8 @@ def _ruleset(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed
     address = _address_of(argument)
     sender, recipient = (address, "") if name == "check_mail" else ("", address.lower())
     client = ("" if forged else host, ip)
+    if verdict == "discard" and recipient and not queue_id.startswith(REFUSAL_PREFIX):
+        return Attempt(queue_id, at, line, DISCARDED, True, recipient, "", 0, "", "", "", "", "", "", "")
     return _refusal(queue_id, at, line, sender, recipient, words, client, is_discard=verdict == "discard")
 
 

@@ -79,6 +79,8 @@ def answer_of_the_far_server(words: str, chooser: random.Random) -> Hostile:
             ("dsn=4.7.1, stat=Deferred: 451 4.7.1 {}", "deferred"),
             ("dsn=5.1.1, stat=User unknown: {}", "bounced"),
             ("dsn=5.0.0, stat=Service unavailable, {}", "bounced"),
+            ("dsn=5.7.1, reply=554 5.7.1 {}, stat=Service unavailable", "bounced"),
+            ("dsn=4.7.1, reply=451 4.7.1 {}, stat=Deferred: 451 4.7.1", "deferred"),
         )
     )
     line = _line(f"{ID}: to=<{_PAUL}>, {_TIMES}, {_MX}, {said.format(shown(words))}")

@@ -73,6 +73,10 @@ def test_who_handed_it_in(rest: str, wanted: tuple[str, ...]) -> None:
         (TO + "dsn=5.1.2, stat=Host unknown (Name server: far.example: host not found)", (BOUNCED, 0, "5.1.2", "", True)),
         (TO + MX + "dsn=5.0.0, stat=Service unavailable", (BOUNCED, 0, "5.0.0", "", True)),
         (TO + MX + "stat=Remote host said: 550 no such user", (BOUNCED, 550, "", "", True)),
+        (TO + MX + "dsn=5.1.1, reply=550 5.1.1 <b@x.example>... no, stat=User unknown", (BOUNCED, 550, "5.1.1", "", True)),
+        (TO + MX + "dsn=4.3.0, reply=451 4.3.0 later, stat=Deferred: 451 4.3.0 later", (DEFERRED, 451, "4.3.0", "", True)),
+        (TO + MX + "dsn=4.4.2, reply=421 4.4.1 Connection reset by x, stat=Deferred", (DEFERRED, 421, "4.4.2", "", True)),
+        (TO + MX + "dsn=5.0.0, reply=550 no, stat=Sent (ok), stat=Service unavailable", (BOUNCED, 550, "5.0.0", "", True)),
         (TO + "stat=queued", (DEFERRED, 0, "", "", False)),
         (TO + MX + "dsn=4.4.7, stat=Message could not be delivered for 5 days", (DEFERRED, 0, "4.4.7", "", True)),
         (TO + MX + "dsn=5.4.7, stat=Cannot send message for 5 days", (EXPIRED, 0, "5.4.7", "", True)),
@@ -177,8 +181,10 @@ def test_refusals() -> None:
     )  # fmt: skip
     found = refusal(f"{ID}: ruleset=check_mail, arg1=<a@x.example>, relay=[192.0.2.1], reject=553 5.1.8 no domain")
     assert (found.sender, found.recipient) == ("a@x.example", "")
-    found = refusal(f"{ID}: ruleset=check_rcpt, arg1=<b@x.example>, relay=[192.0.2.1], discard")
+    found = refusal("NOQUEUE: ruleset=check_rcpt, arg1=<b@x.example>, relay=[192.0.2.1], discard")
     assert found.status == DISCARDED
+    [thrown] = attempts(f"{ID}: ruleset=check_rcpt, arg1=<b@x.example>, relay=[192.0.2.1], discard")
+    assert (thrown.recipient, thrown.status) == ("b@x.example", DISCARDED)  # its sender and Message-ID follow
     found = refusal(f"{ID}: <nobody@x.example>... User unknown")
     assert (found.recipient, found.smtp_code, found.enhanced_code) == ("nobody@x.example", 550, "5.1.1")
     found = refusal(f"{ID}: Milter: to=<b@x.example>, reject=451 4.7.1 later")
