@@ -42,10 +42,13 @@ class RowMaker:
     def add_rows(self, message: Message, recipient: str, rows: list[Outcome]) -> None:
         """Append the rows of one recipient as the message is known now."""
         attempts = message.attempts.get(recipient, _NO_ATTEMPTS)
-        is_plain = message.parts is None and message.lineage is None and message.identity is None
-        if is_plain:  # one line told the arrival
-            queue_id, queued_at, arrival = message.queue_id, message.queued_at, message.arrival
-            arrivals = events = 0 if arrival is None else 1
+        is_own = message.lineage is None and message.identity is None
+        is_plain = is_own and message.parts is None
+        if is_own:  # as `_find_place` would say, at less cost
+            queue_id, queued_at, arrival = message.queue_id, message.queued_at, message.tell_arrival()
+            arrivals = events = 1 if message.is_whole() else 0
+            if message.parts is not None:
+                events = len(message.parts)
             updated_at = arrival.at if arrival else queued_at
             original, passed, tried, is_hearsay = "", "", attempts, False
         else:
@@ -441,7 +444,7 @@ def _evidence(message: Message, recipient: str, attempts: list[Attempt]) -> tupl
         lines = arrival_lines(message)
     else:
         lines = arrival_lines(message)
-        if message.parts is not None:
+        if message.parts is not None and len(message.parts) > len(lines) - (message.identity is not None):
             lines += _envelope_lines(message.parts, recipient, attempts)
         if message.lineage is not None:
             lines = [*message.lineage.lines, *(one.line for one in message.handed_over(recipient) or ()), *lines]

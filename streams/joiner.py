@@ -403,9 +403,8 @@ class Joiner:
         """Rows of the recipients of an open message of which nothing was heard yet."""
         rows: list[Outcome] = []
         if message.is_whole():
-            for recipient in message.expected():
-                if message.is_unheard(recipient):
-                    self._rows.add_rows(message, recipient, rows)
+            for recipient in message.unheard():
+                self._rows.add_rows(message, recipient, rows)
         return rows
 
     def _add_due_rows(self, message: Message, rows: list[Outcome]) -> None:
@@ -415,9 +414,8 @@ class Joiner:
             if not handed_on or (message, recipient) not in handed_on:
                 self._rows.add_rows(message, recipient, rows)
         if message.completed_at and message.ending is None and (message.parts is None or message.is_whole()):
-            for recipient in message.expected():
-                if message.is_unheard(recipient):
-                    self._rows.add_rows(message, recipient, rows)
+            for recipient in message.unheard():
+                self._rows.add_rows(message, recipient, rows)
         elif not message.completed_at:
             for recipient in message.left_out():
                 self._rows.add_rows(message, recipient, rows)

@@ -6,6 +6,8 @@ parts of one arrival are taken as they come, for one server writes them in their
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 from postwatch.streams.events import (
     CLIENT,
@@ -140,6 +142,8 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
         """Whether another message's line may still tell that this one came from that, or its own lines come again."""
         if self.is_repeated:
             return True
+        if self.parts is None and self.lineage is None and self.arrival is not None:  # as nearly all of Exim's
+            return not self.arrival.authenticated_as and self.arrival.client_ip.startswith(_LOOPBACK)
         if self.queue_id.startswith(LOGIN_PREFIX):
             return True  # by each message that comes in there
         if self.queue_id.startswith(SESSION_PREFIX):
@@ -147,19 +151,16 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
         if self.lineage is not None:
             return not all(map(self.handed_over, self.attempts))
         if self.parts is None:
-            client = self.arrival
-            if client is None or client.authenticated_as or not client.client_ip:
-                return False
-        elif self.ending is not None and self.ending.status == CANCELLED:
-            return True  # a delivery that was under way then is logged behind it
-        elif PARENT in self.parts or LOGIN in self.parts:
             return False
-        else:
-            client = self.parts.get(CLIENT)
-            if client is None:
-                return True  # made here: a bounce or a forward
-            if client.earlier_queue_id or (HELD in self.parts and QUEUE not in self.parts):
-                return True
+        if self.ending is not None and self.ending.status == CANCELLED:
+            return True  # a delivery that was under way then is logged behind it
+        if PARENT in self.parts or LOGIN in self.parts:
+            return False
+        client = self.parts.get(CLIENT)
+        if client is None:
+            return True  # made here: a bounce or a forward
+        if client.earlier_queue_id or (HELD in self.parts and QUEUE not in self.parts):
+            return True
         return client.client_ip.startswith(_LOOPBACK) and not client.authenticated_as
 
     def was_seen(self) -> bool:
@@ -220,6 +221,17 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
         if self.lineage is not None:
             known += [recipient for recipient in self.lineage.handed if recipient not in known]
         return known
+
+    def unheard(self) -> Sequence[str]:
+        """Recipients as submitted of which nothing was heard."""
+        if self.lineage is None:
+            arrival = self.tell_arrival()
+            known: Sequence[str] = arrival.recipients if arrival is not None else ()
+            if not known or (len(known) == 1 and known[0] in self.attempts):
+                return ()
+        else:
+            known = self.expected()
+        return [recipient for recipient in known if self.is_unheard(recipient)]
 
     def change(self, recipients: list[str]) -> None:
         """The rows of these recipients are due; nothing to do for a message that is only being merged."""
@@ -378,7 +390,7 @@ def _assemble(parts: dict[str, Arrival]) -> Arrival:
     parent = parts.get(PARENT, _NO_PART)
     queued = parts.get(QUEUE) or parts.get(HELD, _NO_PART)
     envelopes = [] if queued.sender else [part for part in parts.values() if part.part == ENVELOPE]
-    first = next(iter(_in_order(parts)), None) or next(iter(parts.values()))
+    first = parts.get(CLIENT) or next(iter(_in_order(parts)), None) or next(iter(parts.values()))
     return Arrival(
         first.queue_id,
         first.at,

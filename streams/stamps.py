@@ -39,7 +39,8 @@ class StampReader:
 
     def __init__(self, zone: ZoneInfo, sent_ms: int = 0) -> None:
         self._zone = zone
-        self._seconds: dict[str, int] = {}
+        self.seconds: dict[str, int] = {}
+        """Stamps without fraction that were read not long ago: where a line begins with one, it is not read again."""
         self._sent_ms = sent_ms
         self._epoch = -1
 
@@ -49,12 +50,12 @@ class StampReader:
         epoch = sent_ms // _HOUR_MS
         if epoch != self._epoch:
             self._epoch = epoch
-            self._seconds.clear()
+            self.seconds.clear()
 
     def read(self, second: str, fraction: str | None, offset: str | None) -> int:
         """'2026-11-23 13:42:18', '.712' and ' +0100' → ms since the epoch. Raises ValueError on an impossible date."""
         key = second + offset if offset else second
-        at = self._seconds.get(key)
+        at = self.seconds.get(key)
         if at is None:
             at = self._keep(key, *self._convert(datetime.datetime.fromisoformat(second), offset))
         if fraction:
@@ -66,7 +67,7 @@ class StampReader:
 
     def read_without_year(self, stamp: str) -> int:
         """'Nov  3 17:27:12' or 'Nov 3 17:27:12' → ms since the epoch. Raises ValueError on a date that no year has."""
-        at = self._seconds.get(stamp)
+        at = self.seconds.get(stamp)
         return self._keep(stamp, *self._guess_year(stamp)) if at is None else at
 
     def _guess_year(self, stamp: str) -> tuple[int, bool]:
@@ -104,7 +105,7 @@ class StampReader:
             raise ValueError(f"{key} is a time that no row can have")
         if is_repeated:
             return at  # the next line of that second may be of the other pass
-        if len(self._seconds) >= _CACHED_SECONDS:
-            self._seconds.clear()
-        self._seconds[key] = at
+        if len(self.seconds) >= _CACHED_SECONDS:
+            self.seconds.clear()
+        self.seconds[key] = at
         return at

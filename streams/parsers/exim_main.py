@@ -29,6 +29,7 @@ from postwatch.streams.parsers.exim_grammar import (
     QUOTED,
     SMTP_CODE,
     SMTP_WORDS,
+    USUAL,
 )
 from postwatch.streams.queue_ids import refusal_id
 from postwatch.streams.stamps import StampReader
@@ -44,13 +45,15 @@ _ERROR_THEN_HOST = re.compile(
 )
 """An error of the system stands in front of the host, the rest behind it."""
 _HOST_IN_TEXT = re.compile(r": host (\S+) \[([0-9a-fA-F.:]+)\]")
-_NO_STAMP = Foreign("no-stamp")
+_STAMP_LENGTH = len("2026-11-23 13:42:18")
+NO_STAMP = Foreign("no-stamp")
 _ARGUMENTS = Foreign("arguments")
+_CALLED = " cwd="
 _QUEUE_RUN = Foreign("queue-run")
 _QUEUE_RUNS = ("Start queue run", "End queue run", "Start '", "End '")
 _FROZEN = Foreign("frozen")
 _FROZEN_WORDS = ("Frozen", "Unfrozen", "unfrozen by ", "Message is frozen")
-_HEADERS = Foreign("headers")
+HEADERS = Foreign("headers")
 _HEADER = re.compile(r"(?:[A-Z* ] [!-9;-~]++:|[ \t]|Envelope-(?:from|to): )")
 """What the reject log writes below an entry: each header behind a letter or a blank, so no header begins a line."""
 _IDENTIFICATION = re.compile(r"Sender identification U=([^\s=]++) D=[^\s=]++ S=")
@@ -88,24 +91,31 @@ class EximMainParser:
 
     def __init__(self, stamps: StampReader) -> None:
         self.stamps = stamps
-        self._second = ""
-        self._at = 0
+        self._seconds = stamps.seconds
 
     def parse(self, line: str) -> Parsed:
         """One line without its newline → what it means. Never raises."""
+        at = self._seconds.get(line[:_STAMP_LENGTH])
+        if at is not None:
+            found = USUAL.match(line, _STAMP_LENGTH)
+            if found is not None:
+                parsed = _usual(line, found, at)
+                if parsed is not None:
+                    return parsed
+            elif line.startswith(_CALLED, _STAMP_LENGTH):
+                return _ARGUMENTS
+        return self.parse_any(line)
+
+    def parse_any(self, line: str) -> Parsed:
+        """As `parse`, without the short way that usual lines have; what they come to is the same."""
         head = HEAD.match(line)
         if head is None:
-            return _HEADERS if _HEADER.match(line) else _NO_STAMP
+            return HEADERS if _HEADER.match(line) else NO_STAMP
         second, fraction, offset, queue_id, flag = head.groups()
-        if second == self._second and fraction is None and offset is None:
-            at = self._at
-        else:
-            try:
-                at = self.stamps.read(second, fraction, offset)
-            except ValueError:
-                return Unreadable("impossible time stamp")
-            if fraction is None and offset is None:
-                self._second, self._at = second, at
+        try:
+            at = self.stamps.read(second, fraction, offset)
+        except ValueError:
+            return Unreadable("impossible time stamp")
         if flag == "Completed":
             return Ending(queue_id, at, line, "", True)
         read = _READERS.get(flag, _unflagged)
@@ -119,6 +129,67 @@ class EximMainParser:
         kept = line.rpartition(" ")[0]
         parsed = self.parse(kept)
         return self.parse(kept + '"') if isinstance(parsed, Unreadable) else parsed
+
+
+def _usual(line: str, found: re.Match[str], at: int) -> Parsed | None:
+    """What the groups of USUAL mean, as `_arrival` and `_delivery` would read them; None: it takes those to tell."""
+    (
+        queue_id, sender, parent, client, client_ip, user, method, login, size, message_id, subject, listed,
+        final, original, router, transport, host, ip, tls, answer,
+    ) = found.groups("")  # fmt: skip
+    if sender:
+        if " " in listed:
+            recipients = tuple(listed.lower().split(" "))
+            for recipient in recipients:
+                if "@" not in recipient:
+                    return None
+        elif "@" in listed:
+            recipients = (listed.lower(),)
+        elif listed:
+            return None
+        else:
+            recipients = ()
+        return Arrival(
+            queue_id,
+            at,
+            line,
+            sender if sender != "<>" else "",
+            recipients,
+            client,
+            client_ip,
+            user if not client_ip else "",
+            method,
+            login,
+            int(size),
+            message_id,
+            subject if "\\" not in subject else exim_odd.unescape(subject),
+            parent,
+        )
+    if not final:
+        return Ending(queue_id, at, line, "", True)
+    code, enhanced, next_id, handover = _answered(answer, ip) if answer else _NO_ANSWER
+    final = final.lower()
+    if original:
+        final, original = final_address(final, original)
+    return Attempt(
+        queue_id,
+        at,
+        line,
+        DELIVERED if transport != "**bypassed**" else DISCARDED,
+        True,
+        final,
+        original,
+        code,
+        enhanced,
+        answer,
+        host,
+        ip,
+        tls,
+        router,
+        transport,
+        next_id,
+        handover,
+    )
 
 
 def _unflagged(line: str, start: int, at: int, queue_id: str | None) -> Parsed:
@@ -175,16 +246,10 @@ def _arrival(line: str, start: int, at: int, queue_id: str) -> Parsed:
     if found is None:
         return exim_odd.arrival(line, start, at, queue_id)
     sender, parent, host, ip, user, method, login, size, message_id, subject, listed = found.groups("")
-    recipients: tuple[str, ...]
-    if not listed:
-        recipients = ()
-    elif " " not in listed and "@" in listed:
-        recipients = (listed.lower(),)
-    else:
-        recipients = tuple(listed.lower().split(" "))
-        for recipient in recipients:
-            if "@" not in recipient:
-                return exim_odd.arrival(line, start, at, queue_id)
+    recipients = tuple(listed.lower().split(" ")) if listed else ()
+    for recipient in recipients:
+        if "@" not in recipient:
+            return exim_odd.arrival(line, start, at, queue_id)
     return Arrival(
         queue_id,
         at,
@@ -196,7 +261,7 @@ def _arrival(line: str, start: int, at: int, queue_id: str) -> Parsed:
         "" if ip else user,
         method,
         login,
-        int(size) if size.isdigit() else 0,
+        int(size[:18]) if size.isdigit() else 0,
         message_id,
         exim_odd.unescape(subject) if "\\" in subject else subject,
         parent,
@@ -219,27 +284,14 @@ def _delivery(line: str, start: int, at: int, queue_id: str) -> Parsed:
             return Unreadable("a delivery whose fields make no sense")
         fields = stretched
     final, original, router, transport, host, ip, tls, answer = fields
-    if original:
-        final, original = final_address(final, original)
-    else:
-        final = final.lower()
+    final, original = final_address(final, original)
     if transport and transport != "**bypassed**":
         status = DELIVERED
     elif router:
         status = DISCARDED  # :blackhole:, /dev/null, a filter's `seen finish`
     else:
         return Unreadable("a delivery without router and transport")
-    code = 0
-    enhanced = next_id = handover = ""
-    if answer:
-        code, enhanced = _reply_codes(answer[:12])
-        named = answer.find("queued as ")
-        if named >= 0:
-            next_id = answer[named + 10 :].partition(" ")[0]
-            if not next_id.isalnum() or len(next_id) > _LONGEST_ID:
-                next_id, handover = _next_hop(answer, ip)
-        elif "id=" in answer:
-            next_id, handover = _next_hop(answer, ip)
+    code, enhanced, next_id, handover = _answered(answer, ip) if answer else _NO_ANSWER
     return Attempt(
         queue_id,
         at,
@@ -269,6 +321,25 @@ def _passed_on(line: str, start: int, at: int, queue_id: str) -> Parsed:
         if type(closed) is Attempt:
             return msgspec.structs.replace(closed, line=line)
     return read
+
+
+def _answered(answer: str, ip: str) -> tuple[int, str, str, str]:
+    """Reply code, enhanced code, the id under which the next hop queued it, and whether that is Exim here again."""
+    next_id = handover = ""
+    named = answer.find("queued as ")
+    if named >= 0:
+        next_id = answer[named + 10 :]
+        if not next_id.isalnum() or len(next_id) > _LONGEST_ID:
+            next_id = next_id.partition(" ")[0]
+            if not next_id.isalnum() or len(next_id) > _LONGEST_ID:
+                next_id, handover = _next_hop(answer, ip)
+    elif "id=" in answer:
+        next_id, handover = _next_hop(answer, ip)
+    code, enhanced = _reply_codes(answer[:12])
+    return code, enhanced, next_id, handover
+
+
+_NO_ANSWER = (0, "", "", "")
 
 
 def _is_ambiguous(line: str, start: int, found: re.Match[str]) -> bool:

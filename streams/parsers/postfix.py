@@ -78,8 +78,8 @@ _MOST_OF_HEADER = 1500
 """Postfix shows 200 bytes of a header, then whom it came from."""
 _CLEANUP_REPLY = 550
 
-_CONNECT = Foreign("connect")
-_DISCONNECT = Foreign("disconnect")
+CONNECT = Foreign("connect")
+DISCONNECT = Foreign("disconnect")
 _OTHER = Foreign("other")
 _REPEATED = Foreign("repeated")
 _NOTE = Foreign("note")
@@ -121,9 +121,9 @@ def parse_with_id(agent: str, text: str, start: int, at: int, line: str, queue_i
 def parse_without_id(text: str, start: int, at: int, line: str) -> Parsed:
     """The words of a daemon that are about no queue id."""
     if text.startswith("connect from ", start):
-        return _CONNECT
+        return CONNECT
     if text.startswith("disconnect from ", start):
-        return _DISCONNECT
+        return DISCONNECT
     if text.startswith("NOQUEUE: ", start):
         if PROXY.match(text, start):
             return read_proxied(text, start, at, line)
@@ -131,7 +131,7 @@ def parse_without_id(text: str, start: int, at: int, line: str) -> Parsed:
             return _client_of_process(text, start, at, line)
         return _action(text, start + 9, at, line, refusal_id(line), False)
     if text.startswith(("lost connection ", "timeout "), start):
-        return _DISCONNECT
+        return DISCONNECT
     if text.startswith(("message repeated ", "last message repeated "), start):
         return _REPEATED
     if text.startswith("proxy-", start):
@@ -268,13 +268,19 @@ def _delivery(text: str, start: int, at: int, line: str, queue_id: str, agent: s
     found = DELIVERY.match(text, start)
     if found is None:
         return Unreadable("a delivery whose fields make no sense")
-    to, bare, original, bare_original, relay, address, tls, enhanced, word, words = found.groups("")
+    to, bare, original, bare_original, *rest = found.groups("")
+    return read_attempt(queue_id, at, line, agent, (to or bare, original or bare_original, *rest))
+
+
+def read_attempt(queue_id: str, at: int, line: str, agent: str, fields: tuple[str, ...]) -> Parsed:
+    """The fields of a delivery's line (as in DELIVERY, each address once) → what it came to."""
+    to, original, relay, address, tls, enhanced, word, words = fields
     status = _STATUSES.get(word)
     if status is None:
         return _PROBE if word.startswith(_PROBES) else Unreadable("a delivery with a status that is not known")
     words = words.removesuffix(")")
-    recipient = (to or bare).lower()
-    submitted = (original or bare_original).lower()
+    recipient = to.lower()
+    submitted = original.lower()
     response = words
     if words.startswith("host "):
         said = SAID.match(words)

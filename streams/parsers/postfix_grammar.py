@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 
 _LONG = "[0-9BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz]"
-ID = rf"(?:[0-9A-F]{{6,}}+(?=[: ]|$)|{_LONG}{{10}}z{_LONG}++)"
+LONG_ID = rf"{_LONG}{{10}}z{_LONG}++"
+ID = rf"(?:[0-9A-F]{{6,}}+(?=[: ]|$)|{LONG_ID})"
 HEAD = re.compile(
     r"([A-Z][a-z][a-z] [ \d]\d \d\d:\d\d:\d\d) [\w.:\[\]%-]++(?<!:) (postfix[\w.+-]*+/[\w./+-]++)\[\d++\]: "
     rf"(?:({ID}): )?+"

@@ -14,9 +14,10 @@ from postwatch.producers.errors import BadInputError
 from postwatch.producers.record import FORMATS
 from postwatch.streams.events import Foreign, Parsed, Unreadable
 from postwatch.streams.parsers import kumomta, opensmtpd, postfix, postfix_filters, sendmail
-from postwatch.streams.parsers.exim_main import EximMainParser
+from postwatch.streams.parsers.exim_main import HEADERS, NO_STAMP, EximMainParser
 from postwatch.streams.parsers.kumomta import KumoMtaParser
 from postwatch.streams.parsers.postfix_grammar import HEAD, ID
+from postwatch.streams.parsers.postfix_usual import USUAL_FORMS, UsualForm
 from postwatch.streams.parsers.syslog import DOCKER_JSON, Header, HeaderReader, unwrap
 from postwatch.streams.stamps import StampReader
 
@@ -31,6 +32,8 @@ _CONTINUED = Foreign("continued")
 _REPEATED = Foreign("repeated")
 _REPETITIONS = ("message repeated ", "last message repeated ")
 _MOST_AGENTS = 1000
+_MOST_HEADS = 10_000
+_STAMP_LENGTH = len("Nov 23 13:42:18")
 EXIM_PROGRAMS = frozenset(("exim", "exim4", "exim5"))
 
 
@@ -51,9 +54,26 @@ class SyslogParser:
         self._only = only
         self._has_postfix = only in ("", "postfix")
         self._agents: dict[str, str] = {}
+        self._usual: dict[str, UsualForm] = {}
+        """By the head behind the stamp, `]: ` included, as lines had it before."""
+        self._seconds = stamps.seconds
 
     def parse(self, line: str) -> Parsed:
         """One line without its newline → what it means. Never raises."""
+        return self.parse_usual(line) or self.parse_any(line)
+
+    def parse_usual(self, line: str) -> Parsed | None:
+        """A usual line of a Postfix daemon that was heard of before; None: another one, for `parse_any`."""
+        start = line.find("]: ", _STAMP_LENGTH) + 3
+        usual = self._usual.get(line[_STAMP_LENGTH:start])
+        at = self._seconds.get(line[:_STAMP_LENGTH])
+        if usual is None or at is None:
+            return None
+        found = usual.expression.match(line, start)
+        return usual.read(usual.agent, found.groups(""), at, line) if found is not None else None
+
+    def parse_any(self, line: str) -> Parsed:
+        """As `parse`, without the short way; what a line comes to is the same."""
         if self._has_postfix:
             found = HEAD.match(line)
             if found is not None:
@@ -98,6 +118,10 @@ class SyslogParser:
             agent = postfix.agent_of(program)
             if len(self._agents) < _MOST_AGENTS:
                 self._agents[program] = agent
+        if agent in USUAL_FORMS:
+            if len(self._usual) >= _MOST_HEADS:
+                self._usual.clear()
+            self._usual[line[_STAMP_LENGTH : head.start(3)]] = USUAL_FORMS[agent]
         return postfix.parse_with_id(agent, line, head.end(), at, line, queue_id)
 
     def _parse_exim(self, header: Header) -> Parsed:
@@ -120,19 +144,29 @@ class AutoParser:
     def __init__(self, stamps: StampReader) -> None:
         self.stamps = stamps
         self._parse_exim = EximMainParser(stamps).parse
-        self._parse_syslog = SyslogParser(stamps).parse
+        syslog = SyslogParser(stamps)
+        self._parse_usual, self._parse_syslog = syslog.parse_usual, syslog.parse_any
 
     def parse(self, line: str) -> Parsed:
-        if line[10:11] == " " and _EXIM_STAMP.match(line):
-            return self._parse_exim(line)
-        if line[:1] == "\ufeff" and _EXIM_STAMP.match(line, 1):
-            return self._parse_exim(line[1:])
-        parsed = self._parse_syslog(line)
-        if parsed is not _NO_STAMP and parsed is not _STAMP_LOST:
-            return parsed
-        inner = unwrap(line)
-        if inner != line:
-            return self.parse(inner)
+        if line[10:11] == " ":
+            parsed = self._parse_exim(line)
+            if (parsed is not NO_STAMP and parsed is not HEADERS) or _EXIM_STAMP.match(line):
+                return parsed
+        return self._parse_usual(line) or self._parse_any(line)
+
+    def _parse_any(self, line: str) -> Parsed:
+        while True:
+            if line[:1] == "\ufeff" and _EXIM_STAMP.match(line, 1):
+                return self._parse_exim(line[1:])
+            if _EXIM_STAMP.match(line):
+                return self._parse_exim(line)
+            parsed = self._parse_syslog(line)
+            if parsed is not _NO_STAMP and parsed is not _STAMP_LOST:
+                return parsed
+            inner = unwrap(line)
+            if inner == line:
+                break
+            line = inner
         without_head = self._parse_exim(line)  # a header in the reject log may hold anything
         return parsed if without_head == _NO_STAMP else without_head
 
