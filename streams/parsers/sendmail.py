@@ -64,6 +64,7 @@ _RULESET = re.compile(
 _MILTER = re.compile(rf"Milter(?: \([^()]*+\))?+: (from|to|rcpt|data|eom|eoh|body|header)(?:=<{ADDRESS}>)?+, (.*)$")
 _UNKNOWN_USER = re.compile(rf"<{ADDRESS}>\.\.\. (.*)$")
 _NEXT = re.compile(rf"({_ID}) Message accepted for delivery")
+_STAT = ", stat="
 _EXPIRED = ("Cannot send message for ", "Message could not be delivered for ")
 _USER_UNKNOWN = "User unknown"
 _MOST_RECIPIENTS = 1000
@@ -187,13 +188,15 @@ def _deliveries(text: str, start: int, at: int, line: str, queue_id: str) -> Par
     if listed is None or found is None:
         return _DELIVERY_LOST
     owner, mailer, relay, address, enhanced, reply, words = found.groups("")
-    status = _status_of_reply(mailer, enhanced, reply) if reply else _status(mailer, enhanced, words)
+    status = _status_beside_reply(mailer, enhanced, reply, words) if reply else _status(mailer, enhanced, words)
     if not status:
         return Unreadable("a delivery with a status that is not known")
     recipients = _ONE_OF_LIST.findall(listed[1])
     if len(recipients) > _MOST_RECIPIENTS:
         return Unreadable("more recipients than a line can name")
-    response = reply or words.removeprefix("Deferred: ").removeprefix("Remote host said: ")
+    response = words.removeprefix("Deferred: ").removeprefix("Remote host said: ")
+    if reply:
+        response, enhanced = _told_of(status, enhanced, reply, words)
     if status == DELIVERED and words.startswith("Sent (") and words.endswith(")"):
         response = words[6:-1]
     code = SMTP_CODE.match(response)
@@ -249,12 +252,23 @@ def _status(mailer: str, enhanced: str, words: str) -> str:
     return BOUNCED if enhanced[:1] in ("", "5") else ""
 
 
-def _status_of_reply(mailer: str, enhanced: str, reply: str) -> str:
-    """An answer may look like the words behind it, so they do not count; Sendmail's code stands before both."""
-    kind = (enhanced or reply)[:1]
+def _status_beside_reply(mailer: str, enhanced: str, reply: str, words: str) -> str:
+    """What the words say, for code and answer may be left over from another recipient of the same connection.
+
+    Where an answer, or the words, quote words like them, only Sendmail's code counts, which stands before both.
+    """
     if not mailer:
         return REJECTED
-    return {"2": DELIVERED, "4": DEFERRED, "5": BOUNCED}.get(kind, "")
+    if _STAT in words:
+        return {"2": DELIVERED, "4": DEFERRED, "5": BOUNCED}.get((enhanced or reply)[:1], "")
+    return DEFERRED if words.startswith("Deferred") else _status(mailer, enhanced, words)
+
+
+def _told_of(status: str, enhanced: str, reply: str, words: str) -> tuple[str, str]:
+    """The answer and the code that go with the status."""
+    kind = "4" if status == DEFERRED else "5"
+    response = reply if reply[:1] == kind else words.removeprefix("Deferred: ")
+    return response, enhanced if enhanced[:1] == kind else ""
 
 
 def _address_of(name: str) -> str:
