@@ -386,13 +386,14 @@ def test_a_refusal_survives_print_and_parse(queue_id: str, sender: str, recipien
         "7F00AA: warning: header Subject: " + " from local; from=<" * 3_000,
         "7F00AA: reject: RCPT from a[1.1.1.1]: 550" + "; from=<a> to=<b> proto=E helo=<" * 2_000,
         "7F00AA: reject: header Subject: " + " from a[1.1.1.1]; from=<a> to=<b> helo=<" * 1_600,
+        "NOQUEUE: proxy-reject: RCPT: 550" + "; from=<a> to=<b> proto=E helo=<" * 2_000 + ">",
         "7F00AA: client=a[1.1.1.1]" + ", sasl_username=x" * 4_000,
         "7F00AA: from=<" + '"\\' * 32_000,
         "7F00AA: message-id=" + "<" * 64_000,
         "A" * 64_000,
         "NOQUEUE: reject: " + "A-" * 32_000,
     ],
-    ids=range(12),
+    ids=range(13),
 )
 def test_the_worst_line_costs_little(agent: str, worst: str) -> None:
     best = min(_seconds(agent, worst) for _ in range(3))
