@@ -33,7 +33,8 @@ PROGRAM = "smtpd"
 _ADDRESS = r'<((?:"(?:[^"\\]++|\\.)*+")?+[^<>"\s]*+)>'
 _SESSION = re.compile(r"([0-9a-f]{16}) (smtp|mta|mda|bounce) (?:event=)?+([a-z-]++)(?: |$)")
 _CONNECTED = re.compile(r"address=(\S++) host=(\S++)(?: |$)")
-_LOGIN = re.compile(r"user=(\S++) result=(\w++)$")
+_LOGIN = re.compile(r"user=(\S++)(?: address=\S++ host=\S++)?+ result=(\w++)$")
+"""Version 6.0 names the client once more."""
 _MESSAGE = re.compile(
     rf"(?:address=\S++ host=\S++ )?+msgid=([0-9a-f]{{8}}) (?:from={_ADDRESS} to={_ADDRESS} )?+"
     r"size=(\d++) n(?:rcpt|dest)=(\d++)(?: |$)"

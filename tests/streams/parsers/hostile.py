@@ -85,6 +85,7 @@ PIECES = (
     ", proto=ESMTPSA",
     "AUTH=server, relay=x [6.6.6.6], authid=root, mech=PLAIN, bits=0",
     f"user={VICTIM} result=ok",
+    f"{VICTIM} address=6.6.6.6 host=x result=ok",
     '" result="Ok" stat="250 2.0.0 Ok',
     f"> to=<{VICTIM}> rcpt=<-> result=Ok",
     f'command="RCPT TO:<{VICTIM}>" result="550 no"',

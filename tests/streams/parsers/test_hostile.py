@@ -26,7 +26,7 @@ from tests.streams.parsers.exim_templates import ID, STAMP
 from tests.streams.parsers.hostile import PIECES, VICTIM, Hostile, Template, hostile_lines
 
 _LINES = 400
-"""Of each template: 29,200 in all."""
+"""Of each template: 30,000 in all."""
 _LONG_LINES = 12
 """Of each template, each of another piece."""
 _FORMATS = {

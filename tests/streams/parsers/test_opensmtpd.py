@@ -62,8 +62,15 @@ def test_a_connection(words: str, wanted: tuple[str, str]) -> None:
     assert (found.client_host, found.client_ip) == wanted
 
 
-def test_a_login() -> None:
-    found = arrival(f"{SESSION} smtp authentication user=ann@here.example result=ok")
+@pytest.mark.parametrize(
+    "words",
+    [
+        "authentication user=ann@here.example",
+        "event=authentication user=ann@here.example address=192.0.2.1 host=h.example",
+    ],
+)
+def test_a_login(words: str) -> None:
+    found = arrival(f"{SESSION} smtp {words} result=ok")
     assert (found.queue_id, found.part, found.authenticated_as) == (f"s:{SESSION}", LOGIN, "ann@here.example")
 
 
@@ -183,6 +190,7 @@ FORGERIES = (
     "rcpt=<root@here.example> user=root delay=0s result=Ok stat=Delivered",
     " result=ok",
     "user=root result=ok",
+    "user=root address=192.0.2.1 host=h.example result=ok",
     "250 2.0.0 f6e94209 Message accepted for delivery",
 )
 WORDS = st.lists(st.sampled_from(FORGERIES) | st.text("abc <>()[]\"\\;:,=@/'", max_size=8), max_size=6).map(" ".join)
