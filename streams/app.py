@@ -104,8 +104,9 @@ def create_app(settings: JoinSettings, kafka: KafkaSettings, partitions: int, he
         worker.tend()
 
     @app.on_partitions_revoked.connect
+    @app.on_before_shutdown.connect  # the consumer leaves the group after that
     async def revoked(*_: Any, **__: Any) -> None:
-        worker.revoke_all()
+        await worker.revoke_all()
 
     return app, worker
 

@@ -8,6 +8,7 @@ saw, and one whose changelog has entries of somebody else reads these when it re
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,10 @@ import structlog
 from faust.types import TP
 
 log = structlog.get_logger()
+
+
+WRITER = "writer"
+"""Header of an entry: a name for one worker's time with the partition, so that entries of two can be told apart."""
 
 
 class FaustTable:
@@ -28,9 +33,18 @@ class FaustTable:
         self._under_way: dict[bytes, tuple[int, bytes | None]] = {}
         """Key → number of the newest send, and its value; None: deleted."""
         self._sends = 0
+        self._headers = [(WRITER, secrets.token_hex(4).encode())]
         self._stored_offset: int | None = table.data.persisted_offset(self._place)
         self._is_alone = True
         """Nobody else has written to the changelog since this worker took over."""
+
+    @property
+    def has_sends_under_way(self) -> bool:
+        return bool(self._under_way)
+
+    def close(self) -> None:
+        """Let go of the local store, which must be closed before the partition can be opened again."""
+        self._db = None
 
     def get(self, key: bytes) -> bytes | None:
         sent = self._under_way.get(key)
@@ -74,6 +88,7 @@ class FaustTable:
             key=key,
             value=value,
             partition=self._place.partition,
+            headers=self._headers,
             key_serializer=self._table.key_serializer,
             value_serializer=self._table.value_serializer,
             eager_partitioning=True,

@@ -48,6 +48,7 @@ class JoinWorker:
         self._rules = rules
         self._health = health
         self._lease = lease
+        self._tables: list[FaustTable] = []
         self._outlet: KafkaOutlet | None = None
         self._make_outlet: Callable[[asyncio.AbstractEventLoop], KafkaOutlet] | None = None
         self._next_collection = 0.0
@@ -107,6 +108,7 @@ class JoinWorker:
         if committed is None:
             return None
         table = FaustTable(self._table, tp.partition, fail)
+        self._tables.append(table)
         join = PartitionJoin(tp.partition, self._rules, self.counts, self._outlet, table, committed)
         self.partitions[tp.partition] = join
         log.info("partition_begun", partition=tp.partition, kafka_offset=committed)
@@ -141,12 +143,23 @@ class JoinWorker:
         await self._app.consumer.seek(tp, wanted)
         return False
 
-    def revoke_all(self) -> None:
-        """Faust revokes every partition at each rebalance: all memory of them goes, and is read again."""
+    async def revoke_all(self) -> None:
+        """Faust revokes every partition at each rebalance: all memory of them goes, and is read again.
+
+        The group waits for this. What is on its way to the changelog arrives first, or the process ends: a successor
+        recovers the table as it is then. Faust's own flush gives up when nothing was sent for a tenth of a second.
+        """
         if self.partitions:
             log.info("partitions_revoked", partitions=sorted(self.partitions))
         self.partitions.clear()
         self._app.consumer.committed_at_start = {}
+        while any(table.has_sends_under_way for table in self._tables):
+            if not self._lease.is_held():
+                fail("its partitions may have a new owner before its entries of the table have arrived")
+            await asyncio.sleep(0.02)
+        for table in self._tables:
+            table.close()
+        self._tables.clear()
 
     def tend(self) -> None:
         """Call four times a second, from a timer of the app."""

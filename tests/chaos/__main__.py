@@ -42,7 +42,8 @@ def report(night: Night) -> list[str]:
     lines += [
         f"| all, seed {night.plan.seed} | {night.faults} | |",
         "",
-        f"{night.lines} lines, {judgement.rows} rows, {judgement.letters} dead letters; {night.faults} faults in "
+        f"{night.lines} lines, {judgement.rows} rows, {judgement.letters} dead letters, "
+        f"{judgement.writers} owners of tables; {night.faults} faults in "
         f"{night.seconds:.0f} s, {night.restarts} restarts, {night.hurt_connections} connections hurt; "
         f"{night.lines / max(night.seconds, 1):.0f} lines/s throughout",
         *(f"WRONG: {what}" for what in judgement.wrong),

@@ -19,6 +19,7 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from postwatch.deploy.simulator.truth import TruthRow
 from postwatch.deploy.simulator.verdict import compare
 from postwatch.streams.clickhouse import connect
+from postwatch.streams.faust_table import WRITER
 from postwatch.streams.outcome import SCHEMA, from_table, to_json_object
 
 from tests.chaos.faults import Scene
@@ -28,8 +29,6 @@ DRAIN_SECONDS = 120.0
 _KEY = ("server", "queue_id", "queued_at", "recipient", "direction", "account")
 _SHOWN = 8
 _CHANGELOG = "postwatch-join-parked-changelog"
-_LATE_ENTRY_MS = 1_000
-"""One worker's entries come in the order of their time; what is older by more was held up by somebody else's stop."""
 
 Row = dict[str, Any]
 
@@ -41,6 +40,8 @@ class Judgement:
     rows: int = 0
     lines: int = 0
     letters: int = 0
+    writers: int = 0
+    """How often a partition's table had a new owner who wrote."""
     wrong: list[str] = field(default_factory=list)
 
     def blame(self, what: str, found: Sequence[object]) -> None:
@@ -136,15 +137,19 @@ def _judge_counts(judgement: Judgement, stack: Stack) -> None:
 
 
 def _judge_changelog(judgement: Judgement, stack: Stack) -> None:
-    """No join has written behind its successor: what it had on its way when it stood still is older than that one's."""
-    newest_ms: dict[int, int] = {}
+    """No join has written to a partition's table behind its successor."""
+    seen: dict[int, list[bytes]] = {}
     late = []
     for message in _messages(stack, _CHANGELOG):
-        partition, (_, at_ms) = int(message.partition() or 0), message.timestamp()
-        newest_ms[partition] = max(newest_ms.get(partition, 0), at_ms)
-        if at_ms < newest_ms[partition] - _LATE_ENTRY_MS:
-            late.append((partition, message.offset(), newest_ms[partition] - at_ms, bytes(message.key() or b"")))
-    judgement.blame("entries of the table written behind a successor's (partition, offset, ms late, key)", late)
+        writer = dict(message.headers() or ())[WRITER]
+        assert isinstance(writer, bytes)
+        writers = seen.setdefault(int(message.partition() or 0), [])
+        if not writers or writer != writers[-1]:
+            if writer in writers:
+                late.append((message.partition(), message.offset(), writer, bytes(message.key() or b"")))
+            writers.append(writer)
+    judgement.writers = sum(map(len, seen.values()))
+    judgement.blame("entries of the table written behind a successor's (partition, offset, writer, key)", late)
 
 
 def _table(stack: Stack) -> list[Row]:

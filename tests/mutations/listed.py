@@ -341,6 +341,13 @@ JOIN = (
         _REBALANCE + "test_nothing_is_written_while_the_partitions_may_have_a_new_owner",
     ),
     _mutation(
+        "a successor waits until the entries on their way have arrived",
+        "streams/join_worker.py",
+        "        while any(table.has_sends_under_way for table in self._tables):\n",
+        "        while False:\n",
+        _REBALANCE + "test_a_successor_waits_until_the_entries_on_their_way_have_arrived",
+    ),
+    _mutation(
         "what comes during a rebalance is left to the new owner",
         "streams/join_worker.py",
         "        if self._app.rebalancing:\n            return  #",

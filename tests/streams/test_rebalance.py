@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from faust.types import TP
 from postwatch.producers.metrics import Health
 from postwatch.streams.join_worker import JoinWorker
@@ -182,15 +183,52 @@ def test_what_kafka_no_longer_has_is_counted_and_passed() -> None:
     assert (worker.lost_records, worker.partitions[0].next_offset) == (2, 6)
 
 
+def revoke(worker: JoinWorker, meanwhile: Callable[[], None] = lambda: None) -> None:
+    """The group asks for all partitions back; `meanwhile` happens while it waits."""
+
+    async def rebalance() -> None:
+        revoking = asyncio.ensure_future(worker.revoke_all())
+        await asyncio.sleep(0.05)
+        meanwhile()
+        await revoking
+
+    asyncio.run(rebalance())
+
+
 def test_a_revoked_partition_is_forgotten_and_acknowledges_nothing() -> None:
     faust = FakeFaust({PLACE: 3})
     worker = make_worker(faust)
     consume(worker, faust, 3)
     worker.tend()
-    worker.revoke_all()
+    revoke(worker, faust.changelog_takes_all)
     assert worker.partitions == {}
-    faust.changelog_takes_all()
     assert faust.acknowledged == []
+
+
+def test_a_successor_waits_until_the_entries_on_their_way_have_arrived() -> None:
+    faust = FakeFaust({PLACE: 3})
+    worker = make_worker(faust)
+    consume(worker, faust, 3)
+    worker.tend()
+    with pytest.raises(TimeoutError):
+        asyncio.run(asyncio.wait_for(worker.revoke_all(), 0.2))
+    revoke(worker, faust.changelog_takes_all)
+    revoke(worker)
+
+
+def test_entries_that_do_not_arrive_in_time_end_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    faust, times = FakeFaust({PLACE: 3}), [0.0]
+    worker = make_worker(faust, lambda: times[0])
+    consume(worker, faust, 3)
+    worker.tend()
+
+    def end(reason: str) -> None:
+        raise SystemExit(reason)
+
+    monkeypatch.setattr("postwatch.streams.join_worker.fail", end)
+    times[0] = 7.0
+    with pytest.raises(SystemExit, match="may have a new owner"):
+        asyncio.run(worker.revoke_all())
 
 
 def test_nothing_is_written_while_the_partitions_may_have_a_new_owner() -> None:
