@@ -111,7 +111,7 @@ class RowMaker:
             deleted,
         )
         witness = deciding if len(attempts) < 2 else _witness(deciding, attempts)
-        if not is_plain or last.handover:
+        if not is_plain or arrival is None or last.handover:
             self._add_assembled(message, recipient, arrival, _judged(message, recipient, witness, original), row, rows)
             return
         accounts = self._accounts.of_delivery(arrival, recipient, witness, message.server)
@@ -143,7 +143,7 @@ class RowMaker:
         row: tuple[object, ...],
         rows: list[Outcome],
     ) -> None:
-        """The rows of a message that the log tells in parts, or that goes through a filter."""
+        """The rows of a message told in parts, of one whose arrival was not seen, or of one that goes through a filter."""
         whole = message.is_whole()
         accounts: tuple[Account, ...]
         if whole or message.lineage is not None:
@@ -335,12 +335,12 @@ def _joined_arrival(first: Arrival, own: Arrival | None) -> Arrival:
 def _fate(
     message: Message, recipient: str, attempts: list[Attempt], updated_at: int
 ) -> tuple[Attempt | None, str, int]:
-    """The attempt that decides, the status, and the time of the last event."""
+    """The attempt that decides, the status, and the time of the last event; of many that only wait, one is kept."""
     is_done = message.is_complete() and (not attempts or _ending(message, recipient, attempts[-1]) is None)
     deciding = _deciding(attempts, is_done)
     if deciding is not None and not deciding.original_recipient:
         deciding = _with_original(deciding, attempts)
-    updated_at = max([updated_at, *(attempt.at for attempt in attempts)])
+    updated_at = max([updated_at, *(attempt.at for attempt in attempts if attempt.is_attempt)])
     status = deciding.status if deciding else PENDING
     if status in _OPEN:
         status, updated_at = _without_final(message, recipient, deciding, updated_at)
@@ -367,15 +367,15 @@ def _witness(deciding: Attempt | None, attempts: list[Attempt]) -> Attempt | Non
 def _deciding(attempts: Iterable[Attempt], is_complete: bool) -> Attempt | None:
     """The attempt that tells the status: the last final one, else the last real one, else the wait. Sorted input.
 
-    A real one behind a final one is about something else that an alias or a router made of the same address, such as
-    its mailbox beside an automatic reply: that is still under way, unless the MTA is done. Then the clock was set back.
+    A real one behind a final one is about something else that another router made of the same address, such as its
+    mailbox beside an automatic reply: that is still under way. Else, or when the MTA is done, the clock was set back.
     """
     found: Attempt | None = None
     for attempt in attempts:
         if (
             found is None
             or attempt.status != DEFERRED
-            or (attempt.is_attempt and attempt.at > found.at and not is_complete)
+            or (attempt.is_attempt and attempt.at > found.at and attempt.router != found.router and not is_complete)
             or (found.status == DEFERRED and (attempt.is_attempt or not found.is_attempt))
         ):
             found = attempt

@@ -3,7 +3,8 @@
 A shipper that begins in the middle of a log, or beside another one, repeats the ends of messages that the join has long
 forgotten. What it makes of them stands under the empty account, for nothing tells whose mail it is; only the table
 knows that the message was seen from its beginning. A row is taken back when a whole one covers it: of the same server,
-queue id and recipient, begun no later and heard of no earlier. One that tells more stays.
+queue id and recipient, begun no later and heard of no earlier. One that tells more stays. The end of a message of which
+nothing else is known has no recipient; any row of the message covers it.
 """
 
 from __future__ import annotations
@@ -67,7 +68,8 @@ def _whole_rows(partial: Sequence[Outcome], ask: Ask) -> dict[tuple[str, str, st
             "until_ms": until_ms,
         }
         for server, queue_id, recipient, queued_at, updated_at in ask(_WHOLE_ROWS, wanted):
-            whole[server, queue_id, recipient].append((queued_at, updated_at))
+            for one in (recipient, ""):
+                whole[server, queue_id, one].append((queued_at, updated_at))
     return whole
 
 

@@ -62,19 +62,19 @@ def test_the_last_final_attempt_decides(deferred_at: int, is_attempt: bool, stat
     attempts = [
         tried(EXIM_ID, 3000, "bob@far.example", BOUNCED),
         tried(EXIM_ID, 3000, "bob@far.example", DELIVERED),
-        tried(EXIM_ID, deferred_at, "bob@far.example", DEFERRED, is_attempt=is_attempt),
+        tried(EXIM_ID, deferred_at, "bob@far.example", DEFERRED, is_attempt=is_attempt, router="mailbox"),
     ]
     joiner = Joiner(BOOK)
     joiner.add(SERVER, [arrival, *attempts])
     ((row,), _) = joiner.take_changed()
-    assert (row.status, row.updated_at) == (status, max(3000, deferred_at))
+    assert (row.status, row.updated_at) == (status, max(3000, deferred_at) if is_attempt else 3000)
 
 
 @pytest.mark.parametrize("end", [DEFERRED, BOUNCED, CANCELLED])
 def test_a_mailbox_stays_its_owners_whatever_comes_of_it_beside_a_reply(end: str) -> None:
     """Without a list of hosted domains the reply alone tells that the address is one of ours."""
     joiner, table = Joiner(AccountBook(None)), Table()
-    mailbox = tried(EXIM_ID, 4000, "bob@here.example", BOUNCED if end == BOUNCED else DEFERRED)
+    mailbox = tried(EXIM_ID, 4000, "bob@here.example", BOUNCED if end == BOUNCED else DEFERRED, router="mailbox")
     events: list[Event] = [
         part(EXIM_ID, 1000, WHOLE, sender="eve@far.example", client_ip="192.0.2.1"),
         tried(EXIM_ID, 2000, "bob@here.example", transport="vacation"),
@@ -88,10 +88,29 @@ def test_a_mailbox_stays_its_owners_whatever_comes_of_it_beside_a_reply(end: str
     assert [(row.account, row.status) for row in table.rows()] == [("bob@here.example", end)]
 
 
+def test_a_clock_that_was_set_back_makes_no_delivery_pending_again() -> None:
+    arrival = part(EXIM_ID, 1000, WHOLE, sender="ann@here.example")
+    joiner, table = Joiner(BOOK), Table()
+    events = [
+        tried(EXIM_ID, 3_602_000, "bob@far.example", DEFERRED),
+        tried(EXIM_ID, 3_603_000, "carl@far.example", DEFERRED, is_attempt=False),
+        tried(EXIM_ID, 4000, "carl@far.example", DEFERRED, is_attempt=False),
+        tried(EXIM_ID, 5000, "bob@far.example"),
+        tried(EXIM_ID, 6000, "carl@far.example", BOUNCED),
+    ]
+    for event in (arrival, *events):
+        joiner.add(SERVER, [event])
+        table.insert(joiner.take_changed()[0])
+    assert [(row.recipient, row.status, row.updated_at) for row in table.rows()] == [
+        ("bob@far.example", DELIVERED, 3_602_000),
+        ("carl@far.example", BOUNCED, 6000),
+    ]
+
+
 def test_a_message_that_is_done_is_not_under_way_whatever_the_clock_said() -> None:
     arrival = part(EXIM_ID, 1000, WHOLE, sender="ann@here.example")
     joiner = Joiner(BOOK)
-    joiner.add(SERVER, [arrival, tried(EXIM_ID, 3_602_000, "bob@far.example", DEFERRED)])
+    joiner.add(SERVER, [arrival, tried(EXIM_ID, 3_602_000, "bob@far.example", DEFERRED, router="mailbox")])
     joiner.add(SERVER, [tried(EXIM_ID, 3000, "bob@far.example", DELIVERED)])
     ((under_way,), _) = joiner.take_changed()
     joiner.add(SERVER, [removed(EXIM_ID, 3001)])
