@@ -143,7 +143,7 @@ class RowMaker:
         row: tuple[object, ...],
         rows: list[Outcome],
     ) -> None:
-        """The rows of a message told in parts, of one whose arrival was not seen, or of one that goes through a filter."""
+        """The rows of a message told in parts, of one whose arrival was not seen, or one that goes through a filter."""
         whole = message.is_whole()
         accounts: tuple[Account, ...]
         if whole or message.lineage is not None:

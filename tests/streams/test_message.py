@@ -91,14 +91,15 @@ def test_a_mailbox_stays_its_owners_whatever_comes_of_it_beside_a_reply(end: str
 def test_a_clock_that_was_set_back_makes_no_delivery_pending_again() -> None:
     arrival = part(EXIM_ID, 1000, WHOLE, sender="ann@here.example")
     joiner, table = Joiner(BOOK), Table()
-    events = [
+    events: list[Event] = [
+        arrival,
         tried(EXIM_ID, 3_602_000, "bob@far.example", DEFERRED),
         tried(EXIM_ID, 3_603_000, "carl@far.example", DEFERRED, is_attempt=False),
         tried(EXIM_ID, 4000, "carl@far.example", DEFERRED, is_attempt=False),
         tried(EXIM_ID, 5000, "bob@far.example"),
         tried(EXIM_ID, 6000, "carl@far.example", BOUNCED),
     ]
-    for event in (arrival, *events):
+    for event in events:
         joiner.add(SERVER, [event])
         table.insert(joiner.take_changed()[0])
     assert [(row.recipient, row.status, row.updated_at) for row in table.rows()] == [
