@@ -21,6 +21,11 @@ _REFUSAL = re.compile(
     r"(temporarily )?rejected (RCPT|MAIL|after DATA|DKIM|during MIME ACL checks|by non-SMTP ACL|by local_scan\(\)) ?"
     rf"(?:<((?:{QUOTED})?[^>]*)>|([^\s<>:\"]+@[^\s<>:\"]+)(?=:|$))?(?: [^:]*)?(?:: ?(.*))?$"
 )
+_REFUSED_FAR = re.compile(
+    rf"{CONNECTION}(?: U=\S+)?(?: Ci=\S+)?{TLS} ({QUOTED}@[^\s\"<>]++|[^\s\"<>@]++@[^\s\"<>]++)"
+    rf" F=<((?:{QUOTED})?[^>]*)>[^\":]* rejected after DATA: R=(?:[^\" ]++ )++C=\"(.*)\"$"
+)
+"""The far server of a delivery by cutthrough would not have it."""
 _REJECTED_FROM = re.compile(rf"rejected from <((?:{QUOTED})?[^>]*)>(?: (H=))?")
 _LOCAL_SCAN = re.compile(rf"F=(?!<)((?:{QUOTED}@)?+[^ ]*+)(?: (H=))?+")
 _WHY = re.compile(
@@ -49,6 +54,9 @@ def refusal(line: str, start: int, at: int, queue_id: str) -> Refusal | Unreadab
     for name, ip, end in places:
         found = _REFUSAL.match(line, end)
         if found is None:
+            far = _REFUSED_FAR.match(line, end)
+            if far is not None:
+                readings.append(_refused_far(line, far, at, queue_id, name, ip))
             continue
         user, sender, method, login, _, _, recipient, bare, text = found.groups()
         response = text or ""
@@ -73,6 +81,13 @@ def refusal(line: str, start: int, at: int, queue_id: str) -> Refusal | Unreadab
     if len({(one.sender, one.recipient, one.authenticated_as) for one in readings}) > 1:
         return Unreadable("a refusal that can be read in two ways")
     return readings[0] if readings else None
+
+
+def _refused_far(line: str, found: re.Match[str], at: int, queue_id: str, name: str, ip: str) -> Refusal:
+    recipient, sender, words = found.groups()
+    coded = SMTP_CODE.match(words)
+    code, enhanced = (int(coded[1]), coded[2] or "") if coded else (550, "")
+    return Refusal(queue_id, at, line, sender, recipient.lower(), name, ip, "", "", "", code, enhanced, words)
 
 
 def _refused_whole(line: str, opening: re.Match[str], at: int, queue_id: str) -> Refusal | None:

@@ -71,6 +71,18 @@ LINES = {
 }
 
 
+@pytest.mark.parametrize("recipient", ["carl@far.example", '"x F=<v@bank.example> rejected"@far.example'])
+def test_the_far_server_refuses_what_is_passed_on_while_it_comes_in(recipient: str) -> None:
+    found = parse(
+        f"{STAMP} 1vwyE4-0003aC-2Y H=(x) [192.0.2.66]:4021 {recipient} F=<a@b.example> rejected after DATA: R=r T=t "
+        'H=mx [203.0.113.5] C="554 5.7.1 \\"spam\\" F=<v@bank.example>"',
+        "exim-main",
+    )
+    assert isinstance(found, Refusal)
+    assert (found.sender, found.recipient, found.client_ip) == ("a@b.example", recipient.lower(), "192.0.2.66")
+    assert (found.smtp_code, found.enhanced_code) == (554, "5.7.1")
+
+
 @pytest.mark.parametrize("name", LINES)
 def test_both_logs_give_the_same_event(name: str) -> None:
     words, status, code = LINES[name]
