@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from postwatch.streams.events import Refusal, Unreadable
 from postwatch.streams.outcome import DISCARDED
-from postwatch.streams.parsers.exim_grammar import CONNECTION, QUOTED, SMTP_CODE, TLS
+from postwatch.streams.parsers.exim_grammar import CONNECTION, QUOTED, SMTP_CODE, SMTP_WORDS, TLS
 from postwatch.streams.parsers.exim_odd import hosts
 
 _REFUSAL_OPENING = re.compile(r"(?=U=|F=|H=|rejected|temporarily rejected)")
@@ -60,7 +60,7 @@ def refusal(line: str, start: int, at: int, queue_id: str) -> Refusal | Unreadab
             continue
         user, sender, method, login, _, _, recipient, bare, text = found.groups()
         response = text or ""
-        coded = SMTP_CODE.match(response)
+        coded = SMTP_CODE.match(response) or _far_code(response)
         readings.append(
             Refusal(
                 queue_id,
@@ -81,6 +81,13 @@ def refusal(line: str, start: int, at: int, queue_id: str) -> Refusal | Unreadab
     if len({(one.sender, one.recipient, one.authenticated_as) for one in readings}) > 1:
         return Unreadable("a refusal that can be read in two ways")
     return readings[0] if readings else None
+
+
+def _far_code(response: str) -> re.Match[str] | None:
+    """What the server said that was asked about the address (a callout)."""
+    start = response.find("error from remote mail server after ")
+    words = SMTP_WORDS.match(response, start) if start >= 0 else None
+    return SMTP_CODE.match(response, words.end()) if words else None
 
 
 def _refused_far(line: str, found: re.Match[str], at: int, queue_id: str, name: str, ip: str) -> Refusal:

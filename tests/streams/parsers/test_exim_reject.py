@@ -53,6 +53,12 @@ LINES = {
     "without words": ("H=(x) [192.0.2.66] F=<a@b.example> rejected RCPT <anna@bakery.example>", "rejected", 550),
     "by SPF": ("H=(x) [192.0.2.66] F=<a@b.example> SPF=fail rejected RCPT <anna@bakery.example>", "rejected", 550),
     "bare address": ("H=(x) [192.0.2.66] F=<a@b.example> rejected RCPT anna@bakery.example: no", "rejected", 550),
+    "by a callout": (
+        "H=(x) [192.0.2.66] F=<a@b.example> rejected RCPT <anna@bakery.example>: mx [203.0.113.5] : SMTP error from "
+        "remote mail server after RCPT TO:<anna@bakery.example>: 553 5.1.1 unknown",
+        "rejected",
+        553,
+    ),
     "discarded with options": (
         "H=(x) [192.0.2.66] F=<a@b.example> RCPT <anna@bakery.example> NOTIFY=NEVER: discarded by MAIL ACL: x",
         "discarded",
