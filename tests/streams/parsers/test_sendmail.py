@@ -75,6 +75,7 @@ def test_who_handed_it_in(rest: str, wanted: tuple[str, ...]) -> None:
         (TO + MX + "stat=Remote host said: 550 no such user", (BOUNCED, 550, "", "", True)),
         (TO + MX + "dsn=5.1.1, reply=550 5.1.1 <b@x.example>... no, stat=User unknown", (BOUNCED, 550, "5.1.1", "", True)),
         (TO + MX + "dsn=4.3.0, reply=451 4.3.0 later, stat=Deferred: 451 4.3.0 later", (DEFERRED, 451, "4.3.0", "", True)),
+        (TO + MX + "dsn=5.1.1, reply=550 no, stat=Deferred: x, stat=User unknown", (BOUNCED, 550, "5.1.1", "", True)),
         (TO + MX + "dsn=5.0.0, reply=554 5.7.1 left over, stat=Deferred: 451 4.3.0 later", (DEFERRED, 451, "", "", True)),
         (TO + MX + "dsn=4.4.2, reply=421 4.4.1 Connection reset by x, stat=Deferred", (DEFERRED, 421, "4.4.2", "", True)),
         (TO + MX + "dsn=5.0.0, reply=550 no, stat=Sent (ok), stat=Service unavailable", (BOUNCED, 550, "5.0.0", "", True)),
