@@ -1,8 +1,8 @@
 """`make soak MINUTES=… RATE=…`: steady traffic with faults, and what every part holds in memory meanwhile.
 
 Every 50th message never completes, and logs are rotated every minute. The first join, sink and shipper are never hurt
-themselves, the broker and ClickHouse in the first third only, so that a leak of theirs is hidden by no restart and their
-warming up is taken for none. At the end each message that was written must be in the table, and the memory of every part
+themselves, the broker and ClickHouse in the first third only: a leak of theirs is hidden by no restart, and warming up
+again is taken for none. At the end each message that was written must be in the table, and the memory of every part
 bounded, as `growth.py` has it.
 """
 
