@@ -173,7 +173,15 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
         """The arrival was seen, and not only what is said of it again at each attempt."""
         if self.parts is None:
             return self.arrival is not None
-        return (QUEUE in self.parts or HELD in self.parts) and (CLIENT in self.parts or MESSAGE_ID in self.parts)
+        if QUEUE not in self.parts and HELD not in self.parts:
+            return False
+        return CLIENT in self.parts or (MESSAGE_ID in self.parts and self._is_made_here())
+
+    def _is_made_here(self) -> bool:
+        """No client handed it in: a bounce, or what another message's line names, such as a forward."""
+        assert self.parts is not None
+        queued = self.parts.get(QUEUE) or self.parts[HELD]
+        return not queued.sender or not TOLD_BY_OTHERS.isdisjoint(self.parts)
 
     def tell_arrival(self) -> Arrival | None:
         """What is known of the arrival so far."""

@@ -38,6 +38,8 @@ MOST_OPEN_MESSAGES = 50_000
 """Of a partition in memory; beyond, the oldest are parked whatever their age, and reading waits for the changelog."""
 MOST_PARKING = 10_000
 """Table entries under way to the changelog; beyond twice that reading waits."""
+TURN_BYTES = 128 * 1024
+"""Rows are made after so many bytes of lines, while the messages are still in the processor's cache."""
 MARKS_KEY = b"\0marks"
 """Written with every acknowledgement, so that each partition of the table has a live key to recover from."""
 _MOST_PARSERS = 64
@@ -207,13 +209,23 @@ class PartitionJoin:
         if not fresh:
             return
         fetch = HeldFetch(fresh[0].offset, fresh[-1].offset, now, acknowledge)
+        rows: list[Outcome] = []
+        changed: dict[Message, None] = {}
+        links: list[tuple[Message, Message]] = []
+        unmade_bytes = 0
         for record in fresh:
             self._take_record(record, fetch)
+            unmade_bytes += len(record.value or b"")
+            if unmade_bytes >= TURN_BYTES or record is fresh[-1]:
+                unmade_bytes = 0
+                made, touched = self._joiner.take_changed()
+                rows += made
+                changed.update(dict.fromkeys(touched))
+                links += self._joiner.links
         self.next_offset = fetch.last_offset + 1
         self._held.append(fetch)
-        rows, changed = self._joiner.take_changed()
         self._send(rows, fetch)
-        for before, message in self._joiner.links:
+        for before, message in links:
             self._hold_with(before, message, fetch, now)
         for message in changed:
             self._hold(message, fetch, now)

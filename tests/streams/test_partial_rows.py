@@ -80,7 +80,8 @@ def to_table(rows: list[Outcome]) -> pa.Table:
 
 @pytest.mark.stack
 @pytest.mark.parametrize(
-    ("lines", "repeated"), [(EXIM, 1), (FILTERED, 6), (FILTERED, 8), (NAMED, 8), (EXPIRED, 4), (RECEIVED, 3)]
+    ("lines", "repeated"),
+    [(EXIM, 1), (FILTERED, 6), (FILTERED, 8), (NAMED, 8), (EXPIRED, 4), (RECEIVED, 1), (RECEIVED, 3)],
 )
 def test_what_a_second_shipper_repeats_of_a_forgotten_message_is_taken_back(
     database: ClickHouseSettings, lines: list[str], repeated: int
