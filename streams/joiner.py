@@ -246,27 +246,10 @@ class Joiner:
         """The recipient goes on under another queue id of this server."""
         next_message = messages.get(event.next_queue_id)
         if event.handover == FORWARD:
-            made = Arrival(
-                event.next_queue_id,
-                event.at,
-                event.line,
-                "",
-                (),
-                "",
-                "",
-                "",
-                "",
-                "",
-                0,
-                "",
-                "",
-                message.queue_id,
-                PARENT,
-            )
             if next_message is None:
                 next_message = self._open(message.server, event.next_queue_id, event.at)
             self._touch(next_message)
-            self._add_part(messages, next_message, made)
+            self._add_part(messages, next_message, _parent(event, message))
             return
         if event.handover != FILTER or event.next_queue_id == message.queue_id or not message.is_whole():
             return
