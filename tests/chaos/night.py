@@ -97,7 +97,7 @@ class Director:
         began = time.monotonic()
         before = self._scene.traffic.newest_delivered()
         probes: dict[str, str] = {}
-        servers = set(self._scene.traffic.simulated)
+        servers = set(self._scene.traffic.servers)
         while time.monotonic() < began + patience_seconds:
             self._spend(0.25)
             for server, queue_id in self._scene.traffic.newest_delivered().items():

@@ -132,8 +132,6 @@ class Traffic:
     def servers(self) -> list[str]:
         return list(self.logs)
 
-    simulated = servers
-
     @property
     def lines(self) -> int:
         return sum(log.lines for log in self.logs.values())
