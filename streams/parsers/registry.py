@@ -109,10 +109,8 @@ class SyslogParser:
             at = self.stamps.read_without_year(stamp)
         except ValueError:
             return _STAMP_LOST
-        if queue_id is None:
-            if line.startswith("[ID ", head.end()):
-                return self._parse_headed(line)
-            return postfix.parse_without_id(line, head.end(), at, line)
+        if queue_id is None and line.startswith("[ID ", head.end()):
+            return self._parse_headed(line)
         agent = self._agents.get(program)
         if agent is None:
             agent = postfix.agent_of(program)
@@ -121,7 +119,10 @@ class SyslogParser:
         if agent in USUAL_FORMS:
             if len(self._usual) >= _MOST_HEADS:
                 self._usual.clear()
-            self._usual[line[_STAMP_LENGTH : head.start(3)]] = USUAL_FORMS[agent]
+            end = head.end() if queue_id is None else head.start(3)
+            self._usual[line[_STAMP_LENGTH:end]] = USUAL_FORMS[agent]
+        if queue_id is None:
+            return postfix.parse_without_id(line, head.end(), at, line)
         return postfix.parse_with_id(agent, line, head.end(), at, line, queue_id)
 
     def _parse_exim(self, header: Header) -> Parsed:
