@@ -117,7 +117,8 @@ class RowMaker:
         accounts = self._accounts.of_delivery(arrival, recipient, witness, message.server)
         for account in accounts:
             rows.append(tuple.__new__(Outcome, account + row))
-        if last.original_recipient:
+        if last.original_recipient and (len(attempts) > 1 or recipient in submitted.recipients):
+            # Else this is the first row of it, for it was not submitted as such.
             self._take_back(accounts, recipient, last.original_recipient, row, rows)
         if message.was_partial and arrival is not None:
             rows.append(Outcome._make(UNKNOWN + row)._replace(is_deleted=1))
