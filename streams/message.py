@@ -330,7 +330,9 @@ def add_ending(message: Message, event: Ending) -> None:
         if message.completed_at:
             message.is_repeated = False
         message.completed_at = max(message.completed_at, event.at)
-        message.change([to for to, attempts in message.attempts.items() if attempts[-1].status == DEFERRED])
+        for to, attempts in message.attempts.items():
+            if attempts[-1].status == DEFERRED:
+                message.change([to])
     if not event.status:
         return
     if event.recipient:
