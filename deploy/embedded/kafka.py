@@ -30,7 +30,9 @@ _ARTIFACTS = "org.apache.kafka:kafka_2.13:4.4.0+org.slf4j:slf4j-simple:1.7.36"
 _CLUSTER_ID = re.compile(r"^cluster\.id=(\S+)$", re.MULTILINE)
 _ANSWER_SECONDS = 2.0
 _SERVER_OPTIONS = (
-    "-Xmx512m",
+    "-Xms256m",
+    "-Xmx256m",
+    "-XX:+AlwaysPreTouch",
     "-XX:+UseSerialGC",
     "--sun-misc-unsafe-memory-access=allow",  # these two: Java 25 warns of what Kafka's libraries do
     "--enable-native-access=ALL-UNNAMED",
@@ -49,6 +51,7 @@ auto.create.topics.enable=false
 message.max.bytes=8388608
 replica.fetch.max.bytes=8388608
 log.retention.check.interval.ms=60000
+log.cleaner.dedupe.buffer.size=33554432
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=4
 transaction.state.log.replication.factor=1

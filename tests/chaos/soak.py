@@ -19,8 +19,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -48,6 +49,17 @@ _MESSAGES = {"open": "postwatch_open_messages", "parked": "postwatch_table_messa
 
 Samples = dict[str, list[tuple[float, float]]]
 """Part → (seconds since the start, MB resident), or kind of message → (seconds, messages of all joins)."""
+
+
+@dataclass(frozen=True)
+class Soaked:
+    """What was measured and what was wrong."""
+
+    samples: Samples
+    messages: Samples
+    restarts: Counter[str]
+    """Of each part in the last two thirds."""
+    wrong: list[str]
 
 
 class SoakWriter:
@@ -119,15 +131,14 @@ def _rotate(path: Path) -> None:
     path.touch()
 
 
-def soak(
-    folder: Path, minutes: float, lines_a_second: int, say: Callable[[str], None]
-) -> tuple[Samples, Samples, list[str]]:
-    """Live through it; what every part held, what messages the joins held, and what was wrong."""
+def soak(folder: Path, minutes: float, lines_a_second: int, say: Callable[[str], None]) -> Soaked:
+    """Live through it."""
     writer = SoakWriter(folder / "servers", lines_a_second)
     domains = folder / "domains"
     domains.write_text("".join(f"shop{number}.example: shop{number}\n" for number in range(40)))
     samples: Samples = defaultdict(list)
     messages: Samples = defaultdict(list)
+    restarts: Counter[str] = Counter()
     chance = random.Random(11)
     with Stack(folder, writer.paths, domains, in_haste=False) as stack:
         writer.start()
@@ -143,16 +154,18 @@ def soak(
             if now >= fault_at:
                 fault_at += _FAULT_SECONDS
                 is_early = now - started < minutes * 60 / 3
-                hurt = _hurt(stack, chance, _OF_MANY + _ALONE if is_early else _OF_MANY)
-                say(f"{now - started:6.0f} s  {writer.lines:>12,} lines  {hurt}")
+                name, how = _hurt(stack, chance, _OF_MANY + _ALONE if is_early else _OF_MANY)
+                if not is_early:
+                    restarts[name] += 1
+                say(f"{now - started:6.0f} s  {writer.lines:>12,} lines  {how} {name}")
             time.sleep(0.2)
         writer.stop()
         say(f"written: {writer.lines:,} lines, {writer.messages:,} messages, in {time.monotonic() - started:.0f} s")
         wrong = _await_all(stack, writer.messages, say)
-    return samples, messages, wrong + judge(samples)
+    return Soaked(samples, messages, restarts, wrong + judge(samples, restarts))
 
 
-def _hurt(stack: Stack, chance: random.Random, kinds: Sequence[str]) -> str:
+def _hurt(stack: Stack, chance: random.Random, kinds: Sequence[str]) -> tuple[str, str]:
     kind = chance.choice(kinds)
     name = kind if kind in stack.members else chance.choice(stack.names(kind)[1:])
     how = "SIGTERM" if kind not in stack.members and chance.random() < 0.5 else "kill -9"
@@ -160,7 +173,7 @@ def _hurt(stack: Stack, chance: random.Random, kinds: Sequence[str]) -> str:
         stack.members[name].signal(signal.SIGTERM)
     else:
         stack.members[name].kill()
-    return f"{how} {name}"
+    return name, how
 
 
 def _sample(stack: Stack, at: float, samples: Samples) -> None:
@@ -209,14 +222,16 @@ def _await_all(stack: Stack, messages: int, say: Callable[[str], None]) -> list[
     return [f"{messages - found} of {messages} messages are not in the table; it has {stored} rows"]
 
 
-def _table(samples: Samples, messages: Samples) -> str:
+def _table(soaked: Soaked) -> str:
     lines = ["| part | MB at most | bound | growth in ten minutes, MB |", "|---|---|---|---|"]
-    for part, series in samples.items():
+    for part, series in soaked.samples.items():
         growth = growth_mb(series)
         told = "too short to tell" if growth is None else f"{growth:+.1f}"
+        if restarts := soaked.restarts[part]:
+            told = f"started again {restarts} times"
         lines.append(f"| {part} | {max(mb for _, mb in series):.0f} | {bound_mb(part)} | {told} |")
     lines += ["", "| messages in the joins | median | at most | at the end |", "|---|---|---|---|"]
-    for kind, counted in messages.items():
+    for kind, counted in soaked.messages.items():
         numbers = [number for _, number in counted]
         lines.append(f"| {kind} | {statistics.median(numbers):,.0f} | {max(numbers):,.0f} | {numbers[-1]:,.0f} |")
     return "\n".join(lines)
@@ -231,14 +246,14 @@ def main() -> int:
     )
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="postwatch-soak-"))
-    samples, messages, wrong = soak(folder, arguments.minutes, arguments.rate, lambda line: print(line, flush=True))
-    print(f"\n{_table(samples, messages)}\n")
+    soaked = soak(folder, arguments.minutes, arguments.rate, lambda line: print(line, flush=True))
+    print(f"\n{_table(soaked)}\n")
     if picture := arguments.picture:
-        picture.write_text(draw(samples, "MB resident"))
-        picture.with_stem(f"{picture.stem}-messages").write_text(draw(messages, "messages in the joins"))
-    for what in wrong:
+        picture.write_text(draw(soaked.samples, "MB resident"))
+        picture.with_stem(f"{picture.stem}-messages").write_text(draw(soaked.messages, "messages in the joins"))
+    for what in soaked.wrong:
         print(f"WRONG: {what}")
-    if wrong:
+    if soaked.wrong:
         print(f"The parts' logs are in {folder}")
         return 1
     shutil.rmtree(folder)

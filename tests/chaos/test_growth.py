@@ -60,6 +60,12 @@ def test_what_grows_on_is_wrong_below_its_bound_too(curve: Curve) -> None:
     assert "grew by" in wrong
 
 
+def test_who_warms_up_again_and_again_is_held_to_the_bound_alone() -> None:
+    assert judge({"sink-2": sampled(leaking)}, restarted={"sink-2"}) == []
+    [wrong] = judge({"sink-2": sampled(lambda minute: 260)}, restarted={"sink-2"})
+    assert "its bound" in wrong
+
+
 def test_the_slope_is_that_of_the_curve() -> None:
     assert growth_mb(sampled(lambda minute: 100 + minute)) == pytest.approx(MOST_GROWTH_MB, abs=1)
 

@@ -81,7 +81,7 @@ def test_the_command_says_what_it_did_and_what_is_missing(
     assert cli.main(["migrate"]) == 0
     assert capsys.readouterr().out == (
         "applied 0001_deliveries.sql\napplied 0002_servers.sql\napplied 0003_linked_queue_ids.sql\n"
-        "applied 0004_merge_memory.sql\n"
+        "applied 0004_merge_memory.sql\napplied 0005_text_index_memory.sql\n"
     )
     assert cli.main(["migrate"]) == 0
     assert capsys.readouterr().out == "the tables of by_command are up to date\n"
@@ -102,8 +102,11 @@ def test_odd_database_name_is_refused(database: ClickHouseSettings) -> None:
         migrate(connect(database, database=""), odd)
 
 
-def test_a_merge_of_few_rows_takes_its_columns_one_after_another(database: ClickHouseSettings) -> None:
+def test_a_merge_takes_its_columns_one_after_another_and_the_words_of_an_index_in_segments(
+    database: ClickHouseSettings,
+) -> None:
     query = "SELECT engine_full FROM system.tables WHERE database = {d:String} AND name = 'deliveries'"
     [[engine]] = connect(database).query(query, parameters={"d": database.database}).result_rows
     assert "vertical_merge_algorithm_min_rows_to_activate = 1" in engine
     assert "min_columns_to_activate_adaptive_write_buffer = 11" in engine
+    assert "text_index_max_memory_usage_before_flush = 33554432" in engine
