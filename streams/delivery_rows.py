@@ -24,6 +24,8 @@ _NO_ARRIVAL = Arrival("", 0, "", "", (), "", "", "", "", "", 0, "", "", "")
 _NO_ATTEMPTS: list[Attempt] = []
 _NO_ATTEMPT = Attempt("", 0, "", PENDING, False, "", "", 0, "", "", "", "", "", "", "")
 _NOBODY = (UNKNOWN,)
+_NO_NEXT_HOP = ("", "", "", "", "", "", (), "", "")
+"""From remote_host to parent_queue_id, of what was never handed on."""
 
 
 def make_version(arrivals: int, updated_at: int, status: str, events: int) -> int:
@@ -205,45 +207,35 @@ class RowMaker:
 
     def refusal_rows(self, server: str, refusal: Refusal) -> Iterator[Outcome]:
         """The rows of what was refused, or taken and thrown away, before it was queued."""
+        row = (  # all columns behind those of the account
+            server,
+            refusal.queue_id,
+            "",
+            refusal.sender,
+            refusal.recipient,
+            "",
+            refusal.client_host,
+            refusal.client_ip,
+            refusal.authenticated_as,
+            refusal.auth_method,
+            "",
+            0,
+            refusal.at,
+            refusal.at,
+            0,
+            refusal.status,
+            RESULTS[refusal.status],
+            refusal.smtp_code,
+            refusal.enhanced_code,
+            refusal.response,
+            self._reasons.find_reason(refusal.status, refusal.enhanced_code, refusal.response),
+            *_NO_NEXT_HOP,
+            (refusal.line,) if self._keep_lines else (),
+            make_version(1, refusal.at, refusal.status, 1),
+            0,
+        )
         for account in self._accounts.of_refusal(refusal, server):
-            yield Outcome(
-                account=account.name,
-                account_domain=account.domain,
-                direction=account.direction,
-                server=server,
-                queue_id=refusal.queue_id,
-                message_id="",
-                sender=refusal.sender,
-                recipient=refusal.recipient,
-                original_recipient="",
-                client_host=refusal.client_host,
-                client_ip=refusal.client_ip,
-                authenticated_as=refusal.authenticated_as,
-                auth_method=refusal.auth_method,
-                subject="",
-                size_bytes=0,
-                queued_at=refusal.at,
-                updated_at=refusal.at,
-                delay_ms=0,
-                status=refusal.status,
-                result=RESULTS[refusal.status],
-                smtp_code=refusal.smtp_code,
-                enhanced_code=refusal.enhanced_code,
-                response=refusal.response,
-                reason=self._reasons.find_reason(refusal.status, refusal.enhanced_code, refusal.response),
-                remote_host="",
-                remote_ip="",
-                remote_provider="",
-                tls="",
-                router="",
-                transport="",
-                attempts=(),
-                next_queue_id="",
-                parent_queue_id="",
-                log_lines=(refusal.line,) if self._keep_lines else (),
-                version=make_version(1, refusal.at, refusal.status, 1),
-                is_deleted=0,
-            )
+            yield tuple.__new__(Outcome, account + row)
 
 
 class _Place(NamedTuple):
@@ -341,7 +333,10 @@ def _fate(
     deciding = _deciding(attempts, is_done)
     if deciding is not None and not deciding.original_recipient:
         deciding = _with_original(deciding, attempts)
-    updated_at = max([updated_at, *(attempt.at for attempt in attempts if attempt.is_attempt)])
+    for attempt in reversed(attempts):  # they are in the order of time
+        if attempt.is_attempt:
+            updated_at = max(updated_at, attempt.at)
+            break
     status = deciding.status if deciding else PENDING
     if status in _OPEN:
         status, updated_at = _without_final(message, recipient, deciding, updated_at)

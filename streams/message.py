@@ -287,8 +287,10 @@ def add_attempt(message: Message, event: Attempt) -> None:
                 return
         if not event.is_attempt and not _replaces_waiting(attempts, event):
             return
+        is_last = not attempts or event.at > attempts[-1].at
         attempts.append(event)
-        attempts.sort(key=_order)
+        if not is_last:
+            attempts.sort(key=_order)
         first, last = attempts[0], attempts[-1]
         if first.status == DEFERRED and last.at > first.at and not _is_another(first, last):
             message.is_tried_again = True

@@ -56,24 +56,6 @@ DEFER = re.compile(
 )
 """Final and original address, router, transport, error number, host, address, TLS, words."""
 
-_PORT = "(?::[0-9]++|)"
-_USUAL_ARRIVAL = (
-    r"<= ([^ \"][^ ]*+) (?:R=([^ ]++) |)"
-    rf"(?:H=(?:([0-9A-Za-z_.-]++) |)(?:\([0-9A-Za-z_.:\[\]-]++\) |)\[([0-9A-Za-z.:]++)\]{_PORT} |)"
-    rf"(?:I=\[[0-9A-Za-z.:]++\]{_PORT} |)(?:U=([^ ]++) |)P=[^ ]++ (?:X=[^ ]++ CV=[a-z]++ |)(?:SNI=[0-9A-Za-z.-]++ |)"
-    r"(?:A=([0-9A-Za-z_]++):([0-9A-Za-z_.@+-]++) |)S=([0-9]{1,18}+)(?: M8S=[0-9]|)(?: id=([^ ]++)|)"
-    r"(?: T=\"([^\"]*+)(?<!\\)\"|)(?: from <[^>\"]*+>|)(?: for ([^\"]++)|)$"
-)
-_USUAL_DELIVERY = (
-    r"[=>-]> ([^ \"(<|>/:][^ ]*+) (?:<([^ \"<>]++)> |)(?:F=<[^>\"]*+> |)R=([^ ]++) T=([^ ]++)(?: S=[0-9]++|)"
-    rf"(?: H=([^ ]++) \[([0-9A-Za-z.:]++)\]{_PORT}\*?+(?: I=\[[0-9A-Za-z.:]++\]{_PORT}|)(?: X=([^ ]++) CV=[a-z]++|)|)"
-    r"(?: K|)(?: C=\"([^\"]*+)\"|)(?: QT=[^ ]++|)(?: DT=[^ ]++|)$"
-)
-USUAL = re.compile(rf" ({ID}) (?:{_USUAL_ARRIVAL}|{_USUAL_DELIVERY}|Completed(?: |$))", re.ASCII)
-"""What follows the stamp in nine lines of ten that are about a message: the queue id, the groups of ARRIVAL, those of
-DELIVERY. It matches less than those do and never differently, in a third of the time: a field that is not there costs
-one comparison, for its branch begins with a letter, and `[^ ]++` is far quicker than a class of several characters."""
-
 _DRIVER = (
     rf"(?: F=<(?:{QUOTED})?[^>]*>)?(?: Q=[^ ]+)?(?: SRS=<[^>]*>)?(?: P=<(?:{QUOTED})?[^>]*>)?"
     r"(?: R=([^ :]+))?(?: T=([^ :]+))?(?: S=\w+)?"

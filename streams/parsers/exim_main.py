@@ -9,13 +9,13 @@ makes sense. Nothing behind `C="` or behind the colon of an error is ever taken 
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
 import msgspec
 from postwatch.producers.record import CUT_MARK
-from postwatch.streams.events import FILTER, IDENTITY, Arrival, Attempt, Ending, Foreign, Parsed, Unreadable
-from postwatch.streams.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, DISCARDED, EXPIRED
+from postwatch.streams.events import IDENTITY, Arrival, Attempt, Ending, Foreign, Parsed, Unreadable
+from postwatch.streams.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, DISCARDED
 from postwatch.streams.parsers import exim_odd, exim_refusal
+from postwatch.streams.parsers.exim_attempts import NO_ANSWER, answered, deferred, failed, final_address
 from postwatch.streams.parsers.exim_grammar import (
     ARRIVAL,
     DEFER,
@@ -25,30 +25,18 @@ from postwatch.streams.parsers.exim_grammar import (
     FAILURE,
     FAILURE_TAIL,
     HEAD,
-    ID,
     QUOTED,
-    SMTP_CODE,
-    SMTP_WORDS,
-    USUAL,
 )
+from postwatch.streams.parsers.exim_usual import USUAL, USUAL_REFUSAL, USUAL_TRY, read_refusal, read_try, read_usual
 from postwatch.streams.queue_ids import refusal_id
 from postwatch.streams.stamps import StampReader
 
 _CUT = CUT_MARK.decode()
-_NO_ATTEMPT = frozenset(("-51", "-52", "-53"))
-"""Exim's ERRNO_RRETRY, ERRNO_LRETRY and ERRNO_HRETRY: retry time not reached."""
-_EXIM_ID = re.compile(ID)
-_GIVEN_UP = "retry timeout exceeded"
-_LONG_FAILURE = ("retry time not reached for any host after a long failure period", "all hosts for ")
-_ERROR_THEN_HOST = re.compile(
-    r"([^:\[\]=<>\"]{1,80}) H=(\S+) \[([\w.:]+)\](?::\w+)?(?: I=\[[^\] ]*\](?::\w+)?)?(?: DT=\S+)?(?:: (.*))?$"
-)
-"""An error of the system stands in front of the host, the rest behind it."""
-_HOST_IN_TEXT = re.compile(r": host (\S+) \[([0-9a-fA-F.:]+)\]")
 _STAMP_LENGTH = len("2026-11-23 13:42:18")
 NO_STAMP = Foreign("no-stamp")
 _ARGUMENTS = Foreign("arguments")
 _CALLED = " cwd="
+_FROM_HOST = " H="
 _QUEUE_RUN = Foreign("queue-run")
 _QUEUE_RUNS = ("Start queue run", "End queue run", "Start '", "End '")
 _FROZEN = Foreign("frozen")
@@ -70,20 +58,11 @@ _DISCARDED_ALL = re.compile(
 _DISCARDED_ONE_BY_ONE = ("blackhole (RCPT ACL ", "blackhole (MAIL ACL ")
 """Each of those recipients had a line of its own before, and the arrival lists none."""
 _TAKEN_OFF = re.compile(rf"address <((?:{QUOTED})?[^>]*)> marked delivered by ")
-_DELIVER_TIME = re.compile(r" DT=[\d.dhmsw]++$")
 _MUA_WRAPPER = re.compile(r"(?:(\S+) )?((?:mua_wrapper|routing yielded a) .*)$")
 """A program that hands over straight gets all or nothing (mua_wrapper), and Exim forgets the colon."""
-_LONGEST_ID = 40
-_NEXT_ID = re.compile(r"(?:\bid=|\bqueued as )([\w.-]{5,40})(?![\w@-])")
 _REFUSED_SESSION = re.compile(
     r"(?:\S.* )?rejected (?:connection|[EH][EH]LO|AUTH|STARTTLS|ETRN|VRFY|EXPN|ATRN|DATA|BDAT|WELLKNOWN|XCLIENT)\b"
 )
-
-
-@lru_cache(maxsize=8192)
-def _reply_codes(opening: str) -> tuple[int, str]:
-    coded = SMTP_CODE.match(opening)
-    return (int(coded[1]), coded[2] or "") if coded else (0, "")
 
 
 class EximMainParser:
@@ -99,11 +78,17 @@ class EximMainParser:
         if at is not None:
             found = USUAL.match(line, _STAMP_LENGTH)
             if found is not None:
-                parsed = _usual(line, found, at)
-                if parsed is not None:
-                    return parsed
+                parsed = read_usual(line, found, at)
             elif line.startswith(_CALLED, _STAMP_LENGTH):
                 return _ARGUMENTS
+            elif line.startswith(_FROM_HOST, _STAMP_LENGTH):
+                found = USUAL_REFUSAL.match(line, _STAMP_LENGTH)
+                parsed = read_refusal(line, found, at) if found is not None else None
+            else:
+                found = USUAL_TRY.match(line, _STAMP_LENGTH)
+                parsed = read_try(line, found, at) if found is not None else None
+            if parsed is not None:
+                return parsed
         return self.parse_any(line)
 
     def parse_any(self, line: str) -> Parsed:
@@ -129,67 +114,6 @@ class EximMainParser:
         kept = line.rpartition(" ")[0]
         parsed = self.parse(kept)
         return self.parse(kept + '"') if isinstance(parsed, Unreadable) else parsed
-
-
-def _usual(line: str, found: re.Match[str], at: int) -> Parsed | None:
-    """What the groups of USUAL mean, as `_arrival` and `_delivery` would read them; None: it takes those to tell."""
-    (
-        queue_id, sender, parent, client, client_ip, user, method, login, size, message_id, subject, listed,
-        final, original, router, transport, host, ip, tls, answer,
-    ) = found.groups("")  # fmt: skip
-    if sender:
-        if " " in listed:
-            recipients = tuple(listed.lower().split(" "))
-            for recipient in recipients:
-                if "@" not in recipient:
-                    return None
-        elif "@" in listed:
-            recipients = (listed.lower(),)
-        elif listed:
-            return None
-        else:
-            recipients = ()
-        return Arrival(
-            queue_id,
-            at,
-            line,
-            sender if sender != "<>" else "",
-            recipients,
-            client,
-            client_ip,
-            user if not client_ip else "",
-            method,
-            login,
-            int(size),
-            message_id,
-            subject if "\\" not in subject else exim_odd.unescape(subject),
-            parent,
-        )
-    if not final:
-        return Ending(queue_id, at, line, "", True)
-    code, enhanced, next_id, handover = _answered(answer, ip) if answer else _NO_ANSWER
-    final = final.lower()
-    if original:
-        final, original = final_address(final, original)
-    return Attempt(
-        queue_id,
-        at,
-        line,
-        DELIVERED if transport != "**bypassed**" else DISCARDED,
-        True,
-        final,
-        original,
-        code,
-        enhanced,
-        answer,
-        host,
-        ip,
-        tls,
-        router,
-        transport,
-        next_id,
-        handover,
-    )
 
 
 def _unflagged(line: str, start: int, at: int, queue_id: str | None) -> Parsed:
@@ -291,7 +215,7 @@ def _delivery(line: str, start: int, at: int, queue_id: str) -> Parsed:
         status = DISCARDED  # :blackhole:, /dev/null, a filter's `seen finish`
     else:
         return Unreadable("a delivery without router and transport")
-    code, enhanced, next_id, handover = _answered(answer, ip) if answer else _NO_ANSWER
+    code, enhanced, next_id, handover = answered(answer, ip) if answer else NO_ANSWER
     return Attempt(
         queue_id,
         at,
@@ -323,38 +247,9 @@ def _passed_on(line: str, start: int, at: int, queue_id: str) -> Parsed:
     return read
 
 
-def _answered(answer: str, ip: str) -> tuple[int, str, str, str]:
-    """Reply code, enhanced code, the id under which the next hop queued it, and whether that is Exim here again."""
-    next_id = handover = ""
-    named = answer.find("queued as ")
-    if named >= 0:
-        next_id = answer[named + 10 :]
-        if not next_id.isalnum() or len(next_id) > _LONGEST_ID:
-            next_id = next_id.partition(" ")[0]
-            if not next_id.isalnum() or len(next_id) > _LONGEST_ID:
-                next_id, handover = _next_hop(answer, ip)
-    elif "id=" in answer:
-        next_id, handover = _next_hop(answer, ip)
-    code, enhanced = _reply_codes(answer[:12])
-    return code, enhanced, next_id, handover
-
-
-_NO_ANSWER = (0, "", "", "")
-
-
 def _is_ambiguous(line: str, start: int, found: re.Match[str]) -> bool:
     """Whether the address may be a quoted local part of which the front looks like the whole line."""
     return '<"' in (found[found.re.groups] or "") and exim_odd.is_repeated(line, start, found.end(1))
-
-
-def _next_hop(answer: str, ip: str) -> tuple[str, str]:
-    """The id under which the next hop queued it; a hand-over where that is Exim on this server again."""
-    found = _NEXT_ID.search(answer)
-    if found is None:
-        return "", ""
-    next_id = found[1].rstrip(".")
-    is_here = ip.startswith(("127.", "::1")) and _EXIM_ID.fullmatch(next_id) is not None
-    return next_id, FILTER if is_here else ""
 
 
 def _defer(line: str, start: int, at: int, queue_id: str) -> Parsed:
@@ -367,13 +262,7 @@ def _defer(line: str, start: int, at: int, queue_id: str) -> Parsed:
         if found is not None:
             return _TWO_WAYS
         return Unreadable("a deferral whose fields make no sense")
-    final, original, router, transport, number, host, ip, tls, words = fields
-    if number in _NO_ATTEMPT:
-        final, original = final_address(final, original)
-        return Attempt(
-            queue_id, at, line, DEFERRED, False, final, original, 0, "", words, host, ip, tls, router, transport
-        )
-    return _failed(queue_id, at, line, DEFERRED, (final, original, router, transport, host, ip, tls, words))
+    return deferred(queue_id, at, line, fields)
 
 
 def _failure(line: str, start: int, at: int, queue_id: str) -> Parsed:
@@ -387,78 +276,11 @@ def _failure(line: str, start: int, at: int, queue_id: str) -> Parsed:
             return _TWO_WAYS
         wrapped = _MUA_WRAPPER.match(line, start)
         if wrapped is not None and wrapped[1]:
-            return _failed(queue_id, at, line, BOUNCED, (wrapped[1], "", "", "", "", "", "", wrapped[2]))
+            return failed(queue_id, at, line, BOUNCED, (wrapped[1], "", "", "", "", "", "", wrapped[2]))
         if wrapped is not None:
             return Ending(queue_id, at, line, BOUNCED, False)
         return Unreadable("a failure whose fields make no sense")
-    return _failed(queue_id, at, line, BOUNCED, fields)
-
-
-def _failed(queue_id: str, at: int, line: str, status: str, fields: tuple[str, ...]) -> Attempt:
-    final, original, router, transport, host, ip, tls, response = fields
-    final, original = final_address(final, original)
-    if not ip and status == DEFERRED and " H=" in response:
-        placed = _ERROR_THEN_HOST.match(response)
-        if placed:
-            error, host, ip, words_behind = placed.groups()
-            response = f"{error}: {words_behind}" if words_behind else error
-    if " DT=" in response:
-        response = _DELIVER_TIME.sub("", response)
-    if "error " in response and ("error from remote mail server" in response or response.startswith("PRDR error ")):
-        if not ip:
-            named = _HOST_IN_TEXT.search(response)
-            if named:
-                host, ip = named.groups()
-        words = SMTP_WORDS.match(response)
-        if words:
-            response = response[words.end() :]
-    code, enhanced = _reply_codes(response[:12])
-    if status == BOUNCED and code < 500:
-        if response.endswith(_GIVEN_UP) or response.startswith(_LONG_FAILURE):
-            status = EXPIRED
-        elif response == "delivery cancelled by administrator":
-            status = CANCELLED
-        elif not ip and response.endswith("Message discarded."):
-            status = DISCARDED  # cPanel's limits: nobody is told
-    return Attempt(
-        queue_id, at, line, status, True, final, original, code, enhanced, response, host, ip, tls, router, transport
-    )
-
-
-def final_address(final: str, original: str) -> tuple[str, str]:
-    """The final address, and the one that it was made from where they differ, both lower-cased.
-
-    Exim logs a local delivery with the bare local part, a quoted local part without its quotes, and a delivery into a
-    pipe, a file or nowhere with the command or path: there the mailbox is the address that it was made from. For a far
-    server without SMTPUTF8 it writes both parts of an address as ASCII.
-    """
-    final = final.lower()
-    if not original:
-        return final, ""
-    original = original.lower()
-    local, at_sign, domain = original.rpartition("@")
-    if final in (local, original, "discarded") or final[0] in "|/>:" or final.startswith("save "):
-        return original, ""
-    if '"' in local:
-        plain = exim_odd.plain_local(local)
-        if final in (plain, f"{plain}@{domain}"):
-            return original, ""
-    if "@" not in final and at_sign:
-        return f"{final}@{domain}", original
-    if "xn--" in final and _to_unicode(final) == _to_unicode(original):
-        return original, ""
-    return final, original
-
-
-def _to_unicode(address: str) -> str:
-    return re.sub(r"(?<![^@.])xn--([\w-]++)(?![^@.])", _decode_label, address)
-
-
-def _decode_label(found: re.Match[str]) -> str:
-    try:
-        return found[1].encode().decode("punycode")
-    except UnicodeError:
-        return found[0]
+    return failed(queue_id, at, line, BOUNCED, fields)
 
 
 _READERS = {

@@ -60,7 +60,7 @@ def refusal(line: str, start: int, at: int, queue_id: str) -> Refusal | Unreadab
             continue
         user, sender, method, login, _, _, recipient, bare, text = found.groups()
         response = text or ""
-        coded = SMTP_CODE.match(response) or _far_code(response)
+        code, enhanced = code_in(response, 451 if found[5] else 550)
         readings.append(
             Refusal(
                 queue_id,
@@ -73,14 +73,19 @@ def refusal(line: str, start: int, at: int, queue_id: str) -> Refusal | Unreadab
                 user if user and not ip else "",
                 method or "",
                 login or "",
-                int(coded[1]) if coded else (451 if found[5] else 550),
-                (coded[2] or "") if coded else "",
+                code,
+                enhanced,
                 response,
             )
         )
     if len({(one.sender, one.recipient, one.authenticated_as) for one in readings}) > 1:
         return Unreadable("a refusal that can be read in two ways")
     return readings[0] if readings else None
+
+
+def code_in(response: str, default: int) -> tuple[int, str]:
+    coded = SMTP_CODE.match(response) or _far_code(response)
+    return (int(coded[1]), coded[2] or "") if coded else (default, "")
 
 
 def _far_code(response: str) -> re.Match[str] | None:

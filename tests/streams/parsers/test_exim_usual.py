@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from postwatch.streams.parsers.exim_grammar import USUAL
 from postwatch.streams.parsers.exim_main import EximMainParser
+from postwatch.streams.parsers.exim_usual import USUAL, USUAL_REFUSAL, USUAL_TRY
 from postwatch.streams.stamps import StampReader, find_zone
 
 from tests.streams.parsers.exim_templates import ID, STAMP, TEMPLATES
@@ -88,6 +88,32 @@ _DELIVERIES = st.tuples(
     ),
 ).map("".join)
 
+_ERRORS = (
+    "SMTP error from remote mail server after RCPT TO:<paul@customer.example>: 550 5.1.1 unknown",
+    "Connection timed out",
+    "retry time not reached for any host",
+    "host mx1.far.example [203.0.113.5]: 451 later DT=3s",
+)
+_TRIES = st.tuples(
+    st.sampled_from(("==", "**")),
+    _value(" Paul@customer.example"),
+    _fields("<~sales@bakery.example", "F=<~anna@bakery.example", "R=~dnslookup", "T=~remote_smtp", "routing"),
+    _fields("defer (~110", "H=~mx1.far.example", "[~203.0.113.5", "X=~TLS1.3:AES:256 CV=yes"),
+    st.just(": ") | st.just(":") | _STRANGE,
+    _value(_ERRORS[0]) | st.sampled_from(_ERRORS[1:]),
+).map("".join)
+_REFUSALS = st.tuples(
+    _fields(
+        "H=~mail.far.example", "(~[198.51.100.9]", "[~198.51.100.7", "X=~TLS1.3:AES:256 CV=no", "F=<~spam@x.example"
+    ),
+    st.just("") | st.just(" temporarily"),
+    st.just(" rejected RCPT <"),
+    _value("Sales@bakery.example"),
+    st.just(">: ") | st.just(">") | _STRANGE,
+    _value("No Such User Here")
+    | st.just("[203.0.113.9] F=<root@bakery.example> rejected RCPT <anna@bakery.example>: no"),
+).map("".join)
+
 
 def _parser() -> EximMainParser:
     parser = EximMainParser(StampReader(find_zone("UTC", "test")))
@@ -124,7 +150,37 @@ def test_usual_deliveries_and_endings_go_the_short_way(words: str) -> None:
         assert USUAL.match(f" {queue_id} {words}")
 
 
-@given(words=_ARRIVALS | _DELIVERIES | _value("Completed"), queue_id=st.sampled_from((ID, _LONG_ID)))
+@pytest.mark.parametrize(
+    "words",
+    [
+        "== paul@customer.example R=dnslookup T=remote_smtp defer (-46) H=mx.example [203.0.113.5] X=A CV=no: 451",
+        "== a@customer.example <b@bakery.example> R=dnslookup defer (-1): host lookup did not complete",
+        "** paul@customer.example R=dnslookup T=remote_smtp H=mx.example [203.0.113.5]: SMTP error: 550 no",
+        "** paul@customer.example R=dnslookup: Unrouteable address",
+    ],
+)
+def test_usual_tries_go_the_short_way(words: str) -> None:
+    for queue_id in (ID, _LONG_ID):
+        assert USUAL_TRY.match(f" {queue_id} {words}")
+
+
+def test_usual_refusals_go_the_short_way() -> None:
+    assert USUAL_REFUSAL.match(
+        " H=mx.far.example (far) [198.51.100.7]:40 F=<x@y.example> rejected RCPT <a@b.example>: no"
+    )
+    assert USUAL_REFUSAL.match(
+        " H=([198.51.100.7]) [198.51.100.7] F=<> temporarily rejected RCPT <a@b.example>: greylisted"
+    )
+
+
+@given(words=_REFUSALS)
+def test_both_ways_give_the_same_refusal(words: str) -> None:
+    parser = _parser()
+    line = f"{STAMP}{words}"
+    assert parser.parse(line) == parser.parse_any(line)
+
+
+@given(words=_ARRIVALS | _TRIES | _DELIVERIES | _value("Completed"), queue_id=st.sampled_from((ID, _LONG_ID)))
 def test_both_ways_give_the_same(words: str, queue_id: str) -> None:
     parser = _parser()
     line = f"{STAMP} {queue_id} {words}"
