@@ -6,12 +6,13 @@ the rank of the status, the number of events. Fewer events never make a higher v
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import msgspec
 from postwatch.streams.accounts import UNKNOWN, Account, AccountBook
-from postwatch.streams.events import FILTER, LOGIN, Arrival, Attempt, Ending, Refusal
+from postwatch.streams.events import FILTER, LOGIN, Arrival, Attempt, Refusal
+from postwatch.streams.fate import OPEN, ending_of, find_fate, find_witness
 from postwatch.streams.message import RANKS, WITHDRAWN, Message, arrival_lines, envelope_key
 from postwatch.streams.outcome import DEFERRED, DELIVERED, PENDING, RESULTS, Outcome
 from postwatch.streams.outcome import Attempt as AttemptCell
@@ -19,7 +20,6 @@ from postwatch.streams.queue_ids import queued_at as time_in_id
 from postwatch.streams.reasons import ReasonBook
 
 _MOST_ARRIVALS = 3
-_OPEN = frozenset((PENDING, DEFERRED))
 _NO_ARRIVAL = Arrival("", 0, "", "", (), "", "", "", "", "", 0, "", "", "")
 _NO_ATTEMPTS: list[Attempt] = []
 _NO_ATTEMPT = Attempt("", 0, "", PENDING, False, "", "", 0, "", "", "", "", "", "", "")
@@ -57,13 +57,13 @@ class RowMaker:
             place = _find_place(message, recipient, attempts)
             queue_id, queued_at, arrival, arrivals, updated_at, events, original, passed, tried, is_hearsay = place
         deciding: Attempt | None
-        if len(attempts) == 1 and attempts[0].status not in _OPEN:
+        if len(attempts) == 1 and attempts[0].status not in OPEN:
             deciding = attempts[0]
             status = deciding.status
             if deciding.at > updated_at:
                 updated_at = deciding.at
         else:
-            deciding, status, updated_at = _fate(message, recipient, attempts, updated_at)
+            deciding, status, updated_at = find_fate(message, recipient, attempts, updated_at)
         version = (
             (arrivals if arrivals < _MOST_ARRIVALS else _MOST_ARRIVALS) << 62
             | updated_at << 20
@@ -112,7 +112,7 @@ class RowMaker:
             version,
             deleted,
         )
-        witness = deciding if len(attempts) < 2 else _witness(deciding, attempts)
+        witness = deciding if len(attempts) < 2 else find_witness(deciding, attempts)
         if not is_plain or arrival is None or last.handover:
             self._add_assembled(message, recipient, arrival, _judged(message, recipient, witness, original), row, rows)
             return
@@ -325,86 +325,6 @@ def _joined_arrival(first: Arrival, own: Arrival | None) -> Arrival:
     )
 
 
-def _fate(
-    message: Message, recipient: str, attempts: list[Attempt], updated_at: int
-) -> tuple[Attempt | None, str, int]:
-    """The attempt that decides, the status, and the time of the last event; of many that only wait, one is kept."""
-    is_done = message.is_complete() and (not attempts or _ending(message, recipient, attempts[-1]) is None)
-    deciding = _deciding(attempts, is_done)
-    if deciding is not None and not deciding.original_recipient:
-        deciding = _with_original(deciding, attempts)
-    for attempt in reversed(attempts):  # they are in the order of time
-        if attempt.is_attempt:
-            updated_at = max(updated_at, attempt.at)
-            break
-    status = deciding.status if deciding else PENDING
-    if status in _OPEN:
-        status, updated_at = _without_final(message, recipient, deciding, updated_at)
-    return deciding, status, updated_at
-
-
-def _with_original(deciding: Attempt, attempts: list[Attempt]) -> Attempt:
-    """What an alias made stays its own where later lines name the alias no more (`one_time` of Exim)."""
-    for attempt in attempts:
-        if attempt.original_recipient:
-            return msgspec.structs.replace(deciding, original_recipient=attempt.original_recipient)
-    return deciding
-
-
-def _witness(deciding: Attempt | None, attempts: list[Attempt]) -> Attempt | None:
-    """The attempt that tells whose mail it is: what once went into a mailbox does so for good."""
-    if deciding is not None and deciding.status != DELIVERED:
-        for attempt in attempts:
-            if attempt.status == DELIVERED and not attempt.remote_ip:
-                return attempt
-    return deciding
-
-
-def _deciding(attempts: Iterable[Attempt], is_complete: bool) -> Attempt | None:
-    """The attempt that tells the status: the last final one, else the last real one, else the wait. Sorted input.
-
-    A real one behind a final one is about something else that another router made of the same address, such as its
-    mailbox beside an automatic reply: that is still under way. Else, or when the MTA is done, the clock was set back.
-    """
-    found: Attempt | None = None
-    for attempt in attempts:
-        if (
-            found is None
-            or attempt.status != DEFERRED
-            or (attempt.is_attempt and attempt.at > found.at and attempt.router != found.router and not is_complete)
-            or (found.status == DEFERRED and (attempt.is_attempt or not found.is_attempt))
-        ):
-            found = attempt
-    return found
-
-
-def _without_final(message: Message, recipient: str, deciding: Attempt | None, updated_at: int) -> tuple[str, int]:
-    """Status and time of a recipient that has no final attempt."""
-    resolved_at = message.originals.get(recipient) if message.originals else None
-    if resolved_at is not None and (deciding is None or not deciding.transport):
-        return WITHDRAWN, max(updated_at, resolved_at)
-    if deciding is None and recipient in message.left_out():
-        return WITHDRAWN, updated_at
-    ending = _ending(message, recipient, deciding)
-    if ending is not None:
-        return ending.status, max(updated_at, ending.at)
-    if message.completed_at and (deciding is None or not deciding.transport):
-        return WITHDRAWN, max(updated_at, message.completed_at)  # the same final address as another recipient's
-    if deciding is None and message.held_at:
-        return DEFERRED, max(updated_at, message.held_at)
-    return (deciding.status if deciding else PENDING), updated_at
-
-
-def _ending(message: Message, recipient: str, deciding: Attempt | None) -> Ending | None:
-    """What befell the recipient, or the one that it was made from, or the message as a whole."""
-    if message.taken_off is not None:
-        original = deciding.original_recipient if deciding else ""
-        taken_off = message.taken_off.get(recipient) or message.taken_off.get(original)
-        if taken_off is not None:
-            return taken_off
-    return message.ending
-
-
 def _attempt_cells(attempts: list[Attempt]) -> tuple[AttemptCell, ...]:
     if len(attempts) == 1:
         one = attempts[0]
@@ -445,7 +365,7 @@ def _evidence(message: Message, recipient: str, attempts: list[Attempt]) -> tupl
         if message.lineage is not None:
             lines = [*message.lineage.lines, *(one.line for one in message.handed_over(recipient) or ()), *lines]
     lines += [one.line for one in attempts]
-    ending = _ending(message, recipient, attempts[-1] if attempts else None)
+    ending = ending_of(message, recipient, attempts[-1] if attempts else None)
     if ending is not None:
         lines.append(ending.line)
     return tuple(lines)

@@ -34,6 +34,7 @@ _SERVER_OPTIONS = (
     "-Xmx256m",
     "-XX:+AlwaysPreTouch",
     "-XX:+UseSerialGC",
+    "-XX:TrimNativeHeapInterval=5000",  # what compiling took goes back, as everywhere (streams/heap.py)
     "--sun-misc-unsafe-memory-access=allow",  # these two: Java 25 warns of what Kafka's libraries do
     "--enable-native-access=ALL-UNNAMED",
 )

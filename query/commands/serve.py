@@ -9,6 +9,7 @@ from postwatch.producers.settings import load
 from postwatch.query.desk import open_desk
 from postwatch.query.server import address_of, create_app, open_listener, serve
 from postwatch.query.settings import QuerySettings
+from postwatch.streams.heap import bound_heap
 from postwatch.streams.settings import ClickHouseSettings
 
 
@@ -20,6 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    bound_heap()
     query_settings = load(QuerySettings)
     desk = open_desk(query_settings, load(ClickHouseSettings))
     listener = open_listener(query_settings.listen)

@@ -43,11 +43,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    bound_heap()
+    bound_arrow()
     if arguments.start is not None:
         return _replay(parse_start(arguments.start, int(time.time() * 1000)))
     configure_logs("join")
-    bound_heap()
-    bound_arrow()
     for library in ("faust", "mode", "aiokafka", "postwatch.streams.fetches"):
         logging.getLogger(library).setLevel(logging.WARNING)
     settings = load(JoinSettings)

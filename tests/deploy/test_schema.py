@@ -102,7 +102,7 @@ def test_odd_database_name_is_refused(database: ClickHouseSettings) -> None:
         migrate(connect(database, database=""), odd)
 
 
-def test_a_merge_takes_its_columns_one_after_another_and_the_words_of_an_index_in_segments(
+def test_the_memory_of_merges_is_bounded(
     database: ClickHouseSettings,
 ) -> None:
     query = "SELECT engine_full FROM system.tables WHERE database = {d:String} AND name = 'deliveries'"

@@ -492,14 +492,14 @@ MESSAGES = (
     ),
     _mutation(
         "an address that was an alias is withdrawn",
-        "streams/delivery_rows.py",
+        "streams/fate.py",
         "    if resolved_at is not None and (deciding is None or not deciding.transport):\n",
         "    if resolved_at is not None and deciding is None and not updated_at:\n",
         "streams/test_message.py::test_an_address_that_was_an_alias_is_withdrawn_before_the_message_ends",
     ),
     _mutation(
         "the last final attempt decides",
-        "streams/delivery_rows.py",
+        "streams/fate.py",
         "            or attempt.status != DEFERRED\n",
         "",
         "streams/test_message.py::test_the_last_final_attempt_decides",
@@ -558,7 +558,7 @@ PARSERS = (
     ),
     _mutation(
         "a far server can't claim to be the next hop on this one (Exim)",
-        "streams/parsers/exim_main.py",
+        "streams/parsers/exim_attempts.py",
         'is_here = ip.startswith(("127.", "::1")) and _EXIM_ID',
         "is_here = _EXIM_ID",
         "streams/parsers/test_exim_main.py::test_the_next_hop_is_this_server_only_over_the_loopback",
@@ -936,6 +936,13 @@ DOCTOR = (
 )
 
 MEMORY = (
+    _mutation(
+        "a merge that builds the text index needs no more memory the more rows there are",
+        "deploy/clickhouse/0005_text_index_memory.sql",
+        " = 33554432",
+        " = 1073741824",
+        "deploy/test_schema.py::test_the_memory_of_merges_is_bounded",
+    ),
     _mutation(
         "messages that closed cost their names while their fetch waits",
         "streams/partition_join.py",

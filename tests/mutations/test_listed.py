@@ -14,7 +14,8 @@ from tests.mutations.mutation import ROOT, Mutation
 def test_what_is_broken_stands_there_once_and_its_tests_exist(mutation: Mutation) -> None:
     text = (ROOT / mutation.file).read_text(encoding="utf-8")
     assert text.count(mutation.old) == 1
-    compile(text.replace(mutation.old, mutation.new), mutation.file, "exec")
+    if mutation.file.endswith(".py"):
+        compile(text.replace(mutation.old, mutation.new), mutation.file, "exec")
     assert mutation.tests
     for test in mutation.tests:
         file, _, name = test.partition("::")
