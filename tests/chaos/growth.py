@@ -1,9 +1,10 @@
 """Whether what a part holds is bounded: under its bound all the time, and not on its way there. Pure.
 
-Memory rises while a part warms up or after it was started again, falls when it gives back what an outage took, and
-does neither steadily; a leak does. So growth is the slope of the last two thirds, made robust twice: each point is the
-median of five minutes, and the slope is the median of those between all pairs of points (Theil and Sen). It is asked
-only of parts that live through the last two thirds: who is started again and again warms up again and again.
+Memory rises while a part warms up or after it was started again, is taken and given back by merges and outages, and
+rises steadily in none of these; what a leak takes never comes back. So growth is the slope of the floor over the last
+two thirds: each point is the lowest decile of five minutes, and the slope is the median of those between all pairs of
+points (Theil and Sen). It is asked only of parts that live through the last two thirds: who is started again and again
+warms up again and again. What is taken for a while and given back is held to the bound.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def judge(samples: Mapping[str, Series], restarted: Container[str] = ()) -> list
 
 def growth_mb(series: Series) -> float | None:
     """MB in ten minutes over the last two thirds; None: too short to tell growth from warming up."""
-    points = _medians(series)
+    points = _floors(series)
     if len(points) < _FEWEST_POINTS:
         return None
     slopes = [(mb - before) / (at - earlier) for (earlier, before), (at, mb) in itertools.combinations(points, 2)]
@@ -61,16 +62,16 @@ def _growing(samples: Mapping[str, Series]) -> list[str]:
     return wrong
 
 
-def _medians(series: Series) -> list[tuple[float, float]]:
-    """The medians of five minutes, a minute apart, that lie in the last two thirds as a whole."""
+def _floors(series: Series) -> list[tuple[float, float]]:
+    """The lowest deciles of five minutes, a minute apart, that lie in the last two thirds as a whole."""
     if not series:
         return []
     end = series[-1][0]
     points = []
     start = end / 3
     while start + _WINDOW_SECONDS <= end + 1:
-        window = [mb for at, mb in series if start <= at < start + _WINDOW_SECONDS]
+        window = sorted(mb for at, mb in series if start <= at < start + _WINDOW_SECONDS)
         if window:
-            points.append((start, statistics.median(window)))
+            points.append((start, window[len(window) // 10]))
         start += _STEP_SECONDS
     return points

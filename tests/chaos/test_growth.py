@@ -37,9 +37,20 @@ def with_a_step(minute: float) -> float:
     return 150 + (80 if minute > 12 else 0)
 
 
+def merging(minute: float) -> float:
+    """Merges come more and more often, of 200 MB each, for half of every minute at last."""
+    return 350 + (200 if minute % 1 < minute / MINUTES / 2 else 0)
+
+
 @pytest.mark.parametrize("curve", [warmed_up, restarted, with_an_outage, with_a_step])
 def test_what_is_bounded_is_right(curve: Curve) -> None:
     assert judge({"sink-1": sampled(curve)}) == []
+
+
+def test_what_is_given_back_is_no_growth() -> None:
+    assert judge({"clickhouse": sampled(merging)}) == []
+    [wrong] = judge({"clickhouse": sampled(lambda minute: merging(minute) + 2 * minute)})
+    assert "grew by" in wrong
 
 
 def leaking(minute: float) -> float:
