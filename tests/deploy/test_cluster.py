@@ -40,9 +40,9 @@ def test_what_is_stored_is_indexed() -> None:
 
 
 def test_what_is_stored_is_merged_within_the_bounds() -> None:
-    altered = "\n".join(statement for statement in statements() if "MODIFY SETTING" in statement)
-    for setting in ("vertical_merge_", "text_index_max_memory_"):
-        assert f"ALTER TABLE postwatch.deliveries_local ON CLUSTER 'mail' MODIFY SETTING {setting}" in altered
+    altered = [statement for statement in statements() if "MODIFY SETTING" in statement]
+    for statement, setting in zip(altered, ("vertical_merge_", "text_index_max_memory_"), strict=True):
+        assert f"ALTER TABLE postwatch.deliveries_local ON CLUSTER 'mail' MODIFY SETTING {setting}" in statement
 
 
 def columns(statement: str) -> str:
