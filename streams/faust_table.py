@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 from faust.types import TP
+from postwatch.streams.join_ports import Confirm
 
 log = structlog.get_logger()
 
@@ -51,7 +52,7 @@ class FaustTable:
         value: bytes | None = sent[1] if sent is not None else self._db.get(key)
         return value
 
-    def put(self, key: bytes, value: bytes, confirm: Callable[[], None]) -> None:
+    def put(self, key: bytes, value: bytes, confirm: Confirm) -> None:
         self._send(key, value, confirm)
 
     def delete(self, key: bytes) -> None:
@@ -64,7 +65,7 @@ class FaustTable:
             (keys.discard if value is None else keys.add)(key)
         return list(keys)
 
-    def _send(self, key: bytes, value: bytes | None, confirm: Callable[[], None]) -> None:
+    def _send(self, key: bytes, value: bytes | None, confirm: Confirm) -> None:
         self._sends += 1
         number = self._sends
         self._under_way[key] = number, value

@@ -19,9 +19,10 @@ import structlog
 from faust.types import TP
 from postwatch.producers.metrics import Health
 from postwatch.streams.faust_table import FaustTable
+from postwatch.streams.join_counts import JoinCounts
 from postwatch.streams.lease import Lease
 from postwatch.streams.outlet import KafkaOutlet
-from postwatch.streams.partition_join import JoinCounts, JoinRules, PartitionJoin
+from postwatch.streams.partition_join import JoinRules, PartitionJoin
 
 log = structlog.get_logger()
 

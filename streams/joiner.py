@@ -29,11 +29,12 @@ from postwatch.streams.events import (
     Event,
     Refusal,
 )
-from postwatch.streams.message import TOLD_BY_OTHERS, Lineage, Message, add_attempt, add_ending, add_part, arrival_lines
+from postwatch.streams.message import TOLD_BY_OTHERS, Lineage, Message, arrival_lines
 from postwatch.streams.outcome import REJECTED, Outcome
 from postwatch.streams.queue_ids import LOGIN_PREFIX, REFUSAL_PREFIX, SESSION_PREFIX, queued_at
 from postwatch.streams.reasons import BUILT_IN, ReasonBook
 from postwatch.streams.recent import Recent
+from postwatch.streams.union import add_attempt, add_ending, add_part
 
 EARLIER_BY_MS = 2 * 3_600_000
 """A line so much older than its message is one of an earlier message of that queue id. Clocks are set back by less."""

@@ -16,6 +16,7 @@ from postwatch.producers.record import Headers, Heartbeat
 from postwatch.producers.settings import KafkaSettings
 from postwatch.streams.dead_letters import MAX_VALUE_BYTES, DeadLetter, dead_letter_headers
 from postwatch.streams.heartbeat import encode_heartbeat
+from postwatch.streams.join_ports import Confirm
 from postwatch.streams.outcome import Outcome, encode_outcomes
 
 log = structlog.get_logger()
@@ -26,8 +27,6 @@ MAX_BATCH_BYTES = 2_000_000
 MAX_EVIDENCE_BYTES = 256 * 1024
 """Of one row: beyond this only the first and the last lines are kept."""
 _QUEUE_KBYTES = 32_768
-
-Confirm = Callable[[], None]
 
 
 def producer_config(kafka: KafkaSettings) -> dict[str, str | int | float | bool]:

@@ -5,30 +5,32 @@ message that it opened or changed is parked in the table or has closed with its 
 cover its lines are written.
 So whatever dies, what is not acknowledged is read again, and what is acknowledged can be told from it.
 
-No socket, clock or Faust here: they are the ports `Outlet` and `ParkedTable` and the argument `now`.
+No socket, clock or Faust here: they are the ports of `join_ports.py` and the argument `now`.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
-from typing import Protocol
 
 from postwatch.producers.errors import BadInputError, SettingsError
 from postwatch.producers.record import Heartbeat, RawHeaders, decode_headers
 from postwatch.streams.accounts import AccountBook
 from postwatch.streams.dead_letters import DeadLetter, LineOrigin
+from postwatch.streams.join_counts import JoinCounts
+from postwatch.streams.join_ports import Confirm, Outlet, ParkedTable, RawRecord
 from postwatch.streams.joiner import Joiner
-from postwatch.streams.lines import MOST_SOURCES, LineTally, decode_lines, join_lines
-from postwatch.streams.message import Message, merge
+from postwatch.streams.lines import decode_lines, join_lines
+from postwatch.streams.message import Message
 from postwatch.streams.outcome import Outcome
 from postwatch.streams.parked import OPEN, decode_parked, encode_parked, parked_key
 from postwatch.streams.parsers.registry import LineParser, make_parser
 from postwatch.streams.reasons import BUILT_IN, ReasonBook
 from postwatch.streams.seen import decode_seen, encode_seen
 from postwatch.streams.stamps import StampReader, find_zone
+from postwatch.streams.union import merge
 
 MOST_HELD_FETCHES = 1000
 """When so many fetches wait for an acknowledgement, the oldest are parked whatever their age."""
@@ -45,45 +47,6 @@ MARKS_KEY = b"\0marks"
 _MOST_PARSERS = 64
 _SWEEP_EVERY_MS = 3_600_000
 
-Confirm = Callable[[], None]
-
-
-class RawRecord(Protocol):
-    """What the join reads of a Kafka record."""
-
-    @property
-    def offset(self) -> int: ...
-    @property
-    def key(self) -> bytes | None: ...
-    @property
-    def value(self) -> bytes | None: ...
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes]]: ...
-
-
-class Outlet(Protocol):
-    """Where results go. Each calls `confirm` once Kafka has the record for good."""
-
-    def send_outcomes(self, partition: int, rows: Sequence[Outcome], confirm: Confirm) -> int:
-        """Send rows in as many records as it takes; returns their number; each is confirmed."""
-        ...
-
-    def send_heartbeat(self, server: str, beat: Heartbeat, confirm: Confirm) -> None: ...
-
-    def send_dead_letter(self, letter: DeadLetter, confirm: Confirm) -> None: ...
-
-
-class ParkedTable(Protocol):
-    """The table of one partition. A write is visible at once and confirmed when the changelog has it."""
-
-    def get(self, key: bytes) -> bytes | None: ...
-
-    def put(self, key: bytes, value: bytes, confirm: Confirm) -> None: ...
-
-    def delete(self, key: bytes) -> None: ...
-
-    def all_keys(self) -> list[bytes]: ...
-
 
 @dataclass(frozen=True, slots=True)
 class JoinRules:
@@ -96,28 +59,6 @@ class JoinRules:
     park_after_ms: int
     give_up_after_ms: int
     reasons: ReasonBook = BUILT_IN
-
-
-@dataclass(slots=True)
-class JoinCounts:
-    """Running totals of one worker, all partitions."""
-
-    tally: LineTally = field(default_factory=LineTally)
-    records: int = 0
-    repeated_records: int = 0
-    repeated_lines: int = 0
-    rows: int = 0
-    heartbeats: int = 0
-    heard_ms: dict[str, int] = field(default_factory=dict)
-    """When each server's newest heartbeat was sent; of so many servers as are counted."""
-    parked: int = 0
-    loaded: int = 0
-    given_up: int = 0
-
-    def heard(self, server: str, sent_ms: int) -> None:
-        self.heartbeats += 1
-        if server in self.heard_ms or len(self.heard_ms) < MOST_SOURCES:
-            self.heard_ms[server] = max(sent_ms, self.heard_ms.get(server, 0))
 
 
 @dataclass(eq=False, slots=True)

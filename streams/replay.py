@@ -21,10 +21,12 @@ from postwatch.producers.errors import UnavailableError
 from postwatch.producers.record import Heartbeat
 from postwatch.producers.settings import KafkaSettings
 from postwatch.streams.dead_letters import DeadLetter
+from postwatch.streams.join_counts import JoinCounts
+from postwatch.streams.join_ports import Confirm, Outlet
 from postwatch.streams.kafka_watch import check_topics, unavailable
 from postwatch.streams.outcome import SENT, Outcome
 from postwatch.streams.outlet import KafkaOutlet
-from postwatch.streams.partition_join import Confirm, JoinCounts, JoinRules, Outlet, PartitionJoin
+from postwatch.streams.partition_join import JoinRules, PartitionJoin
 from rocksdict import Options, Rdict
 
 log = structlog.get_logger()

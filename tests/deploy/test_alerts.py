@@ -12,9 +12,9 @@ import postwatch.streams.dead_letters
 import postwatch.streams.sink_metrics  # noqa: F401 - each module tells the registry of its metrics
 import pytest
 import yaml
+from postwatch.streams.join_counts import JoinCounts
 from postwatch.streams.join_worker import JoinWorker
 from postwatch.streams.metrics import JoinCollector
-from postwatch.streams.partition_join import JoinCounts
 from prometheus_client import REGISTRY
 from prometheus_client.registry import Collector
 

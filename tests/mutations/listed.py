@@ -450,24 +450,24 @@ JOIN = (
 MESSAGES = (
     _mutation(
         "a repeated line changes no row",
-        "streams/message.py",
+        "streams/union.py",
         "            if known.line == event.line:\n",
         "            if not event.line:\n",
         _GOLDEN + "test_repetition_changes_nothing",
     ),
     _mutation(
         "the row is a function of the set, whatever the order",
-        "streams/message.py",
-        "        attempts.sort(key=_order)\n",
+        "streams/union.py",
+        "        if not is_last:\n            attempts.sort(key=_order)\n",
         "",
-        "streams/test_message.py::test_the_order_of_attempts_changes_nothing",
+        "streams/test_union.py::test_the_order_of_attempts_changes_nothing",
     ),
     _mutation(
         "two copies of a message are united",
-        "streams/message.py",
+        "streams/union.py",
         "    known.completed_at = max(known.completed_at, other.completed_at)\n",
         "",
-        "streams/test_message.py::test_two_copies_of_a_message_know_what_either_knows",
+        "streams/test_union.py::test_two_copies_of_a_message_know_what_either_knows",
     ),
     _mutation(
         "a later row has a higher version",

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from postwatch.producers.record import Heartbeat
 from postwatch.streams.dead_letters import DeadLetter
+from postwatch.streams.join_ports import Confirm
 from postwatch.streams.partition_join import MARKS_KEY
 
 from tests.streams.test_golden import LOGS, lines_of
-from tests.streams.test_partition_join import Confirm, Kafka, Record, Worker, make_records
+from tests.streams.test_partition_join import Kafka, Record, Worker, make_records
 
 CLOSED_AT_ONCE = [line for line in lines_of(LOGS[0]) if "-0003aB-1X" in line]
 STUCK = [line for line in lines_of(LOGS[0]) if "-0003dA-1c" in line][:3]

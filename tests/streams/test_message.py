@@ -2,44 +2,15 @@
 
 from __future__ import annotations
 
-from itertools import permutations
-
 import pytest
 from postwatch.streams.accounts import AccountBook
 from postwatch.streams.events import WHOLE, Ending, Event
 from postwatch.streams.joiner import Joiner
-from postwatch.streams.message import Message, add_attempt, add_ending, merge
 from postwatch.streams.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED
 
 from tests.streams.test_joiner import BOOK, SERVER, Table, part, removed, tried
 
 EXIM_ID = "1vwyDG-0003aB-1X"
-
-
-def test_the_order_of_attempts_changes_nothing() -> None:
-    attempts = [
-        tried("Q1", 10, "bob@far.example", DEFERRED),
-        tried("Q1", 20, "bob@far.example", DEFERRED),
-        tried("Q1", 30, "bob@far.example", DELIVERED),
-    ]
-    for order in permutations(attempts):
-        message = Message(SERVER, "Q1", 1)
-        for attempt in order:
-            add_attempt(message, attempt)
-        assert message.attempts == {"bob@far.example": attempts}
-
-
-def test_two_copies_of_a_message_know_what_either_knows() -> None:
-    early, late = (tried("Q1", at, "bob@far.example", DEFERRED) for at in (10, 20))
-    known, other = Message(SERVER, "Q1", 1), Message(SERVER, "Q1", 1)
-    add_attempt(known, late)
-    add_attempt(other, early)
-    add_ending(other, Ending("Q1", 30, "removed", "", True))
-    merge(known, other)
-    assert known.attempts == {"bob@far.example": [early, late]}
-    assert known.completed_at == 30
-    merge(known, other)
-    assert known.attempts == {"bob@far.example": [early, late]}
 
 
 def test_whoever_saw_more_arrivals_has_the_higher_version() -> None:

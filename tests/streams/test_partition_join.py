@@ -16,13 +16,14 @@ from postwatch.producers.record import Heartbeat, RawHeaders
 from postwatch.streams import partition_join
 from postwatch.streams.accounts import AccountBook
 from postwatch.streams.dead_letters import DeadLetter, LineOrigin
+from postwatch.streams.join_counts import JoinCounts
+from postwatch.streams.join_ports import Confirm
 from postwatch.streams.outcome import Outcome, to_json_object
 from postwatch.streams.parked import decode_parked
-from postwatch.streams.partition_join import MARKS_KEY, MOST_OPEN_MESSAGES, JoinCounts, JoinRules, PartitionJoin
+from postwatch.streams.partition_join import MARKS_KEY, MOST_OPEN_MESSAGES, JoinRules, PartitionJoin
 
 from tests.streams.test_golden import LOGS, SENT_MS, SERVER, golden_rows, lines_of, ordered
 
-Confirm = Callable[[], None]
 RULES = JoinRules(
     accounts=AccountBook(None),
     timezone="UTC",

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from postwatch.producers.record import Heartbeat
 from postwatch.streams.dead_letters import DeadLetter, LineOrigin
 from postwatch.streams.events import WHOLE, Arrival, Event
+from postwatch.streams.join_ports import Confirm
 from postwatch.streams.joiner import Joiner
 from postwatch.streams.outcome import Outcome
-from postwatch.streams.partition_join import Confirm
 from postwatch.streams.replay import ReplayCounts, WholeRowsOutlet
 
 from tests.streams.test_joiner import BOOK, SERVER, part, removed, tried
