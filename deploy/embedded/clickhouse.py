@@ -8,26 +8,18 @@ A process started anew, never a fork: a forked child of a process that has loade
 from __future__ import annotations
 
 import argparse
-import contextlib
 import signal
 import sys
 import threading
-import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from postwatch.deploy.embedded.part import Part, get
 from postwatch.deploy.embedded.ports import LOOPBACK, choose_port
 from postwatch.deploy.embedded.process import Children
 from postwatch.streams.heap import bound_heap
 from postwatch.streams.settings import ClickHouseSettings
-
-if TYPE_CHECKING:
-    from postwatch.deploy.embedded.chdb_engine import ChdbEngine
-
-_RELEASE_EVERY_SECONDS = 5.0
 
 
 class EmbeddedClickHouse(Part):
@@ -75,15 +67,7 @@ def serve(data_dir: Path, port: int, name: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         # `shutdown` waits for the loop, which is what the signal has interrupted.
         signal.signal(number, lambda *_: threading.Thread(target=server.shutdown).start())
-    threading.Thread(target=_release_memory, args=(engine,), name="memory", daemon=True).start()
     server.serve_forever(poll_interval=0.1)
-
-
-def _release_memory(engine: ChdbEngine) -> None:
-    while True:
-        time.sleep(_RELEASE_EVERY_SECONDS)
-        with contextlib.suppress(RuntimeError):  # a query's own trouble is told to whoever asks
-            engine.release_memory()
 
 
 def main() -> None:

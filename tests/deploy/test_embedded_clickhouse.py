@@ -70,5 +70,7 @@ def test_the_engine_bounds_its_memory_and_its_caches(client: Client) -> None:
     assert {str(name): int(value) for name, value in rows} == SERVER_SETTINGS
 
 
-def test_memory_that_is_free_can_be_given_back(client: Client) -> None:
-    client.command("SYSTEM JEMALLOC PURGE")
+def test_the_engine_soon_gives_back_what_is_free(client: Client) -> None:
+    told = str(client.command("SELECT * FROM system.jemalloc_stats"))
+    assert "opt.dirty_decay_ms: 1000 " in told
+    assert "opt.tcache_max: 4096" in told
