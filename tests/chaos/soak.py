@@ -1,168 +1,161 @@
 """`make soak MINUTES=… RATE=…`: steady traffic with faults, and what every part holds in memory meanwhile.
 
 Every 50th message never completes, and logs are rotated every minute. The first join, sink and shipper are never hurt
-themselves, the broker and ClickHouse in the first third only: a leak of theirs is hidden by no restart, and warming up
-again is taken for none. At the end each message that was written must be in the table, and the memory of every part
-bounded, as `growth.py` has it.
+themselves, the broker and ClickHouse in the first quarter only. After a third, and at the end, the servers fall silent
+until every message that was written is in the table and ClickHouse has merged what it wants to: at both rests the
+memory of every part is taken, and `growth.py` judges it.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
-import os
 import random
 import shutil
 import signal
 import statistics
 import sys
 import tempfile
-import threading
 import time
-from collections import Counter, defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from postwatch.deploy.simulator import exim
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
 from postwatch.streams.clickhouse import connect
 
-from tests.benchmarks.workload import plain_arrival, plain_delivery
-from tests.chaos.growth import bound_mb, growth_mb, judge
+from tests.chaos.growth import Rest, bound_mb, growth_mb, judge
 from tests.chaos.soak_picture import draw
+from tests.chaos.soak_writer import SoakWriter
 from tests.chaos.stack import Stack
 
 SERVERS = ("mx1.soak.example", "mx2.soak.example", "mx3.soak.example")
-SAMPLE_SECONDS = 5.0
+_SAMPLE_SECONDS = 5.0
 _FAULT_SECONDS = 60.0
-_ROTATION_SECONDS = 60.0
-_BLOCKS_A_SECOND = 10
-_IN_DELIVERY = 200
-_STUCK_EVERY = 50
 _STANDSTILL_SECONDS = 180.0
+_MERGES_SECONDS = 600.0
+_SETTLING_SECONDS = 15.0
+_REST_SAMPLES = 7
 _OF_MANY = ("join", "sink", "ship")
 _ALONE = ("broker", "clickhouse")
 
 _MESSAGES = {"open": "postwatch_open_messages", "parked": "postwatch_table_messages"}
 """What is drawn beside memory → the metric of the joins."""
+_MESSAGES_AND_ROWS = """
+    SELECT count(), sum(rows) FROM
+        (SELECT count() AS rows FROM deliveries FINAL WHERE account != '' GROUP BY server, queue_id)
+    SETTINGS max_bytes_before_external_group_by = 67108864
+"""
+"""On disk, for what the question takes counts as the engine's memory."""
+_TO_BE_DONE = """
+    SELECT (SELECT count() FROM system.merges WHERE table = 'deliveries')
+        + (SELECT count() FROM system.parts WHERE table = 'deliveries' AND NOT active)
+"""
+"""The other tables take in heartbeats meanwhile."""
 
 Samples = dict[str, list[tuple[float, float]]]
 """Part → (seconds since the start, MB resident), or kind of message → (seconds, messages of all joins)."""
 
 
-@dataclass(frozen=True)
-class Soaked:
-    """What was measured and what was wrong."""
+class Soak:
+    """Stretches of traffic and rests, in the order in which they are asked for, and what was measured meanwhile."""
 
-    samples: Samples
-    messages: Samples
-    restarts: Counter[str]
-    """Of each part in the last two thirds."""
-    wrong: list[str]
+    def __init__(self, stack: Stack, writer: SoakWriter, say: Callable[[str], None]) -> None:
+        self.samples: Samples = defaultdict(list)
+        self.messages: Samples = defaultdict(list)
+        self.rests: list[Rest] = []
+        self.wrong: list[str] = []
+        self._stack = stack
+        self._writer = writer
+        self._say = say
+        self._chance = random.Random(11)
+        self._started = self._sample_at = time.monotonic()
+        self._traffic_seconds = 0.0
 
-
-class SoakWriter:
-    """Writes the logs of all servers at a steady rate, from a thread of its own until `stop`."""
-
-    def __init__(self, folder: Path, lines_a_second: int) -> None:
-        self.paths = {server: folder / server / "mainlog" for server in SERVERS}
-        for path in self.paths.values():
-            path.parent.mkdir(parents=True)
-            path.touch()
-        self.lines = 0
-        self.messages = 0
-        self._block_lines = lines_a_second // _BLOCKS_A_SECOND // len(SERVERS)
-        self._chance = random.Random(7)
-        self._in_delivery: dict[str, deque[tuple[str, str]]] = {server: deque() for server in SERVERS}
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._write, name="soak-writer", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopping.set()
-        self._thread.join()
-
-    def _write(self) -> None:
+    def live(self, minutes: float, kinds: Sequence[str]) -> None:
+        """Traffic, and every minute a fault to a part of those kinds."""
+        self._writer.start()
         started = time.monotonic()
-        rotate_at = started + _ROTATION_SECONDS
-        for number in itertools.count(1):
-            for server, path in self.paths.items():
-                block = self._block(server)
-                with path.open("ab") as log:
-                    log.write(block)
-            if time.monotonic() >= rotate_at:
-                rotate_at += _ROTATION_SECONDS
-                for path in self.paths.values():
-                    _rotate(path)
-            if self._stopping.wait(max(0.0, started + number / _BLOCKS_A_SECOND - time.monotonic())):
-                return
-
-    def _block(self, server: str) -> bytes:
-        at_ms = time.time_ns() // 1_000_000
-        stamp = exim.stamp(at_ms)
-        lines: list[str] = []
-        waiting = self._in_delivery[server]
-        while len(lines) < self._block_lines:
-            self.messages += 1
-            queue_id = exim.queue_id(at_ms, self.messages % 900_000)
-            sender = f"user{self.messages % 997}@shop{self.messages % 40}.example"
-            recipient = f"reader{self._chance.randrange(100_000)}@far{self.messages % 300}.example"
-            lines.append(f"{stamp} {queue_id} {plain_arrival(sender, recipient, self._chance)}")
-            if self.messages % _STUCK_EVERY:
-                waiting.append((queue_id, recipient))
-            if len(waiting) > _IN_DELIVERY:
-                queue_id, recipient = waiting.popleft()
-                lines.append(f"{stamp} {queue_id} {plain_delivery(recipient, self._chance)}")
-                lines.append(f"{stamp} {queue_id} Completed")
-        self.lines += len(lines)
-        return "\n".join([*lines, ""]).encode()
-
-
-def _rotate(path: Path) -> None:
-    """As logrotate does that keeps four."""
-    for number in range(3, 0, -1):
-        older = path.with_name(f"mainlog.{number}")
-        if older.exists():
-            os.replace(older, path.with_name(f"mainlog.{number + 1}"))
-    os.replace(path, path.with_name("mainlog.1"))
-    path.touch()
-
-
-def soak(folder: Path, minutes: float, lines_a_second: int, say: Callable[[str], None]) -> Soaked:
-    """Live through it."""
-    writer = SoakWriter(folder / "servers", lines_a_second)
-    domains = folder / "domains"
-    domains.write_text("".join(f"shop{number}.example: shop{number}\n" for number in range(40)))
-    samples: Samples = defaultdict(list)
-    messages: Samples = defaultdict(list)
-    restarts: Counter[str] = Counter()
-    chance = random.Random(11)
-    with Stack(folder, writer.paths, domains, in_haste=False) as stack:
-        writer.start()
-        started = time.monotonic()
-        sample_at, fault_at = started, started + _FAULT_SECONDS
-        while time.monotonic() - started < minutes * 60:
-            stack.tick()
-            now = time.monotonic()
-            if now >= sample_at:
-                sample_at += SAMPLE_SECONDS
-                _sample(stack, now - started, samples)
-                _count(stack, now - started, messages)
+        fault_at = started + _FAULT_SECONDS
+        while (now := time.monotonic()) < started + minutes * 60:
             if now >= fault_at:
                 fault_at += _FAULT_SECONDS
-                is_early = now - started < minutes * 60 / 3
-                name, how = _hurt(stack, chance, _OF_MANY + _ALONE if is_early else _OF_MANY)
-                if not is_early:
-                    restarts[name] += 1
-                say(f"{now - started:6.0f} s  {writer.lines:>12,} lines  {how} {name}")
-            time.sleep(0.2)
-        writer.stop()
-        say(f"written: {writer.lines:,} lines, {writer.messages:,} messages, in {time.monotonic() - started:.0f} s")
-        wrong = _await_all(stack, writer.messages, say)
-    return Soaked(samples, messages, restarts, wrong + judge(samples, restarts))
+                name, how = _hurt(self._stack, self._chance, kinds)
+                self._say(f"{now - self._started:6.0f} s  {self._writer.lines:>12,} lines  {how} {name}")
+            self._wait(0.2)
+        self._writer.stop()
+        self._traffic_seconds += time.monotonic() - started
+
+    def rest(self) -> None:
+        """Until nothing is to be done; then what every part holds is noted."""
+        lines, messages = self._writer.lines, self._writer.messages
+        self._say(f"rest: {lines:,} lines, {messages:,} messages, in {self._traffic_seconds:.0f} s of traffic")
+        client = connect(self._stack.clickhouse, timeout_seconds=_STANDSTILL_SECONDS)
+        self.wrong += self._await_rows(client, messages)
+        self._await_merges(client)
+        self._wait(_SETTLING_SECONDS)
+        held: dict[str, list[float]] = defaultdict(list)
+        for _ in range(_REST_SAMPLES):
+            for name in self._stack.members:
+                if (memory := _memory(self._stack, name)) is not None:
+                    held[name].append(memory[1])
+            self._wait(_SAMPLE_SECONDS)
+        private_mb = {name: statistics.median(mbs) for name, mbs in held.items()}
+        launches = {name: member.restarts for name, member in self._stack.members.items()}
+        self.rests.append(Rest(self._traffic_seconds, private_mb, launches))
+
+    def _wait(self, seconds: float) -> None:
+        """Keeps the parts alive and measures them."""
+        until = time.monotonic() + seconds
+        while (now := time.monotonic()) < until:
+            self._stack.tick()
+            if now >= self._sample_at:
+                self._sample_at += _SAMPLE_SECONDS
+                self._sample(now - self._started)
+            time.sleep(min(0.2, seconds))
+
+    def _sample(self, at: float) -> None:
+        for name in self._stack.members:
+            if (memory := _memory(self._stack, name)) is not None:
+                self.samples[name].append((at, memory[0]))
+        metrics = [self._stack.members[name].metrics() for name in self._stack.names("join")]
+        if all(metrics):  # else one is down, and the sum would say that its messages are gone
+            for kind, metric in _MESSAGES.items():
+                self.messages[kind].append((at, sum(one.get(metric, 0.0) for one in metrics)))
+
+    def _await_rows(self, client: Client, messages: int) -> list[str]:
+        """Until every message has its row, or nothing has come for a while; what is missing then.
+
+        Whether all are there is dear to ask, and is not asked while the number of rows, which costs nothing, says no.
+        """
+        started = moved = time.monotonic()
+        found = stored = 0
+        while time.monotonic() - moved < _STANDSTILL_SECONDS:
+            try:
+                [[counted]] = client.query("SELECT count() FROM deliveries").result_rows
+                if counted != stored:
+                    stored, moved = counted, time.monotonic()
+                elif stored >= messages:
+                    [[found, rows]] = client.query(_MESSAGES_AND_ROWS).result_rows
+                    if found == messages:
+                        took = time.monotonic() - started
+                        self._say(f"every message is in the table {took:.0f} s after the last line: {rows:,} rows")
+                        return [] if rows == messages else [f"{rows} rows of {messages} messages"]
+            except (ClickHouseError, OSError) as error:  # the engine may be starting
+                self._say(f"asked again: {type(error).__name__}")
+            self._wait(2.0)
+        return [f"{messages - found} of {messages} messages are not in the table; it has {stored} rows"]
+
+    def _await_merges(self, client: Client) -> None:
+        started = time.monotonic()
+        while (took := time.monotonic() - started) < _MERGES_SECONDS:
+            [[to_be_done]] = client.query(_TO_BE_DONE).result_rows
+            if not to_be_done:
+                self._say(f"all is merged {took:.0f} s later")
+                return
+            self._wait(2.0)
+        self.wrong.append(f"ClickHouse still merges after {took:.0f} s without a new row")
 
 
 def _hurt(stack: Stack, chance: random.Random, kinds: Sequence[str]) -> tuple[str, str]:
@@ -176,62 +169,31 @@ def _hurt(stack: Stack, chance: random.Random, kinds: Sequence[str]) -> tuple[st
     return name, how
 
 
-def _sample(stack: Stack, at: float, samples: Samples) -> None:
-    for name, member in stack.members.items():
-        if member.is_running:
-            try:
-                process = psutil.Process(member.part.pid)
-                resident = sum(one.memory_info().rss for one in (process, *process.children(recursive=True)))
-            except psutil.Error:
-                continue
-            samples[name].append((at, resident / 1e6))
+def _memory(stack: Stack, name: str) -> tuple[float, float] | None:
+    """MB resident, and MB of those that are private: neither code nor a mapped file. None: it does not run."""
+    member = stack.members[name]
+    if not member.is_running:
+        return None
+    try:
+        process = psutil.Process(member.part.pid)
+        held = [one.memory_info() for one in (process, *process.children(recursive=True))]
+    except psutil.Error:
+        return None
+    return sum(one.rss for one in held) / 1e6, sum(one.rss - one.shared for one in held) / 1e6
 
 
-def _count(stack: Stack, at: float, messages: Samples) -> None:
-    metrics = [stack.members[name].metrics() for name in stack.names("join")]
-    if all(metrics):  # else one is down, and the sum would say that its messages are gone
-        for kind, metric in _MESSAGES.items():
-            messages[kind].append((at, sum(one.get(metric, 0.0) for one in metrics)))
-
-
-def _await_all(stack: Stack, messages: int, say: Callable[[str], None]) -> list[str]:
-    """Until every message has its row, or nothing has come for a while; what is missing then.
-
-    Whether all are there is dear to ask, and is not asked while the number of rows, which costs nothing, says no.
-    """
-    started = moved = time.monotonic()
-    client = connect(stack.clickhouse, timeout_seconds=_STANDSTILL_SECONDS)
-    found = stored = 0
-    while time.monotonic() - moved < _STANDSTILL_SECONDS:
-        stack.tick()
-        try:
-            [[counted]] = client.query("SELECT count() FROM deliveries").result_rows
-            if counted != stored:
-                stored, moved = counted, time.monotonic()
-            elif stored >= messages:
-                [[found, rows]] = client.query(
-                    "SELECT uniqExact(server, queue_id), count() FROM deliveries FINAL WHERE account != ''"
-                ).result_rows
-                if found == messages:
-                    took = time.monotonic() - started
-                    say(f"every message is in the table {took:.0f} s after the last line: {rows:,} rows")
-                    return [] if rows == messages else [f"{rows} rows of {messages} messages"]
-        except Exception as error:  # the engine may be starting
-            say(f"asked again: {type(error).__name__}")
-        time.sleep(2.0)
-    return [f"{messages - found} of {messages} messages are not in the table; it has {stored} rows"]
-
-
-def _table(soaked: Soaked) -> str:
-    lines = ["| part | MB at most | bound | growth in ten minutes, MB |", "|---|---|---|---|"]
-    for part, series in soaked.samples.items():
-        growth = growth_mb(series)
-        told = "too short to tell" if growth is None else f"{growth:+.1f}"
-        if restarts := soaked.restarts[part]:
-            told = f"started again {restarts} times"
-        lines.append(f"| {part} | {max(mb for _, mb in series):.0f} | {bound_mb(part)} | {told} |")
+def _table(soak: Soak) -> str:
+    lines = [
+        "| part | MB at most | bound | private MB at rest | growth in ten minutes, MB |",
+        "|---|---|---|---|---|",
+    ]
+    for part, series in soak.samples.items():
+        growth = growth_mb(part, soak.rests)
+        told = "not told" if growth is None else f"{growth:+.1f}"
+        at_rest = ", ".join(f"{rest.private_mb[part]:.0f}" for rest in soak.rests)
+        lines.append(f"| {part} | {max(mb for _, mb in series):.0f} | {bound_mb(part)} | {at_rest} | {told} |")
     lines += ["", "| messages in the joins | median | at most | at the end |", "|---|---|---|---|"]
-    for kind, counted in soaked.messages.items():
+    for kind, counted in soak.messages.items():
         numbers = [number for _, number in counted]
         lines.append(f"| {kind} | {statistics.median(numbers):,.0f} | {max(numbers):,.0f} | {numbers[-1]:,.0f} |")
     return "\n".join(lines)
@@ -239,21 +201,31 @@ def _table(soaked: Soaked) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--minutes", type=float, default=30.0, help="of traffic; the rests come on top")
     parser.add_argument("--rate", type=int, default=20_000, help="lines a second, all servers")
     parser.add_argument(
         "--picture", type=Path, help="where to draw the memory of every part, as SVG; beside it the messages"
     )
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="postwatch-soak-"))
-    soaked = soak(folder, arguments.minutes, arguments.rate, lambda line: print(line, flush=True))
-    print(f"\n{_table(soaked)}\n")
+    writer = SoakWriter(folder / "servers", SERVERS, arguments.rate)
+    domains = folder / "domains"
+    domains.write_text("".join(f"shop{number}.example: shop{number}\n" for number in range(40)))
+    with Stack(folder, writer.paths, domains, in_haste=False) as stack:
+        soak = Soak(stack, writer, lambda line: print(line, flush=True))
+        soak.live(arguments.minutes / 4, _OF_MANY + _ALONE)
+        soak.live(arguments.minutes / 12, _OF_MANY)  # what was hurt alone warms up again
+        soak.rest()
+        soak.live(arguments.minutes * 2 / 3, _OF_MANY)
+        soak.rest()
+    wrong = soak.wrong + judge(soak.samples, soak.rests)
+    print(f"\n{_table(soak)}\n")
     if picture := arguments.picture:
-        picture.write_text(draw(soaked.samples, "MB resident"))
-        picture.with_stem(f"{picture.stem}-messages").write_text(draw(soaked.messages, "messages in the joins"))
-    for what in soaked.wrong:
+        picture.write_text(draw(soak.samples, "MB resident"))
+        picture.with_stem(f"{picture.stem}-messages").write_text(draw(soak.messages, "messages in the joins"))
+    for what in wrong:
         print(f"WRONG: {what}")
-    if soaked.wrong:
+    if wrong:
         print(f"The parts' logs are in {folder}")
         return 1
     shutil.rmtree(folder)

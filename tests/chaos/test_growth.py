@@ -1,92 +1,56 @@
-"""The judgement of the soak against curves whose nature is known."""
+"""The judgement of the soak against memory whose nature is known."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
-from tests.chaos.growth import MOST_GROWTH_MB, growth_mb, judge
+from tests.chaos.growth import MOST_GROWTH_MB, Rest, growth_mb, judge
 
-MINUTES = 30
 Curve = Callable[[float], float]
+SERIES = [(0.0, 100.0), (5.0, 240.0), (10.0, 180.0)]
 
 
-def sampled(curve: Curve, minutes: float = MINUTES) -> list[tuple[float, float]]:
-    """Every 5 s, of a noisy measurement; `curve` is of minutes."""
-    chance = random.Random(1)
-    return [(at, curve(at / 60) + chance.gauss(0, 5)) for at in range(0, round(minutes * 60), 5)]
+def rests(curve: Curve, launches: tuple[int, int] = (1, 1)) -> list[Rest]:
+    """After ten minutes and after thirty; `curve` is of minutes."""
+    return [
+        Rest(minute * 60, {"sink-1": curve(minute)}, {"sink-1": started})
+        for minute, started in zip((10, 30), launches, strict=True)
+    ]
 
 
-def warmed_up(minute: float) -> float:
-    return 100 + 100 * min(minute, 8) / 8
+def test_what_is_given_back_is_right() -> None:
+    assert judge({"sink-1": SERIES}, rests(lambda minute: 100)) == []
+    assert judge({"sink-1": SERIES}, rests(lambda minute: 120 - minute)) == []
 
 
-def restarted(minute: float) -> float:
-    """Started again at odd times; a minute later it has what it had."""
-    age = minute - max(at for at in (0, 3, 4, 9, 13, 14, 21, 26) if at <= minute)
-    return 100 + 100 * min(age, 1)
+def test_what_is_kept_and_kept_again_is_wrong_below_its_bound_too() -> None:
+    assert judge({"sink-1": SERIES}, rests(lambda minute: 50 + 0.9 * minute)) == []
+    [wrong] = judge({"sink-1": SERIES}, rests(lambda minute: 50 + 1.2 * minute))
+    assert wrong == "sink-1 kept 12 MB more for every ten minutes"
 
 
-def with_an_outage(minute: float) -> float:
-    return 150 + (80 if 20 < minute < 23 else 0)
-
-
-def with_a_step(minute: float) -> float:
-    return 150 + (80 if minute > 12 else 0)
-
-
-def merging(minute: float) -> float:
-    """Merges come more and more often, of 200 MB each, for half of every minute at last."""
-    return 350 + (200 if minute % 1 < minute / MINUTES / 2 else 0)
-
-
-@pytest.mark.parametrize("curve", [warmed_up, restarted, with_an_outage, with_a_step])
-def test_what_is_bounded_is_right(curve: Curve) -> None:
-    assert judge({"sink-1": sampled(curve)}) == []
-
-
-def test_what_is_given_back_is_no_growth() -> None:
-    assert judge({"clickhouse": sampled(merging)}) == []
-    [wrong] = judge({"clickhouse": sampled(lambda minute: merging(minute) + 2 * minute)})
-    assert "grew by" in wrong
-
-
-def leaking(minute: float) -> float:
-    return 150 + 2 * minute
-
-
-def leaking_between_restarts(minute: float) -> float:
-    return restarted(minute) - 60 + 2 * minute
-
-
-def leaking_in_steps(minute: float) -> float:
-    return 100 + 20 * (minute // 5)
-
-
-@pytest.mark.parametrize("curve", [leaking, leaking_between_restarts, leaking_in_steps])
-def test_what_grows_on_is_wrong_below_its_bound_too(curve: Curve) -> None:
-    [wrong] = judge({"sink-1": sampled(curve)})
-    assert "grew by" in wrong
-
-
-def test_who_warms_up_again_and_again_is_held_to_the_bound_alone() -> None:
-    assert judge({"sink-2": sampled(leaking)}, restarted={"sink-2"}) == []
-    [wrong] = judge({"sink-2": sampled(lambda minute: 260)}, restarted={"sink-2"})
+def test_who_was_started_again_is_held_to_the_bound_alone() -> None:
+    leaking = rests(lambda minute: 50 + 3 * minute, launches=(1, 2))
+    assert judge({"sink-1": SERIES}, leaking) == []
+    [wrong] = judge({"sink-1": [*SERIES, (15.0, 251.0)]}, leaking)
     assert "its bound" in wrong
 
 
-def test_the_slope_is_that_of_the_curve() -> None:
-    assert growth_mb(sampled(lambda minute: 100 + minute)) == pytest.approx(MOST_GROWTH_MB, abs=1)
+def test_growth_is_told_for_ten_minutes_of_traffic() -> None:
+    assert growth_mb("sink-1", rests(lambda minute: 100 + minute)) == pytest.approx(MOST_GROWTH_MB)
 
 
 def test_one_sample_beyond_the_bound_is_wrong() -> None:
-    series = sampled(warmed_up)
-    series[200] = (series[200][0], 251.0)
-    assert judge({"sink-1": series}) == ["sink-1 held 251 MB, and its bound is 250 MB"]
+    assert judge({"sink-1": [*SERIES, (15.0, 251.0)]}, rests(lambda minute: 100)) == [
+        "sink-1 held 251 MB, and its bound is 250 MB"
+    ]
 
 
 def test_a_few_minutes_tell_no_growth() -> None:
-    assert growth_mb(sampled(leaking, minutes=6)) is None
-    assert growth_mb([]) is None
+    before, after = rests(lambda minute: 50 + 3 * minute)
+    assert growth_mb("sink-1", [before, after]) == pytest.approx(30)
+    assert growth_mb("sink-1", [before, replace(after, seconds=before.seconds + 599)]) is None
+    assert growth_mb("sink-1", [before]) is None

@@ -937,6 +937,13 @@ DOCTOR = (
 
 MEMORY = (
     _mutation(
+        "the engine gives back what is free",
+        "deploy/embedded/chdb_engine.py",
+        "        os.environ.update(_ALLOCATOR)\n",
+        "        _ = _ALLOCATOR\n",
+        "deploy/test_embedded_clickhouse.py::test_the_engine_soon_gives_back_what_is_free",
+    ),
+    _mutation(
         "a merge that builds the text index needs no more memory the more rows there are",
         "deploy/clickhouse/0005_text_index_memory.sql",
         " = 33554432",
