@@ -31,7 +31,7 @@ SERVER_SETTINGS = {
 """The engine shares its machine with the broker and the workers; by default it takes nine tenths of the memory."""
 _ALLOCATOR = {"JE_MALLOC_CONF": "dirty_decay_ms:1000,tcache_max:4096"}
 """Free pages go back within a second, by default five, and each of its hundreds of threads keeps 50 kB, not 150: some
-40 MB less at any time, for a tenth more work. Read when the library is loaded."""
+40 MB less at any time, for a seventh more work. Read when the library is loaded."""
 _DEFAULT_FORMAT = "TabSeparated"
 _INSERT = re.compile(rb"\s*(?:/\*.*?\*/\s*)?INSERT\s+INTO\s", re.IGNORECASE | re.DOTALL)
 _INSERT_FORMAT = re.compile(rb"\sFORMAT\s+(\w+)[ \t]*(?:;\s*)?(?:\r?\n|$)", re.IGNORECASE)
