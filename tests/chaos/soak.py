@@ -36,7 +36,7 @@ _FAULT_SECONDS = 60.0
 _STANDSTILL_SECONDS = 180.0
 _MERGES_SECONDS = 600.0
 _SETTLING_SECONDS = 15.0
-_REST_SAMPLES = 7
+_REST_SECONDS = 35.0
 _OF_MANY = ("join", "sink", "ship")
 _ALONE = ("broker", "clickhouse")
 
@@ -66,6 +66,7 @@ class Soak:
         self.messages: Samples = defaultdict(list)
         self.rests: list[Rest] = []
         self.wrong: list[str] = []
+        self._private_mb: dict[str, list[float]] = defaultdict(list)
         self._stack = stack
         self._writer = writer
         self._say = say
@@ -95,13 +96,9 @@ class Soak:
         self.wrong += self._await_rows(client, messages)
         self._await_merges(client)
         self._wait(_SETTLING_SECONDS)
-        held: dict[str, list[float]] = defaultdict(list)
-        for _ in range(_REST_SAMPLES):
-            for name in self._stack.members:
-                if (memory := _memory(self._stack, name)) is not None:
-                    held[name].append(memory[1])
-            self._wait(_SAMPLE_SECONDS)
-        private_mb = {name: statistics.median(mbs) for name, mbs in held.items()}
+        self._private_mb.clear()
+        self._wait(_REST_SECONDS)
+        private_mb = {name: statistics.median(mbs) for name, mbs in self._private_mb.items()}
         launches = {name: member.restarts for name, member in self._stack.members.items()}
         self.rests.append(Rest(self._traffic_seconds, private_mb, launches))
 
@@ -113,12 +110,14 @@ class Soak:
             if now >= self._sample_at:
                 self._sample_at += _SAMPLE_SECONDS
                 self._sample(now - self._started)
-            time.sleep(min(0.2, seconds))
+            time.sleep(0.2)
 
     def _sample(self, at: float) -> None:
         for name in self._stack.members:
             if (memory := _memory(self._stack, name)) is not None:
-                self.samples[name].append((at, memory[0]))
+                resident_mb, private_mb = memory
+                self.samples[name].append((at, resident_mb))
+                self._private_mb[name].append(private_mb)
         metrics = [self._stack.members[name].metrics() for name in self._stack.names("join")]
         if all(metrics):  # else one is down, and the sum would say that its messages are gone
             for kind, metric in _MESSAGES.items():
