@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import NamedTuple
 
 from postwatch.streams.events import Arrival, Attempt, Refusal
@@ -32,13 +31,12 @@ _HERE = ("localhost", "localhost.localdomain")
 _SYSTEM_USER = re.compile(r"[\w.+-]++")
 
 
-@lru_cache(maxsize=65536)
 def mailbox(name: str, server: str, direction: str) -> Account:
     """'Bob@Example.org' → that mailbox; a bare login is a system user, who is known on one server only."""
     name = name.lower()
     user, at, domain = name.rpartition("@")
     if at and domain not in _HERE and domain != server.lower():
-        return Account(name, domain, direction)
+        return tuple.__new__(Account, (name, domain, direction))  # for each row: the short way
     return Account(f"{user if at else name}@{server}", server, direction)
 
 

@@ -290,3 +290,14 @@ def arrival_lines(message: Message) -> list[str]:
     else:
         lines = [message.arrival.line] if message.arrival else []
     return [*lines, message.identity.line] if message.identity else lines
+
+
+def count_characters(message: Message) -> int:
+    """Of all lines of the message: a measure of the memory that it takes."""
+    characters = sum(map(len, arrival_lines(message)))
+    for attempts in message.attempts.values():
+        for attempt in attempts:
+            characters += len(attempt.line)
+    if message.lineage is not None:
+        characters += sum(map(len, message.lineage.lines))
+    return characters

@@ -23,7 +23,7 @@ from postwatch.streams.join_counts import JoinCounts
 from postwatch.streams.join_ports import Confirm, Outlet, ParkedTable, RawRecord
 from postwatch.streams.joiner import Joiner
 from postwatch.streams.lines import decode_lines, join_lines
-from postwatch.streams.message import Message
+from postwatch.streams.message import Message, count_characters
 from postwatch.streams.outcome import Outcome
 from postwatch.streams.parked import OPEN, decode_parked, encode_parked, parked_key
 from postwatch.streams.parsers.registry import LineParser, make_parser
@@ -38,8 +38,12 @@ CLAIMED_WITHIN_MS = 3_600_000
 """So long a completed message is kept for a line of the message that it may have come from."""
 MOST_OPEN_MESSAGES = 50_000
 """Of a partition in memory; beyond, the oldest are parked whatever their age, and reading waits for the changelog."""
-MOST_PARKING = 10_000
-"""Table entries under way to the changelog; beyond twice that reading waits."""
+MOST_OPEN_CHARACTERS = 32 * 1024 * 1024
+"""Of their lines, which strangers write; beyond, the same."""
+MOST_PARKING = 20_000
+"""Table entries under way to the changelog; beyond, reading waits."""
+MOST_PARKING_BYTES = 16 * 1024 * 1024
+"""Of those entries; the same."""
 TURN_BYTES = 128 * 1024
 """Rows are made after so many bytes of lines, while the messages are still in the processor's cache."""
 MARKS_KEY = b"\0marks"
@@ -105,6 +109,8 @@ class PartitionJoin:
         self._parsers: dict[tuple[str, str], LineParser] = {}
         self._held: deque[HeldFetch] = deque()
         self._holders: dict[Message, HeldFetch] = {}
+        self._characters: dict[Message, int] = {}
+        self._all_characters = 0
         self._young: deque[tuple[int, Message]] = deque()
         self._stored: dict[Message, int] = {}
         """Messages in memory that have an entry in the table, and what closed that: OPEN, or the offset of a fetch."""
@@ -121,6 +127,7 @@ class PartitionJoin:
         self.parked_messages = 0
         """Entries of the table, as of the last sweep and what changed since."""
         self._parking = 0
+        self._parking_bytes = 0
 
     @property
     def held_fetches(self) -> int:
@@ -133,7 +140,13 @@ class PartitionJoin:
     @property
     def is_full(self) -> bool:
         """Whether reading has to wait until Kafka has taken more of the results."""
-        return len(self._held) > 2 * MOST_HELD_FETCHES or self._parking > 2 * MOST_PARKING
+        if len(self._held) > 2 * MOST_HELD_FETCHES:
+            return True
+        return self._parking > MOST_PARKING or self._parking_bytes > MOST_PARKING_BYTES
+
+    @property
+    def _has_too_many(self) -> bool:
+        return len(self._holders) > MOST_OPEN_MESSAGES or self._all_characters > MOST_OPEN_CHARACTERS
 
     @property
     def unconfirmed_since(self) -> int | None:
@@ -170,7 +183,7 @@ class PartitionJoin:
             self._hold_with(before, message, fetch, now)
         for message in changed:
             self._hold(message, fetch, now)
-        if len(self._held) > MOST_HELD_FETCHES or len(self._holders) > MOST_OPEN_MESSAGES:
+        if len(self._held) > MOST_HELD_FETCHES or self._has_too_many:
             self._park_oldest(now)
 
     def tend(self, now: int, committed: int) -> None:
@@ -264,15 +277,22 @@ class PartitionJoin:
                 self._holders[message] = fetch
                 fetch.messages[message] = None
                 self._young.append((now + self._rules.pending_after_ms, message))
+            characters = count_characters(message)
+            self._all_characters += characters - self._characters.get(message, 0)
+            self._characters[message] = characters
             return
         if holder is not None:
-            del self._holders[message]
-            del holder.messages[message]
+            self._let_go(message, holder)
             holder.crossing.setdefault(fetch, []).append((message.server, message.queue_id))
         closed_by = self._stored.pop(message, None)
         if closed_by is not None:
             # Read again after a crash, an early line finds the entry closed by a later one, which comes again too.
             (holder or fetch).closed.append((message, max(closed_by, fetch.last_offset)))
+
+    def _let_go(self, message: Message, holder: HeldFetch) -> None:
+        del self._holders[message]
+        del holder.messages[message]
+        self._all_characters -= self._characters.pop(message, 0)
 
     def _hold_with(self, before: Message, message: Message, fetch: HeldFetch, now: int) -> None:
         """What `message` has from the one before it is lost in a crash unless that one's lines are read again too."""
@@ -310,7 +330,7 @@ class PartitionJoin:
         surplus = len(self._held) - MOST_HELD_FETCHES
         for number, fetch in enumerate(self._held):
             is_young = fetch.arrived_at > now - self._rules.park_after_ms
-            if is_young and number >= surplus and len(self._holders) <= MOST_OPEN_MESSAGES:
+            if is_young and number >= surplus and not self._has_too_many:
                 break
             for message in list(fetch.messages):
                 self._park(message, fetch)
@@ -318,8 +338,7 @@ class PartitionJoin:
 
     def _park(self, message: Message, fetch: HeldFetch) -> None:
         """Write the message to the table and forget it; later events load it back from there."""
-        del fetch.messages[message]
-        del self._holders[message]
+        self._let_go(message, fetch)
         self._send(self._joiner.pending_rows(message), fetch)
         key = parked_key(message.server, message.queue_id)
         if self._stored.pop(message, None) is None:
@@ -328,14 +347,17 @@ class PartitionJoin:
                 self.parked_messages += 1
             elif earlier.queued_at == message.queued_at:
                 merge(message, earlier)
+        entry = encode_parked(message)
         fetch.unconfirmed += 1
         self._parking += 1
+        self._parking_bytes += len(entry)
 
         def confirm() -> None:
             self._parking -= 1
+            self._parking_bytes -= len(entry)
             fetch.confirm()
 
-        self._table.put(key, encode_parked(message), confirm)
+        self._table.put(key, entry, confirm)
         self._joiner.forget(message)
         self.counts.parked += 1
 

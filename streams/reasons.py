@@ -63,6 +63,8 @@ _POLICY = ".7."
 """The subject "security or policy" of RFC 3463 (section 3.8), where neither detail nor words tell more."""
 _MOST_CHARACTERS = 1000
 """Of a reply; its beginning tells."""
+_MOST_CACHED = 4096
+"""Replies, which strangers write: 4 MB of them at most. Hosts as many."""
 _TELLING = (
     ("unknown-user", "spam"),
     ("connection", "recipient address rejected"),
@@ -133,17 +135,20 @@ class ReasonBook:
         self._words = tuple(words)
         self._codes = codes
         self._providers = providers
-        self.find_reason = lru_cache(maxsize=16384)(self._find_reason)
-        self.find_provider = lru_cache(maxsize=16384)(self._find_provider)
+        self._find_reason = lru_cache(maxsize=_MOST_CACHED)(self._judge)
+        self.find_provider = lru_cache(maxsize=_MOST_CACHED)(self._find_provider)
 
-    def _find_reason(self, status: str, enhanced_code: str, response: str) -> str:
+    def find_reason(self, status: str, enhanced_code: str, response: str) -> str:
         """One of `outcome.REASONS`, or the empty text where there is no trouble, or none that a discard tells."""
+        return self._find_reason(status, enhanced_code, response[:_MOST_CHARACTERS])
+
+    def _judge(self, status: str, enhanced_code: str, response: str) -> str:
         if status == EXPIRED:
             return "expired"
         if status not in (BOUNCED, DEFERRED, REJECTED, DISCARDED):
             return ""
         if self._words:
-            lowered = response[:_MOST_CHARACTERS].lower()
+            lowered = response.lower()
             for words, reason in self._words:
                 if words in lowered:
                     return reason
@@ -153,7 +158,7 @@ class ReasonBook:
         if found and not any(found == reason and words in response.lower() for reason, words in _TELLING):
             return found
         for reason, expression in _BY_WORDS:
-            if expression.search(response, 0, _MOST_CHARACTERS):
+            if expression.search(response):
                 return reason
         if status == DISCARDED:
             return ""

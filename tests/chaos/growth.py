@@ -41,6 +41,8 @@ def judge(samples: Mapping[str, Series], rests: Sequence[Rest]) -> list[str]:
         most = max(mb for _, mb in series)
         if most > bound_mb(part):
             wrong.append(f"{part} held {most:.0f} MB, and its bound is {bound_mb(part)} MB")
+        if any(part not in rest.private_mb for rest in rests):
+            wrong.append(f"{part} did not run at a rest")
         growth = growth_mb(part, rests)
         if growth is not None and growth > MOST_GROWTH_MB:
             wrong.append(f"{part} kept {growth:.0f} MB more for every ten minutes")
@@ -50,9 +52,12 @@ def judge(samples: Mapping[str, Series], rests: Sequence[Rest]) -> list[str]:
 def growth_mb(part: str, rests: Sequence[Rest]) -> float | None:
     """MB in ten minutes of traffic from the first rest to the last.
 
-    None where that can't be told from warming up: less than ten minutes, or the part was started again in between.
+    None where that can't be told from warming up: less than ten minutes, or the part was started again in between, or
+    did not run at one of them.
     """
     before, after = rests[0], rests[-1]
+    if part not in before.private_mb or part not in after.private_mb:
+        return None
     seconds = after.seconds - before.seconds
     if seconds < _SHORTEST_SECONDS or before.launches[part] != after.launches[part]:
         return None

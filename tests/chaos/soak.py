@@ -1,7 +1,8 @@
 """`make soak MINUTES=… RATE=…`: steady traffic with faults, and what every part holds in memory meanwhile.
 
 Every 50th message never completes, and logs are rotated every minute. The first join, sink and shipper are never hurt
-themselves, the broker and ClickHouse in the first quarter only. After a third, and at the end, the servers fall silent
+themselves, the broker and ClickHouse in the first quarter only. There each kind of part is hurt before any is again, so
+that the first join has had all partitions before it is measured. After a third, and at the end, the servers fall silent
 until every message that was written is in the table and ClickHouse has merged what it wants to: at both rests the
 memory of every part is taken, and `growth.py` judges it.
 """
@@ -75,14 +76,16 @@ class Soak:
         self._traffic_seconds = 0.0
 
     def live(self, minutes: float, kinds: Sequence[str]) -> None:
-        """Traffic, and every minute a fault to a part of those kinds."""
+        """Traffic, and every minute a fault to a part of one of those kinds, of each before any comes again."""
+        turn: list[str] = []
         self._writer.start()
         started = time.monotonic()
         fault_at = started + _FAULT_SECONDS
         while (now := time.monotonic()) < started + minutes * 60:
             if now >= fault_at:
                 fault_at += _FAULT_SECONDS
-                name, how = _hurt(self._stack, self._chance, kinds)
+                turn = turn or self._chance.sample(kinds, len(kinds))
+                name, how = _hurt(self._stack, self._chance, turn.pop())
                 self._say(f"{now - self._started:6.0f} s  {self._writer.lines:>12,} lines  {how} {name}")
             self._wait(0.2)
         self._writer.stop()
@@ -157,8 +160,7 @@ class Soak:
         self.wrong.append(f"ClickHouse still merges after {took:.0f} s without a new row")
 
 
-def _hurt(stack: Stack, chance: random.Random, kinds: Sequence[str]) -> tuple[str, str]:
-    kind = chance.choice(kinds)
+def _hurt(stack: Stack, chance: random.Random, kind: str) -> tuple[str, str]:
     name = kind if kind in stack.members else chance.choice(stack.names(kind)[1:])
     how = "SIGTERM" if kind not in stack.members and chance.random() < 0.5 else "kill -9"
     if how == "SIGTERM":
@@ -189,7 +191,7 @@ def _table(soak: Soak) -> str:
     for part, series in soak.samples.items():
         growth = growth_mb(part, soak.rests)
         told = "not told" if growth is None else f"{growth:+.1f}"
-        at_rest = ", ".join(f"{rest.private_mb[part]:.0f}" for rest in soak.rests)
+        at_rest = ", ".join(f"{rest.private_mb[part]:.0f}" for rest in soak.rests if part in rest.private_mb)
         lines.append(f"| {part} | {max(mb for _, mb in series):.0f} | {bound_mb(part)} | {at_rest} | {told} |")
     lines += ["", "| messages in the joins | median | at most | at the end |", "|---|---|---|---|"]
     for kind, counted in soak.messages.items():

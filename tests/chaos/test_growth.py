@@ -54,3 +54,8 @@ def test_a_few_minutes_tell_no_growth() -> None:
     assert growth_mb("sink-1", [before, after]) == pytest.approx(30)
     assert growth_mb("sink-1", [before, replace(after, seconds=before.seconds + 599)]) is None
     assert growth_mb("sink-1", [before]) is None
+
+
+def test_who_is_down_during_a_rest_is_wrong() -> None:
+    before, after = rests(lambda minute: 100)
+    assert judge({"sink-1": SERIES}, [before, replace(after, private_mb={})]) == ["sink-1 did not run at a rest"]

@@ -189,8 +189,8 @@ JOIN = (
     _mutation(
         "parking is awaited",
         "streams/partition_join.py",
-        "        self._table.put(key, encode_parked(message), confirm)\n",
-        "        self._table.put(key, encode_parked(message), lambda: None)\n        confirm()\n",
+        "        self._table.put(key, entry, confirm)\n",
+        "        self._table.put(key, entry, lambda: None)\n        confirm()\n",
         _ACKNOWLEDGED + "test_a_parked_message_is_in_the_changelog_first",
     ),
     _mutation(
@@ -273,9 +273,37 @@ JOIN = (
     _mutation(
         "what is under way to the changelog is bounded",
         "streams/partition_join.py",
-        " or self._parking > 2 * MOST_PARKING",
+        "self._parking > MOST_PARKING or ",
         "",
         _JOIN + "test_what_is_under_way_to_the_changelog_stops_the_reading",
+    ),
+    _mutation(
+        "the bytes under way to the changelog are bounded",
+        "streams/partition_join.py",
+        " or self._parking_bytes > MOST_PARKING_BYTES",
+        "",
+        _JOIN + "test_what_is_under_way_to_the_changelog_stops_the_reading",
+    ),
+    _mutation(
+        "the lines of open messages are bounded, however long",
+        "streams/partition_join.py",
+        " or self._all_characters > MOST_OPEN_CHARACTERS",
+        "",
+        _JOIN + "test_long_lines_of_open_messages_are_parked_early",
+    ),
+    _mutation(
+        "an entry of the table is not larger than Kafka takes",
+        "streams/parked.py",
+        "    if len(value) > MOST_BYTES:\n",
+        "    if False:\n",
+        "streams/test_parked.py::test_a_message_too_large_for_kafka_is_thinned_out_and_every_fate_stays",
+    ),
+    _mutation(
+        "a message that is thinned out keeps what decides",
+        "streams/parked.py",
+        "deferrals[most - 1 : -1]",
+        "deferrals[most - 1 :]",
+        "streams/test_parked.py::test_a_message_too_large_for_kafka_is_thinned_out_and_every_fate_stays",
     ),
     _mutation(
         "unreadable lines are dead letters",
@@ -399,7 +427,7 @@ JOIN = (
     _mutation(
         "messages that never complete cost disk, not memory",
         "streams/partition_join.py",
-        "            if is_young and number >= surplus and len(self._holders) <= MOST_OPEN_MESSAGES:\n",
+        "            if is_young and number >= surplus and not self._has_too_many:\n",
         "            if is_young and number >= surplus:\n",
         _JOIN + "test_messages_that_never_complete_are_parked_and_memory_stays",
     ),

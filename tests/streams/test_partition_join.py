@@ -20,7 +20,13 @@ from postwatch.streams.join_counts import JoinCounts
 from postwatch.streams.join_ports import Confirm
 from postwatch.streams.outcome import Outcome, to_json_object
 from postwatch.streams.parked import decode_parked
-from postwatch.streams.partition_join import MARKS_KEY, MOST_OPEN_MESSAGES, JoinRules, PartitionJoin
+from postwatch.streams.partition_join import (
+    MARKS_KEY,
+    MOST_OPEN_CHARACTERS,
+    MOST_OPEN_MESSAGES,
+    JoinRules,
+    PartitionJoin,
+)
 
 from tests.streams.test_golden import LOGS, SENT_MS, SERVER, golden_rows, lines_of, ordered
 
@@ -451,8 +457,9 @@ def test_messages_that_closed_leave_no_more_than_their_names_to_a_fetch_that_wai
     assert (after - before) / (fetches * messages / 2) < 400
 
 
-def test_what_is_under_way_to_the_changelog_stops_the_reading(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(partition_join, "MOST_PARKING", 0)
+@pytest.mark.parametrize("bound", ["MOST_PARKING", "MOST_PARKING_BYTES"])
+def test_what_is_under_way_to_the_changelog_stops_the_reading(monkeypatch: pytest.MonkeyPatch, bound: str) -> None:
+    monkeypatch.setattr(partition_join, bound, 0)
     lines = [line for line in lines_of(LOGS[0]) if "-0003cA-1b" in line]
     worker = Worker(Kafka())
     worker.take(make_records(lines, []))
@@ -461,3 +468,17 @@ def test_what_is_under_way_to_the_changelog_stops_the_reading(monkeypatch: pytes
     assert worker.join.is_full
     worker.kafka.confirm_all()
     assert not worker.join.is_full
+
+
+def test_long_lines_of_open_messages_are_parked_early() -> None:
+    stamp, subject = "2026-03-02 08:00:00 1vwyDG-{number:06d}-1X", "x" * 60_000
+    arrival = stamp + f' <= a@b.example H=(x) [198.51.100.7] P=esmtp S=1 T="{subject}" for c@d.example\n'
+    end = stamp + " => c@d.example R=dnslookup T=remote_smtp H=x.example [198.51.100.8]\n" + stamp + " Completed\n"
+    headers = RawHeaders("exim-main", "UTC", sent_ms=SENT_MS).encode()
+    worker = ForgetfulWorker(Kafka())
+    for text in (arrival, end):
+        for number in range(1000):
+            value = text.format(number=number).encode()
+            worker.take([Record(worker.join.next_offset, b"web7", value, headers)], now=0)
+            assert worker.join.open_messages * len(subject) <= MOST_OPEN_CHARACTERS
+    assert worker.join.open_messages == 0
