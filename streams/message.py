@@ -293,8 +293,10 @@ def arrival_lines(message: Message) -> list[str]:
 
 
 def count_characters(message: Message) -> int:
-    """Of all lines of the message: a measure of the memory that it takes."""
-    characters = sum(map(len, arrival_lines(message)))
+    """Of the lines of its arrival and its attempts: a measure of the memory that it takes."""
+    characters = len(message.arrival.line) if message.arrival is not None else 0
+    for part in (message.parts or {}).values():
+        characters += len(part.line)
     for attempts in message.attempts.values():
         for attempt in attempts:
             characters += len(attempt.line)
