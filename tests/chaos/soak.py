@@ -36,7 +36,8 @@ _SAMPLE_SECONDS = 5.0
 _FAULT_SECONDS = 60.0
 _STANDSTILL_SECONDS = 180.0
 _MERGES_SECONDS = 600.0
-_SETTLING_SECONDS = 15.0
+_SETTLING_SECONDS = 65.0
+"""A join parks after 60 what is still open."""
 _REST_SECONDS = 35.0
 _OF_MANY = ("join", "sink", "ship")
 _ALONE = ("broker", "clickhouse")
