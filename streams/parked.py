@@ -61,9 +61,10 @@ def _thinnings(message: Message) -> Iterator[None]:
         yield
     for attempts in _all_attempts(message):
         attempts[:] = [msgspec.structs.replace(attempt, line="") for attempt in attempts]
-    for name, part in (message.parts or {}).items():
-        if part.part == ENVELOPE and message.parts:
-            message.parts[name] = msgspec.structs.replace(part, line="")
+    parts = message.parts or {}
+    for name, part in parts.items():
+        if part.part == ENVELOPE:
+            parts[name] = msgspec.structs.replace(part, line="")
     yield
     message.attempts.clear()
     message.earlier = None

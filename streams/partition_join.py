@@ -110,6 +110,7 @@ class PartitionJoin:
         self._held: deque[HeldFetch] = deque()
         self._holders: dict[Message, HeldFetch] = {}
         self._characters: dict[Message, int] = {}
+        """Of open messages, as they were when they changed last; and their sum."""
         self._all_characters = 0
         self._young: deque[tuple[int, Message]] = deque()
         self._stored: dict[Message, int] = {}
@@ -140,9 +141,11 @@ class PartitionJoin:
     @property
     def is_full(self) -> bool:
         """Whether reading has to wait until Kafka has taken more of the results."""
-        if len(self._held) > 2 * MOST_HELD_FETCHES:
-            return True
-        return self._parking > MOST_PARKING or self._parking_bytes > MOST_PARKING_BYTES
+        return (
+            len(self._held) > 2 * MOST_HELD_FETCHES
+            or self._parking > MOST_PARKING
+            or self._parking_bytes > MOST_PARKING_BYTES
+        )
 
     @property
     def _has_too_many(self) -> bool:

@@ -273,14 +273,14 @@ JOIN = (
     _mutation(
         "what is under way to the changelog is bounded",
         "streams/partition_join.py",
-        "self._parking > MOST_PARKING or ",
+        "            or self._parking > MOST_PARKING\n",
         "",
         _JOIN + "test_what_is_under_way_to_the_changelog_stops_the_reading",
     ),
     _mutation(
         "the bytes under way to the changelog are bounded",
         "streams/partition_join.py",
-        " or self._parking_bytes > MOST_PARKING_BYTES",
+        "            or self._parking_bytes > MOST_PARKING_BYTES\n",
         "",
         _JOIN + "test_what_is_under_way_to_the_changelog_stops_the_reading",
     ),
