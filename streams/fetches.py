@@ -70,6 +70,10 @@ class FetchConsumer(driver.Consumer):
         self.committed_at_start = {TP(tp.topic, tp.partition): offset for tp, offset in offsets.items()}
         return offsets
 
+    async def _seek(self, partition: TP, offset: int) -> None:
+        """On the consumer's thread. Faust seeks on its own, in the middle of what that thread reads: it would crash."""
+        await self._thread.call_thread(self._thread._ensure_consumer().seek, partition, offset)
+
     def _renew_lease_by_heartbeats(self) -> None:
         coordinator = self._thread._ensure_consumer()._coordinator
         if coordinator is not self._coordinator:

@@ -27,6 +27,7 @@ from postwatch.streams.partition_join import JoinRules, PartitionJoin
 log = structlog.get_logger()
 
 TEND_EVERY_SECONDS = 0.25
+_LOOK_SECONDS = 0.02
 _MOST_BYTES_IN_FLIGHT = 16 * 1024 * 1024
 _COLLECT_EVERY_SECONDS = 30.0
 _STUCK_AFTER_SECONDS = 30
@@ -78,20 +79,20 @@ class JoinWorker:
         message = event.message
         records = message.value
         partition = message.partition
+        while self._app.rebalancing:
+            # Whose partition it is, and from where, is known at the end. Faust lets the first fetches through before,
+            # and of a partition that has no committed offset it would not read them again.
+            await asyncio.sleep(_LOOK_SECONDS)
         join = self.partitions.get(partition) or await self._begin(message.tp)
         if join is None:
             return  # fetched before a rebalance, and the partition is not ours now: its owner reads it
         if records[0].offset > join.next_offset and not await self._accept_hole(join, message.tp, records[0].offset):
             return
-        outlet = self._outlet
-        assert outlet is not None
-        while join.is_full or outlet.bytes_in_flight > _MOST_BYTES_IN_FLIGHT or not self._lease.is_held():
+        while self._must_wait(join):
             self.waits += 1
-            await asyncio.sleep(0.02)
-            if self.partitions.get(partition) is not join:
-                return  # revoked while we waited: the new owner reads these records
-        if self._app.rebalancing:
-            return  # what is sent now may come behind the new owner's entries
+            await asyncio.sleep(_LOOK_SECONDS)
+        if self.partitions.get(partition) is not join:
+            return  # revoked while we waited: the new owner reads these records
         message.value = None  # the list of records; the message itself waits for its acknowledgement
 
         def acknowledge() -> None:
@@ -100,6 +101,14 @@ class JoinWorker:
 
         join.take(records, _now_ms(), acknowledge)
         await asyncio.sleep(0)
+
+    def _must_wait(self, join: PartitionJoin) -> bool:
+        """Whether enough is under way, or what is sent now may come behind a new owner's entries."""
+        if self.partitions.get(join.partition) is not join:
+            return False
+        assert self._outlet is not None
+        is_full = join.is_full or self._outlet.bytes_in_flight > _MOST_BYTES_IN_FLIGHT
+        return is_full or self._app.rebalancing or not self._lease.is_held()
 
     async def _begin(self, tp: TP) -> PartitionJoin | None:
         if self._outlet is None:
@@ -127,6 +136,8 @@ class JoinWorker:
     async def _accept_hole(self, join: PartitionJoin, tp: TP, first: int) -> bool:
         """Records between the next offset and `first` are missing: seek back, or accept what Kafka no longer has."""
         earliest = (await self._app.consumer.earliest_offsets(tp))[tp]
+        if self.partitions.get(tp.partition) is not join:
+            return False  # revoked while we asked
         if earliest >= first:
             self.lost_records += first - join.next_offset
             log.error(
@@ -157,7 +168,7 @@ class JoinWorker:
         while any(table.has_sends_under_way for table in self._tables):
             if not self._lease.is_held():
                 fail("its partitions may have a new owner before its entries of the table have arrived")
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(_LOOK_SECONDS)
         for table in self._tables:
             table.close()
         self._tables.clear()

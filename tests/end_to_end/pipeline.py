@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -145,12 +145,9 @@ class Pipeline:
 
     def expect(self, rows: list[dict[str, Any]], seconds: float = 90) -> None:
         """Wait until the table shows exactly these rows and the sink is through; show the difference otherwise."""
-        try:
+        with suppress(AssertionError):  # the rows themselves say more
             wait_until(lambda: self.count() == len(rows) and self.rows() == rows, "the rows are there", seconds=seconds)
             wait_until(self.sink_is_through, "the sink is through")
-        except AssertionError:
-            for part in self.parts.values():
-                print(f"--- {part.name}\n{part.log_file.read_text()[-3000:]}")
         found = self.rows()
         print(len(found), "rows found,", len(rows), "expected")
         assert [row["recipient"] for row in found] == [row["recipient"] for row in rows]
@@ -165,9 +162,14 @@ def ordered(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 @contextmanager
 def running(pipeline: Pipeline) -> Iterator[Pipeline]:
-    """Whatever happens, no process is left."""
+    """Whatever happens, no process is left; where it ends in an error, the logs are shown."""
     try:
         yield pipeline
+    except BaseException:
+        for part in pipeline.parts.values():
+            status = "does not run" if part.process is None else f"exit status {part.process.poll()}"
+            print(f"--- {part.name}, {status}\n{part.log_file.read_text()[-3000:]}")
+        raise
     finally:
         for part in pipeline.parts.values():
             if part.process is not None:

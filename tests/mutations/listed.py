@@ -378,9 +378,30 @@ JOIN = (
     _mutation(
         "what comes during a rebalance is left to the new owner",
         "streams/join_worker.py",
-        "        if self._app.rebalancing:\n            return  #",
-        "        if self._app.rebalancing:\n            pass  #",
-        _REBALANCE + "test_what_comes_during_a_rebalance_is_left_to_the_new_owner",
+        " or self._app.rebalancing or not",
+        " or not",
+        _REBALANCE + "test_a_rebalance_that_begins_while_the_worker_waits_is_waited_for",
+    ),
+    _mutation(
+        "the first fetch of a new group is not lost in the rebalance",
+        "streams/join_worker.py",
+        "        while self._app.rebalancing:\n",
+        "        if self._app.rebalancing:\n            return\n        while False:\n",
+        _REBALANCE + "test_what_comes_during_a_rebalance_is_taken_behind_it_from_where_the_partition_begins",
+    ),
+    _mutation(
+        "nothing of a partition that went to another worker is taken",
+        "streams/join_worker.py",
+        "        if self.partitions.get(partition) is not join:\n            return  #",
+        "        if False:\n            return  #",
+        _REBALANCE + "test_a_partition_that_is_revoked_while_the_worker_waits_is_left_to_the_new_owner",
+    ),
+    _mutation(
+        "a hole is sought on the thread that reads",
+        "streams/fetches.py",
+        "        await self._thread.call_thread(self._thread._ensure_consumer().seek, partition, offset)\n",
+        "        self._thread.seek(partition, offset)\n",
+        "streams/test_app.py::test_the_consumer_seeks_on_the_thread_that_reads",
     ),
     _mutation(
         "a send to the changelog waits for the lease",

@@ -1,11 +1,13 @@
-"""The bounds that the app sets for Faust."""
+"""What the app changes in Faust: bounds, and on which thread its consumer seeks."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 
 from faust.types import TP
+from mode.threads import QueueServiceThread
 from postwatch.producers.metrics import Health
 from postwatch.producers.settings import KafkaSettings
 from postwatch.streams.app import create_app
@@ -26,3 +28,33 @@ def test_few_fetches_wait_for_the_join_and_then_whoever_reads_on(tmp_path: Path)
         assert place not in consumer._buffered_partitions  # Faust would read no more of it for a second
 
     asyncio.run(fill())
+
+
+class ConsumerThread(QueueServiceThread):
+    """A thread as Faust's consumer has one, and aiokafka's consumer on it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sought: list[tuple[TP, int, threading.Thread]] = []
+
+    def _ensure_consumer(self) -> ConsumerThread:
+        return self
+
+    def seek(self, place: TP, offset: int) -> None:
+        self.sought.append((place, offset, threading.current_thread()))
+
+
+def test_the_consumer_seeks_on_the_thread_that_reads(tmp_path: Path) -> None:
+    """Elsewhere a seek takes away what that thread is about to hand over, and the worker crashes."""
+
+    async def seek() -> None:
+        app, _ = create_app(JoinSettings(data_dir=str(tmp_path)), KafkaSettings(), 4, Health())
+        app.consumer._thread = thread = ConsumerThread()
+        await thread.start()
+        await app.consumer.seek(TP("mail.raw", 0), 3)
+        [(place, offset, where)] = thread.sought
+        await thread.stop()
+        assert (place, offset) == (TP("mail.raw", 0), 3)
+        assert where is not threading.current_thread()
+
+    asyncio.run(seek())

@@ -44,6 +44,7 @@ class FakeFaust:
     acknowledged: list[int] = field(default_factory=list)
     entries: dict[bytes, bytes] = field(default_factory=dict)
     rebalancing: bool = False
+    asked: Callable[[], None] = lambda: None
     in_recovery = False
     bytes_in_flight = 0
     _committed_offset: dict[TP, int] = field(default_factory=dict)
@@ -57,6 +58,7 @@ class FakeFaust:
         return self
 
     async def earliest_offsets(self, *places: TP) -> dict[TP, int]:
+        self.asked()
         return dict.fromkeys(places, self.earliest)
 
     async def seek(self, place: TP, offset: int) -> None:
@@ -138,12 +140,16 @@ def make_worker(faust: FakeFaust, clock: Callable[[], float] = lambda: 0.0) -> J
     return worker
 
 
-def consume(worker: JoinWorker, faust: FakeFaust, *offsets: int) -> None:
+def make_fetch(faust: FakeFaust, *offsets: int) -> FakeFetch:
     """A fetch of records at these offsets, with lines that matter to nobody."""
     records = make_records([f"line {offset}" for offset in offsets], range(1, len(offsets)))
     for record, offset in zip(records, offsets, strict=True):
         record.offset = offset
-    asyncio.run(worker.consume(FakeFetch(records, faust)))
+    return FakeFetch(records, faust)
+
+
+def consume(worker: JoinWorker, faust: FakeFaust, *offsets: int) -> None:
+    asyncio.run(worker.consume(make_fetch(faust, *offsets)))
 
 
 def test_a_fetch_is_acknowledged_once_the_marks_are_written() -> None:
@@ -244,13 +250,76 @@ def test_nothing_is_written_while_the_partitions_may_have_a_new_owner() -> None:
     assert len(faust.sent) == 1
 
 
+def consume_while(
+    worker: JoinWorker, faust: FakeFaust, offset: int, change: Callable[[], None], seconds: float = 5
+) -> None:
+    """A fetch of one record comes, and `change` happens while the worker waits before it takes it."""
+
+    async def take() -> None:
+        taking = asyncio.ensure_future(worker.consume(make_fetch(faust, offset)))
+        await asyncio.sleep(0.05)
+        assert not taking.done()
+        assert worker.counts.records == 0
+        change()
+        await asyncio.wait_for(taking, seconds)
+
+    asyncio.run(take())
+
+
+@pytest.mark.parametrize(("committed", "taken"), [(None, 1), (0, 1), (1, 0)])
+def test_what_comes_during_a_rebalance_is_taken_behind_it_from_where_the_partition_begins(
+    committed: int | None, taken: int
+) -> None:
+    """Nobody may write to a partition that has no committed offset for hours: its first fetch does not come again."""
+    faust = FakeFaust({}, rebalancing=True)
+    worker = make_worker(faust)
+
+    def assign() -> None:
+        faust.committed_at_start[PLACE] = committed
+        faust.rebalancing = False
+
+    consume_while(worker, faust, 0, assign)
+    assert (worker.counts.records, worker.partitions[0].next_offset) == (taken, 1)
+
+
 def test_what_comes_during_a_rebalance_is_left_to_the_new_owner() -> None:
+    faust = FakeFaust({PLACE: 3}, rebalancing=True)
+    worker = make_worker(faust)
+
+    def assign_to_another() -> None:
+        faust.committed_at_start.clear()
+        faust.rebalancing = False
+
+    consume_while(worker, faust, 3, assign_to_another)
+    assert (worker.counts.records, worker.partitions) == (0, {})
+
+
+def test_a_rebalance_that_begins_while_the_worker_waits_is_waited_for() -> None:
+    faust, times = FakeFaust({PLACE: 3}), [7.0]
+    worker = make_worker(faust, lambda: times[0])
+
+    def begin_a_rebalance() -> None:
+        faust.rebalancing = True
+        times[0] = 0.0
+
+    with pytest.raises(TimeoutError):
+        consume_while(worker, faust, 3, begin_a_rebalance, seconds=0.2)
+    assert worker.counts.records == 0
+
+
+def test_a_partition_that_is_revoked_while_the_worker_waits_is_left_to_the_new_owner() -> None:
+    faust, times = FakeFaust({PLACE: 3}), [7.0]
+    worker = make_worker(faust, lambda: times[0])
+    consume_while(worker, faust, 3, worker.partitions.clear)
+    assert worker.counts.records == 0
+
+
+def test_a_partition_that_is_revoked_while_a_hole_is_asked_for_is_not_sought() -> None:
     faust = FakeFaust({PLACE: 3})
     worker = make_worker(faust)
-    faust.rebalancing = True
-    consume(worker, faust, 3)
-    assert worker.counts.records == 0
-    assert worker.partitions[PLACE.partition].next_offset == 3
+    faust.asked = worker.partitions.clear
+    consume(worker, faust, 5)
+    assert (faust.seeks, worker.holes, worker.counts.records) == ([], 0, 0)
 
 
 def test_a_partition_of_another_worker_is_left_alone() -> None:
