@@ -21,6 +21,9 @@ LONGEST_WAY_MS = 8 * 86_400_000
 """From a message's arrival to the last line about it, at most: as long as an MTA tries."""
 _FIRST_WHOLE_VERSION = 1 << 62
 """`version` begins with the number of arrivals that were seen; see `delivery_rows.make_version`."""
+_TAKEN_BACK = 1 << 15
+"""Set in the version of a row that is taken back: above the number of its events, below whatever comes later. The same
+row may come again, from an insert that its sink had given up or from a sink that stood still."""
 _IDS_A_QUESTION = 500
 
 Ask = Callable[[str, dict[str, Any]], Sequence[Sequence[Any]]]
@@ -42,7 +45,7 @@ def withdrawals(rows: pa.Table, ask: Ask) -> pa.Table:
     partial = from_table(rows.filter(_is_partial(rows)))
     whole = _whole_rows(partial, ask) if partial else {}
     covered = [
-        row._replace(is_deleted=1)
+        row._replace(version=row.version | _TAKEN_BACK, is_deleted=1)
         for row in partial
         if _is_covered(row, whole.get((row.server, row.queue_id, row.recipient), ()))
     ]

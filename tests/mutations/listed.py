@@ -773,6 +773,13 @@ OUTCOMES = (
         _PARTIAL + "test_what_a_second_shipper_repeats_of_a_forgotten_message_is_taken_back",
     ),
     _mutation(
+        "what was taken back stays so when its insert arrives once more",
+        "streams/partial_rows.py",
+        "version=row.version | _TAKEN_BACK, is_deleted=1",
+        "is_deleted=1",
+        _PARTIAL + "test_what_was_taken_back_stays_so_when_its_insert_arrives_once_more",
+    ),
+    _mutation(
         "a partial row that tells more than the whole one stays",
         "streams/partial_rows.py",
         "queued_at <= row.queued_at and row.updated_at <= updated_at for",

@@ -97,6 +97,17 @@ def test_what_a_second_shipper_repeats_of_a_forgotten_message_is_taken_back(
 
 
 @pytest.mark.stack
+def test_what_was_taken_back_stays_so_when_its_insert_arrives_once_more(database: ClickHouseSettings) -> None:
+    """An insert that the sink had given up, or a sink that stood still between the two."""
+    writer = ClickHouseWriter(database)
+    writer.insert_deliveries(to_table(rows_of(EXIM)))
+    partial = to_table(rows_of(EXIM[1:]))
+    writer.insert_deliveries(partial)
+    writer.insert("deliveries", partial)
+    assert {row["account"] for row in stored(database)} == {"anna@bakery.example"}
+
+
+@pytest.mark.stack
 def test_a_partial_row_of_the_same_batch_as_the_whole_one_is_taken_back(database: ClickHouseSettings) -> None:
     writer = ClickHouseWriter(database)
     writer.insert_deliveries(to_table([*rows_of(EXIM[1:]), *rows_of(EXIM)]))
