@@ -108,7 +108,8 @@ class FaustTable:
             )
         if self._is_alone:
             self._stored_offset = kafka_offset
-            self._table.data.set_persisted_offset(self._place, kafka_offset)
+            # Into this database: when Faust has let go of it, as at a stop, its own way would open it once more.
+            self._db.put(self._table.data.offset_key, b"%d" % kafka_offset)
 
 
 def end_on_failed_writes(store: Any, fail: Callable[[str], None]) -> None:

@@ -12,7 +12,7 @@ left as they are. Three things of Faust's own bookkeeping must then give way for
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from faust.transport.drivers import aiokafka as driver
@@ -60,15 +60,22 @@ class FetchConsumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._read_offset = _ReadOffsets(self.raw_topic)
-        self.committed_at_start: dict[TP, int | None] = {}
-        """What was committed when the partitions were assigned; empty while they are not."""
+        self.committed: dict[TP, int | None] = {}
+        """What the group knows of the partitions that are assigned; None: nothing yet."""
         self._coordinator: Any = None
 
     async def seek_to_committed(self) -> Any:
         self._renew_lease_by_heartbeats()
         offsets = await super().seek_to_committed()
-        self.committed_at_start = {TP(tp.topic, tp.partition): offset for tp, offset in offsets.items()}
+        self.committed = {TP(tp.topic, tp.partition): offset for tp, offset in offsets.items()}
         return offsets
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        """Faust's own account is no good here: it takes a commit for done that a rebalance has refused."""
+        is_committed: bool = await super()._commit(offsets)
+        if is_committed:
+            self.committed.update({tp: offset for tp, offset in offsets.items() if tp in self.committed})
+        return is_committed
 
     async def _seek(self, partition: TP, offset: int) -> None:
         """On the consumer's thread. Faust seeks on its own, in the middle of what that thread reads: it would crash."""

@@ -32,6 +32,7 @@ _MOST_BYTES_IN_FLIGHT = 16 * 1024 * 1024
 _COLLECT_EVERY_SECONDS = 30.0
 _STUCK_AFTER_SECONDS = 30
 _EXIT_FAILED = 70
+_EXIT_CRASHED = 1
 
 
 class JoinWorker:
@@ -72,8 +73,8 @@ class JoinWorker:
         except asyncio.CancelledError:
             raise
         except BaseException:
-            log.exception("join_failed")
-            os._exit(_EXIT_FAILED)
+            log.exception("join_crashed")
+            os._exit(_EXIT_CRASHED)
 
     async def _take(self, event: Any) -> None:
         message = event.message
@@ -126,11 +127,11 @@ class JoinWorker:
 
     async def _committed(self, tp: TP) -> int | None:
         """The next offset to read: the committed one, or where the log begins for a new group. None: not ours."""
-        at_start = self._app.consumer.committed_at_start
-        missing = [one for one, offset in at_start.items() if one.topic == tp.topic and offset is None]
+        known = self._app.consumer.committed
+        missing = [one for one, offset in known.items() if one.topic == tp.topic and offset is None]
         if missing:
-            at_start.update(await self._app.consumer.earliest_offsets(*missing))
-        committed: int | None = at_start.get(tp)
+            known.update(await self._app.consumer.earliest_offsets(*missing))
+        committed: int | None = known.get(tp)
         return committed
 
     async def _accept_hole(self, join: PartitionJoin, tp: TP, first: int) -> bool:
@@ -164,7 +165,7 @@ class JoinWorker:
         if self.partitions:
             log.info("partitions_revoked", partitions=sorted(self.partitions))
         self.partitions.clear()
-        self._app.consumer.committed_at_start = {}
+        self._app.consumer.committed = {}
         while any(table.has_sends_under_way for table in self._tables):
             if not self._lease.is_held():
                 fail("its partitions may have a new owner before its entries of the table have arrived")
@@ -178,15 +179,15 @@ class JoinWorker:
         if self._app.rebalancing or self._app.in_recovery or not self._lease.is_held():
             return
         now = _now_ms()
-        committed = self._app.consumer._committed_offset
+        committed = self._app.consumer.committed
         oldest = now
         try:
             for partition, join in self.partitions.items():
                 join.tend(now, committed.get(TP(self._raw_topic, partition)) or 0)
                 oldest = min(oldest, join.unconfirmed_since or now)
         except Exception:
-            log.exception("join_failed")
-            os._exit(_EXIT_FAILED)
+            log.exception("join_crashed")
+            os._exit(_EXIT_CRASHED)
         if now - oldest > _STUCK_AFTER_SECONDS * 1000:
             self._health.complain("kafka", f"outcomes wait for Kafka's acknowledgement for {(now - oldest) // 1000} s")
         else:

@@ -8,6 +8,7 @@ A process started anew, never a fork: a forked child of a process that has loade
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import threading
@@ -68,6 +69,8 @@ def serve(data_dir: Path, port: int, name: str) -> None:
         # `shutdown` waits for the loop, which is what the signal has interrupted.
         signal.signal(number, lambda *_: threading.Thread(target=server.shutdown).start())
     server.serve_forever(poll_interval=0.1)
+    sys.stderr.flush()
+    os._exit(0)  # the engine's own way out crashes now and then; its tables outlive kill -9 as well
 
 
 def main() -> None:

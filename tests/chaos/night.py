@@ -145,7 +145,7 @@ def live_through(plan: Plan, folder: Path, tell: Tell) -> Night:
         late = drain(stack)
         broken = night.judgement.wrong
         night.judgement = judge(scene)
-        night.judgement.wrong = [*broken, *late, *night.judgement.wrong]
+        night.judgement.wrong = [*broken, *late, *stack.crashes(), *night.judgement.wrong]
         night.restarts, night.hurt_connections = stack.restarts(), stack.proxy.hurt
         night.lines = traffic.lines
         if night.judgement.wrong:

@@ -12,8 +12,9 @@ import shutil
 import signal
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from postwatch.deploy.embedded.clickhouse import EmbeddedClickHouse
@@ -36,6 +37,8 @@ SINKS = 2
 SESSION_SECONDS = 6.0
 """Of the join's and the sink's consumer groups; who is silent for longer is thrown out."""
 _RESTART_SECONDS = 0.5
+_STATUSES = frozenset({0, 143, 70})
+"""Exit statuses of what was asked to end (143: a JVM), and of a part that could not go on and said why."""
 
 
 @dataclass
@@ -48,18 +51,25 @@ class Member:
     is_launched: bool = False
     launch_at: float = 0.0
     restarts: int = 0
+    statuses: Counter[int] = field(default_factory=Counter)
+    """Exit statuses of processes that ended by themselves or by a signal that let them, unless their disk was full."""
+    has_full_disk: bool = False
 
     @property
     def is_running(self) -> bool:
         return self.is_launched and self.part.exit_status() is None
 
     def tick(self, now: float) -> None:
-        if self.is_launched and self.part.exit_status() is not None:
+        status = self.part.exit_status()
+        if self.is_launched and status is not None:
             self.is_launched = False
+            if not self.has_full_disk:  # which takes its last words, too
+                self.statuses[status] += 1
             self.launch_at = now + _RESTART_SECONDS
         if self.is_wanted and not self.is_launched and now >= self.launch_at:
             self.part.launch()
             self.is_launched = True
+            self.has_full_disk = False
             self.restarts += 1
 
     def signal(self, number: signal.Signals) -> None:
@@ -75,6 +85,7 @@ class Member:
     def limit_files(self, size_bytes: int) -> None:
         """As a full disk: no file may grow beyond this. A restart of the process forgets it."""
         if self.is_running:
+            self.has_full_disk = True
             _, hard = resource.prlimit(self.part.pid, resource.RLIMIT_FSIZE)
             resource.prlimit(self.part.pid, resource.RLIMIT_FSIZE, (size_bytes, hard))
 
@@ -195,6 +206,15 @@ class Stack:
     def restarts(self) -> int:
         """How often a process was started since the first time."""
         return sum(member.restarts for member in self.members.values()) - len(self.members)
+
+    def crashes(self) -> list[str]:
+        """Parts that ended as nobody meant them to. They were started again, so the table does not tell."""
+        return [
+            f"{name} crashed {times} times, with exit status {status}"
+            for name, member in self.members.items()
+            for status, times in member.statuses.items()
+            if status not in _STATUSES
+        ]
 
     def tails(self) -> str:
         """The ends of all logs, for people."""

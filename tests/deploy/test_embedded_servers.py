@@ -60,10 +60,14 @@ def test_clickhouse_keeps_rows(tmp_path: Path) -> None:
     try:
         client = connect(engine.settings, database="")
         client.command("CREATE TABLE t (n UInt64) ENGINE MergeTree ORDER BY n")
-        for number, end in enumerate((engine.stop, engine.kill)):
-            client.insert("t", [[number]], column_names=["n"])
-            end()
-            engine.start()
+        client.insert("t", [[0]], column_names=["n"])
+        engine.terminate()
+        wait_until(lambda: engine.exit_status() is not None, "it ends")
+        assert engine.exit_status() == 0
+        engine.start()
+        client.insert("t", [[1]], column_names=["n"])
+        engine.kill()
+        engine.start()
         assert connect(engine.settings, database="").query("SELECT n FROM t ORDER BY n").result_rows == [(0,), (1,)]
     finally:
         engine.kill()

@@ -404,6 +404,13 @@ JOIN = (
         "streams/test_app.py::test_the_consumer_seeks_on_the_thread_that_reads",
     ),
     _mutation(
+        "what a refused commit was about stays in the table",
+        "streams/fetches.py",
+        "        if is_committed:\n",
+        "        if True:\n",
+        "streams/test_app.py::test_a_commit_that_the_group_refused_is_none",
+    ),
+    _mutation(
         "a send to the changelog waits for the lease",
         "streams/lease.py",
         "        while not lease.is_held():\n",

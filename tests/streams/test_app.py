@@ -6,6 +6,7 @@ import asyncio
 import threading
 from pathlib import Path
 
+import pytest
 from faust.types import TP
 from mode.threads import QueueServiceThread
 from postwatch.producers.metrics import Health
@@ -33,8 +34,9 @@ def test_few_fetches_wait_for_the_join_and_then_whoever_reads_on(tmp_path: Path)
 class ConsumerThread(QueueServiceThread):
     """A thread as Faust's consumer has one, and aiokafka's consumer on it."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_rebalancing: bool = False) -> None:
         super().__init__()
+        self.is_rebalancing = is_rebalancing
         self.sought: list[tuple[TP, int, threading.Thread]] = []
 
     def _ensure_consumer(self) -> ConsumerThread:
@@ -42,6 +44,9 @@ class ConsumerThread(QueueServiceThread):
 
     def seek(self, place: TP, offset: int) -> None:
         self.sought.append((place, offset, threading.current_thread()))
+
+    async def commit(self, offsets: dict[TP, int]) -> bool:
+        return not self.is_rebalancing
 
 
 def test_the_consumer_seeks_on_the_thread_that_reads(tmp_path: Path) -> None:
@@ -58,3 +63,18 @@ def test_the_consumer_seeks_on_the_thread_that_reads(tmp_path: Path) -> None:
         assert where is not threading.current_thread()
 
     asyncio.run(seek())
+
+
+@pytest.mark.parametrize(("is_rebalancing", "committed"), [(False, 7), (True, 3)])
+def test_a_commit_that_the_group_refused_is_none(tmp_path: Path, is_rebalancing: bool, committed: int) -> None:
+    """What is behind it is read again, so nothing of it may be deleted from the table. Faust's own account has 7."""
+
+    async def commit() -> None:
+        app, _ = create_app(JoinSettings(data_dir=str(tmp_path)), KafkaSettings(), 4, Health())
+        consumer, ours, revoked = app.consumer, TP("mail.raw", 0), TP("mail.raw", 1)
+        consumer._thread = ConsumerThread(is_rebalancing)
+        consumer.committed = {ours: 3}
+        await consumer._commit({ours: 7, revoked: 9})
+        assert consumer.committed == {ours: committed}
+
+    asyncio.run(commit())

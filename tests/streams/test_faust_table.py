@@ -64,13 +64,9 @@ class Faust:
         assert place == PLACE
         return self.stored[-1] if self.stored else None
 
-    def set_persisted_offset(self, place: TP, kafka_offset: int) -> None:
-        assert place == PLACE
-        self.stored.append(kafka_offset)
-
     def _db_for_partition(self, partition: int) -> dict[bytes, Any]:
         assert partition == PLACE.partition
-        return Database(self.local)
+        return Database(self)
 
     def send_soon(self, *, key: bytes, value: bytes | None, partition: int, **_: object) -> Sent:
         assert partition == PLACE.partition
@@ -81,14 +77,18 @@ class Faust:
 class Database(dict[bytes, bytes]):
     """rocksdict's names over a dict that outlives it."""
 
-    def __init__(self, entries: dict[bytes, bytes]) -> None:
-        self.entries = entries
+    def __init__(self, faust: Faust) -> None:
+        self.faust = faust
+        self.entries = faust.local
 
     def get(self, key: bytes) -> bytes | None:  # type: ignore[override]
         return self.entries.get(key)
 
     def put(self, key: bytes, value: bytes) -> None:
-        self.entries[key] = value
+        if key == Faust.offset_key:
+            self.faust.stored.append(int(value))
+        else:
+            self.entries[key] = value
 
     def delete(self, key: bytes) -> None:
         self.entries.pop(key, None)
@@ -111,15 +111,32 @@ def test_an_entry_is_seen_at_once_and_stored_when_the_changelog_has_it() -> None
 
 
 def test_a_full_disk_ends_the_worker() -> None:
-    class Full(Faust):
-        def set_persisted_offset(self, place: TP, kafka_offset: int) -> None:
+    class FullDatabase(Database):
+        def put(self, key: bytes, value: bytes) -> None:
             raise OSError("No space left on device")
+
+    class Full(Faust):
+        def _db_for_partition(self, partition: int) -> dict[bytes, Any]:
+            return FullDatabase(self)
 
     faust, failures, confirmed = Full(), list[str](), list[str]()
     open_table(faust, failures).put(b"key", b"value", lambda: confirmed.append("key"))
     faust.sends[0].arrive(0)
     assert failures == ["the local table took no write: No space left on device"]
     assert not confirmed
+
+
+def test_an_entry_that_arrives_when_faust_has_let_go_of_the_database_is_stored() -> None:
+    faust, failures = Faust(), list[str]()
+    table = open_table(faust, failures)
+    table.put(b"key", b"value", lambda: None)
+
+    def open_again(partition: int) -> dict[bytes, Any]:
+        raise OSError("lock hold by current process")
+
+    faust._db_for_partition = open_again  # type: ignore[method-assign]
+    faust.sends[0].arrive(0)
+    assert (faust.local, faust.stored, failures) == ({b"key": b"value"}, [0], [])
 
 
 def test_a_worker_that_dies_leaves_nothing_that_its_successor_never_saw() -> None:

@@ -37,7 +37,7 @@ class Done:
 class FakeFaust:
     """App, consumer, table and outlet in one; the changelog takes entries when it is told to."""
 
-    committed_at_start: dict[TP, int | None]
+    committed: dict[TP, int | None]
     earliest: int = 0
     seeks: list[int] = field(default_factory=list)
     sent: list[Callable[[Done], None]] = field(default_factory=list)
@@ -47,7 +47,6 @@ class FakeFaust:
     asked: Callable[[], None] = lambda: None
     in_recovery = False
     bytes_in_flight = 0
-    _committed_offset: dict[TP, int] = field(default_factory=dict)
 
     @property
     def consumer(self) -> FakeFaust:
@@ -275,7 +274,7 @@ def test_what_comes_during_a_rebalance_is_taken_behind_it_from_where_the_partiti
     worker = make_worker(faust)
 
     def assign() -> None:
-        faust.committed_at_start[PLACE] = committed
+        faust.committed[PLACE] = committed
         faust.rebalancing = False
 
     consume_while(worker, faust, 0, assign)
@@ -287,7 +286,7 @@ def test_what_comes_during_a_rebalance_is_left_to_the_new_owner() -> None:
     worker = make_worker(faust)
 
     def assign_to_another() -> None:
-        faust.committed_at_start.clear()
+        faust.committed.clear()
         faust.rebalancing = False
 
     consume_while(worker, faust, 3, assign_to_another)
