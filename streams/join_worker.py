@@ -127,10 +127,13 @@ class JoinWorker:
 
     async def _committed(self, tp: TP) -> int | None:
         """The next offset to read: the committed one, or where the log begins for a new group. None: not ours."""
-        known = self._app.consumer.committed
+        consumer = self._app.consumer
+        known = consumer.committed
         missing = [one for one, offset in known.items() if one.topic == tp.topic and offset is None]
         if missing:
-            known.update(await self._app.consumer.earliest_offsets(*missing))
+            known.update(await consumer.earliest_offsets(*missing))
+        if consumer.committed is not known or tp not in consumer.assignment():
+            return None  # revoked while we asked; or Faust had asked once more for what was to be revoked
         committed: int | None = known.get(tp)
         return committed
 

@@ -362,6 +362,14 @@ JOIN = (
         _REBALANCE + "test_a_partition_of_another_worker_is_left_alone",
     ),
     _mutation(
+        "a partition that was revoked meanwhile is not begun",
+        "streams/join_worker.py",
+        "        if consumer.committed is not known or tp not in consumer.assignment():\n",
+        "        if False:\n",
+        _REBALANCE + "test_what_comes_during_a_rebalance_is_left_to_the_new_owner",
+        _REBALANCE + "test_a_partition_that_is_revoked_before_its_beginning_is_known_is_left_to_the_new_owner",
+    ),
+    _mutation(
         "nothing is written while the partitions may have a new owner",
         "streams/join_worker.py",
         " or self._app.in_recovery or not self._lease.is_held():",

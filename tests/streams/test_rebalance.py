@@ -44,6 +44,7 @@ class FakeFaust:
     acknowledged: list[int] = field(default_factory=list)
     entries: dict[bytes, bytes] = field(default_factory=dict)
     rebalancing: bool = False
+    is_assigned: bool = True
     asked: Callable[[], None] = lambda: None
     in_recovery = False
     bytes_in_flight = 0
@@ -55,6 +56,9 @@ class FakeFaust:
     @property
     def data(self) -> FakeFaust:
         return self
+
+    def assignment(self) -> set[TP]:
+        return {PLACE} if self.is_assigned else set()
 
     async def earliest_offsets(self, *places: TP) -> dict[TP, int]:
         self.asked()
@@ -286,10 +290,22 @@ def test_what_comes_during_a_rebalance_is_left_to_the_new_owner() -> None:
     worker = make_worker(faust)
 
     def assign_to_another() -> None:
-        faust.committed.clear()
+        faust.is_assigned = False  # while what was committed may still be known
         faust.rebalancing = False
 
     consume_while(worker, faust, 3, assign_to_another)
+    assert (worker.counts.records, worker.partitions) == (0, {})
+
+
+def test_a_partition_that_is_revoked_before_its_beginning_is_known_is_left_to_the_new_owner() -> None:
+    faust = FakeFaust({PLACE: None})
+    worker = make_worker(faust)
+
+    def revoke() -> None:
+        faust.committed = {}
+
+    faust.asked = revoke
+    consume(worker, faust, 0)
     assert (worker.counts.records, worker.partitions) == (0, {})
 
 
