@@ -220,7 +220,7 @@ def main() -> int:
         soak.rest()
         soak.live(arguments.minutes * 2 / 3, _OF_MANY)
         soak.rest()
-    wrong = soak.wrong + judge(soak.samples, soak.rests)
+    wrong = [*soak.wrong, *stack.crashes(), *judge(soak.samples, soak.rests)]
     print(f"\n{_table(soak)}\n")
     if picture := arguments.picture:
         picture.write_text(draw(soak.samples, "MB resident"))
