@@ -77,4 +77,12 @@ def _whole_rows(partial: Sequence[Outcome], ask: Ask) -> dict[tuple[str, str, st
 
 
 def _is_covered(row: Outcome, whole: Sequence[tuple[int, int]]) -> bool:
-    return any(queued_at <= row.queued_at and row.updated_at <= updated_at for queued_at, updated_at in whole)
+    told_at = _told_at(row)
+    return any(queued_at <= row.queued_at and told_at <= updated_at for queued_at, updated_at in whole)
+
+
+def _told_at(row: Outcome) -> int:
+    """When the recipient was heard of last. A queue manager's line about another one's turn looks like the arrival."""
+    if row.attempts and row.attempts[-1].status == row.status:
+        return row.attempts[-1].at
+    return row.updated_at

@@ -797,7 +797,7 @@ OUTCOMES = (
     _mutation(
         "a partial row that tells more than the whole one stays",
         "streams/partial_rows.py",
-        "queued_at <= row.queued_at and row.updated_at <= updated_at for",
+        "queued_at <= row.queued_at and told_at <= updated_at for",
         "queued_at <= row.queued_at for",
         _PARTIAL + "test_a_partial_row_that_tells_more_stays",
     ),
