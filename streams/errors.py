@@ -8,6 +8,9 @@ PostwatchError
 
 from postwatch.producers.errors import PostwatchError
 
+EXIT_FAILED = 70
+"""Exit status of a part that can't go on and has said why; its supervisor starts it again."""
+
 
 class RefusedRowsError(PostwatchError):
     """ClickHouse answered, and found fault with at least one of the rows."""

@@ -51,14 +51,20 @@ def _deciding(attempts: Iterable[Attempt], is_complete: bool) -> Attempt | None:
     """The attempt that tells the status: the last final one, else the last real one, else the wait. Sorted input.
 
     A real one behind a final one is about something else that another router made of the same address, such as its
-    mailbox beside an automatic reply: that is still under way. Else, or when the MTA is done, the clock was set back.
+    mailbox beside an automatic reply: that is still under way. Else, or when the MTA is done, the clock was set back;
+    and a final one of no router, such as a timeout, is about the whole address.
     """
     found: Attempt | None = None
     for attempt in attempts:
         if (
             found is None
             or attempt.status != DEFERRED
-            or (attempt.is_attempt and attempt.at > found.at and attempt.router != found.router and not is_complete)
+            or (
+                attempt.is_attempt
+                and attempt.at > found.at
+                and found.router not in ("", attempt.router)
+                and not is_complete
+            )
             or (found.status == DEFERRED and (attempt.is_attempt or not found.is_attempt))
         ):
             found = attempt

@@ -18,6 +18,7 @@ from typing import Any
 import structlog
 from faust.types import TP
 from postwatch.producers.metrics import Health
+from postwatch.streams.errors import EXIT_FAILED
 from postwatch.streams.faust_table import FaustTable
 from postwatch.streams.join_counts import JoinCounts
 from postwatch.streams.lease import Lease
@@ -31,7 +32,6 @@ _LOOK_SECONDS = 0.02
 _MOST_BYTES_IN_FLIGHT = 16 * 1024 * 1024
 _COLLECT_EVERY_SECONDS = 30.0
 _STUCK_AFTER_SECONDS = 30
-_EXIT_FAILED = 70
 _EXIT_CRASHED = 1
 
 
@@ -214,7 +214,7 @@ class JoinWorker:
 def fail(reason: str) -> None:
     """End the process at once; nothing of what failed was acknowledged."""
     log.error("join_failed", reason=reason, remedy="the supervisor starts it again; it reads on from the last commit")
-    os._exit(_EXIT_FAILED)
+    os._exit(EXIT_FAILED)
 
 
 def _now_ms() -> int:

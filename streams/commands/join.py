@@ -17,6 +17,7 @@ from postwatch.producers.errors import BadInputError, UnavailableError
 from postwatch.producers.logs import configure_logs
 from postwatch.producers.metrics import Health, serve_metrics
 from postwatch.producers.settings import KafkaSettings, load
+from postwatch.streams.errors import EXIT_FAILED
 from postwatch.streams.heap import bound_arrow, bound_heap
 from postwatch.streams.settings import JoinSettings
 from prometheus_client import REGISTRY
@@ -79,10 +80,19 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         faust_worker.execute_from_commandline()
     except SystemExit as ended:
-        return int(ended.code or 0)
+        return EXIT_FAILED if _lost_kafka(faust_worker._starting_fut) else int(ended.code or 0)
     finally:
         worker.close()
     return 0
+
+
+def _lost_kafka(started: asyncio.Future[None] | None) -> bool:
+    """Whether Kafka went away while the worker started, which Faust does not retry: the supervisor does."""
+    from aiokafka.errors import KafkaConnectionError
+
+    if started is None or not started.done() or started.cancelled():
+        return False
+    return isinstance(started.exception(), KafkaConnectionError)
 
 
 def parse_start(text: str, now_ms: int) -> int:

@@ -28,6 +28,7 @@ from postwatch.deploy.migrate import migrate
 from postwatch.deploy.topics import create_topics
 from postwatch.producers.settings import KafkaSettings
 from postwatch.streams.clickhouse import connect
+from postwatch.streams.errors import EXIT_FAILED
 
 from tests.chaos.proxy import Proxy
 
@@ -37,8 +38,8 @@ SINKS = 2
 SESSION_SECONDS = 6.0
 """Of the join's and the sink's consumer groups; who is silent for longer is thrown out."""
 _RESTART_SECONDS = 0.5
-_STATUSES = frozenset({0, 143, 70})
-"""Exit statuses of what was asked to end (143: a JVM), and of a part that could not go on and said why."""
+_STATUSES = frozenset({0, 143, EXIT_FAILED})
+"""Exit statuses of what was asked to end (143: a JVM), and of what could not go on."""
 
 
 @dataclass

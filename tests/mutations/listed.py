@@ -562,6 +562,13 @@ MESSAGES = (
         "streams/test_message.py::test_an_address_that_was_an_alias_is_withdrawn_before_the_message_ends",
     ),
     _mutation(
+        "a timeout is about the whole address",
+        "streams/fate.py",
+        'found.router not in ("", attempt.router)',
+        "found.router != attempt.router",
+        "streams/test_message.py::test_a_timeout_ends_what_a_clock_that_was_set_back_put_behind_it",
+    ),
+    _mutation(
         "the last final attempt decides",
         "streams/fate.py",
         "            or attempt.status != DEFERRED\n",

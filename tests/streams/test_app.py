@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 from faust.types import TP
 from mode.threads import QueueServiceThread
+from postwatch.deploy.embedded.ports import choose_port
 from postwatch.producers.metrics import Health
 from postwatch.producers.settings import KafkaSettings
 from postwatch.streams.app import create_app
@@ -78,3 +82,21 @@ def test_a_commit_that_the_group_refused_is_none(tmp_path: Path, is_rebalancing:
         assert consumer.committed == {ours: committed}
 
     asyncio.run(commit())
+
+
+def test_a_join_whose_kafka_goes_away_while_it_starts_ends_as_one_that_could_not_go_on(tmp_path: Path) -> None:
+    """Its supervisor starts it again. Here Kafka is gone as soon as the changelog is seen to be there."""
+    join = (
+        "import sys; from postwatch.streams import changelogs; from postwatch.deploy import cli; "
+        "changelogs.ensure_changelog = lambda *_: 3; sys.exit(cli.main(['join']))"
+    )
+    settings = {
+        "POSTWATCH_KAFKA_BROKERS": f"127.0.0.1:{choose_port()}",
+        "POSTWATCH_JOIN_DATA_DIR": str(tmp_path),
+        "POSTWATCH_JOIN_METRICS_ADDRESS": "",
+    }
+    ended = subprocess.run(
+        [sys.executable, "-c", join], env={**os.environ, **settings}, capture_output=True, timeout=60, check=False
+    )
+    assert b"Unable to bootstrap" in ended.stdout + ended.stderr
+    assert ended.returncode == 70

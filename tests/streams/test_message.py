@@ -6,7 +6,7 @@ import pytest
 from postwatch.streams.accounts import AccountBook
 from postwatch.streams.events import WHOLE, Ending, Event
 from postwatch.streams.joiner import Joiner
-from postwatch.streams.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED
+from postwatch.streams.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, EXPIRED
 
 from tests.streams.test_joiner import BOOK, SERVER, Table, part, removed, tried
 
@@ -31,8 +31,8 @@ def test_the_last_final_attempt_decides(deferred_at: int, is_attempt: bool, stat
     """A real try behind it is about something else of the same address, such as the mailbox beside a reply."""
     arrival = part(EXIM_ID, 1000, WHOLE, sender="ann@here.example")
     attempts = [
-        tried(EXIM_ID, 3000, "bob@far.example", BOUNCED),
-        tried(EXIM_ID, 3000, "bob@far.example", DELIVERED),
+        tried(EXIM_ID, 3000, "bob@far.example", BOUNCED, router="mailbox"),
+        tried(EXIM_ID, 3000, "bob@far.example", DELIVERED, router="reply"),
         tried(EXIM_ID, deferred_at, "bob@far.example", DEFERRED, is_attempt=is_attempt, router="mailbox"),
     ]
     joiner = Joiner(BOOK)
@@ -48,7 +48,7 @@ def test_a_mailbox_stays_its_owners_whatever_comes_of_it_beside_a_reply(end: str
     mailbox = tried(EXIM_ID, 4000, "bob@here.example", BOUNCED if end == BOUNCED else DEFERRED, router="mailbox")
     events: list[Event] = [
         part(EXIM_ID, 1000, WHOLE, sender="eve@far.example", client_ip="192.0.2.1"),
-        tried(EXIM_ID, 2000, "bob@here.example", transport="vacation"),
+        tried(EXIM_ID, 2000, "bob@here.example", router="reply", transport="vacation"),
         mailbox,
     ]
     if end == CANCELLED:
@@ -79,11 +79,21 @@ def test_a_clock_that_was_set_back_makes_no_delivery_pending_again() -> None:
     ]
 
 
+def test_a_timeout_ends_what_a_clock_that_was_set_back_put_behind_it() -> None:
+    """The line that ends the message comes a moment later; it may be in another record, or in another log."""
+    joiner = Joiner(BOOK)
+    joiner.add(SERVER, [part(EXIM_ID, 1000, WHOLE, sender="ann@here.example")])
+    joiner.add(SERVER, [tried(EXIM_ID, 3_602_000, "bob@far.example", DEFERRED, router="dnslookup")])
+    joiner.add(SERVER, [tried(EXIM_ID, 90_000, "bob@far.example", EXPIRED)])
+    ((row,), _) = joiner.take_changed()
+    assert row.status == EXPIRED
+
+
 def test_a_message_that_is_done_is_not_under_way_whatever_the_clock_said() -> None:
     arrival = part(EXIM_ID, 1000, WHOLE, sender="ann@here.example")
     joiner = Joiner(BOOK)
     joiner.add(SERVER, [arrival, tried(EXIM_ID, 3_602_000, "bob@far.example", DEFERRED, router="mailbox")])
-    joiner.add(SERVER, [tried(EXIM_ID, 3000, "bob@far.example", DELIVERED)])
+    joiner.add(SERVER, [tried(EXIM_ID, 3000, "bob@far.example", DELIVERED, router="reply")])
     ((under_way,), _) = joiner.take_changed()
     joiner.add(SERVER, [removed(EXIM_ID, 3001)])
     ((done,), _) = joiner.take_changed()
