@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import fcntl
 import os
+import random
 import socket
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
+_FIRST_PORT = 15_000
+_FIRST_OUTGOING_PORT = 32_768
+_DICE = random.SystemRandom()  # a test that seeds the usual one would choose the ports of another
+_chosen: set[int] = set()
 
 
 class PortClaims:
@@ -22,7 +27,7 @@ class PortClaims:
         self._folder = folder
 
     def take(self, wished: int) -> int:
-        """The wished port where it is free and nobody has claimed it, else one that the system gives."""
+        """The wished port where it is free and nobody has claimed it, else another."""
         if wished and is_free(wished) and self._claim(wished):
             return wished
         return choose_port()
@@ -48,10 +53,16 @@ def is_free(port: int) -> bool:
 
 
 def choose_port() -> int:
-    """One that the system gives."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+    """A free one that this process has not chosen before.
+
+    Below those that systems give to outgoing connections: such a one could be taken while its server is started again,
+    by any client, and even by one that tries to reach that very server.
+    """
+    while True:
+        port = _DICE.randrange(_FIRST_PORT, _FIRST_OUTGOING_PORT)
+        if port not in _chosen and is_free(port):
+            _chosen.add(port)
+            return port
 
 
 def answers(port: int) -> bool:

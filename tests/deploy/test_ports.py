@@ -43,3 +43,10 @@ def test_a_port_in_use_is_replaced(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         assert PortClaims(tmp_path).take(port) != port
+
+
+def test_no_port_is_chosen_twice_nor_one_that_an_outgoing_connection_may_be_given() -> None:
+    ports = [choose_port() for _ in range(300)]
+    assert len(set(ports)) == 300
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as outgoing:
+        assert max(ports) < outgoing.getsockname()[1]
