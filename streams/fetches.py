@@ -11,13 +11,16 @@ left as they are. Three things of Faust's own bookkeeping must then give way for
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from postwatch.streams.lease import Lease, guard_sends
+
+METADATA_PAUSE_SECONDS = 0.1
 
 
 class Fetch:
@@ -128,7 +131,23 @@ class LeasedProducer(driver.Producer):
         sender._send_produce_req = guard_sends(
             sender._send_produce_req, self.lease, lambda: bool(self.app.rebalancing), type(self).fail
         )
+        sender.client.force_metadata_update = pace(sender.client.force_metadata_update)
         return producer
+
+
+def pace(update: Callable[[], Awaitable[bool]]) -> Callable[[], Awaitable[bool]]:
+    """An update of aiokafka's metadata that takes a moment, also where it fails at once.
+
+    While a partition has no leader its sender asks for the next one without a pause: thousands a second, as long as the
+    broker is away, each with lines in the log.
+    """
+
+    async def paced() -> bool:
+        is_updated = await update()
+        await asyncio.sleep(METADATA_PAUSE_SECONDS)
+        return is_updated
+
+    return lambda: asyncio.ensure_future(paced())
 
 
 def use_transport(app: Any, raw_topic: str, lease: Lease, fail: Callable[[str], None]) -> None:

@@ -412,6 +412,13 @@ JOIN = (
         "streams/test_app.py::test_the_consumer_seeks_on_the_thread_that_reads",
     ),
     _mutation(
+        "while Kafka is away the join asks for it at a pace",
+        "streams/fetches.py",
+        "        await asyncio.sleep(METADATA_PAUSE_SECONDS)\n",
+        "",
+        "streams/test_app.py::test_metadata_that_can_not_be_updated_are_asked_for_a_few_times_a_second",
+    ),
+    _mutation(
         "what a refused commit was about stays in the table",
         "streams/fetches.py",
         "        if is_committed:\n",

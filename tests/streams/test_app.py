@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from postwatch.deploy.embedded.ports import choose_port
 from postwatch.producers.metrics import Health
 from postwatch.producers.settings import KafkaSettings
 from postwatch.streams.app import create_app
+from postwatch.streams.fetches import METADATA_PAUSE_SECONDS, pace
 from postwatch.streams.settings import JoinSettings
 
 
@@ -100,3 +102,37 @@ def test_a_join_whose_kafka_goes_away_while_it_starts_ends_as_one_that_could_not
     )
     assert b"Unable to bootstrap" in ended.stdout + ended.stderr
     assert ended.returncode == 70
+
+
+def test_metadata_that_can_not_be_updated_are_asked_for_a_few_times_a_second() -> None:
+    """As long as Kafka is away: aiokafka's sender pauses nowhere else."""
+    asked = 0
+
+    async def fail() -> bool:
+        nonlocal asked
+        asked += 1
+        return False
+
+    async def send() -> None:
+        update, until = pace(fail), time.monotonic() + 3 * METADATA_PAUSE_SECONDS
+        while time.monotonic() < until:
+            done, _ = await asyncio.wait({asyncio.ensure_future(update())}, return_when=asyncio.FIRST_COMPLETED)
+            assert [each.result() for each in done] == [False]
+
+    asyncio.run(send())
+    assert 1 <= asked <= 4
+
+
+def test_the_app_s_producer_asks_for_metadata_at_that_pace(tmp_path: Path) -> None:
+    async def ask() -> None:
+        app, _ = create_app(JoinSettings(data_dir=str(tmp_path)), KafkaSettings(), 4, Health())
+        producer = app.producer._new_producer(None)
+        client = producer._sender.client
+        client._md_update_fut = asyncio.get_running_loop().create_future()
+        client._md_update_fut.set_result(False)
+        asked_at = time.monotonic()
+        assert await client.force_metadata_update() is False
+        assert time.monotonic() - asked_at >= METADATA_PAUSE_SECONDS
+        await producer.stop()
+
+    asyncio.run(ask())
