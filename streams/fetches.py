@@ -7,6 +7,9 @@ left as they are. Three things of Faust's own bookkeeping must then give way for
 - acknowledgement is strictly in order, so the offset to commit is the newest acknowledged plus one;
 - offsets between two events are no gaps;
 - what was read before is no filter: after a seek, records come again on purpose, and the agent tells them itself.
+
+What the group took is kept beside Faust's account of it; seeks run on the thread that reads, and aiokafka's sender
+asks for metadata at a pace.
 """
 
 from __future__ import annotations
@@ -135,7 +138,7 @@ class LeasedProducer(driver.Producer):
         return producer
 
 
-def pace(update: Callable[[], Awaitable[bool]]) -> Callable[[], Awaitable[bool]]:
+def pace(update: Callable[[], Awaitable[bool]]) -> Callable[[], asyncio.Future[bool]]:
     """An update of aiokafka's metadata that takes a moment, also where it fails at once.
 
     While a partition has no leader its sender asks for the next one without a pause: thousands a second, as long as the

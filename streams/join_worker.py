@@ -92,20 +92,24 @@ class JoinWorker:
         while self._must_wait(join):
             self.waits += 1
             await asyncio.sleep(_LOOK_SECONDS)
-        if self.partitions.get(partition) is not join:
+        if not self._has(join):
             return  # revoked while we waited: the new owner reads these records
         message.value = None  # the list of records; the message itself waits for its acknowledgement
 
         def acknowledge() -> None:
-            if self.partitions.get(partition) is join:
+            if self._has(join):
                 message.ack(self._app.consumer)
 
         join.take(records, _now_ms(), acknowledge)
         await asyncio.sleep(0)
 
+    def _has(self, join: PartitionJoin) -> bool:
+        """Whether its partition was not revoked meanwhile."""
+        return self.partitions.get(join.partition) is join
+
     def _must_wait(self, join: PartitionJoin) -> bool:
         """Whether enough is under way, or what is sent now may come behind a new owner's entries."""
-        if self.partitions.get(join.partition) is not join:
+        if not self._has(join):
             return False
         assert self._outlet is not None
         is_full = join.is_full or self._outlet.bytes_in_flight > _MOST_BYTES_IN_FLIGHT
@@ -140,7 +144,7 @@ class JoinWorker:
     async def _accept_hole(self, join: PartitionJoin, tp: TP, first: int) -> bool:
         """Records between the next offset and `first` are missing: seek back, or accept what Kafka no longer has."""
         earliest = (await self._app.consumer.earliest_offsets(tp))[tp]
-        if self.partitions.get(tp.partition) is not join:
+        if not self._has(join):
             return False  # revoked while we asked
         if earliest >= first:
             self.lost_records += first - join.next_offset

@@ -116,7 +116,7 @@ def test_metadata_that_can_not_be_updated_are_asked_for_a_few_times_a_second() -
     async def send() -> None:
         update, until = pace(fail), time.monotonic() + 3 * METADATA_PAUSE_SECONDS
         while time.monotonic() < until:
-            done, _ = await asyncio.wait({asyncio.ensure_future(update())}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({update()}, return_when=asyncio.FIRST_COMPLETED)
             assert [each.result() for each in done] == [False]
 
     asyncio.run(send())
