@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import NamedTuple
 
-from postwatch.producers.errors import PostwatchError
+from postwatch.producers.service.errors import PostwatchError
 
 
 class Command(NamedTuple):

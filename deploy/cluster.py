@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from postwatch.producers.errors import PostwatchError
+from postwatch.producers.service.errors import PostwatchError
 
 _ALTER = re.compile(r"ALTER TABLE (\w+)\.(\w+)\n? +(?=ADD INDEX |MODIFY SETTING )")
 _CREATE = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+)\.(\w+)")

@@ -17,11 +17,11 @@ from postwatch.deploy.embedded.stack import Stack
 from postwatch.deploy.simulator.fleet import SimulatedFleet
 from postwatch.deploy.simulator.truth import TruthRow
 from postwatch.deploy.simulator.verdict import Verdict, compare
-from postwatch.producers.settings import load
+from postwatch.producers.service.settings import load
 from postwatch.query.desk import open_desk
 from postwatch.query.settings import QuerySettings
 from postwatch.query.terminal import print_account_report
-from postwatch.streams.clickhouse import connect
+from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.settings import ClickHouseSettings
 from rich.console import Console
 

@@ -16,9 +16,9 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 from postwatch.deploy.doctor import MANY_LETTERS, ClickHouseFacts, KafkaFacts, LagFacts, TopicFacts
 from postwatch.deploy.migrate import read_migrations
-from postwatch.producers.settings import KafkaSettings
-from postwatch.streams.clickhouse import connect, unavailable
-from postwatch.streams.kafka_watch import unavailable as kafka_unavailable
+from postwatch.producers.service.kafka import unavailable as kafka_unavailable
+from postwatch.producers.service.settings import KafkaSettings
+from postwatch.streams.clickhouse.client import connect, unavailable
 from postwatch.streams.settings import ClickHouseSettings
 from urllib3.exceptions import HTTPError
 

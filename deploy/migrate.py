@@ -14,7 +14,7 @@ from importlib.resources import files
 
 from clickhouse_connect.driver.client import Client
 from postwatch.deploy.cluster import spread
-from postwatch.producers.errors import PostwatchError, SettingsError
+from postwatch.producers.service.errors import PostwatchError, SettingsError
 from postwatch.streams.settings import ClickHouseSettings
 
 _NAME = re.compile(r"\d{4}_\w+\.sql")

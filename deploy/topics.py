@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
-from postwatch.producers.errors import UnavailableError
-from postwatch.producers.settings import KafkaSettings
+from postwatch.producers.service.errors import UnavailableError
+from postwatch.producers.service.settings import KafkaSettings
 
 _DAY_MS = 86_400_000
 _ALREADY_EXISTS = 36

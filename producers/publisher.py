@@ -13,9 +13,9 @@ from typing import Protocol
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from postwatch.producers import ship_metrics as metrics
-from postwatch.producers.errors import PublishError
 from postwatch.producers.record import Headers
-from postwatch.producers.settings import KafkaSettings
+from postwatch.producers.service.errors import PublishError
+from postwatch.producers.service.settings import KafkaSettings
 
 log = structlog.get_logger()
 

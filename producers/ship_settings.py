@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-from postwatch.producers.errors import SettingsError
 from postwatch.producers.record import FORMATS
-from postwatch.producers.settings import setting
+from postwatch.producers.service.errors import SettingsError
+from postwatch.producers.service.settings import setting
 
 
 class FollowedGlob(NamedTuple):

@@ -14,16 +14,16 @@ from typing import NamedTuple
 
 import structlog
 from postwatch.producers import ship_metrics as metrics
-from postwatch.producers.checkpoint import Checkpoint, save_checkpoint
-from postwatch.producers.discovery import discover
-from postwatch.producers.fingerprint import Position
-from postwatch.producers.known_file import KnownFile, OpenFile
-from postwatch.producers.metrics import Health
+from postwatch.producers.files.checkpoint import Checkpoint, save_checkpoint
+from postwatch.producers.files.discovery import discover
+from postwatch.producers.files.file_registry import Roster
+from postwatch.producers.files.fingerprint import Position
+from postwatch.producers.files.known_file import KnownFile, OpenFile
+from postwatch.producers.files.tail import Chunk, Tail, TruncatedError
 from postwatch.producers.publisher import Publisher
 from postwatch.producers.record import MAX_RECORD_BYTES, Headers, Heartbeat, RawHeaders
-from postwatch.producers.roster import Roster
+from postwatch.producers.service.health import Health
 from postwatch.producers.ship_settings import FollowedGlob
-from postwatch.producers.tail import Chunk, Tail, TruncatedError
 
 log = structlog.get_logger()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
-from postwatch.producers.errors import BadInputError, PostwatchError, UnavailableError
+from postwatch.producers.service.errors import BadInputError, PostwatchError, UnavailableError
 from postwatch.query.errors import BusyError, NotMigratedError, QueryError, TooLargeError
 from postwatch.query.shapes import ErrorDetail, ErrorShape
 from postwatch.query.web.rendering import render

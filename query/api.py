@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import PlainTextResponse
-from postwatch.producers.errors import PostwatchError
+from postwatch.producers.service.errors import PostwatchError
 from postwatch.query.advice import ADVICE
 from postwatch.query.desk import ReportDesk
 from postwatch.query.filters import MAX_PAGE_ROWS, STATUS_WORDS

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from postwatch.query.advice import ADVICE
 from postwatch.query.wording import byte_size, time_span, utc_time
-from postwatch.streams.outcome import DELIVERED, DISCARDED, PENDING, RECEIVED, Outcome
+from postwatch.streams.contracts.outcome import DELIVERED, DISCARDED, PENDING, RECEIVED, Outcome
 
 _SAYS_NO_MORE = {DELIVERED, PENDING, DISCARDED}
 """Statuses that say no more than their result."""

@@ -10,7 +10,7 @@ PostwatchError
 └── QueryError                 ClickHouse refused the query: a bug or a missing grant; its words are passed on
 """
 
-from postwatch.producers.errors import BadInputError, PostwatchError, UnavailableError
+from postwatch.producers.service.errors import BadInputError, PostwatchError, UnavailableError
 
 
 class FilterError(BadInputError):

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 
 from postwatch.query.wording import visible
-from postwatch.streams.outcome import Outcome, iso_time
+from postwatch.streams.contracts.outcome import Outcome, iso_time
 from pydantic import BaseModel
 
 CSV_COLUMNS = (

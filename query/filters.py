@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from postwatch.query.errors import FilterError
-from postwatch.streams.outcome import RESULTS, Outcome
+from postwatch.streams.contracts.outcome import RESULTS, Outcome
 
 MAX_PAGE_ROWS = 1000
 MAX_TEXT_CHARACTERS = 998

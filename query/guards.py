@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import ipaddress
 
-from postwatch.producers.errors import SettingsError
-from postwatch.producers.metrics import parse_address
+from postwatch.producers.service.errors import SettingsError
+from postwatch.producers.service.health import parse_address
 from postwatch.query.answers import error_answer
 from prometheus_client import Counter
 from starlette.datastructures import Headers, MutableHeaders

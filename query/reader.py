@@ -11,12 +11,12 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
-from postwatch.producers.errors import PostwatchError, UnavailableError
+from postwatch.producers.service.errors import PostwatchError, UnavailableError
 from postwatch.query import statements
 from postwatch.query.errors import BusyError, NotMigratedError, QueryError, TooLargeError
 from postwatch.query.settings import QuerySettings
 from postwatch.query.statements import Statement
-from postwatch.streams.clickhouse import connect
+from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.settings import ClickHouseSettings
 from prometheus_client import Counter, Histogram
 from urllib3.exceptions import HTTPError

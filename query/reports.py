@@ -14,7 +14,7 @@ from postwatch.query import statements
 from postwatch.query.errors import FilterError
 from postwatch.query.filters import Position, ReportFilters, SystemUser, clean_text, encode_cursor
 from postwatch.query.statements import Span, Statement
-from postwatch.streams.outcome import Attempt, Outcome
+from postwatch.streams.contracts.outcome import Attempt, Outcome
 
 Row = Sequence[Any]
 Read = Callable[[Statement], Sequence[Row]]

@@ -8,7 +8,7 @@ import socket
 import structlog
 import uvicorn
 from fastapi import FastAPI
-from postwatch.producers.errors import SettingsError
+from postwatch.producers.service.errors import SettingsError
 from postwatch.query.answers import install_error_answers
 from postwatch.query.api import OPENAPI_PATH, api_router
 from postwatch.query.desk import ReportDesk

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from postwatch.producers.settings import setting
+from postwatch.producers.service.settings import setting
 
 
 @dataclass(frozen=True, slots=True)

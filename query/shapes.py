@@ -9,7 +9,7 @@ from typing import Annotated
 
 from postwatch.query.reports import AccountReport, ServersReport, ServerState, TraceReport
 from postwatch.query.wording import account_words
-from postwatch.streams.outcome import Outcome, iso_time, to_json_object
+from postwatch.streams.contracts.outcome import Outcome, iso_time, to_json_object
 from pydantic import BaseModel, ConfigDict, Field
 
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from postwatch.query.filters import RESULT_WORDS, AccountScope, Domain, Mailbox, ReportFilters
-from postwatch.streams.outcome import KEY, Attempt, Outcome
+from postwatch.streams.contracts.outcome import KEY, Attempt, Outcome
 
 
 class Statement(NamedTuple):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from postwatch.query.details import attempt_lines, facts, status_words
 from postwatch.query.reports import AccountReport, ServersReport, TraceReport
 from postwatch.query.wording import byte_size, count, no_mail, silence, time_span, utc_time, visible
-from postwatch.streams.outcome import RECEIVED, Outcome
+from postwatch.streams.contracts.outcome import RECEIVED, Outcome
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text

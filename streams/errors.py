@@ -1,4 +1,4 @@
-"""What can go wrong on the way of a row, and what to do with it; the rest of the tree stands in producers/errors.py.
+"""What can go wrong on the way of a row, and what to do; the rest of the tree is in producers/service/errors.py.
 
 PostwatchError
 ├── UnavailableError               retry with backoff, for ever, and complain in /health: it is not the rows' fault
@@ -6,7 +6,7 @@ PostwatchError
 └── OversizedInsertError           halve: too much for one insert, though nothing is wrong with any row
 """
 
-from postwatch.producers.errors import PostwatchError
+from postwatch.producers.service.errors import PostwatchError
 
 EXIT_FAILED = 70
 """Exit status of a part that can't go on and has said why; its supervisor starts it again."""

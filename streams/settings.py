@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from postwatch.producers.settings import setting
+from postwatch.producers.service.settings import setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,8 @@ class JoinSettings:
         "read again when it changes; empty: judge by the log.",
     )
     reasons_file: str = setting(
-        "", doc="TOML file of reasons and providers beside the built-in ones (streams/reasons_file.py tells its form)."
+        "",
+        doc="TOML file of reasons and providers that go before the built-in ones (see README).",
     )
     log_lines: bool = setting(True, doc="Keep the raw lines of each recipient in its row, as evidence.")
     pending_after_seconds: float = setting(5.0, doc="A message open for so long is shown as pending.", least=0)

@@ -17,8 +17,8 @@ import structlog
 from postwatch.deploy.embedded.clickhouse import EmbeddedClickHouse
 from postwatch.deploy.embedded.kafka import EmbeddedKafka
 from postwatch.deploy.migrate import migrate
-from postwatch.producers.settings import KafkaSettings
-from postwatch.streams.clickhouse import connect
+from postwatch.producers.service.settings import KafkaSettings
+from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.settings import ClickHouseSettings
 
 _numbers = itertools.count(1)

@@ -39,15 +39,15 @@ NEVER_IN_THE_CORE = {
     "time",
 }
 CORE = (
-    "streams/events.py",
-    "streams/insertion.py",
-    "streams/joiner.py",
-    "streams/outcome.py",
+    "streams/parsers/events.py",
+    "streams/sink/bisection.py",
+    "streams/joining/joiner.py",
+    "streams/contracts/outcome.py",
     "streams/parsers",
-    "streams/partition_join.py",
-    "streams/reasons.py",
-    "streams/refusal.py",
-    "streams/row_buffer.py",
+    "streams/partition/partition_join.py",
+    "streams/enrichment/reasons.py",
+    "streams/clickhouse/error_codes.py",
+    "streams/sink/batch.py",
     "query/filters.py",
     "query/statements.py",
 )

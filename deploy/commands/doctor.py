@@ -10,8 +10,8 @@ import time
 from postwatch.deploy.doctor import OK, TROUBLE, WARNING, Finding, judge_clickhouse, judge_kafka, worst
 from postwatch.deploy.doctor_facts import collect_clickhouse, collect_kafka
 from postwatch.deploy.topics import topic_configs
-from postwatch.producers.errors import UnavailableError
-from postwatch.producers.settings import KafkaSettings, load
+from postwatch.producers.service.errors import UnavailableError
+from postwatch.producers.service.settings import KafkaSettings, load
 from postwatch.streams.settings import ClickHouseSettings, JoinSettings, SinkSettings
 from rich.console import Console
 from rich.table import Table

@@ -6,8 +6,8 @@ import argparse
 
 from postwatch.deploy.migrate import migrate
 from postwatch.deploy.topics import create_topics
-from postwatch.producers.settings import KafkaSettings, load
-from postwatch.streams.clickhouse import connect
+from postwatch.producers.service.settings import KafkaSettings, load
+from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.settings import ClickHouseSettings
 
 _PARTITIONS = 6

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from postwatch.deploy.simulator.files import Schedule, ServerLogs, play
 from postwatch.deploy.simulator.simulation import Simulation
-from postwatch.producers.errors import BadInputError
+from postwatch.producers.service.errors import BadInputError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

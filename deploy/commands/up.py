@@ -12,7 +12,7 @@ from postwatch.deploy.embedded.process import Children
 from postwatch.deploy.embedded.progress import Progress
 from postwatch.deploy.embedded.stack import Shipper, Stack, StackBuilder, fetch_kafka
 from postwatch.deploy.embedded.watch import stop_on_signal, watch
-from postwatch.producers.settings import is_set, load
+from postwatch.producers.service.settings import is_set, load
 from postwatch.producers.ship_settings import ShipSettings
 
 

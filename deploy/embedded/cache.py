@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from postwatch.producers.errors import BadInputError
+from postwatch.producers.service.errors import BadInputError
 
 
 def cache_folder(name: str) -> Path:

@@ -19,7 +19,7 @@ from pathlib import Path
 from postwatch.deploy.embedded.part import Part, get
 from postwatch.deploy.embedded.ports import LOOPBACK, choose_port
 from postwatch.deploy.embedded.process import Children
-from postwatch.streams.heap import bound_heap
+from postwatch.producers.service.memory import bound_heap
 from postwatch.streams.settings import ClickHouseSettings
 
 

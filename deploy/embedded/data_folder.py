@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from postwatch.deploy.embedded import reaper
-from postwatch.producers.errors import BadInputError
+from postwatch.producers.service.errors import BadInputError
 
 _POLL_SECONDS = 0.1
 _LAST_RITES_SECONDS = reaper.GRACE_SECONDS + 2.0

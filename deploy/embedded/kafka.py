@@ -23,7 +23,7 @@ from postwatch.deploy.embedded.cache import cache_folder
 from postwatch.deploy.embedded.part import Part
 from postwatch.deploy.embedded.ports import LOOPBACK, answers, choose_port
 from postwatch.deploy.embedded.process import Children
-from postwatch.producers.errors import PostwatchError, UnavailableError
+from postwatch.producers.service.errors import PostwatchError, UnavailableError
 
 # Adding log4j's artifacts would drag kafka-clients down to 3.8, which does not start; hence slf4j-simple.
 _ARTIFACTS = "org.apache.kafka:kafka_2.13:4.4.0+org.slf4j:slf4j-simple:1.7.36"
@@ -34,7 +34,7 @@ _SERVER_OPTIONS = (
     "-Xmx256m",
     "-XX:+AlwaysPreTouch",
     "-XX:+UseSerialGC",
-    "-XX:TrimNativeHeapInterval=5000",  # what compiling took goes back, as everywhere (streams/heap.py)
+    "-XX:TrimNativeHeapInterval=5000",  # what compiling took goes back, as everywhere (producers/service/memory.py)
     "--sun-misc-unsafe-memory-access=allow",  # these two: Java 25 warns of what Kafka's libraries do
     "--enable-native-access=ALL-UNNAMED",
 )

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from postwatch.deploy.embedded.process import Child, Children, own_children
-from postwatch.producers.errors import UnavailableError
+from postwatch.producers.service.errors import UnavailableError
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 8.0

@@ -17,8 +17,8 @@ from postwatch.deploy.embedded.ports import PortClaims
 from postwatch.deploy.embedded.process import Children
 from postwatch.deploy.embedded.supervisor import Supervisor, Task, Watched
 from postwatch.deploy.embedded.worker import Worker
-from postwatch.producers.metrics import parse_address
-from postwatch.producers.settings import KafkaSettings, load
+from postwatch.producers.service.health import parse_address
+from postwatch.producers.service.settings import KafkaSettings, load
 from postwatch.query.settings import QuerySettings
 from postwatch.streams.settings import ClickHouseSettings, JoinSettings, SinkSettings
 
@@ -143,7 +143,7 @@ class StackBuilder:
 
     def _migrate(self) -> Iterator[str]:
         from postwatch.deploy.migrate import migrate
-        from postwatch.streams.clickhouse import connect
+        from postwatch.streams.clickhouse.client import connect
 
         yield from migrate(connect(self._clickhouse, database=""), self._clickhouse)
 

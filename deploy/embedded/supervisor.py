@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from postwatch.deploy.embedded.part import Part
-from postwatch.producers.errors import UnavailableError
+from postwatch.producers.service.errors import UnavailableError
 
 MAX_LOG_BYTES = 10 * 1024 * 1024
 STOP_SECONDS = 4.0

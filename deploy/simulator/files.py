@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from postwatch.deploy.simulator.simulation import LogLine, Simulation
 from postwatch.deploy.simulator.truth import Truth, write_truth
-from postwatch.producers.errors import BadInputError
+from postwatch.producers.service.errors import BadInputError
 
 HOUR_MS = 3_600_000
 _KEPT_ROTATIONS = 9

@@ -9,12 +9,12 @@ import time
 from pathlib import Path
 
 import structlog
-from postwatch.producers.checkpoint import claim_checkpoint, load_checkpoint
-from postwatch.producers.logs import configure_logs
-from postwatch.producers.metrics import Health, serve_metrics
+from postwatch.producers.files.checkpoint import claim_checkpoint, load_checkpoint
+from postwatch.producers.files.file_registry import Roster
 from postwatch.producers.publisher import KafkaPublisher
-from postwatch.producers.roster import Roster
-from postwatch.producers.settings import KafkaSettings, describe, load
+from postwatch.producers.service.health import Health, serve_metrics
+from postwatch.producers.service.logs import configure_logs
+from postwatch.producers.service.settings import KafkaSettings, describe, load
 from postwatch.producers.ship_settings import ShipSettings, followed_globs, server_name, time_zone
 from postwatch.producers.shipper import Shipper, ShipPlan
 

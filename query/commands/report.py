@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from postwatch.producers.settings import load
+from postwatch.producers.service.settings import load
 from postwatch.query.desk import ReportDesk, open_desk
 from postwatch.query.exports import to_csv, to_json
 from postwatch.query.filters import MAX_PAGE_ROWS, STATUS_WORDS

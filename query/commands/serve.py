@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from postwatch.producers.logs import configure_logs
-from postwatch.producers.settings import load
+from postwatch.producers.service.logs import configure_logs
+from postwatch.producers.service.memory import bound_heap
+from postwatch.producers.service.settings import load
 from postwatch.query.desk import open_desk
 from postwatch.query.server import address_of, create_app, open_listener, serve
 from postwatch.query.settings import QuerySettings
-from postwatch.streams.heap import bound_heap
 from postwatch.streams.settings import ClickHouseSettings
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from postwatch.producers.settings import load
+from postwatch.producers.service.settings import load
 from postwatch.query.desk import ReportDesk, open_desk
 from postwatch.query.exports import to_json
 from postwatch.query.settings import QuerySettings

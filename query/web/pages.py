@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
-from postwatch.producers.errors import PostwatchError
+from postwatch.producers.service.errors import PostwatchError
 from postwatch.query.answers import status_of
 from postwatch.query.desk import ReportDesk
 from postwatch.query.errors import FilterError

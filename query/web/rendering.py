@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from postwatch.query.details import attempt_lines, facts, finer_status, way_words
 from postwatch.query.wording import byte_size, count, silence, time_span, utc_time, visible
-from postwatch.streams.outcome import iso_time
+from postwatch.streams.contracts.outcome import iso_time
 
 FOLDER = Path(__file__).parent
 

@@ -13,12 +13,12 @@ import time
 from pathlib import Path
 
 import structlog
-from postwatch.producers.errors import BadInputError, UnavailableError
-from postwatch.producers.logs import configure_logs
-from postwatch.producers.metrics import Health, serve_metrics
-from postwatch.producers.settings import KafkaSettings, load
+from postwatch.producers.service.errors import BadInputError, UnavailableError
+from postwatch.producers.service.health import Health, serve_metrics
+from postwatch.producers.service.logs import configure_logs
+from postwatch.producers.service.memory import bound_arrow, bound_heap
+from postwatch.producers.service.settings import KafkaSettings, load
 from postwatch.streams.errors import EXIT_FAILED
-from postwatch.streams.heap import bound_arrow, bound_heap
 from postwatch.streams.settings import JoinSettings
 from prometheus_client import REGISTRY
 
@@ -49,14 +49,14 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.start is not None:
         return _replay(parse_start(arguments.start, int(time.time() * 1000)))
     configure_logs("join")
-    for library in ("faust", "mode", "aiokafka", "postwatch.streams.fetches"):
+    for library in ("faust", "mode", "aiokafka", "postwatch.streams.faust_glue.transport"):
         logging.getLogger(library).setLevel(logging.WARNING)
     settings = load(JoinSettings)
     kafka = load(KafkaSettings)
     from faust import Worker  # slow to import: settings are checked first
-    from postwatch.streams.app import changelog_topic, create_app, join_rules
-    from postwatch.streams.changelogs import ensure_changelog
-    from postwatch.streams.metrics import JoinCollector
+    from postwatch.streams.faust_glue.app import changelog_topic, create_app, join_rules
+    from postwatch.streams.faust_glue.changelog import ensure_changelog
+    from postwatch.streams.faust_glue.metrics import JoinCollector
 
     join_rules(settings)
     health = Health()
@@ -116,10 +116,10 @@ def parse_start(text: str, now_ms: int) -> int:
 def _replay(from_ms: int) -> int:
     configure_logs("replay")
     settings, kafka = load(JoinSettings), load(KafkaSettings)
-    from postwatch.streams.app import join_rules
-    from postwatch.streams.join_worker import fail
-    from postwatch.streams.outcome import iso_time
-    from postwatch.streams.replay import replay
+    from postwatch.streams.contracts.outcome import iso_time
+    from postwatch.streams.faust_glue.app import join_rules
+    from postwatch.streams.faust_glue.worker import fail
+    from postwatch.streams.partition.replay import replay
 
     rules = join_rules(settings)
     with tempfile.TemporaryDirectory(prefix="postwatch-replay-") as folder:

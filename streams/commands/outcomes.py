@@ -6,9 +6,9 @@ import argparse
 import sys
 
 import msgspec
-from postwatch.producers.settings import KafkaSettings, load
-from postwatch.streams.outcome import decode_outcomes, from_table, to_json_object
-from postwatch.streams.topic_tail import read_topic
+from postwatch.producers.service.settings import KafkaSettings, load
+from postwatch.streams.contracts.outcome import decode_outcomes, from_table, to_json_object
+from postwatch.streams.contracts.topic_reader import read_topic
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -13,18 +13,18 @@ from collections.abc import Iterator, Sequence
 from typing import IO, cast
 
 import msgspec
-from postwatch.producers.errors import BadInputError
 from postwatch.producers.record import FORMATS
-from postwatch.streams.accounts import AccountBook
-from postwatch.streams.explanation import explain, shown_line
-from postwatch.streams.hosted_domains import read_domains
-from postwatch.streams.joiner import Joiner
-from postwatch.streams.lines import LineCounts, decode_lines, join_lines
-from postwatch.streams.outcome import Outcome, to_json_object
+from postwatch.producers.service.errors import BadInputError
+from postwatch.streams.contracts.outcome import Outcome, to_json_object
+from postwatch.streams.enrichment.accounts import AccountBook
+from postwatch.streams.enrichment.hosted_domains import read_domains
+from postwatch.streams.enrichment.reasons import BUILT_IN
+from postwatch.streams.enrichment.reasons_file import read_reasons
+from postwatch.streams.joining.joiner import Joiner
+from postwatch.streams.joining.lines import LineCounts, decode_lines, join_lines
+from postwatch.streams.parsers.explanation import explain, shown_line
 from postwatch.streams.parsers.registry import LineParser, make_parser
-from postwatch.streams.reasons import BUILT_IN
-from postwatch.streams.reasons_file import read_reasons
-from postwatch.streams.stamps import StampReader, find_zone
+from postwatch.streams.parsers.timestamps import StampReader, find_zone
 
 _CHUNK_BYTES = 1 << 20
 _OPENERS = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\x00", lzma.open))

@@ -9,14 +9,14 @@ from functools import partial
 
 import structlog
 from confluent_kafka import Consumer, KafkaException, Producer
-from postwatch.producers.errors import SettingsError
-from postwatch.producers.logs import configure_logs
-from postwatch.producers.metrics import Health, serve_metrics
-from postwatch.producers.settings import KafkaSettings, load
-from postwatch.streams import sink_metrics
-from postwatch.streams.heap import bound_arrow, bound_heap
-from postwatch.streams.kafka_watch import STATISTICS_MS, KafkaWatch, await_server, check_topics
+from postwatch.producers.service.errors import SettingsError
+from postwatch.producers.service.health import Health, serve_metrics
+from postwatch.producers.service.kafka import STATISTICS_MS, KafkaWatch, await_server, check_topics
+from postwatch.producers.service.logs import configure_logs
+from postwatch.producers.service.memory import bound_arrow, bound_heap
+from postwatch.producers.service.settings import KafkaSettings, load
 from postwatch.streams.settings import ClickHouseSettings, SinkSettings
+from postwatch.streams.sink import metrics
 
 log = structlog.get_logger()
 
@@ -33,18 +33,18 @@ def run(arguments: argparse.Namespace) -> int:
     configure_logs("sink")
     bound_heap()
     bound_arrow()
-    from postwatch.streams.clickhouse_writer import ClickHouseWriter  # with Arrow, which is bounded before it is read
-    from postwatch.streams.dead_letters import DeadLetterSender
-    from postwatch.streams.heartbeat import decode_heartbeat
-    from postwatch.streams.outcome import decode_outcomes
-    from postwatch.streams.row_buffer import RowBuffer
-    from postwatch.streams.sink import Sink, Target
+    from postwatch.streams.contracts.dead_letters import DeadLetterSender
+    from postwatch.streams.contracts.heartbeat import decode_heartbeat
+    from postwatch.streams.contracts.outcome import decode_outcomes
+    from postwatch.streams.sink.batch import RowBuffer
+    from postwatch.streams.sink.consumer import Sink, Target
+    from postwatch.streams.sink.writer import ClickHouseWriter  # with Arrow, which is bounded before it is read
 
     stopping = _stop_on_signal()
     health = Health()
     writer = ClickHouseWriter(clickhouse)
     try:
-        watch = KafkaWatch(kafka, health, sink_metrics.LAG)
+        watch = KafkaWatch(kafka, health, metrics.LAG)
         consumer = Consumer(_consumer_config(settings, kafka, watch), logger=log)
         producer = Producer(_producer_config(kafka), logger=log)
     except KafkaException as error:

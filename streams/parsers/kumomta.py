@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from postwatch.streams.events import Arrival, Attempt, Event, Foreign, Parsed, Refusal, Unreadable
-from postwatch.streams.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, EXPIRED
-from postwatch.streams.parsers.postfix_filters import next_queue_id
-from postwatch.streams.queue_ids import refusal_id
-from postwatch.streams.stamps import MOST_MS, StampReader
+from postwatch.streams.contracts.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, EXPIRED
+from postwatch.streams.parsers.events import Arrival, Attempt, Event, Foreign, Parsed, Refusal, Unreadable
+from postwatch.streams.parsers.postfix.filters import next_queue_id
+from postwatch.streams.parsers.queue_ids import refusal_id
+from postwatch.streams.parsers.timestamps import MOST_MS, StampReader
 
 JOURNAL_MARK = '"__REALTIME_TIMESTAMP":'
 """What no record of KumoMTA has, and every JSON record of the journal."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 
-from postwatch.streams.events import (
+from postwatch.streams.contracts.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, EXPIRED
+from postwatch.streams.parsers.events import (
     CLIENT,
     ENVELOPE,
     FILTER,
@@ -23,10 +24,9 @@ from postwatch.streams.events import (
     Refusal,
     Unreadable,
 )
-from postwatch.streams.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, EXPIRED
-from postwatch.streams.parsers.exim_grammar import SMTP_CODE
-from postwatch.streams.parsers.postfix_filters import next_queue_id
-from postwatch.streams.queue_ids import SESSION_PREFIX
+from postwatch.streams.parsers.exim.grammar import SMTP_CODE
+from postwatch.streams.parsers.postfix.filters import next_queue_id
+from postwatch.streams.parsers.queue_ids import SESSION_PREFIX
 
 PROGRAM = "smtpd"
 

@@ -10,16 +10,17 @@ import datetime
 import re
 from typing import Protocol
 
-from postwatch.producers.errors import BadInputError
 from postwatch.producers.record import FORMATS
-from postwatch.streams.events import Foreign, Parsed, Unreadable
-from postwatch.streams.parsers import kumomta, opensmtpd, postfix, postfix_filters, sendmail
-from postwatch.streams.parsers.exim_main import HEADERS, NO_STAMP, EximMainParser
+from postwatch.producers.service.errors import BadInputError
+from postwatch.streams.parsers import kumomta, opensmtpd, sendmail
+from postwatch.streams.parsers.events import Foreign, Parsed, Unreadable
+from postwatch.streams.parsers.exim.main_log import HEADERS, NO_STAMP, EximMainParser
 from postwatch.streams.parsers.kumomta import KumoMtaParser
-from postwatch.streams.parsers.postfix_grammar import HEAD, ID
-from postwatch.streams.parsers.postfix_usual import USUAL_FORMS, UsualForm
+from postwatch.streams.parsers.postfix import daemons, filters
+from postwatch.streams.parsers.postfix.fast_path import USUAL_FORMS, UsualForm
+from postwatch.streams.parsers.postfix.grammar import HEAD, ID
 from postwatch.streams.parsers.syslog import DOCKER_JSON, Header, HeaderReader, unwrap
-from postwatch.streams.stamps import StampReader
+from postwatch.streams.parsers.timestamps import StampReader
 
 _NO_STAMP = Foreign("no-stamp")
 _STAMP_LOST = Unreadable("a stamp that makes no sense")
@@ -90,11 +91,11 @@ class SyslogParser:
         if text.startswith(_REPETITIONS, start) or (program == "last" and text.startswith("message repeated ", start)):
             return _REPEATED
         if self._has_postfix and program.startswith("postfix"):
-            if not postfix.is_postfix(program):
+            if not daemons.is_postfix(program):
                 return _OTHER_PROGRAM
-            return postfix.parse_message(program, text, start, at, line)
-        if self._has_postfix and program in postfix_filters.AMAVIS_PROGRAMS:
-            return postfix_filters.read_amavis(text, start, at, line)
+            return daemons.parse_message(program, text, start, at, line)
+        if self._has_postfix and program in filters.AMAVIS_PROGRAMS:
+            return filters.read_amavis(text, start, at, line)
         if program in EXIM_PROGRAMS and self._only in ("", "exim"):
             return self._parse_exim(header)
         if program in sendmail.PROGRAMS and self._only in ("", "sendmail"):
@@ -113,7 +114,7 @@ class SyslogParser:
             return self._parse_headed(line)
         agent = self._agents.get(program)
         if agent is None:
-            agent = postfix.agent_of(program)
+            agent = daemons.agent_of(program)
             if len(self._agents) < _MOST_AGENTS:
                 self._agents[program] = agent
         if agent in USUAL_FORMS:
@@ -122,8 +123,8 @@ class SyslogParser:
             end = head.end() if queue_id is None else head.start(3)
             self._usual[line[_STAMP_LENGTH:end]] = USUAL_FORMS[agent]
         if queue_id is None:
-            return postfix.parse_without_id(line, head.end(), at, line)
-        return postfix.parse_with_id(agent, line, head.end(), at, line, queue_id)
+            return daemons.parse_without_id(line, head.end(), at, line)
+        return daemons.parse_with_id(agent, line, head.end(), at, line, queue_id)
 
     def _parse_exim(self, header: Header) -> Parsed:
         """Exim may put its own stamp behind syslog's, and counts the pieces of a long entry, `[1\\2] ` to `[2/2] `."""

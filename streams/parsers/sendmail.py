@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import re
 
-from postwatch.streams.events import (
+from postwatch.streams.contracts.outcome import BOUNCED, DEFERRED, DELIVERED, DISCARDED, EXPIRED, REJECTED
+from postwatch.streams.parsers.events import (
     FILTER,
     LOGIN,
     Arrival,
@@ -24,12 +25,11 @@ from postwatch.streams.events import (
     Refusal,
     Unreadable,
 )
-from postwatch.streams.outcome import BOUNCED, DEFERRED, DELIVERED, DISCARDED, EXPIRED, REJECTED
-from postwatch.streams.parsers.exim_grammar import SMTP_CODE
-from postwatch.streams.parsers.postfix_filters import next_queue_id
-from postwatch.streams.parsers.postfix_grammar import ADDRESS
+from postwatch.streams.parsers.exim.grammar import SMTP_CODE
+from postwatch.streams.parsers.postfix.filters import next_queue_id
+from postwatch.streams.parsers.postfix.grammar import ADDRESS
+from postwatch.streams.parsers.queue_ids import LOGIN_PREFIX, REFUSAL_PREFIX, refusal_id
 from postwatch.streams.parsers.syslog import process_before
-from postwatch.streams.queue_ids import LOGIN_PREFIX, REFUSAL_PREFIX, refusal_id
 
 PROGRAMS = frozenset(("sendmail", "sm-mta", "sm-msp-queue", "sm-msp", "sm-queue"))
 

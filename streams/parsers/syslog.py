@@ -10,7 +10,7 @@ import re
 from typing import NamedTuple
 
 import msgspec
-from postwatch.streams.stamps import StampReader
+from postwatch.streams.parsers.timestamps import StampReader
 
 _TAG = r"([\w./+-]++)(?:\[\d++\])?+:? ?+(?:\[ID \d++ \w++\.\w++\] )?+"
 """Program and process; Solaris puts an id of its own behind them."""

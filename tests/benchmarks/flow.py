@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
-from postwatch.streams.clickhouse import connect
+from postwatch.streams.clickhouse.client import connect
 
 from tests.benchmarks.stack import Lane, Stack, wait_for_end
 from tests.benchmarks.workload import Workload

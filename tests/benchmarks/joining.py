@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from postwatch.streams.accounts import AccountBook
-from postwatch.streams.joiner import Joiner
-from postwatch.streams.lines import LineCounts, decode_lines, join_lines
-from postwatch.streams.outcome import Outcome, encode_outcomes
-from postwatch.streams.outlet import cut_batches
+from postwatch.streams.contracts.outcome import Outcome, encode_outcomes
+from postwatch.streams.enrichment.accounts import AccountBook
+from postwatch.streams.joining.joiner import Joiner
+from postwatch.streams.joining.lines import LineCounts, decode_lines, join_lines
 from postwatch.streams.parsers.registry import make_parser
-from postwatch.streams.stamps import StampReader, find_zone
+from postwatch.streams.parsers.timestamps import StampReader, find_zone
+from postwatch.streams.partition.outlet import cut_batches
 
 from tests.benchmarks.workload import cut_large, make_lines
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from postwatch.query.desk import open_desk
 from postwatch.query.reports import DAY_MS
 from postwatch.query.settings import QuerySettings
-from postwatch.streams.clickhouse import connect
+from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.settings import ClickHouseSettings
 
 from tests.waiting import wait_until

@@ -19,8 +19,8 @@ from postwatch.deploy.embedded.worker import Worker
 from postwatch.deploy.migrate import migrate
 from postwatch.deploy.topics import create_topics
 from postwatch.producers.record import Heartbeat
-from postwatch.producers.settings import KafkaSettings
-from postwatch.streams.clickhouse import connect
+from postwatch.producers.service.settings import KafkaSettings
+from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.settings import ClickHouseSettings
 
 PARTITIONS = 4

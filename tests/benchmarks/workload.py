@@ -18,12 +18,12 @@ from typing import NamedTuple
 
 from postwatch.deploy.simulator import exim
 from postwatch.deploy.simulator.simulation import Simulation
-from postwatch.streams.accounts import AccountBook
-from postwatch.streams.joiner import Joiner
-from postwatch.streams.lines import LineCounts, decode_lines, join_lines
-from postwatch.streams.outcome import KEY, Outcome
+from postwatch.streams.contracts.outcome import KEY, Outcome
+from postwatch.streams.enrichment.accounts import AccountBook
+from postwatch.streams.joining.joiner import Joiner
+from postwatch.streams.joining.lines import LineCounts, decode_lines, join_lines
 from postwatch.streams.parsers.registry import make_parser
-from postwatch.streams.stamps import StampReader, find_zone
+from postwatch.streams.parsers.timestamps import StampReader, find_zone
 
 from tests.benchmarks.postfix_lines import postfix_lines
 

@@ -17,9 +17,9 @@ from typing import Any
 import pyarrow as pa
 from confluent_kafka import Producer
 from postwatch.producers.record import RawHeaders
-from postwatch.streams.arrow_stream import encode_stream
-from postwatch.streams.clickhouse import connect
-from postwatch.streams.outcome import SCHEMA, Attempt, Outcome, to_batch
+from postwatch.streams.clickhouse.client import connect
+from postwatch.streams.contracts.arrow_stream import encode_stream
+from postwatch.streams.contracts.outcome import SCHEMA, Attempt, Outcome, to_batch
 
 from tests.chaos.proxy import Behaviour
 from tests.chaos.stack import SESSION_SECONDS, Stack

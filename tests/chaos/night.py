@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from postwatch.streams.clickhouse import connect
+from postwatch.streams.clickhouse.client import connect
 
 from tests.chaos.faults import Bag, Fault, Scene
 from tests.chaos.stack import Stack

@@ -24,7 +24,7 @@ from pathlib import Path
 import psutil
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
-from postwatch.streams.clickhouse import connect
+from postwatch.streams.clickhouse.client import connect
 
 from tests.chaos.growth import Rest, bound_mb, growth_mb, judge
 from tests.chaos.soak_picture import draw

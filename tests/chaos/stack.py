@@ -26,8 +26,8 @@ from postwatch.deploy.embedded.supervisor import end_parts
 from postwatch.deploy.embedded.worker import Worker
 from postwatch.deploy.migrate import migrate
 from postwatch.deploy.topics import create_topics
-from postwatch.producers.settings import KafkaSettings
-from postwatch.streams.clickhouse import connect
+from postwatch.producers.service.settings import KafkaSettings
+from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.errors import EXIT_FAILED
 
 from tests.chaos.proxy import Proxy

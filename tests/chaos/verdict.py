@@ -18,9 +18,9 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from postwatch.deploy.simulator.truth import TruthRow
 from postwatch.deploy.simulator.verdict import compare
-from postwatch.streams.clickhouse import connect
-from postwatch.streams.faust_table import WRITER
-from postwatch.streams.outcome import SCHEMA, from_table, to_json_object
+from postwatch.streams.clickhouse.client import connect
+from postwatch.streams.contracts.outcome import SCHEMA, from_table, to_json_object
+from postwatch.streams.faust_glue.table import WRITER
 
 from tests.chaos.faults import Scene
 from tests.chaos.stack import PARTITIONS, Stack

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from postwatch.streams.events import Foreign, Refusal, Unreadable
+from postwatch.streams.parsers.events import Foreign, Refusal, Unreadable
 
 from tests.corpora.check import Check
 from tests.corpora.reading import new_parser, read_lines

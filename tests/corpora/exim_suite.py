@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from postwatch.streams.events import Arrival, Attempt, Ending, Refusal, Unreadable
-from postwatch.streams.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, DISCARDED, EXPIRED, REJECTED
+from postwatch.streams.contracts.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, DISCARDED, EXPIRED, REJECTED
+from postwatch.streams.parsers.events import Arrival, Attempt, Ending, Refusal, Unreadable
 from postwatch.streams.parsers.registry import LineParser
 
 from tests.corpora.check import Check

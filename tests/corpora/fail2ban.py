@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from postwatch.streams.events import Refusal, Unreadable
+from postwatch.streams.parsers.events import Refusal, Unreadable
 
 from tests.corpora.check import Check
 from tests.corpora.reading import new_parser, read_lines

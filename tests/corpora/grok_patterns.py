@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
-from postwatch.streams.events import Arrival, Attempt, Foreign, Parsed, Refusal
-from postwatch.streams.outcome import BOUNCED, DEFERRED, DELIVERED, DISCARDED, EXPIRED
-from postwatch.streams.parsers.postfix import parse_message
+from postwatch.streams.contracts.outcome import BOUNCED, DEFERRED, DELIVERED, DISCARDED, EXPIRED
+from postwatch.streams.parsers.events import Arrival, Attempt, Foreign, Parsed, Refusal
+from postwatch.streams.parsers.postfix.daemons import parse_message
 
 from tests.corpora.check import Check
 

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from postwatch.streams.events import CLIENT, Arrival, Attempt, Refusal
-from postwatch.streams.outcome import BOUNCED, DEFERRED, DELIVERED, REJECTED
+from postwatch.streams.contracts.outcome import BOUNCED, DEFERRED, DELIVERED, REJECTED
+from postwatch.streams.parsers.events import CLIENT, Arrival, Attempt, Refusal
 
 from tests.corpora.check import Check
 from tests.corpora.reading import new_parser, read_lines

@@ -10,13 +10,13 @@ import random
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from postwatch.streams.accounts import AccountBook
-from postwatch.streams.events import Foreign, Unreadable
-from postwatch.streams.joiner import Joiner
-from postwatch.streams.lines import LineCounts, decode_lines, join_lines
-from postwatch.streams.outcome import Outcome
+from postwatch.streams.contracts.outcome import Outcome
+from postwatch.streams.enrichment.accounts import AccountBook
+from postwatch.streams.joining.joiner import Joiner
+from postwatch.streams.joining.lines import LineCounts, decode_lines, join_lines
+from postwatch.streams.parsers.events import Foreign, Unreadable
 from postwatch.streams.parsers.registry import LineParser, make_parser
-from postwatch.streams.stamps import StampReader, find_zone
+from postwatch.streams.parsers.timestamps import StampReader, find_zone
 
 SERVER = "mx1.corpus.example"
 SENT_MS = 1_796_000_000_000

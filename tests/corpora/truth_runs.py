@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
-from postwatch.streams.outcome import to_json_object
+from postwatch.streams.contracts.outcome import to_json_object
 
 from tests.corpora.check import Check
 from tests.corpora.reading import Rows, cut, interleave, read_lines, rows_of

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-from postwatch.streams.explanation import explain
+from postwatch.streams.parsers.explanation import explain
 
 from tests.corpora.check import Check
 from tests.corpora.reading import new_parser

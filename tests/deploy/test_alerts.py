@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import postwatch.producers.ship_metrics
-import postwatch.streams.dead_letters
-import postwatch.streams.sink_metrics  # noqa: F401 - each module tells the registry of its metrics
+import postwatch.streams.contracts.dead_letters
+import postwatch.streams.sink.metrics  # noqa: F401 - each module tells the registry of its metrics
 import pytest
 import yaml
-from postwatch.streams.join_counts import JoinCounts
-from postwatch.streams.join_worker import JoinWorker
-from postwatch.streams.metrics import JoinCollector
+from postwatch.streams.faust_glue.metrics import JoinCollector
+from postwatch.streams.faust_glue.worker import JoinWorker
+from postwatch.streams.partition.counts import JoinCounts
 from prometheus_client import REGISTRY
 from prometheus_client.registry import Collector
 

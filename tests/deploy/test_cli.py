@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 from postwatch.deploy.cli import COMMANDS, Command, main
-from postwatch.producers.errors import BadInputError
+from postwatch.producers.service.errors import BadInputError
 
 Run = Callable[[argparse.Namespace], int]
 

@@ -21,8 +21,8 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from postwatch.deploy.embedded.chdb_engine import split_insert
 from postwatch.deploy.embedded.clickhouse import EmbeddedClickHouse
 from postwatch.deploy.embedded.clickhouse_http import decompress
-from postwatch.producers.errors import UnavailableError
-from postwatch.streams.clickhouse import connect
+from postwatch.producers.service.errors import UnavailableError
+from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.settings import ClickHouseSettings
 
 pytestmark = pytest.mark.stack

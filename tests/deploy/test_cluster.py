@@ -7,8 +7,8 @@ import re
 import pytest
 from postwatch.deploy.cluster import spread
 from postwatch.deploy.migrate import Place, read_migrations
-from postwatch.producers.errors import PostwatchError, SettingsError
-from postwatch.streams.clickhouse import connect
+from postwatch.producers.service.errors import PostwatchError, SettingsError
+from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.settings import ClickHouseSettings
 
 PLACE = Place("postwatch", 30, "mail")

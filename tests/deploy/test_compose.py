@@ -15,7 +15,7 @@ import pytest
 import yaml
 from postwatch.deploy.cli import COMMANDS
 from postwatch.deploy.settings_page import SECTION_CLASSES
-from postwatch.producers.settings import PREFIX, load
+from postwatch.producers.service.settings import PREFIX, load
 from postwatch.query.guards import loopback_address
 
 ROOT = Path(__file__).parents[2]

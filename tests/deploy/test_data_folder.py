@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from postwatch.deploy.embedded.data_folder import claimed
-from postwatch.producers.errors import BadInputError
+from postwatch.producers.service.errors import BadInputError
 
 # Takes the folder, starts a child that takes a second to end, and is killed.
 KILLED = '''

@@ -26,8 +26,8 @@ from postwatch.deploy.doctor import (
 )
 from postwatch.deploy.embedded.ports import choose_port
 from postwatch.deploy.topics import create_topics
-from postwatch.producers.settings import KafkaSettings
-from postwatch.streams.clickhouse import connect
+from postwatch.producers.service.settings import KafkaSettings
+from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.settings import ClickHouseSettings
 
 from tests.waiting import wait_until

@@ -7,7 +7,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 from postwatch.deploy.embedded.chdb_engine import SERVER_SETTINGS
-from postwatch.streams.clickhouse import connect
+from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.settings import ClickHouseSettings
 
 pytestmark = pytest.mark.stack

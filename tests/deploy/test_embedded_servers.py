@@ -11,9 +11,9 @@ from postwatch.deploy.embedded.clickhouse import EmbeddedClickHouse
 from postwatch.deploy.embedded.kafka import EmbeddedKafka
 from postwatch.deploy.embedded.part import Part
 from postwatch.deploy.topics import create_topics
-from postwatch.producers.errors import UnavailableError
-from postwatch.producers.settings import KafkaSettings
-from postwatch.streams.clickhouse import connect
+from postwatch.producers.service.errors import UnavailableError
+from postwatch.producers.service.settings import KafkaSettings
+from postwatch.streams.clickhouse.client import connect
 
 from tests.waiting import wait_until
 

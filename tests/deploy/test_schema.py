@@ -11,9 +11,9 @@ from postwatch.deploy import cli
 from postwatch.deploy.embedded.clickhouse import EmbeddedClickHouse
 from postwatch.deploy.embedded.ports import choose_port
 from postwatch.deploy.migrate import migrate
-from postwatch.producers.errors import PostwatchError, SettingsError
-from postwatch.streams import heartbeat, outcome
-from postwatch.streams.clickhouse import connect
+from postwatch.producers.service.errors import PostwatchError, SettingsError
+from postwatch.streams.clickhouse.client import connect
+from postwatch.streams.contracts import heartbeat, outcome
 from postwatch.streams.settings import ClickHouseSettings
 
 pytestmark = pytest.mark.stack

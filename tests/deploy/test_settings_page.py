@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from postwatch.deploy.settings_page import SECTION_CLASSES, settings_page
-from postwatch.producers.settings import SECTIONS
+from postwatch.producers.service.settings import SECTIONS
 
 ROOT = Path(__file__).parents[2]
 

@@ -14,14 +14,14 @@ from postwatch.deploy.simulator import exim
 from postwatch.deploy.simulator.files import Schedule, ServerLogs, play, write_bulk
 from postwatch.deploy.simulator.simulation import LogLine, Simulation
 from postwatch.deploy.simulator.truth import Truth
-from postwatch.streams.accounts import AccountBook
-from postwatch.streams.hosted_domains import read_domains
-from postwatch.streams.joiner import Joiner
-from postwatch.streams.lines import LineCounts, join_lines
-from postwatch.streams.outcome import KEY, Outcome
+from postwatch.streams.contracts.outcome import KEY, Outcome
+from postwatch.streams.enrichment.accounts import AccountBook
+from postwatch.streams.enrichment.hosted_domains import read_domains
+from postwatch.streams.joining.joiner import Joiner
+from postwatch.streams.joining.lines import LineCounts, join_lines
+from postwatch.streams.parsers.queue_ids import queued_at
 from postwatch.streams.parsers.registry import make_parser
-from postwatch.streams.queue_ids import queued_at
-from postwatch.streams.stamps import StampReader
+from postwatch.streams.parsers.timestamps import StampReader
 
 START_MS = 1_790_000_000_000
 HOUR_MS = 3_600_000

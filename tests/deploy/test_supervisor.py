@@ -13,7 +13,7 @@ import pytest
 from postwatch.deploy.embedded.part import Part
 from postwatch.deploy.embedded.process import Children
 from postwatch.deploy.embedded.supervisor import Supervisor, Task, Watched, bound_log
-from postwatch.producers.errors import UnavailableError
+from postwatch.producers.service.errors import UnavailableError
 
 from tests.deploy.test_process import is_running
 from tests.waiting import wait_until

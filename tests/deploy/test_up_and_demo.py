@@ -16,8 +16,8 @@ import psutil
 import pytest
 from postwatch.deploy.embedded.clickhouse import EmbeddedClickHouse
 from postwatch.deploy.simulator import exim
-from postwatch.producers.errors import UnavailableError
-from postwatch.streams.clickhouse import connect
+from postwatch.producers.service.errors import UnavailableError
+from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.settings import ClickHouseSettings
 
 from tests.waiting import wait_until

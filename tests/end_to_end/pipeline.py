@@ -14,9 +14,9 @@ from typing import Any
 
 from confluent_kafka import Consumer, TopicPartition
 from postwatch.deploy.topics import create_topics
-from postwatch.producers.settings import KafkaSettings
-from postwatch.streams.clickhouse import connect
-from postwatch.streams.outcome import SCHEMA, from_table, to_json_object
+from postwatch.producers.service.settings import KafkaSettings
+from postwatch.streams.clickhouse.client import connect
+from postwatch.streams.contracts.outcome import SCHEMA, from_table, to_json_object
 from postwatch.streams.settings import ClickHouseSettings
 
 from tests.waiting import wait_until

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 from postwatch.deploy import cli
-from postwatch.producers.errors import BadInputError
 from postwatch.producers.record import RawHeaders
-from postwatch.producers.settings import KafkaSettings
-from postwatch.streams import partition_join
+from postwatch.producers.service.errors import BadInputError
+from postwatch.producers.service.settings import KafkaSettings
 from postwatch.streams.commands.join import parse_start
 from postwatch.streams.parsers.registry import make_parser
+from postwatch.streams.partition import partition_join
 from postwatch.streams.settings import ClickHouseSettings
 
 from tests.end_to_end.pipeline import Pipeline, running

@@ -17,12 +17,12 @@ from postwatch.deploy.embedded.clickhouse import EmbeddedClickHouse
 from postwatch.deploy.embedded.kafka import EmbeddedKafka
 from postwatch.deploy.embedded.ports import choose_port
 from postwatch.deploy.migrate import migrate
-from postwatch.producers.settings import KafkaSettings
-from postwatch.streams.clickhouse import connect
+from postwatch.producers.service.settings import KafkaSettings
+from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.settings import ClickHouseSettings
 
 from tests.end_to_end.pipeline import Pipeline, ordered, running
-from tests.streams.test_golden import LOGS, SERVER
+from tests.streams.joining.test_golden import LOGS, SERVER
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]

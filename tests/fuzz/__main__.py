@@ -12,11 +12,11 @@ import time
 import atheris  # installed by `make fuzz` alone
 
 with atheris.instrument_imports(include=["postwatch.streams"]):
-    from postwatch.streams.accounts import AccountBook
-    from postwatch.streams.joiner import Joiner
-    from postwatch.streams.lines import LineCounts, decode_lines, join_lines
+    from postwatch.streams.enrichment.accounts import AccountBook
+    from postwatch.streams.joining.joiner import Joiner
+    from postwatch.streams.joining.lines import LineCounts, decode_lines, join_lines
     from postwatch.streams.parsers.registry import LineParser, make_parser
-    from postwatch.streams.stamps import StampReader, find_zone
+    from postwatch.streams.parsers.timestamps import StampReader, find_zone
 
 MOST_SECONDS = 0.05
 SENT_MS = 1_796_000_000_000

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from postwatch.producers.checkpoint import load_checkpoint
-from postwatch.producers.metrics import Health
+from postwatch.producers.files.checkpoint import load_checkpoint
+from postwatch.producers.files.file_registry import Roster
 from postwatch.producers.record import Headers, Heartbeat, RawHeaders, decode_headers
-from postwatch.producers.roster import Roster
+from postwatch.producers.service.health import Health
 from postwatch.producers.ship_settings import FollowedGlob
 from postwatch.producers.shipper import Shipper, ShipPlan
 

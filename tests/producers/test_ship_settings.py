@@ -6,8 +6,8 @@ import socket
 from pathlib import Path
 
 import pytest
-from postwatch.producers.errors import SettingsError
-from postwatch.producers.settings import load
+from postwatch.producers.service.errors import SettingsError
+from postwatch.producers.service.settings import load
 from postwatch.producers.ship_settings import ShipSettings, followed_globs, machine_zone, server_name, time_zone
 
 

@@ -25,9 +25,9 @@ from unittest import mock
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from postwatch.producers.checkpoint import load_checkpoint
-from postwatch.producers.errors import PublishError
+from postwatch.producers.files.checkpoint import load_checkpoint
 from postwatch.producers.record import CUT_MARK, Headers
+from postwatch.producers.service.errors import PublishError
 
 from tests.producers.fakes import FakePublisher, MailServer, Published
 

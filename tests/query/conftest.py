@@ -20,9 +20,9 @@ from postwatch.query.reports import AccountReport
 from postwatch.query.server import address_of, create_app, make_server, open_listener
 from postwatch.query.settings import QuerySettings
 from postwatch.query.statements import Statement
-from postwatch.streams.clickhouse import connect
-from postwatch.streams.heartbeat import decode_heartbeat, encode_heartbeat
-from postwatch.streams.outcome import RESULTS, Outcome, to_batch
+from postwatch.streams.clickhouse.client import connect
+from postwatch.streams.contracts.heartbeat import decode_heartbeat, encode_heartbeat
+from postwatch.streams.contracts.outcome import RESULTS, Outcome, to_batch
 from postwatch.streams.settings import ClickHouseSettings
 
 from tests.waiting import wait_until

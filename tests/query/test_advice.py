@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 from postwatch.query.advice import ADVICE
 from postwatch.query.details import facts
-from postwatch.streams.outcome import REASONS
+from postwatch.streams.contracts.outcome import REASONS
 
 from tests.query.conftest import make_row
 

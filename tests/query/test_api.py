@@ -3,11 +3,11 @@ from __future__ import annotations
 import httpx
 import pytest
 from fastapi.routing import APIRoute
-from postwatch.producers.errors import PostwatchError, UnavailableError
+from postwatch.producers.service.errors import PostwatchError, UnavailableError
 from postwatch.query.api import api_router
 from postwatch.query.errors import BusyError, NotMigratedError, QueryError, TooLargeError
 from postwatch.query.shapes import DeliveriesShape, DeliveryShape, ErrorShape, ServersShape, TraceShape
-from postwatch.streams.outcome import Attempt, Outcome
+from postwatch.streams.contracts.outcome import Attempt, Outcome
 
 from tests.query.conftest import NOW_MS, Office, Open, make_row, make_rows, refusing
 

@@ -17,7 +17,7 @@ from postwatch.deploy.cli import main
 from postwatch.deploy.embedded.ports import choose_port
 from postwatch.query.commands import report, serve, servers, trace
 from postwatch.query.shapes import DeliveriesShape, ServersShape, TraceShape
-from postwatch.streams.outcome import Attempt
+from postwatch.streams.contracts.outcome import Attempt
 
 from tests.query.conftest import NOW_MS, Office, make_row, make_rows
 

@@ -8,7 +8,7 @@ import unicodedata
 import pytest
 from postwatch.query.exports import CSV_COLUMNS, to_csv, to_json
 from postwatch.query.shapes import DeliveryShape
-from postwatch.streams.outcome import Attempt, Outcome
+from postwatch.streams.contracts.outcome import Attempt, Outcome
 
 from tests.query.conftest import NOW_MS, TEXT_FIELDS, make_row
 

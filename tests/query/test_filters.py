@@ -20,7 +20,7 @@ from postwatch.query.filters import (
     read_account,
     read_filters,
 )
-from postwatch.streams.outcome import RESULTS
+from postwatch.streams.contracts.outcome import RESULTS
 
 
 def _filters(account: str = "bob@example.org", **asked: object) -> ReportFilters:

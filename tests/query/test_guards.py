@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import httpx
 import pytest
-from postwatch.producers.errors import SettingsError
+from postwatch.producers.service.errors import SettingsError
 from postwatch.query.guards import is_loopback, loopback_address
 from postwatch.query.server import address_of, open_listener
 

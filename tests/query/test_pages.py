@@ -4,9 +4,9 @@ from html.parser import HTMLParser
 
 import httpx
 import pytest
-from postwatch.producers.errors import PostwatchError, UnavailableError
+from postwatch.producers.service.errors import PostwatchError, UnavailableError
 from postwatch.query.errors import NotMigratedError
-from postwatch.streams.outcome import Attempt, iso_time
+from postwatch.streams.contracts.outcome import Attempt, iso_time
 
 from tests.query.conftest import DAY_MS, NOW_MS, TEXT_FIELDS, Office, Open, make_row, make_rows, refusing
 

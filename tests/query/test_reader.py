@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from postwatch.deploy.embedded.ports import choose_port
-from postwatch.producers.errors import UnavailableError
+from postwatch.producers.service.errors import UnavailableError
 from postwatch.query.errors import BusyError, NotMigratedError, QueryError, TooLargeError
 from postwatch.query.reader import MAX_RESULT_ROWS, TableReader
 from postwatch.query.settings import QuerySettings

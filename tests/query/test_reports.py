@@ -8,7 +8,7 @@ from postwatch.query.errors import FilterError
 from postwatch.query.filters import Mailbox, ReportFilters
 from postwatch.query.reports import DAY_MS, account_report, without_partial
 from postwatch.query.statements import Statement
-from postwatch.streams.outcome import RESULTS, Attempt, Outcome
+from postwatch.streams.contracts.outcome import RESULTS, Attempt, Outcome
 
 from tests.query.conftest import MINUTE_MS, NOW_MS, TEXT_FIELDS, Office, make_row, make_rows
 

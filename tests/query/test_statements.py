@@ -6,7 +6,7 @@ import pytest
 from postwatch.query import statements
 from postwatch.query.filters import Position, ReportFilters, SystemUser, read_filters
 from postwatch.query.statements import Span, Statement
-from postwatch.streams.outcome import Outcome
+from postwatch.streams.contracts.outcome import Outcome
 
 HOSTILE = "x'; DROP TABLE deliveries; -- \\ {database:Identifier} %s"
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from postwatch.query.details import facts, finer_status, status_words, way_words
 from postwatch.query.wording import byte_size, time_span, utc_time, visible
-from postwatch.streams.outcome import RESULTS
+from postwatch.streams.contracts.outcome import RESULTS
 
 from tests.query.conftest import make_row
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
-from postwatch.producers.errors import UnavailableError
+from postwatch.producers.service.errors import UnavailableError
 from postwatch.streams.errors import OversizedInsertError, RefusedRowsError
 
 Place = tuple[str, int]

@@ -13,16 +13,16 @@ import sys
 from importlib.resources import files
 from pathlib import Path
 
-from postwatch.producers.checkpoint import Checkpoint, SavedFile, save_checkpoint
-from postwatch.producers.discovery import FileKey
-from postwatch.producers.fingerprint import HEAD_BYTES, Identity, Position, digest
+from postwatch.producers.files.checkpoint import Checkpoint, SavedFile, save_checkpoint
+from postwatch.producers.files.discovery import FileKey
+from postwatch.producers.files.fingerprint import HEAD_BYTES, Identity, Position, digest
 from postwatch.producers.record import Heartbeat
-from postwatch.streams.dead_letters import DeadLetter, LineOrigin, dead_letter_headers
-from postwatch.streams.heartbeat import encode_heartbeat
-from postwatch.streams.outcome import encode_outcomes
+from postwatch.streams.contracts.dead_letters import DeadLetter, LineOrigin, dead_letter_headers
+from postwatch.streams.contracts.heartbeat import encode_heartbeat
+from postwatch.streams.contracts.outcome import encode_outcomes
 
-from tests.streams.test_golden import LOGS, SERVER, lines_of
-from tests.streams.test_partition_join import Kafka, Record, Worker, make_records
+from tests.streams.joining.test_golden import LOGS, SERVER, lines_of
+from tests.streams.partition.test_partition_join import Kafka, Record, Worker, make_records
 
 _CUTS = (3, 6, 9, 12, 15, 17, 20, 22, 24, 27, 30, 32)
 _BEAT = Heartbeat(sent_ms=1_772_438_400_123, last_line_ms=1_772_438_399_000, lag_bytes=17, files=2, shipper_version="0")

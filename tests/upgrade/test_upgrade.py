@@ -16,17 +16,17 @@ from typing import Any
 import pytest
 from postwatch.deploy.migrate import Migration, Place, migrate, read_migrations
 from postwatch.producers.record import Heartbeat, decode_headers
-from postwatch.streams.clickhouse import connect
-from postwatch.streams.heartbeat import decode_heartbeat
-from postwatch.streams.outcome import SCHEMA, decode_outcomes, encode_outcomes, from_table, to_json_object
-from postwatch.streams.parked import OPEN, decode_parked
-from postwatch.streams.partition_join import MARKS_KEY
-from postwatch.streams.seen import decode_seen
+from postwatch.streams.clickhouse.client import connect
+from postwatch.streams.contracts.heartbeat import decode_heartbeat
+from postwatch.streams.contracts.outcome import SCHEMA, decode_outcomes, encode_outcomes, from_table, to_json_object
+from postwatch.streams.joining.stored_message import OPEN, decode_parked
+from postwatch.streams.partition.partition_join import MARKS_KEY
+from postwatch.streams.partition.processed_ranges import decode_seen
 from postwatch.streams.settings import ClickHouseSettings
 
 from tests.producers.fakes import MailServer
-from tests.streams.test_golden import SERVER, ordered
-from tests.streams.test_partition_join import Kafka, Record, Worker, finish, table_rows
+from tests.streams.joining.test_golden import SERVER, ordered
+from tests.streams.partition.test_partition_join import Kafka, Record, Worker, finish, table_rows
 
 SAMPLES = sorted((Path(__file__).parent / "samples").iterdir())
 FATE = ("account", "direction", "server", "queue_id", "recipient", "queued_at", "updated_at", "status", "log_lines")

@@ -7,13 +7,13 @@ import time
 
 import pytest
 from postwatch.producers.record import MAX_LINE_BYTES
-from postwatch.streams.accounts import AccountBook
-from postwatch.streams.events import Event, Foreign, Parsed, Unreadable
-from postwatch.streams.hosted_domains import Domains
-from postwatch.streams.joiner import Joiner
-from postwatch.streams.lines import LineCounts, decode_lines, join_lines
+from postwatch.streams.enrichment.accounts import AccountBook
+from postwatch.streams.enrichment.hosted_domains import Domains
+from postwatch.streams.joining.joiner import Joiner
+from postwatch.streams.joining.lines import LineCounts, decode_lines, join_lines
+from postwatch.streams.parsers.events import Event, Foreign, Parsed, Unreadable
 from postwatch.streams.parsers.registry import LineParser, make_parser
-from postwatch.streams.stamps import StampReader, find_zone
+from postwatch.streams.parsers.timestamps import StampReader, find_zone
 
 from tests.streams.parsers import (
     exim_templates,

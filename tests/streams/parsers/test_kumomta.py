@@ -8,12 +8,12 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from postwatch.streams.events import Arrival, Attempt, Foreign, Parsed, Refusal, Unreadable
-from postwatch.streams.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, EXPIRED
+from postwatch.streams.contracts.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, EXPIRED
+from postwatch.streams.parsers.events import Arrival, Attempt, Foreign, Parsed, Refusal, Unreadable
 from postwatch.streams.parsers.kumomta import parse_record
+from postwatch.streams.parsers.queue_ids import queued_at
 from postwatch.streams.parsers.registry import make_parser
-from postwatch.streams.queue_ids import queued_at
-from postwatch.streams.stamps import StampReader, find_zone
+from postwatch.streams.parsers.timestamps import StampReader, find_zone
 
 ID = "e22a1681e71311f19f42020000000001"
 AT = 1_795_420_801

@@ -7,7 +7,8 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from postwatch.streams.events import (
+from postwatch.streams.contracts.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, EXPIRED
+from postwatch.streams.parsers.events import (
     CLIENT,
     ENVELOPE,
     FILTER,
@@ -21,10 +22,9 @@ from postwatch.streams.events import (
     Refusal,
     Unreadable,
 )
-from postwatch.streams.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, EXPIRED
 from postwatch.streams.parsers.opensmtpd import parse_message
 from postwatch.streams.parsers.registry import make_parser
-from postwatch.streams.stamps import StampReader, find_zone
+from postwatch.streams.parsers.timestamps import StampReader, find_zone
 
 SESSION = "5df87c903d709601"
 ENVELOPE_WORDS = "evpid=c405e301d6bbc64f from=<ann@here.example> to=<Bob@far.example> "

@@ -7,12 +7,22 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from postwatch.streams.events import FILTER, LOGIN, Arrival, Attempt, Ending, Foreign, Parsed, Refusal, Unreadable
-from postwatch.streams.outcome import BOUNCED, DEFERRED, DELIVERED, DISCARDED, EXPIRED, REJECTED
+from postwatch.streams.contracts.outcome import BOUNCED, DEFERRED, DELIVERED, DISCARDED, EXPIRED, REJECTED
+from postwatch.streams.parsers.events import (
+    FILTER,
+    LOGIN,
+    Arrival,
+    Attempt,
+    Ending,
+    Foreign,
+    Parsed,
+    Refusal,
+    Unreadable,
+)
+from postwatch.streams.parsers.queue_ids import queued_at
 from postwatch.streams.parsers.registry import make_parser
 from postwatch.streams.parsers.sendmail import parse_message
-from postwatch.streams.queue_ids import queued_at
-from postwatch.streams.stamps import StampReader, find_zone
+from postwatch.streams.parsers.timestamps import StampReader, find_zone
 
 ID = "6AN8010W002013"
 FROM = f"{ID}: from=<ann@here.example>, size=12, class=0, nrcpts=2, "

@@ -1,0 +1,1 @@
+"""Log files: found, followed through rotations, cut into records, remembered."""

@@ -1,0 +1,36 @@
+"""What Kafka has of one file: the position up to which every record is acknowledged.
+
+Pure. The position moves only over acknowledged records, in the order in which they were sent; an acknowledgement that
+comes early waits for those before it. So a checkpoint never passes a line that Kafka doesn't have.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from postwatch.producers.files.fingerprint import START, Position
+
+
+class Ledger:
+    """The records of one file that are under way."""
+
+    def __init__(self, acknowledged: Position = START) -> None:
+        self.acknowledged = acknowledged
+        self._waiting: deque[Position] = deque()
+        self._early: set[Position] = set()
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing is under way."""
+        return not self._waiting
+
+    def send(self, end: Position) -> None:
+        """A record that ends there was handed to Kafka's client."""
+        self._waiting.append(end)
+
+    def acknowledge(self, end: Position) -> None:
+        """Kafka has the record that ends there."""
+        self._early.add(end)
+        while self._waiting and self._waiting[0] in self._early:
+            self.acknowledged = self._waiting.popleft()
+            self._early.remove(self.acknowledged)

@@ -1,0 +1,110 @@
+"""What the shipper remembers of a file: who it is, what Kafka has of it, and where it was seen last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from postwatch.producers.files.checkpoint import SavedFile
+from postwatch.producers.files.discovery import FileKey, FoundFile
+from postwatch.producers.files.fingerprint import START, Identity, Position
+from postwatch.producers.files.in_flight import Ledger
+from postwatch.producers.files.source import Source
+from postwatch.producers.files.tail import Tail
+
+_NEVER = (-1, -1)
+
+
+class KnownFile:
+    """A file by its content, whatever its name is now and whether it is open or not."""
+
+    def __init__(
+        self, identity: Identity, found: FoundFile | SavedFile, now_ms: int, acknowledged: Position = START
+    ) -> None:
+        self.identity = identity
+        self.ledger = Ledger(acknowledged)
+        self.live_path = found.live_path
+        self.path = found.path
+        self.key = found.key
+        self.is_open = False
+        self.is_finished = False
+        """Rotated and read to its end, or reported as missing: nobody waits for it."""
+        self.seen_ms = now_ms
+
+    @property
+    def is_busy(self) -> bool:
+        """Open, or with records under way: what Kafka has of it is still moving."""
+        return self.is_open or not self.ledger.is_settled
+
+    def saved(self) -> SavedFile:
+        return SavedFile(self.identity, self.ledger.acknowledged, self.live_path, self.path, self.key, self.is_finished)
+
+
+def restore(saved: SavedFile, now_ms: int) -> KnownFile:
+    """The inverse of `KnownFile.saved`."""
+    known = KnownFile(saved.identity, saved, now_ms, saved.acknowledged)
+    known.is_finished = saved.is_finished
+    return known
+
+
+class OpenFile:
+    """An open file. It has no tail while it has no whole line by which to know it."""
+
+    def __init__(self, source: Source, found: FoundFile, now_ms: int) -> None:
+        self.source = source
+        self.key = FileKey(source.device, source.inode)
+        self.found = found
+        self.is_rotated = found.is_rotated
+        self.known: KnownFile | None = None
+        self.tail: Tail | None = None
+        self.active_ms = now_ms
+        """When it last brought a line or was rotated."""
+        self.was: KnownFile | None = None
+        """What the file was until it was truncated."""
+        self.lingers_since_ms = 0
+        """When a line was first seen that waits for company in its record; 0: none waits."""
+        self.idle_at = _NEVER
+        """Size and time of change at which a read brought no whole line: nothing to do until one of them changes."""
+
+    def attach(self, known: KnownFile) -> None:
+        """Go on reading a known file. Raises OSError, or TruncatedError when it has just become another one."""
+        self.tail = Tail(self.source, known.identity, known.ledger.acknowledged)
+        self.known = known
+        known.is_open, known.is_finished = True, False
+        known.path, known.key = self.found.path, self.key
+
+    def lag_bytes(self) -> int:
+        """What it holds and Kafka has not acknowledged; 0 where it can't be told, for then reading complains."""
+        behind = self.known.ledger.acknowledged.byte_offset if self.known else 0
+        try:
+            return max(0, self.source.unread_bytes(behind))
+        except OSError:
+            return 0
+
+    def detach(self) -> None:
+        self.was, self.known, self.tail, self.idle_at = self.known, None, None, _NEVER
+        if self.was:
+            self.was.is_open = False
+
+
+class Verdict(NamedTuple):
+    """What a rotation was found to be, as long as its name, size and time stay as they are."""
+
+    known: KnownFile | None
+    is_settled: bool
+    """Nothing of it is left to read."""
+
+
+def recognise(source: Source, live_path: str, start: bytes, known_files: Iterable[KnownFile]) -> KnownFile | None:
+    """The known file whose beginning this is and that proves the bytes before its position. Raises OSError.
+
+    Only among files of the same live name: two logs of one daemon may begin with the same line.
+    """
+    same_name = (known for known in known_files if known.live_path == live_path)
+    for known in sorted(same_name, key=lambda known: known.key != (source.device, source.inode)):
+        position = known.ledger.acknowledged
+        if known.identity.begins(start) and position.holds(
+            source.read_at(position.byte_offset - position.proof_bytes, position.proof_bytes)
+        ):
+            return known
+    return None

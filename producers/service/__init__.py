@@ -1,0 +1,1 @@
+"""What every long-running part needs: settings, errors, logs, health, Kafka, memory."""

@@ -1,0 +1,97 @@
+"""Prometheus metrics and a health address, the same for every long-running part.
+
+GET /metrics is the text exposition; GET /health answers 200 while the part works and 503, with the reason, while it
+is degraded (Kafka or ClickHouse away, say). A degraded part still runs and retries: restart it on a missing answer,
+not on 503.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import socketserver
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from postwatch.producers.service.errors import SettingsError
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+
+class Health:
+    """What a part says of itself: a set of named complaints; none means healthy."""
+
+    def __init__(self) -> None:
+        self._complaints: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def complain(self, name: str, reason: str) -> None:
+        with self._lock:
+            self._complaints[name] = reason
+
+    def settle(self, name: str) -> None:
+        with self._lock:
+            self._complaints.pop(name, None)
+
+    def complaints(self) -> dict[str, str]:
+        with self._lock:
+            return dict(self._complaints)
+
+
+def parse_address(address: str, setting: str) -> tuple[str, int]:
+    """'127.0.0.1:9101' → ('127.0.0.1', 9101). Raises SettingsError that names `setting`."""
+    host, _, port = address.rpartition(":")
+    if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise SettingsError(f"{setting}={address!r} is not an address: use host:port, such as 127.0.0.1:9100")
+    return host.strip("[]"), int(port)
+
+
+def serve_metrics(address: str, setting: str, health: Health) -> ThreadingHTTPServer | None:
+    """Serve /metrics and /health from a daemon thread; an empty address serves nothing. Port 0 picks a free one."""
+    if not address:
+        return None
+
+    class Handler(BaseHTTPRequestHandler):
+        timeout = 10  # a client that says nothing may not keep a thread for ever
+
+        def do_GET(self) -> None:
+            path = self.path.partition("?")[0]
+            if path == "/metrics":
+                self._answer(200, CONTENT_TYPE_LATEST, generate_latest())
+            elif path == "/health":
+                complaints = health.complaints()
+                body = json.dumps({"healthy": not complaints, "complaints": complaints}).encode()
+                self._answer(503 if complaints else 200, "application/json", body)
+            else:
+                self._answer(404, "text/plain", b"GET /metrics or /health\n")
+
+        def _answer(self, code: int, content_type: str, body: bytes) -> None:
+            self.send_response(code)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """A scrape every few seconds is no news."""
+
+    host, port = parse_address(address, setting)
+    try:
+        server = _server_class(host)((host, port), Handler)
+    except OSError as error:
+        raise SettingsError(f"{setting}={address!r} can't be listened on: {error.strerror}") from error
+    threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+    return server
+
+
+def _server_class(host: str) -> type[ThreadingHTTPServer]:
+    class Server(ThreadingHTTPServer):
+        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
+        def server_bind(self) -> None:
+            """Without HTTPServer's look-up of the host's full name: where DNS is down it holds a start up for long."""
+            socketserver.TCPServer.server_bind(self)
+
+        def handle_error(self, request: object, client_address: object) -> None:
+            """A scraper that hangs up early is no news."""
+
+    return Server

@@ -1,0 +1,93 @@
+"""Turns what librdkafka says, by itself and every few seconds, into health and lag; and how to wait for a start."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Collection
+from typing import Protocol
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin._metadata import ClusterMetadata
+from postwatch.producers.service.errors import UnavailableError
+from postwatch.producers.service.health import Health
+from postwatch.producers.service.settings import KafkaSettings
+from prometheus_client import Gauge
+
+log = structlog.get_logger()
+
+STATISTICS_MS = 5_000
+_TIMEOUT_SECONDS = 5.0
+_RETRY_SECONDS = 2.0
+
+
+class KafkaWatch:
+    """The callbacks of one consumer."""
+
+    def __init__(self, kafka: KafkaSettings, health: Health, lag: Gauge) -> None:
+        self._kafka = kafka
+        self._health = health
+        self._lag = lag
+
+    def on_error(self, error: KafkaError) -> None:
+        """librdkafka's error_cb: all of these heal by themselves, or by a person."""
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self._health.complain("kafka", str(unavailable(self._kafka, error)))
+        elif error.code() in (KafkaError._AUTHENTICATION, KafkaError._SSL):
+            self._health.complain("kafka", f"{error.str()}; check POSTWATCH_KAFKA_SASL_* and _SSL_CA_FILE")
+        log.warning("kafka_error", error=error.str())
+
+    def on_statistics(self, text: str) -> None:
+        """librdkafka's stats_cb."""
+        statistics = json.loads(text)
+        if any(broker["state"] == "UP" for broker in statistics["brokers"].values()):
+            self._health.settle("kafka")
+        self._lag.clear()
+        for topic, of_topic in statistics["topics"].items():
+            for partition, of_partition in of_topic["partitions"].items():
+                if of_partition["consumer_lag_stored"] >= 0:
+                    self._lag.labels(topic, partition).set(of_partition["consumer_lag_stored"])
+
+
+class MetadataSource(Protocol):
+    """What the check below needs of confluent_kafka.Consumer."""
+
+    def list_topics(self, *, timeout: float) -> ClusterMetadata: ...
+
+
+def check_topics(source: MetadataSource, kafka: KafkaSettings, topics: Collection[str]) -> None:
+    """Raises UnavailableError, with the remedy, unless the brokers answer and have the topics."""
+    try:
+        known = source.list_topics(timeout=_TIMEOUT_SECONDS).topics
+    except KafkaException as error:
+        raise unavailable(kafka, error.args[0]) from error
+    for topic in topics:
+        if topic not in known:
+            raise UnavailableError(
+                f"the topic {topic} does not exist at {kafka.brokers}; create it with `postwatch migrate --topics`"
+            )
+
+
+def unavailable(kafka: KafkaSettings, error: KafkaError) -> UnavailableError:
+    return UnavailableError(
+        f"Kafka does not answer at {kafka.brokers} ({error.str()}); start it, or set POSTWATCH_KAFKA_BROKERS"
+    )
+
+
+def await_server(name: str, check: Callable[[], object], health: Health, stopping: threading.Event) -> bool:
+    """Wait until `check` raises no UnavailableError any more, complaining; False when it is time to stop."""
+    said = ""
+    while not stopping.is_set():
+        try:
+            check()
+        except UnavailableError as error:
+            health.complain(name, str(error))
+            if str(error) != said:
+                said = str(error)
+                log.error(f"{name}_unavailable", error=said)
+            stopping.wait(_RETRY_SECONDS)
+        else:
+            health.settle(name)
+            return True
+    return False

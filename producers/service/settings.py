@@ -1,0 +1,222 @@
+"""Settings: read once at the edge from the environment and an optional TOML file, then passed on as frozen dataclasses.
+
+A section is a frozen dataclass with a `SECTION` name; field `linger_ms` of section `ship` is the variable
+`POSTWATCH_SHIP_LINGER_MS`, or `linger_ms` under `[ship]` in the file that `POSTWATCH_CONFIG` names. The environment
+wins. An unknown name in a section that is read, an unknown section, or a value of the wrong type raises SettingsError
+and names the variable: a mistyped setting never passes silently.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import os
+import tomllib
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from postwatch.producers.service.errors import SettingsError
+
+PREFIX = "POSTWATCH_"
+CONFIG_VARIABLE = "POSTWATCH_CONFIG"
+SECTIONS = ("kafka", "ship", "join", "sink", "clickhouse", "query")
+"""Every section of every part, so that a shared file or environment can be checked by whichever part reads it."""
+
+_TRUE = {"1", "true", "yes", "on"}
+_FALSE = {"0", "false", "no", "off"}
+
+Section = TypeVar("Section")
+
+
+def setting(
+    default: Any = dataclasses.MISSING,
+    *,
+    doc: str,
+    secret: bool = False,
+    least: float | None = None,
+    most: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    """A field of a section: its default (none: the setting is required), one line for people, what it may hold."""
+    metadata = {"doc": doc, "secret": secret, "least": least, "most": most, "choices": choices}
+    if default is dataclasses.MISSING:
+        return dataclasses.field(metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class KafkaSettings:
+    """How every part reaches Kafka, and the names of the topics."""
+
+    SECTION: ClassVar[str] = "kafka"
+
+    brokers: str = setting("127.0.0.1:9092", doc="Comma-separated host:port of the brokers to start from.")
+    security_protocol: str = setting(
+        "plaintext",
+        doc="plaintext, ssl, sasl_plaintext or sasl_ssl.",
+        choices=("plaintext", "ssl", "sasl_plaintext", "sasl_ssl"),
+    )
+    sasl_mechanism: str = setting(
+        "",
+        doc="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, when SASL is used.",
+        choices=("", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"),
+    )
+    sasl_username: str = setting("", doc="SASL user.")
+    sasl_password: str = setting("", doc="SASL password.", secret=True)
+    ssl_ca_file: str = setting("", doc="PEM file of the authority that signed the brokers' certificates.")
+    raw_topic: str = setting("mail.raw", doc="Topic of raw log lines.")
+    outcomes_topic: str = setting("mail.outcomes", doc="Topic of delivery rows.")
+    heartbeats_topic: str = setting("mail.heartbeats", doc="Topic of the servers' heartbeats, as rows.")
+    dead_letters_topic: str = setting("mail.dead-letters", doc="Topic of lines and rows that can't be used.")
+
+    def client_config(self) -> dict[str, str | int | float | bool]:
+        """The librdkafka properties that reach these brokers."""
+        config: dict[str, str | int | float | bool] = {
+            "bootstrap.servers": self.brokers,
+            "security.protocol": self.security_protocol,
+        }
+        if self.sasl_mechanism:
+            config |= {
+                "sasl.mechanism": self.sasl_mechanism,
+                "sasl.username": self.sasl_username,
+                "sasl.password": self.sasl_password,
+            }
+        if self.ssl_ca_file:
+            config["ssl.ca.location"] = self.ssl_ca_file
+        return config
+
+
+def load(section: type[Section], environ: Mapping[str, str] | None = None) -> Section:
+    """Read one section. Raises SettingsError that names the variable, what it held and what it should hold."""
+    environ = os.environ if environ is None else environ
+    name: str = section.SECTION  # type: ignore[attr-defined]
+    prefix = f"{PREFIX}{name.upper()}_"
+    fields = {field.name: field for field in dataclasses.fields(section)}  # type: ignore[arg-type]
+    hints = typing.get_type_hints(section)
+    values: dict[str, Any] = {}
+    for key, raw in _file_section(environ, name).items():
+        where = f"[{name}] {key} in {environ[CONFIG_VARIABLE]}"
+        if key not in fields:
+            raise SettingsError(f"unknown setting {where}{_suggest(key, fields)}")
+        values[key] = _convert(raw, hints[key], fields[key], where)
+    for variable, raw in environ.items():
+        if variable.startswith(prefix):
+            key = variable[len(prefix) :].lower()
+            if key not in fields:
+                raise SettingsError(f"unknown setting {variable}{_suggest(variable, _variables(prefix, fields))}")
+            values[key] = _convert(raw, hints[key], fields[key], variable)
+        elif variable.startswith(PREFIX) and variable != CONFIG_VARIABLE:
+            _check_section(variable)
+    for key, field in fields.items():
+        if key not in values and field.default is dataclasses.MISSING:
+            raise SettingsError(f"{prefix}{key.upper()} is not set: {field.metadata['doc']}")
+    return section(**values)
+
+
+def describe(*sections: type[Any]) -> str:
+    """Every variable of these sections with its default and its line for people, as a command's help shows them."""
+    lines = [f"settings, from the environment or the TOML file that {CONFIG_VARIABLE} names:"]
+    for section in sections:
+        for field in dataclasses.fields(section):
+            variable = f"{PREFIX}{section.SECTION.upper()}_{field.name.upper()}"
+            lines += [f"  {variable}{_shown_default(field.default)}", f"      {field.metadata['doc']}"]
+    return "\n".join(lines)
+
+
+def _shown_default(default: Any) -> str:
+    if default is dataclasses.MISSING:
+        return " (required)"
+    if isinstance(default, bool):
+        return f"={str(default).lower()}"
+    return "=" + (",".join(default) if isinstance(default, tuple) else "" if default is None else str(default))
+
+
+def _variables(prefix: str, keys: Iterable[str]) -> list[str]:
+    return [f"{prefix}{key.upper()}" for key in keys]
+
+
+def is_set(section: type[Any], key: str, environ: Mapping[str, str] | None = None) -> bool:
+    """Whether somebody gave this setting a value that is not empty, in the environment or in the file."""
+    environ = os.environ if environ is None else environ
+    variable = f"{PREFIX}{section.SECTION}_{key}".upper()
+    return bool(environ.get(variable, _file_section(environ, section.SECTION).get(key)))
+
+
+def _check_section(variable: str) -> None:
+    if not variable.startswith(tuple(f"{PREFIX}{name.upper()}_" for name in SECTIONS)):
+        close = _suggest(variable.removeprefix(PREFIX).partition("_")[0].lower(), SECTIONS)
+        raise SettingsError(f"unknown setting {variable}: it belongs to no section{close}")
+
+
+def _file_section(environ: Mapping[str, str], name: str) -> Mapping[str, Any]:
+    path = environ.get(CONFIG_VARIABLE)
+    if not path:
+        return {}
+    try:
+        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{CONFIG_VARIABLE}={path} can't be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{CONFIG_VARIABLE}={path} is not valid TOML: {error}") from error
+    for unknown in table.keys() - set(SECTIONS):
+        raise SettingsError(f"unknown section [{unknown}] in {path}{_suggest(unknown, SECTIONS)}")
+    section = table.get(name, {})
+    if not isinstance(section, dict):
+        raise SettingsError(f"[{name}] in {path} must be a table of settings")
+    return section
+
+
+def _suggest(word: str, known: Iterable[str]) -> str:
+    known = sorted(known)
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(known)}"
+
+
+def _convert(raw: Any, hint: Any, field: dataclasses.Field[Any], where: str) -> Any:
+    shown = "" if field.metadata["secret"] else f"={raw!r}"
+    if isinstance(hint, types.UnionType):  # `int | None`: an empty text means None
+        if raw == "":
+            return None
+        hint = next(arm for arm in typing.get_args(hint) if arm is not type(None))
+    if typing.get_origin(hint) is tuple:
+        items = raw if isinstance(raw, list) else str(raw).split(",")
+        return tuple(str(item).strip() for item in items if str(item).strip())
+    if hint is bool:
+        return _switch(raw, f"{where}{shown}")
+    if hint in (int, float):
+        number = _number(raw, hint, f"{where}{shown}")
+        least = field.metadata["least"]
+        if least is not None and number < least:
+            raise SettingsError(f"{where}{shown} is too small: use {least} or more")
+        most = field.metadata["most"]
+        if most is not None and number > most:
+            raise SettingsError(f"{where}{shown} is too large: use {most} or less")
+        return number
+    if not isinstance(raw, str):
+        raise SettingsError(f"{where}{shown} must be text")
+    choices = field.metadata["choices"]
+    if choices and raw not in choices:
+        raise SettingsError(f"{where}{shown} is not known: use {', '.join(choice for choice in choices if choice)}")
+    return raw
+
+
+def _switch(raw: Any, what: str) -> bool:
+    text = str(raw).lower()
+    if text not in _TRUE | _FALSE:
+        raise SettingsError(f"{what} is not a switch: use true or false")
+    return text in _TRUE
+
+
+def _number(raw: Any, kind: type[int] | type[float], what: str) -> int | float:
+    """A finite number. A file's `max_rows = 2.5` or `true` is refused, never rounded."""
+    acceptable = (str, int) if kind is int else (str, int, float)
+    try:
+        if isinstance(raw, acceptable) and not isinstance(raw, bool) and math.isfinite(number := kind(raw)):
+            return number
+    except (ValueError, OverflowError):
+        pass
+    raise SettingsError(f"{what} is not a {'whole number' if kind is int else 'number'}")

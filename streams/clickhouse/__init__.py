@@ -1,0 +1,1 @@
+"""How ClickHouse is reached, and what its error codes mean."""

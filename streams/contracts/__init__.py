@@ -1,0 +1,1 @@
+"""What stands in topics and tables: outcomes, heartbeats, dead letters."""

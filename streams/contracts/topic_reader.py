@@ -1,0 +1,73 @@
+"""Reads a topic without leaving a trace: partitions are assigned, no group is joined, no offset is committed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from postwatch.producers.service.errors import UnavailableError
+from postwatch.producers.service.kafka import check_topics, unavailable
+from postwatch.producers.service.settings import KafkaSettings
+
+_TIMEOUT_SECONDS = 10.0
+_POLL_SECONDS = 0.2
+
+_SILENT = logging.getLogger("postwatch.topic_tail")  # librdkafka's own words go nowhere: ours are for people
+_SILENT.addHandler(logging.NullHandler())
+_SILENT.propagate = False
+
+
+def read_topic(
+    kafka: KafkaSettings, topic: str, *, from_beginning: bool, follow: bool, warn: Callable[[str], None]
+) -> Iterator[Message]:
+    """Records of every partition; ends, unless it follows, at what was the end when it began.
+
+    Raises UnavailableError, with the remedy, when no broker answers at the start or the topic is missing; a broker that
+    goes away later is waited for, after a warning.
+    """
+    started = False
+
+    def on_error(error: KafkaError) -> None:
+        if started and error.code() == KafkaError._ALL_BROKERS_DOWN:
+            warn(str(unavailable(kafka, error)))
+
+    config = {
+        **kafka.client_config(),
+        "group.id": "postwatch-outcomes",  # librdkafka wants a name; without subscribing no group comes of it
+        "enable.auto.commit": False,
+        "auto.offset.reset": "earliest",
+        "error_cb": on_error,
+    }
+    consumer = Consumer(config, logger=_SILENT)
+    try:
+        check_topics(consumer, kafka, [topic])
+        ends = _ends(consumer, kafka, topic, from_beginning)
+        consumer.assign([TopicPartition(topic, place, start) for place, (start, _) in ends.items()])
+        started = True
+        left = {place for place, (start, end) in ends.items() if start < end}
+        while follow or left:
+            message = consumer.poll(_POLL_SECONDS)
+            if message is None:
+                continue
+            if error := message.error():
+                raise UnavailableError(f"the topic {topic} can't be read: {error.str()}")
+            place = int(message.partition() or 0)
+            if follow or place in left:
+                yield message
+            if int(message.offset() or 0) + 1 >= ends[place][1]:
+                left.discard(place)
+    finally:
+        consumer.close()
+
+
+def _ends(consumer: Consumer, kafka: KafkaSettings, topic: str, from_beginning: bool) -> dict[int, tuple[int, int]]:
+    """Partition → where to start, and its end as of now."""
+    try:
+        places = consumer.list_topics(topic, timeout=_TIMEOUT_SECONDS).topics[topic].partitions
+        ends = {
+            place: consumer.get_watermark_offsets(TopicPartition(topic, place), _TIMEOUT_SECONDS) for place in places
+        }
+    except KafkaException as error:
+        raise unavailable(kafka, error.args[0]) from error
+    return {place: (first if from_beginning else end, end) for place, (first, end) in ends.items()}

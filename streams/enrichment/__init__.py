@@ -1,0 +1,1 @@
+"""What the log alone does not say: accounts, hosted domains, reasons and providers."""

@@ -1,0 +1,1 @@
+"""The join as a Faust worker: app, agent, table, changelog, and all that leans on the inside of Faust."""

@@ -1,0 +1,126 @@
+"""The Faust app of the join: its settings, its table, its agent, and nothing else."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+import faust
+from postwatch.producers.service.health import Health
+from postwatch.producers.service.settings import KafkaSettings
+from postwatch.streams.enrichment.accounts import AccountBook
+from postwatch.streams.enrichment.hosted_domains import DomainsSource, follow, read_domains
+from postwatch.streams.enrichment.reasons import BUILT_IN
+from postwatch.streams.enrichment.reasons_file import read_reasons
+from postwatch.streams.faust_glue.lease import Lease
+from postwatch.streams.faust_glue.table import end_on_failed_writes
+from postwatch.streams.faust_glue.transport import use_transport
+from postwatch.streams.faust_glue.worker import TEND_EVERY_SECONDS, JoinWorker, fail
+from postwatch.streams.parsers.timestamps import find_zone
+from postwatch.streams.partition.outlet import KafkaOutlet
+from postwatch.streams.partition.partition_join import JoinRules
+from postwatch.streams.settings import JoinSettings
+from yarl import URL
+
+TABLE = "parked"
+_DOMAINS_SETTING = "POSTWATCH_JOIN_DOMAINS_FILE"
+_RECORDS_A_FETCH = 200
+_SESSION_SECONDS = 6.0
+_FETCH_BYTES = 1024 * 1024
+_WAITING_FETCHES = 8
+"""Of all partitions, read but not joined yet; Faust's default is 4,096 events, which here are fetches."""
+_ROCKSDB = {
+    "write_buffer_size": 2 * 1024 * 1024,
+    "max_write_buffer_number": 2,
+    "target_file_size_base": 8 * 1024 * 1024,
+    "block_cache_size": 4 * 1024 * 1024,
+    "block_cache_compressed_size": 1024 * 1024,
+}
+"""For each partition; the default is a cache of 2 GiB."""
+
+
+def changelog_topic(settings: JoinSettings) -> str:
+    return f"{settings.group}-{TABLE}-changelog"
+
+
+def join_rules(settings: JoinSettings) -> JoinRules:
+    """The settings as the join wants them. Raises SettingsError that names the variable."""
+    find_zone(settings.timezone, "POSTWATCH_JOIN_TIMEZONE")
+    domains = read_domains(settings.domains_file, _DOMAINS_SETTING) if settings.domains_file else None
+    return JoinRules(
+        accounts=AccountBook(domains),
+        timezone=settings.timezone,
+        keep_lines=settings.log_lines,
+        pending_after_ms=round(settings.pending_after_seconds * 1000),
+        park_after_ms=round(settings.park_after_seconds * 1000),
+        give_up_after_ms=round(settings.give_up_after_days * 86_400_000),
+        reasons=read_reasons(settings.reasons_file, "POSTWATCH_JOIN_REASONS_FILE")
+        if settings.reasons_file
+        else BUILT_IN,
+    )
+
+
+def create_app(settings: JoinSettings, kafka: KafkaSettings, partitions: int, health: Health) -> tuple[Any, JoinWorker]:
+    """The app, ready to be run by a Faust worker, and the join in it."""
+    app = faust.App(
+        settings.group,
+        broker=[URL(f"kafka://{broker.strip()}") for broker in kafka.brokers.split(",")],
+        broker_credentials=_credentials(kafka),
+        datadir=settings.data_dir,
+        store="rocksdb://",
+        web_enabled=False,
+        processing_guarantee="at_least_once",
+        stream_wait_empty=False,  # a rebalance would wait for acknowledgements that can't come any more
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        topic_partitions=partitions,
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=_FETCH_BYTES,
+        broker_max_poll_records=_RECORDS_A_FETCH,
+        broker_session_timeout=_SESSION_SECONDS,
+        broker_heartbeat_interval=1.0,
+        broker_commit_interval=1.0,
+        producer_max_request_size=8 * 1024 * 1024,
+        producer_acks=-1,
+    )
+    lease = Lease(_SESSION_SECONDS)
+    use_transport(app, kafka.raw_topic, lease, fail)
+    table = app.Table(TABLE, key_type=bytes, value_type=bytes, partitions=partitions, options=dict(_ROCKSDB))
+    end_on_failed_writes(table.data, fail)
+    raw = app.topic(kafka.raw_topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+    raw.maxsize = _WAITING_FETCHES  # `app.topic` takes it as an argument, and forgets it
+    rules = join_rules(settings)
+    if settings.domains_file:
+        follow(DomainsSource(settings.domains_file, _DOMAINS_SETTING), rules.accounts.use)
+    worker = JoinWorker(app, table, kafka.raw_topic, rules, health, lease)
+    worker.use_outlet(lambda loop: KafkaOutlet(kafka, loop, fail))
+
+    @app.agent(raw, concurrency=1)
+    async def join(stream: Any) -> None:
+        await worker.consume(stream)
+
+    @app.timer(interval=TEND_EVERY_SECONDS)  # type: ignore[untyped-decorator]
+    async def tend() -> None:
+        worker.tend()
+
+    @app.on_partitions_revoked.connect
+    @app.on_before_shutdown.connect  # the consumer leaves the group after that
+    async def revoked(*_: Any, **__: Any) -> None:
+        await worker.revoke_all()
+
+    return app, worker
+
+
+def _credentials(kafka: KafkaSettings) -> Any:
+    protocol = kafka.security_protocol.lower()
+    context = None
+    if protocol.endswith("ssl"):
+        context = ssl.create_default_context(cafile=kafka.ssl_ca_file or None)
+    if protocol.startswith("sasl"):
+        return faust.SASLCredentials(
+            mechanism=kafka.sasl_mechanism,
+            username=kafka.sasl_username,
+            password=kafka.sasl_password,
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context) if context else None

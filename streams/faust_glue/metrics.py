@@ -1,0 +1,74 @@
+"""What the join tells Prometheus, read from its totals when scraped, so that a line costs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from postwatch.streams.faust_glue.worker import JoinWorker
+from postwatch.streams.joining.lines import LineTally
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+
+class JoinCollector(Collector):
+    """Lines = events + foreign + unreadable, always; the rest tells how the join stands."""
+
+    def __init__(self, worker: JoinWorker) -> None:
+        self._worker = worker
+
+    def collect(self) -> Iterator[Metric]:
+        worker = self._worker
+        counts = worker.counts
+        yield from _line_metrics(counts.tally)
+        yield CounterMetricFamily("postwatch_records", "Raw records joined.", counts.records)
+        yield CounterMetricFamily("postwatch_heartbeat_records", "Heartbeats forwarded.", counts.heartbeats)
+        yield _heartbeat_metric(counts.heard_ms)
+        yield CounterMetricFamily("postwatch_repeated_records", "Raw records read again.", counts.repeated_records)
+        yield CounterMetricFamily("postwatch_repeated_lines", "Lines that marks kept out.", counts.repeated_lines)
+        yield CounterMetricFamily("postwatch_outcome_rows", "Delivery rows sent.", counts.rows)
+        yield CounterMetricFamily("postwatch_parked_messages", "Messages written to the table.", counts.parked)
+        yield CounterMetricFamily("postwatch_loaded_messages", "Parked messages loaded back.", counts.loaded)
+        yield CounterMetricFamily("postwatch_given_up_messages", "Messages closed for their age.", counts.given_up)
+        yield CounterMetricFamily("postwatch_holes", "Holes in the offsets that were healed by a seek.", worker.holes)
+        yield CounterMetricFamily("postwatch_lost_records", "Records that expired unread.", worker.lost_records)
+        yield CounterMetricFamily("postwatch_join_pauses", "Times that reading waited for Kafka.", worker.waits)
+        yield GaugeMetricFamily("postwatch_join_in_flight_bytes", "Results not confirmed.", worker.bytes_in_flight)
+        joins = list(worker.partitions.values())
+        yield GaugeMetricFamily("postwatch_partitions", "Partitions of this worker.", len(joins))
+        yield GaugeMetricFamily(
+            "postwatch_open_messages", "Messages in memory.", sum(join.open_messages for join in joins)
+        )
+        yield GaugeMetricFamily(
+            "postwatch_table_messages", "Parked messages in the table.", sum(join.parked_messages for join in joins)
+        )
+        yield GaugeMetricFamily(
+            "postwatch_held_fetches", "Fetches not acknowledged.", sum(join.held_fetches for join in joins)
+        )
+
+
+def _heartbeat_metric(heard_ms: dict[str, int]) -> Metric:
+    """Of all workers the newest counts: a server may have gone to another partition's worker."""
+    heard = GaugeMetricFamily(
+        "postwatch_server_heartbeat_timestamp_seconds", "When the newest heartbeat was sent.", labels=["server"]
+    )
+    for server, sent_ms in list(heard_ms.items()):
+        heard.add_metric([server], sent_ms / 1000)
+    return heard
+
+
+def _line_metrics(tally: LineTally) -> Iterator[Metric]:
+    source = ["server", "format"]
+    lines = CounterMetricFamily("postwatch_lines", "Log lines parsed.", labels=source)
+    events = CounterMetricFamily("postwatch_event_lines", "Lines that were events of a message.", labels=source)
+    foreign = CounterMetricFamily("postwatch_foreign_lines", "Lines of no interest.", labels=[*source, "kind"])
+    unreadable = CounterMetricFamily(
+        "postwatch_unreadable_lines", "Lines dead-lettered: a log that changed shows here.", labels=[*source, "reason"]
+    )
+    for key, counts in list(tally.sources.items()):
+        lines.add_metric(key, counts.lines)
+        events.add_metric(key, counts.events)
+        for kind, count in list(counts.foreign.items()):
+            foreign.add_metric([*key, kind], count)
+        for reason, count in list(counts.unreadable.items()):
+            unreadable.add_metric([*key, reason], count)
+    yield from (lines, events, foreign, unreadable)

@@ -1,0 +1,453 @@
+"""The join: events of messages in, delivery rows out. Pure; time comes in as an argument.
+
+A message is the set of its events, and a row is a function of that set: the order in which lines come, repetitions and
+the cut into records change nothing. A queue id may be used again, and a message that passes a filter of its own server
+has two or more: `message.Lineage` ties them together, whichever of their lines comes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import msgspec
+from postwatch.streams.contracts.outcome import REJECTED, Outcome
+from postwatch.streams.enrichment.accounts import AccountBook
+from postwatch.streams.enrichment.reasons import BUILT_IN, ReasonBook
+from postwatch.streams.joining.merge import add_attempt, add_ending, add_part
+from postwatch.streams.joining.message import TOLD_BY_OTHERS, Lineage, Message, arrival_lines
+from postwatch.streams.joining.recent import Recent
+from postwatch.streams.joining.rows import RowMaker
+from postwatch.streams.parsers.events import (
+    CLIENT,
+    FILTER,
+    FORWARD,
+    HELD,
+    LINK,
+    LOGIN,
+    MESSAGE_ID,
+    PARENT,
+    PROXIED,
+    QUEUE,
+    Arrival,
+    Attempt,
+    Ending,
+    Event,
+    Refusal,
+)
+from postwatch.streams.parsers.queue_ids import LOGIN_PREFIX, REFUSAL_PREFIX, SESSION_PREFIX, queued_at
+
+EARLIER_BY_MS = 2 * 3_600_000
+"""A line so much older than its message is one of an earlier message of that queue id. Clocks are set back by less."""
+MOST_CLOSED_IDS = 20_000
+"""Of one server, for repeated lines of messages whose queue id holds no time."""
+MOST_AWAITED = 1_000
+"""Of a partition: queue ids that a filter names before their own lines were seen."""
+MOST_RECENT = 256
+"""Of a partition: closed messages with a unique queue id that are kept for lines which a second shipper of the same
+file brings late. Alone they would look like a message whose arrival was never seen. About as many as a record of 128
+KiB holds; more of them would cost the processor's cache, and a tenth of the join's speed."""
+
+Find = Callable[[str, str], Message | None]
+"""Server and queue id → the message as it was parked, if it was."""
+
+
+def _find_nothing(server: str, queue_id: str) -> Message | None:
+    return None
+
+
+class Joiner:
+    """The open messages of one partition, and the rows that are due."""
+
+    def __init__(
+        self,
+        accounts: AccountBook,
+        find_parked: Find = _find_nothing,
+        keep_lines: bool = True,
+        reasons: ReasonBook = BUILT_IN,
+    ) -> None:
+        self._rows = RowMaker(accounts, reasons, keep_lines)
+        self._find_parked = find_parked
+        self._servers: dict[str, dict[str, Message]] = {}
+        self._closed_ids: dict[str, Recent[bool]] = {}
+        """By server; what comes of these is repeated until their queue id begins a message again."""
+        self._recent: Recent[Message] = Recent(MOST_RECENT)
+        self._changed: list[Message] = []
+        self._refusals: list[tuple[str, Refusal]] = []
+        self._links: list[tuple[Message, Message]] = []
+        self.links: list[tuple[Message, Message]] = []
+        """Of the rows taken last: messages, and those that have a lineage from them."""
+        self._awaited: dict[tuple[str, str], dict[str, Arrival]] = {}
+        """By server and queue id: lines that tell of a message what it was before, from ahead of that one's own."""
+        self._handed_on: set[tuple[Message, str]] = set()
+        """Messages and recipients whose fate another message of the same server tells from now on."""
+
+    def open_messages(self) -> Iterator[Message]:
+        for messages in self._servers.values():
+            yield from messages.values()
+
+    def forget(self, message: Message) -> None:
+        """Let go of a message that was parked or closed."""
+        messages = self._servers[message.server]
+        if messages.get(message.queue_id) is message:
+            del messages[message.queue_id]
+            if message.earlier is not None:
+                messages[message.queue_id], message.earlier = message.earlier, None
+
+    def add(self, server: str, events: Iterable[Event]) -> None:
+        """Take in events of one server; a repeated one changes nothing. One loop, for it is gone through per line."""
+        messages = self._servers.setdefault(server, {})
+        for event in events:
+            message = messages.get(event.queue_id)
+            if message is None:
+                if isinstance(event, Refusal):
+                    self._add_refusal(messages, server, event)
+                    continue
+                if self._closed_ids and self._is_repeated(server, event):
+                    message = self._revive(server, event)
+                    if message is None:
+                        continue
+                else:
+                    message = self._reopen(server, event) or self._open(server, event.queue_id, event.at)
+            if message.parts is not None and event.at < message.queued_at - EARLIER_BY_MS and _is_earlier(event):
+                self._touch(message)
+                continue
+            if message.changed is None:
+                message.changed = []
+                self._changed.append(message)
+            if isinstance(event, Attempt):
+                add_attempt(message, event)
+                if event.handover:
+                    self._hand_over(messages, message, event)
+            elif isinstance(event, Ending):
+                add_ending(message, event)
+            elif isinstance(event, Refusal):
+                self._add_refusal(messages, server, event)
+            elif event.part:
+                self._add_part(messages, message, event)
+            elif message.arrival is None:
+                message.arrival = self._with_login(messages, message, event) if event.session_id else event
+                if message.attempts:
+                    message.was_partial = True
+                    message.changed += message.attempts
+                if message.lineage is not None:
+                    message.changed += message.lineage.handed
+            elif not message.was_parked and not message.completed_at:
+                message.is_repeated = True
+
+    def _is_repeated(self, server: str, event: Arrival | Attempt | Ending) -> bool:
+        closed = self._closed_ids.get(server)
+        if closed is None or event.queue_id not in closed:
+            return False
+        if isinstance(event, Arrival) and event.part in (CLIENT, MESSAGE_ID, LOGIN):
+            closed.drop(event.queue_id)
+            return False
+        return True
+
+    def _revive(self, server: str, event: Arrival | Attempt | Ending) -> Message | None:
+        """A closed message that a crash left in the table: its next one may not have been parked with its lineage."""
+        if not isinstance(event, Attempt) or not event.handover:
+            return None
+        message = self._find_parked(server, event.queue_id)
+        if message is not None:
+            self._servers[server][event.queue_id] = message
+        return message
+
+    def _remember(self, message: Message) -> None:
+        """A line of a closed message that comes again would look like one whose arrival was never seen."""
+        if message.queue_id in self._servers[message.server]:
+            return  # in use again
+        closed = self._closed_ids.get(message.server)
+        if closed is None:
+            closed = self._closed_ids[message.server] = Recent(MOST_CLOSED_IDS)
+        closed.put(message.queue_id, True)
+
+    def _reopen(self, server: str, event: Arrival | Attempt | Ending) -> Message | None:
+        """The message that was closed just now, for a late line.
+
+        An arrival begins the message anew, and wholly; unless it was missing so far, and rows stand under no account.
+        """
+        message = self._recent.get((server, event.queue_id))
+        if message is None or (isinstance(event, Arrival) and message.arrival is not None):
+            return None
+        self._servers[server][event.queue_id] = message
+        return message
+
+    def _open(self, server: str, queue_id: str, at: int) -> Message:
+        message = self._find_parked(server, queue_id)
+        if message is None:
+            message = Message(server, queue_id, queued_at(queue_id) or at)
+        else:
+            message.was_parked = True
+        self._servers[server][queue_id] = message
+        return message
+
+    def _touch(self, message: Message) -> None:
+        if message.changed is None:
+            message.changed = []
+            self._changed.append(message)
+
+    def _add_part(self, messages: dict[str, Message], message: Message, event: Arrival) -> None:
+        if _is_another(message, event):
+            message = self._replace(messages, message, event)
+        if event.session_id.startswith(LOGIN_PREFIX):
+            event = self._with_login(messages, message, event)
+        parts, lineage = message.parts, message.lineage
+        was_whole = lineage is not None and message.is_whole()
+        if (
+            (parts is None or PARENT in parts or LINK in parts)
+            and event.part not in TOLD_BY_OTHERS
+            and not message.was_seen()
+            and not queued_at(event.queue_id)
+        ):
+            message.queued_at = event.at  # what came before was another message's line about this one
+        add_part(message, event)
+        if lineage is not None and not was_whole and message.is_whole():
+            message.change(list(lineage.handed))
+        if self._awaited and message.is_whole():
+            self._continue_awaited(messages, message)
+        if event.session_id.startswith(SESSION_PREFIX):
+            self._take_session(messages, message, event)
+        if event.earlier_queue_id and event.earlier_queue_id != PROXIED:
+            self._continue(messages, message, event)
+
+    def _replace(self, messages: dict[str, Message], known: Message, event: Arrival) -> Message:
+        """The queue id is in use again; or an older message that had it is being repeated."""
+        message = Message(known.server, event.queue_id, queued_at(event.queue_id) or event.at)
+        if event.at < known.queued_at:
+            message.earlier = known
+        else:
+            if not known.is_complete():
+                known.completed_at = event.at
+            known.let_go = True
+        messages[event.queue_id] = message
+        self._touch(message)
+        return message
+
+    def _add_refusal(self, messages: dict[str, Message], server: str, event: Refusal) -> None:
+        """A refusal in a session whose message has a queue id knows who is logged in from there."""
+        if event.session_id:
+            login = self._find_login(messages, server, event)
+            unnamed = msgspec.structs.replace(event, authenticated_as="")
+            event = _told_of(unnamed, login.parts[LOGIN]) if login is not None and login.parts else unnamed
+        if not event.queue_id.startswith(REFUSAL_PREFIX):
+            message = messages.get(event.queue_id) or self._find_parked(server, event.queue_id)
+            if message is not None:
+                messages[event.queue_id] = message
+                arrival = message.tell_arrival()
+                if arrival is not None and not event.authenticated_as:
+                    event = _told_of(event, arrival)
+                self._touch(message)
+                if event.closes:
+                    message.completed_at = max(message.completed_at, event.at)
+                    if event.status == REJECTED and arrival is not None and arrival.system_user:
+                        self._add_part(messages, message, _refused_at_home(event))
+                        return
+        self._refusals.append((server, event))
+
+    def _hand_over(self, messages: dict[str, Message], message: Message, event: Attempt) -> None:
+        """The recipient goes on under another queue id of this server."""
+        next_message = messages.get(event.next_queue_id)
+        if event.handover == FORWARD:
+            if next_message is None:
+                next_message = self._open(message.server, event.next_queue_id, event.at)
+            self._touch(next_message)
+            self._add_part(messages, next_message, _parent(event, message))
+            return
+        if event.handover != FILTER or event.next_queue_id == message.queue_id or not message.is_whole():
+            return
+        if next_message is None:
+            next_message = self._open(message.server, event.next_queue_id, event.at)
+        lineage = self._lineage(message, next_message)
+        if lineage is None:
+            return
+        lineage.handed[event.recipient] = self._attempts_on_the_way(message, event.recipient)
+        self._links.append((message, next_message))
+        self._touch(next_message)
+        if next_message.was_seen():
+            next_message.change([event.recipient, *next_message.attempts])
+            self._handed_on.add((message, event.recipient))
+
+    def _lineage(self, message: Message, next_message: Message) -> Lineage | None:
+        """The lineage that `next_message` has from `message`; None: it came from somewhere else."""
+        known = next_message.lineage
+        before = message.lineage
+        first_id = before.queue_id if before else message.queue_id
+        if known is not None:
+            return known if known.queue_id == first_id else None
+        arrival = before.arrival if before else message.submitted()
+        if arrival is None or first_id == next_message.queue_id:
+            return None
+        next_message.stood_alone = next_message.was_seen()
+        next_message.lineage = Lineage(
+            first_id,
+            before.queued_at if before else message.queued_at,
+            arrival,
+            [*before.lines, *arrival_lines(message)] if before else arrival_lines(message),
+            [*before.passed, message.queue_id] if before else [],
+            {},
+        )
+        return next_message.lineage
+
+    def _attempts_on_the_way(self, message: Message, recipient: str) -> list[Attempt]:
+        return [*(message.handed_over(recipient) or ()), *message.attempts[recipient]]
+
+    def _continue(self, messages: dict[str, Message], message: Message, event: Arrival) -> None:
+        """The line names the id that the message had before: a proxy passed it on, or it was requeued."""
+        before = messages.get(event.earlier_queue_id) or self._find_parked(message.server, event.earlier_queue_id)
+        if before is message:
+            return
+        if before is None or not before.is_whole():
+            self._await(message.server, event)
+            return
+        messages[event.earlier_queue_id] = before
+        self._touch(before)
+        lineage = self._lineage(before, message)
+        if lineage is None:
+            return
+        self._links.append((before, message))
+        if not event.system_user:
+            return  # a filter's; else the same message requeued, with all its recipients
+        for recipient in before.attempts:
+            lineage.handed[recipient] = self._attempts_on_the_way(before, recipient)
+        before.completed_at = event.at
+        before.let_go = True
+
+    def _await(self, server: str, event: Arrival) -> None:
+        """The line came before those of the message that it names."""
+        awaited = self._awaited
+        awaited.setdefault((server, event.earlier_queue_id), {})[event.queue_id] = event
+        if len(awaited) > MOST_AWAITED:
+            del awaited[next(iter(awaited))]
+
+    def _continue_awaited(self, messages: dict[str, Message], before: Message) -> None:
+        for event in self._awaited.pop((before.server, before.queue_id), {}).values():
+            message = messages.get(event.queue_id)
+            if message is not None and message.lineage is None:
+                self._touch(message)
+                message.change([*message.attempts, *(message.originals or ())])
+                self._continue(messages, message, event)
+
+    def _take_session(self, messages: dict[str, Message], message: Message, event: Arrival) -> None:
+        """What is known of the connection that the message came in by is known of the message."""
+        session = messages.get(event.session_id) or self._find_parked(message.server, event.session_id)
+        if session is None or session is message or session.parts is None:
+            return
+        messages[event.session_id] = session
+        self._touch(session)
+        self._links.append((session, message))
+        for part in session.parts.values():
+            add_part(message, msgspec.structs.replace(part, queue_id=message.queue_id))
+
+    def _with_login(self, messages: dict[str, Message], message: Message, event: Arrival) -> Arrival:
+        """The arrival with who logged in at the process that took it."""
+        login = self._find_login(messages, message.server, event)
+        if login is None or not login.parts:
+            return msgspec.structs.replace(event, authenticated_as="")
+        self._links.append((login, message))
+        told = login.parts[LOGIN]
+        return msgspec.structs.replace(event, authenticated_as=told.authenticated_as, auth_method=told.auth_method)
+
+    def _find_login(self, messages: dict[str, Message], server: str, event: Arrival | Refusal) -> Message | None:
+        """What is known of the client that a process served then; None too where the line speaks of another login."""
+        login = messages.get(event.session_id) or self._find_parked(server, event.session_id)
+        told = login.parts.get(LOGIN) if login is not None and login.parts else None
+        if login is None or told is None or told.at > event.at:
+            return None
+        if event.authenticated_as not in ("", told.authenticated_as):
+            return None
+        messages[event.session_id] = login
+        self._touch(login)
+        return login
+
+    def take_changed(self) -> tuple[list[Outcome], list[Message]]:
+        """The rows that became due since the last call, and the messages that they are of; closed ones are let go."""
+        rows: list[Outcome] = []
+        for server, refusal in self._refusals:
+            rows += self._rows.refusal_rows(server, refusal)
+        self._refusals.clear()
+        changed = self._changed
+        self._changed = []
+        self.links, self._links = self._links, []
+        for message in changed:
+            if not message.completed_at:
+                message.count_completes()
+            if message.changed or message.completed_at:
+                self._add_due_rows(message, rows)
+            message.changed = None
+        for message in changed:
+            if message.completed_at and (message.let_go or not message.may_be_claimed()):
+                self.forget(message)
+                if message.parts is None:
+                    self._recent.put((message.server, message.queue_id), message)
+                elif not queued_at(message.queue_id):
+                    self._remember(message)
+        self._handed_on.clear()
+        return rows, changed
+
+    def pending_rows(self, message: Message) -> list[Outcome]:
+        """Rows of the recipients of an open message of which nothing was heard yet."""
+        rows: list[Outcome] = []
+        if message.is_whole():
+            for recipient in message.unheard():
+                self._rows.add_rows(message, recipient, rows)
+        return rows
+
+    def _add_due_rows(self, message: Message, rows: list[Outcome]) -> None:
+        changed = message.changed or ()
+        handed_on = self._handed_on
+        for recipient in dict.fromkeys(changed) if len(changed) > 1 else changed:
+            if not handed_on or (message, recipient) not in handed_on:
+                self._rows.add_rows(message, recipient, rows)
+        if message.completed_at and message.ending is None and (message.parts is None or message.is_whole()):
+            for recipient in message.unheard():
+                self._rows.add_rows(message, recipient, rows)
+        elif not message.completed_at:
+            for recipient in message.left_out():
+                self._rows.add_rows(message, recipient, rows)
+
+
+def _refused_at_home(event: Refusal) -> Arrival:
+    """The sender of what was submitted here: lines that bounce each recipient follow, but none of qmgr's."""
+    return Arrival(event.queue_id, event.at, event.line, event.sender, (), "", "", "", "", "", 0, "", "", "", HELD)
+
+
+def _parent(event: Attempt, message: Message) -> Arrival:
+    """That the message which a forward made comes from this one."""
+    nothing = Arrival(event.next_queue_id, event.at, event.line, "", (), "", "", "", "", "", 0, "", "", "", PARENT)
+    return msgspec.structs.replace(nothing, parent_queue_id=message.queue_id)
+
+
+def _told_of(refusal: Refusal, client: Arrival) -> Refusal:
+    """The refusal with what is known of its client."""
+    return msgspec.structs.replace(
+        refusal,
+        authenticated_as=client.authenticated_as,
+        auth_method=client.auth_method,
+        system_user=refusal.system_user or client.system_user,
+        client_host=refusal.client_host or client.client_host,
+        client_ip=refusal.client_ip or client.client_ip,
+    )
+
+
+def _is_earlier(event: Event) -> bool:
+    """Whether a line that is much older than its message is of another one; a client's line begins that one."""
+    return not (isinstance(event, Arrival) and event.part == CLIENT) and not queued_at(event.queue_id)
+
+
+def _is_another(message: Message, event: Arrival) -> bool:
+    """Whether the line begins another message than the known one of the same queue id; one with a time is unique."""
+    parts = message.parts
+    known = parts.get(event.part) if parts is not None else None
+    if known is not None and known.line == event.line:
+        return False
+    if event.part == CLIENT:
+        is_late = (
+            known is not None or message.is_complete() or message.attempts or (parts is not None and QUEUE in parts)
+        )
+    elif event.part == LOGIN and event.queue_id.startswith(LOGIN_PREFIX):
+        is_late = message.is_complete()  # the process's number is in use again
+    elif event.part == MESSAGE_ID:
+        is_late = parts is not None and (message.is_complete() or QUEUE in parts)
+    else:
+        return False
+    return bool(is_late) and not queued_at(event.queue_id)

@@ -1,0 +1,120 @@
+"""From the bytes of a record or a file to joined events, every line accounted for.
+
+Lines read = events + foreign + unreadable, always.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from postwatch.producers.record import CUT_MARK, MAX_LINE_BYTES
+from postwatch.streams.joining.joiner import Joiner
+from postwatch.streams.parsers.events import CLIENT, Arrival, Event, Foreign
+from postwatch.streams.parsers.registry import LineParser
+
+_CUT = CUT_MARK.decode()
+_KEPT_OF_LONG = MAX_LINE_BYTES - len(CUT_MARK)
+
+
+@dataclass(slots=True)
+class LineCounts:
+    """What became of the lines read."""
+
+    lines: int = 0
+    events: int = 0
+    foreign: Counter[str] = field(default_factory=Counter)
+    unreadable: Counter[str] = field(default_factory=Counter)
+
+
+MOST_SOURCES = 10_000
+_OTHERS = "(others)"
+
+
+class LineTally:
+    """Counts by server and format, so that a change of a server's log is seen. Bounded: the rest is counted as one."""
+
+    def __init__(self) -> None:
+        self.sources: dict[tuple[str, str], LineCounts] = {}
+
+    def of(self, server: str, log_format: str) -> LineCounts:
+        key = server, log_format
+        found = self.sources.get(key)
+        if found is None:
+            if len(self.sources) >= MOST_SOURCES:
+                key = _OTHERS, _OTHERS
+            found = self.sources.setdefault(key, LineCounts())
+        return found
+
+    def total(self) -> LineCounts:
+        whole = LineCounts()
+        for counts in list(self.sources.values()):
+            whole.lines += counts.lines
+            whole.events += counts.events
+            whole.foreign += counts.foreign
+            whole.unreadable += counts.unreadable
+        return whole
+
+
+def decode_lines(value: bytes) -> list[str]:
+    """Whole lines → text without newlines. Bytes that are no UTF-8 are shown as \\xNN; too long a line is cut."""
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        text = value.decode("utf-8", "backslashreplace")
+    if "\r" in text:  # written on Windows, or by a shipper that sends line ends as such
+        text = text.replace("\r\n", "\n")
+    lines = text.split("\n")
+    if not lines[-1]:
+        lines.pop()
+    if len(text) > MAX_LINE_BYTES and max(map(len, lines)) > MAX_LINE_BYTES:
+        return [line if len(line) <= MAX_LINE_BYTES else line[:_KEPT_OF_LONG] + _CUT for line in lines]
+    return lines
+
+
+def join_lines(
+    joiner: Joiner,
+    parser: LineParser,
+    server: str,
+    lines: Iterable[str],
+    counts: LineCounts,
+    done: set[str] | None = None,
+) -> list[tuple[int, str]]:
+    """Parse and join lines of one server; returns the index and reason of each line that can't be read.
+
+    Events of the queue ids in `done` are counted and otherwise ignored, until one of these ids is given out again.
+    """
+    parse = parser.parse
+    events: list[Event] = []
+    unreadable: list[tuple[int, str]] = []
+    others = 0
+    index = -1
+    for index, line in enumerate(lines):
+        parsed = parse(line)
+        if isinstance(parsed, tuple):
+            others += 1
+            if isinstance(parsed, Foreign):
+                counts.foreign[parsed.kind] += 1
+            else:
+                unreadable.append((index, parsed.reason))
+                counts.unreadable[parsed.reason] += 1
+        elif isinstance(parsed, list):
+            events += parsed
+        else:
+            events.append(parsed)
+    counts.lines += index + 1
+    counts.events += index + 1 - others
+    joiner.add(server, _without_done(events, done) if done else events)
+    return unreadable
+
+
+def _without_done(events: list[Event], done: set[str]) -> list[Event]:
+    """Events but those of messages that are closed for good; a client's line begins another of the same queue id."""
+    kept: list[Event] = []
+    for event in events:
+        if isinstance(event, Arrival) and event.part == CLIENT:
+            done.discard(event.queue_id)
+        if event.queue_id not in done:
+            kept.append(event)
+    return kept

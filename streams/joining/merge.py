@@ -1,0 +1,158 @@
+"""The union of a message's events, one by one or of two copies of the message.
+
+Invariant: what is known of a message does not depend on the order of its events, nor on how often they come. Only the
+parts of one arrival are taken as they come, for one server writes them in their order.
+"""
+
+from __future__ import annotations
+
+from postwatch.streams.contracts.outcome import DEFERRED
+from postwatch.streams.joining.message import RANKS, Message, envelope_key
+from postwatch.streams.parsers.events import ENVELOPE, IDENTITY, Arrival, Attempt, Ending
+
+MOST_ATTEMPTS = 50
+"""The first so many attempts of a recipient are kept, and the last."""
+MOST_ENVELOPES = 1000
+"""Of a message, of lines that tell one recipient each."""
+
+
+def merge(known: Message, other: Message) -> None:
+    """Add to `known` all that another copy of the same message knows: a set union."""
+    for attempts in other.attempts.values():
+        for attempt in attempts:
+            add_attempt(known, attempt)
+    for part in (other.parts or {}).values():
+        add_part(known, part)
+    known.was_partial |= other.was_partial
+    known.stood_alone |= other.stood_alone
+    if known.arrival is None:
+        known.arrival = other.arrival
+    if other.identity is not None:
+        add_part(known, other.identity)
+    if known.lineage is None:
+        known.lineage = other.lineage
+    if known.earlier is None:
+        known.earlier = other.earlier
+    if other.ending is not None:
+        add_ending(known, other.ending)
+    for taken_off in (other.taken_off or {}).values():
+        add_ending(known, taken_off)
+    known.completed_at = max(known.completed_at, other.completed_at)
+    if other.held_at and (not known.held_at or other.held_at < known.held_at):
+        known.held_at = other.held_at
+
+
+def _order(attempt: Attempt) -> tuple[int, int, str]:
+    return attempt.at, RANKS[attempt.status], attempt.line
+
+
+def add_attempt(message: Message, event: Attempt) -> None:
+    attempts = message.attempts.get(event.recipient)
+    if attempts is None:
+        message.attempts[event.recipient] = [event]
+    else:
+        for known in attempts:
+            if known.line == event.line:
+                return
+        if not event.is_attempt and not _replaces_waiting(attempts, event):
+            return
+        is_last = not attempts or event.at > attempts[-1].at
+        attempts.append(event)
+        if not is_last:
+            attempts.sort(key=_order)
+        first, last = attempts[0], attempts[-1]
+        if first.status == DEFERRED and last.at > first.at and not _is_another(first, last):
+            message.is_tried_again = True
+        if len(attempts) > MOST_ATTEMPTS + 1:
+            del attempts[MOST_ATTEMPTS]
+    if message.changed is not None:
+        message.changed.append(event.recipient)
+    if event.original_recipient:
+        _add_original(message, event.original_recipient, event.at)
+
+
+def _is_another(first: Attempt, last: Attempt) -> bool:
+    """Whether they are of two things that were made of the same address, such as a mailbox and an automatic reply."""
+    return first.is_attempt and last.is_attempt and first.transport != last.transport
+
+
+def _add_original(message: Message, original: str, at: int) -> None:
+    if message.originals is None:
+        message.originals = {}
+    known_at = message.originals.get(original)
+    if known_at is None or at < known_at:
+        message.originals[original] = at
+        message.change([original])
+
+
+def _replaces_waiting(attempts: list[Attempt], event: Attempt) -> bool:
+    """Of the many lines that say "retry time not reached" only the first is kept."""
+    for index, known in enumerate(attempts):
+        if not known.is_attempt:
+            if _order(known) <= _order(event):
+                return False
+            del attempts[index]
+            return True
+    return True
+
+
+def add_ending(message: Message, event: Ending) -> None:
+    if event.closes:
+        if message.completed_at:
+            message.is_repeated = False
+        message.completed_at = max(message.completed_at, event.at)
+        for to, attempts in message.attempts.items():
+            if attempts[-1].status == DEFERRED:
+                message.change([to])
+    if not event.status:
+        return
+    if event.recipient:
+        _take_off(message, event)
+        return
+    if event.status == DEFERRED:
+        if not message.held_at or event.at < message.held_at:
+            message.held_at = event.at
+            message.change([recipient for recipient in message.expected() if message.is_unheard(recipient)])
+        return
+    if message.ending is None or (event.at, event.line) < (message.ending.at, message.ending.line):
+        message.ending = event
+    if message.changed is not None:
+        known = dict.fromkeys(message.expected())
+        known.update(dict.fromkeys(message.attempts))
+        message.changed += known or [""]
+
+
+def _take_off(message: Message, event: Ending) -> None:
+    """Whatever was made of the recipient, too, comes to that end."""
+    recipient = event.recipient
+    if message.taken_off is None:
+        message.taken_off = {}
+    known = message.taken_off.get(recipient)
+    if known is None or (event.at, event.line) < (known.at, known.line):
+        message.taken_off[recipient] = event
+        made = [to for to, attempts in message.attempts.items() if attempts[-1].original_recipient == recipient]
+        message.change([recipient, *made])
+
+
+def add_part(message: Message, event: Arrival) -> None:
+    """Take in one part of an arrival; of two that tell the same the older stays."""
+    if event.part == IDENTITY:
+        if message.identity is None or event.at < message.identity.at:
+            message.identity = event
+            message.change(list(message.attempts))
+        return
+    if message.parts is None:
+        message.parts = {}
+    part = event.part
+    if part == ENVELOPE:
+        part = envelope_key(event.recipients[0])
+        if len(message.parts) > MOST_ENVELOPES:
+            return
+    known = message.parts.get(part)
+    if known is not None and known.at <= event.at:
+        return
+    message.parts[part] = event
+    message.arrival = None
+    if message.attempts:
+        message.was_partial = True
+        message.change(list(message.attempts))

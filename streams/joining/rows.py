@@ -1,0 +1,371 @@
+"""A message and a recipient → the delivery rows, one for each account that it is reported under. Pure.
+
+`version` orders the rows of one key by what was known: how many arrivals on the way were seen, the last event's time,
+the rank of the status, the number of events. Fewer events never make a higher version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+from postwatch.streams.contracts.outcome import DEFERRED, DELIVERED, PENDING, RESULTS, Outcome
+from postwatch.streams.contracts.outcome import Attempt as AttemptCell
+from postwatch.streams.enrichment.accounts import UNKNOWN, Account, AccountBook
+from postwatch.streams.enrichment.reasons import ReasonBook
+from postwatch.streams.joining.message import RANKS, WITHDRAWN, Message, arrival_lines, envelope_key
+from postwatch.streams.joining.status import OPEN, ending_of, find_fate, find_witness
+from postwatch.streams.parsers.events import FILTER, LOGIN, Arrival, Attempt, Refusal
+from postwatch.streams.parsers.queue_ids import queued_at as time_in_id
+
+_MOST_ARRIVALS = 3
+_NO_ARRIVAL = Arrival("", 0, "", "", (), "", "", "", "", "", 0, "", "", "")
+_NO_ATTEMPTS: list[Attempt] = []
+_NO_ATTEMPT = Attempt("", 0, "", PENDING, False, "", "", 0, "", "", "", "", "", "", "")
+_NOBODY = (UNKNOWN,)
+_NO_NEXT_HOP = ("", "", "", "", "", "", (), "", "")
+"""From remote_host to parent_queue_id, of what was never handed on."""
+
+
+def make_version(arrivals: int, updated_at: int, status: str, events: int) -> int:
+    """Orders the rows of one key; 64 bits: 2 arrivals seen, 42 time in ms, 4 rank, 16 events."""
+    return min(arrivals, _MOST_ARRIVALS) << 62 | updated_at << 20 | RANKS[status] << 16 | min(events, 0xFFFF)
+
+
+class RowMaker:
+    """Makes rows as one provider wants them."""
+
+    def __init__(self, accounts: AccountBook, reasons: ReasonBook, keep_lines: bool) -> None:
+        self._accounts = accounts
+        self._reasons = reasons
+        self._keep_lines = keep_lines
+
+    def add_rows(self, message: Message, recipient: str, rows: list[Outcome]) -> None:
+        """Append the rows of one recipient as the message is known now."""
+        attempts = message.attempts.get(recipient, _NO_ATTEMPTS)
+        is_own = message.lineage is None and message.identity is None
+        is_plain = is_own and message.parts is None
+        if is_own:  # as `_find_place` would say, at less cost
+            queue_id, queued_at, arrival = message.queue_id, message.queued_at, message.tell_arrival()
+            arrivals = events = 1 if message.is_whole() else 0
+            if message.parts is not None:
+                events = len(message.parts)
+            updated_at = arrival.at if arrival else queued_at
+            original, passed, tried, is_hearsay = "", "", attempts, False
+        else:
+            place = _find_place(message, recipient, attempts)
+            queue_id, queued_at, arrival, arrivals, updated_at, events, original, passed, tried, is_hearsay = place
+        deciding: Attempt | None
+        if len(attempts) == 1 and attempts[0].status not in OPEN:
+            deciding = attempts[0]
+            status = deciding.status
+            if deciding.at > updated_at:
+                updated_at = deciding.at
+        else:
+            deciding, status, updated_at = find_fate(message, recipient, attempts, updated_at)
+        version = (
+            (arrivals if arrivals < _MOST_ARRIVALS else _MOST_ARRIVALS) << 62
+            | updated_at << 20
+            | (RANKS[DELIVERED] if is_hearsay else RANKS[status]) << 16  # above what the filter was given for delivered
+            | events + len(attempts) + (message.ending is not None)  # at most 52 of them
+        )
+        deleted = 0
+        if status == WITHDRAWN:
+            deleted = 1
+            status = DEFERRED if attempts else PENDING
+        submitted = arrival or _NO_ARRIVAL
+        last = deciding or _NO_ATTEMPT
+        remote_host = last.remote_host
+        row = (  # all columns behind those of the account
+            message.server,
+            queue_id,
+            submitted.message_id,
+            submitted.sender,
+            recipient,
+            original or last.original_recipient,
+            submitted.client_host,
+            submitted.client_ip,
+            submitted.authenticated_as,
+            submitted.auth_method,
+            submitted.subject,
+            submitted.size_bytes,
+            queued_at,
+            updated_at,
+            updated_at - queued_at if updated_at > queued_at else 0,
+            status,
+            RESULTS[status],
+            last.smtp_code,
+            last.enhanced_code,
+            last.response,
+            "" if status == DELIVERED else self._reasons.find_reason(status, last.enhanced_code, last.response),
+            remote_host,
+            last.remote_ip,
+            self._reasons.find_provider(remote_host) if remote_host else "",
+            last.tls,
+            last.router,
+            last.transport,
+            _attempt_cells(tried),
+            f"{passed} {last.next_queue_id}".strip() if passed else last.next_queue_id,
+            submitted.parent_queue_id,
+            _evidence(message, recipient, attempts) if self._keep_lines else (),
+            version,
+            deleted,
+        )
+        witness = deciding if len(attempts) < 2 else find_witness(deciding, attempts)
+        if not is_plain or arrival is None or last.handover:
+            self._add_assembled(message, recipient, arrival, _judged(message, recipient, witness, original), row, rows)
+            return
+        accounts = self._accounts.of_delivery(arrival, recipient, witness, message.server)
+        for account in accounts:
+            rows.append(tuple.__new__(Outcome, account + row))
+        if last.original_recipient and (len(attempts) > 1 or recipient in submitted.recipients):
+            # Else this is the first row of it, for it was not submitted as such.
+            self._take_back(accounts, recipient, last.original_recipient, row, rows)
+        if message.was_partial and arrival is not None:
+            rows.append(Outcome._make(UNKNOWN + row)._replace(is_deleted=1))
+
+    def _take_back(
+        self,
+        chosen: tuple[Account, ...],
+        recipient: str,
+        original: str,
+        row: tuple[object, ...],
+        rows: list[Outcome],
+    ) -> None:
+        server = str(row[0])
+        for account in self._accounts.not_chosen(recipient, original, server, chosen):
+            rows.append(Outcome._make(account + row)._replace(is_deleted=1))
+
+    def _add_assembled(
+        self,
+        message: Message,
+        recipient: str,
+        arrival: Arrival | None,
+        judged: Attempt | None,
+        row: tuple[object, ...],
+        rows: list[Outcome],
+    ) -> None:
+        """The rows of a message told in parts, of one whose arrival was not seen, or one that goes through a filter."""
+        whole = message.is_whole()
+        accounts: tuple[Account, ...]
+        if whole or message.lineage is not None:
+            accounts = self._accounts.of_delivery(arrival, recipient, judged, message.server)
+        elif time_in_id(message.queue_id):
+            accounts = self._accounts.of_delivery(None, recipient, judged, message.server)
+        else:
+            accounts = _NOBODY  # the key needs the time of the first line, which was not seen
+        for account in accounts:
+            rows.append(tuple.__new__(Outcome, account + row))
+        if judged is not None and judged.original_recipient:
+            self._take_back(accounts, recipient, judged.original_recipient, row, rows)
+        if message.was_partial and whole:
+            rows.append(Outcome._make(UNKNOWN + row)._replace(is_deleted=1))
+        if whole and message.lineage is None and message.arrival is not None:
+            if message.identity is not None:
+                self._take_back_shared(message, message.arrival, recipient, accounts, row, rows)
+            elif message.was_partial and message.parts is not None and LOGIN in message.parts:
+                unnamed = msgspec.structs.replace(message.arrival, authenticated_as="")
+                self._take_back_shared(message, unnamed, recipient, accounts, row, rows)
+        if message.stood_alone:
+            self._add_withdrawals(message, recipient, Outcome._make(UNKNOWN + row), rows)
+
+    def _take_back_shared(
+        self,
+        message: Message,
+        known: Arrival,
+        recipient: str,
+        chosen: tuple[Account, ...],
+        row: tuple[object, ...],
+        rows: list[Outcome],
+    ) -> None:
+        """What was told as the arrival was `known`, before the line came that says who it was."""
+        told: dict[Account, None] = {}
+        for attempt in (None, *message.attempts.get(recipient, _NO_ATTEMPTS)):
+            told |= dict.fromkeys(self._accounts.of_delivery(known, recipient, attempt, message.server))
+        for account in told:
+            if account not in chosen:
+                rows.append(Outcome._make(account + row)._replace(is_deleted=1))
+
+    def _add_withdrawals(self, message: Message, recipient: str, row: Outcome, rows: list[Outcome]) -> None:
+        """Take back what was told under the message's own queue id, whichever attempt decided it then."""
+        own = message.tell_arrival()
+        told: dict[Account, None] = dict.fromkeys(_NOBODY)
+        for attempt in (None, *message.attempts.get(recipient, _NO_ATTEMPTS)):
+            told |= dict.fromkeys(self._accounts.of_delivery(own, recipient, attempt, message.server))
+        for account in told:
+            rows.append(
+                row._replace(
+                    account=account.name,
+                    account_domain=account.domain,
+                    direction=account.direction,
+                    queue_id=message.queue_id,
+                    queued_at=message.queued_at,
+                    is_deleted=1,
+                )
+            )
+
+    def refusal_rows(self, server: str, refusal: Refusal) -> Iterator[Outcome]:
+        """The rows of what was refused, or taken and thrown away, before it was queued."""
+        row = (  # all columns behind those of the account
+            server,
+            refusal.queue_id,
+            "",
+            refusal.sender,
+            refusal.recipient,
+            "",
+            refusal.client_host,
+            refusal.client_ip,
+            refusal.authenticated_as,
+            refusal.auth_method,
+            "",
+            0,
+            refusal.at,
+            refusal.at,
+            0,
+            refusal.status,
+            RESULTS[refusal.status],
+            refusal.smtp_code,
+            refusal.enhanced_code,
+            refusal.response,
+            self._reasons.find_reason(refusal.status, refusal.enhanced_code, refusal.response),
+            *_NO_NEXT_HOP,
+            (refusal.line,) if self._keep_lines else (),
+            make_version(1, refusal.at, refusal.status, 1),
+            0,
+        )
+        for account in self._accounts.of_refusal(refusal, server):
+            yield tuple.__new__(Outcome, account + row)
+
+
+class _Place(NamedTuple):
+    """Where the rows of a message stand, and what was known before it came to this queue id."""
+
+    queue_id: str
+    queued_at: int
+    arrival: Arrival | None
+    arrivals: int
+    updated_at: int
+    events: int
+    original: str
+    passed: str
+    """The queue ids behind the first, with blanks between them."""
+    tried: list[Attempt]
+    """The attempts before, but for those into the filter, and here."""
+    is_hearsay: bool
+    """That the recipient is here is only what the filter said: one that made several messages of it names one."""
+
+
+def _find_place(message: Message, recipient: str, attempts: list[Attempt]) -> _Place:
+    own = message.submitted()
+    updated_at = own.at if own else message.queued_at
+    arrivals = 1 if message.is_whole() else 0
+    events = len(message.parts) if message.parts is not None else arrivals
+    events += message.identity is not None
+    lineage = message.lineage
+    if lineage is None:
+        return _Place(message.queue_id, message.queued_at, own, arrivals, updated_at, events, "", "", attempts, False)
+    is_hearsay = not attempts and not (message.originals and recipient in message.originals)
+    if is_hearsay:
+        arrivals = 0  # so what another message of the filter tells of the recipient stays
+        events += len(lineage.lines)
+    handed = message.handed_over(recipient)
+    if handed:
+        updated_at = max(updated_at, handed[-1].at)
+        events += len(handed)
+    return _Place(
+        lineage.queue_id,
+        lineage.queued_at,
+        _joined_arrival(lineage.arrival, own),
+        arrivals + 1 + len(lineage.passed),
+        max(updated_at, lineage.arrival.at),
+        events,
+        handed[-1].original_recipient if handed else "",
+        " ".join((*lineage.passed, message.queue_id)),
+        [*(one for one in handed or () if not one.handover), *attempts],
+        is_hearsay,
+    )
+
+
+def _judged(message: Message, recipient: str, deciding: Attempt | None, original: str) -> Attempt | None:
+    """The attempt that tells whose mail it is; one into a filter is not one into a mailbox."""
+    if deciding is not None and not original and deciding.handover != FILTER:
+        return deciding
+    if deciding is None:
+        handed = message.handed_over(recipient)
+        deciding = handed[-1] if handed else None
+    if deciding is None:
+        return None
+    status = DEFERRED if deciding.handover == FILTER else deciding.status
+    original = original or deciding.original_recipient
+    if status != deciding.status or original != deciding.original_recipient:
+        return msgspec.structs.replace(deciding, status=status, original_recipient=original)
+    return deciding
+
+
+def _joined_arrival(first: Arrival, own: Arrival | None) -> Arrival:
+    """The submitter of the first queue id; what the log did not tell there comes from the message itself."""
+    if own is None or (first.message_id and first.subject and first.size_bytes):
+        return first
+    return Arrival(
+        first.queue_id,
+        first.at,
+        first.line,
+        first.sender,
+        first.recipients,
+        first.client_host,
+        first.client_ip,
+        first.system_user,
+        first.auth_method,
+        first.authenticated_as,
+        first.size_bytes or own.size_bytes,
+        first.message_id or own.message_id,
+        first.subject or own.subject,
+        first.parent_queue_id,
+    )
+
+
+def _attempt_cells(attempts: list[Attempt]) -> tuple[AttemptCell, ...]:
+    if len(attempts) == 1:
+        one = attempts[0]
+        cell = (one.at, one.status, one.smtp_code, one.response, one.remote_host, one.remote_ip)
+        return (tuple.__new__(AttemptCell, cell),) if one.is_attempt else ()
+    return tuple(
+        [
+            tuple.__new__(
+                AttemptCell, (one.at, one.status, one.smtp_code, one.response, one.remote_host, one.remote_ip)
+            )
+            for one in attempts
+            if one.is_attempt
+        ]
+    )
+
+
+def _envelope_lines(parts: dict[str, Arrival], recipient: str, attempts: list[Attempt]) -> list[str]:
+    """The line that tells of this recipient as submitted, where the log has one for each."""
+    original = attempts[-1].original_recipient if attempts else ""
+    found = parts.get(envelope_key(recipient)) or (parts.get(envelope_key(original)) if original else None)
+    return [found.line] if found is not None else []
+
+
+def _is_told_in_two_lines(message: Message) -> bool:
+    return message.ending is None and message.identity is None and message.taken_off is None
+
+
+def _evidence(message: Message, recipient: str, attempts: list[Attempt]) -> tuple[str, ...]:
+    if message.parts is None and message.lineage is None:
+        arrival = message.arrival
+        if arrival is not None and len(attempts) == 1 and _is_told_in_two_lines(message):
+            return arrival.line, attempts[0].line
+        lines = arrival_lines(message)
+    else:
+        lines = arrival_lines(message)
+        if message.parts is not None and len(message.parts) > len(lines) - (message.identity is not None):
+            lines += _envelope_lines(message.parts, recipient, attempts)
+        if message.lineage is not None:
+            lines = [*message.lineage.lines, *(one.line for one in message.handed_over(recipient) or ()), *lines]
+    lines += [one.line for one in attempts]
+    ending = ending_of(message, recipient, attempts[-1] if attempts else None)
+    if ending is not None:
+        lines.append(ending.line)
+    return tuple(lines)

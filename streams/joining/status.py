@@ -1,0 +1,98 @@
+"""What became of a recipient: the attempt that decides, the status, and when the last thing about it happened. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+from postwatch.streams.contracts.outcome import DEFERRED, DELIVERED, PENDING
+from postwatch.streams.joining.message import WITHDRAWN, Message
+from postwatch.streams.parsers.events import Attempt, Ending
+
+OPEN = frozenset((PENDING, DEFERRED))
+
+
+def find_fate(
+    message: Message, recipient: str, attempts: list[Attempt], updated_at: int
+) -> tuple[Attempt | None, str, int]:
+    """The attempt that decides, the status, and the time of the last event; of many that only wait, one is kept."""
+    is_done = message.is_complete() and (not attempts or ending_of(message, recipient, attempts[-1]) is None)
+    deciding = _deciding(attempts, is_done)
+    if deciding is not None and not deciding.original_recipient:
+        deciding = _with_original(deciding, attempts)
+    for attempt in reversed(attempts):  # they are in the order of time
+        if attempt.is_attempt:
+            updated_at = max(updated_at, attempt.at)
+            break
+    status = deciding.status if deciding else PENDING
+    if status in OPEN:
+        status, updated_at = _without_final(message, recipient, deciding, updated_at)
+    return deciding, status, updated_at
+
+
+def _with_original(deciding: Attempt, attempts: list[Attempt]) -> Attempt:
+    """What an alias made stays its own where later lines name the alias no more (`one_time` of Exim)."""
+    for attempt in attempts:
+        if attempt.original_recipient:
+            return msgspec.structs.replace(deciding, original_recipient=attempt.original_recipient)
+    return deciding
+
+
+def find_witness(deciding: Attempt | None, attempts: list[Attempt]) -> Attempt | None:
+    """The attempt that tells whose mail it is: what once went into a mailbox does so for good."""
+    if deciding is not None and deciding.status != DELIVERED:
+        for attempt in attempts:
+            if attempt.status == DELIVERED and not attempt.remote_ip:
+                return attempt
+    return deciding
+
+
+def _deciding(attempts: Iterable[Attempt], is_complete: bool) -> Attempt | None:
+    """The attempt that tells the status: the last final one, else the last real one, else the wait. Sorted input.
+
+    A real one behind a final one is about something else that another router made of the same address, such as its
+    mailbox beside an automatic reply: that is still under way. Else, or when the MTA is done, the clock was set back;
+    and a final one of no router, such as a timeout, is about the whole address.
+    """
+    found: Attempt | None = None
+    for attempt in attempts:
+        if (
+            found is None
+            or attempt.status != DEFERRED
+            or (
+                attempt.is_attempt
+                and attempt.at > found.at
+                and found.router not in ("", attempt.router)
+                and not is_complete
+            )
+            or (found.status == DEFERRED and (attempt.is_attempt or not found.is_attempt))
+        ):
+            found = attempt
+    return found
+
+
+def _without_final(message: Message, recipient: str, deciding: Attempt | None, updated_at: int) -> tuple[str, int]:
+    """Status and time of a recipient that has no final attempt."""
+    resolved_at = message.originals.get(recipient) if message.originals else None
+    if resolved_at is not None and (deciding is None or not deciding.transport):
+        return WITHDRAWN, max(updated_at, resolved_at)
+    if deciding is None and recipient in message.left_out():
+        return WITHDRAWN, updated_at
+    ending = ending_of(message, recipient, deciding)
+    if ending is not None:
+        return ending.status, max(updated_at, ending.at)
+    if message.completed_at and (deciding is None or not deciding.transport):
+        return WITHDRAWN, max(updated_at, message.completed_at)  # the same final address as another recipient's
+    if deciding is None and message.held_at:
+        return DEFERRED, max(updated_at, message.held_at)
+    return (deciding.status if deciding else PENDING), updated_at
+
+
+def ending_of(message: Message, recipient: str, deciding: Attempt | None) -> Ending | None:
+    """What befell the recipient, or the one that it was made from, or the message as a whole."""
+    if message.taken_off is not None:
+        original = deciding.original_recipient if deciding else ""
+        taken_off = message.taken_off.get(recipient) or message.taken_off.get(original)
+        if taken_off is not None:
+            return taken_off
+    return message.ending

@@ -1,0 +1,149 @@
+"""What a parser makes of a log line: an event of a message, or the word that the line is of no interest.
+
+Invariant: an event is a function of its line and the time zone alone, and its identity is its line. The joiner treats
+a message as the set of its events, so seeing a line again changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+from postwatch.streams.contracts.outcome import REJECTED
+
+WHOLE, CLIENT, MESSAGE_ID, QUEUE, SUBJECT, PARENT = "", "client", "message-id", "queue", "subject", "parent"
+"""What a line tells of an arrival: all of it, as Exim's does, or one part, as the daemons of Postfix do in turn."""
+IDENTITY = "identity"
+"""The part that tells the hosting account behind a submission, beside an arrival of any kind."""
+ENVELOPE, LOGIN = "envelope", "login"
+"""The part that tells sender and one recipient, one for each; and the one that tells who logged in."""
+
+HELD = "held"
+"""The part that tells the sender of a message that waits for an operator, in place of QUEUE until he lets it go."""
+LINK = "link"
+"""The part by which a filter tells which message it made this one of; all that it says is `earlier_queue_id`."""
+PROXIED = "-"
+"""In place of an earlier queue id: a filter passed the message on before it had one. It may still name the login."""
+OWN_NOTICE = "<>"
+"""As the sender in a PARENT: the message is the server's own, whomever it names as its sender."""
+
+FILTER, FORWARD = "filter", "forward"
+
+
+class Arrival(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A message was accepted into the queue; or one part of that, all else empty."""
+
+    queue_id: str
+    at: int
+    """The line's stamp, ms since the epoch."""
+    line: str
+    sender: str
+    recipients: tuple[str, ...]
+    """As submitted, lower-cased; empty where the log does not list them."""
+    client_host: str
+    client_ip: str
+    system_user: str
+    """The local user that submitted it; empty for mail from the network."""
+    auth_method: str
+    authenticated_as: str
+    size_bytes: int
+    message_id: str
+    subject: str
+    parent_queue_id: str
+    part: str = WHOLE
+    """WHOLE, or the part that the line tells: CLIENT begins a message, QUEUE (sender, size) ends its arrival."""
+    earlier_queue_id: str = ""
+    """The id that the same message had on this server before, where the line names it (XFORWARD, requeueing)."""
+    recipient_count: int = 0
+    """How many recipients it has, where no line tells that it is done; 0: not known."""
+    session_id: str = ""
+    """The connection that the message came in by, where its client and its login are told of that; see `Message`."""
+
+
+class Attempt(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """What one try to deliver to one recipient came to."""
+
+    queue_id: str
+    at: int
+    line: str
+    status: str
+    is_attempt: bool
+    """False where the MTA only said that it would not try yet."""
+    recipient: str
+    """Final address, lower-cased."""
+    original_recipient: str
+    """The address that it was made from, lower-cased, where they differ; else empty."""
+    smtp_code: int
+    enhanced_code: str
+    response: str
+    remote_host: str
+    remote_ip: str
+    tls: str
+    router: str
+    transport: str
+    next_queue_id: str = ""
+    """The id under which the next hop queued it, where its answer tells."""
+    handover: str = ""
+    """FILTER: the next hop is this server again, and next_queue_id's fate is this recipient's. FORWARD: a new message
+    was made here for it. Else empty."""
+    is_expanded: bool = False
+    """An alias or a forward may have made it: it is none of those that `recipient_count` counts."""
+
+
+class Ending(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """Something befell the message as a whole."""
+
+    queue_id: str
+    at: int
+    line: str
+    status: str
+    """What it means for every recipient without a final status: cancelled or discarded, or deferred as long as an
+    operator holds it; empty: the MTA is done."""
+    closes: bool
+    """No further line of the message is expected."""
+    recipient: str = ""
+    """As submitted, lower-cased, where it befell that one alone."""
+
+
+class Refusal(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A recipient, or a whole message (recipient empty), was refused before it was accepted."""
+
+    queue_id: str
+    """Made from a digest of the line where the log gives none."""
+    at: int
+    line: str
+    sender: str
+    recipient: str
+    client_host: str
+    client_ip: str
+    system_user: str
+    auth_method: str
+    authenticated_as: str
+    smtp_code: int
+    enhanced_code: str
+    response: str
+    status: str = REJECTED
+    """REJECTED, or DISCARDED where the client was told that it was accepted."""
+    closes: bool = False
+    """The message of that queue id ends with it."""
+    session_id: str = ""
+    """The process that refused it, where its client and its login are told of that."""
+
+
+Event = Arrival | Attempt | Ending | Refusal
+
+
+class Foreign(NamedTuple):
+    """A line that changes nothing, counted by its kind."""
+
+    kind: str
+
+
+class Unreadable(NamedTuple):
+    """A line that claims to matter and can't be read: a dead letter, with the reason."""
+
+    reason: str
+
+
+Parsed = Event | list[Event] | Foreign | Unreadable
+"""A line that names several recipients is an event of each."""

@@ -1,0 +1,1 @@
+"""Exim's main and reject log."""

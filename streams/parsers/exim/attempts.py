@@ -1,0 +1,137 @@
+"""The fields of Exim's lines about deliveries → attempts, whichever way the fields were found."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from postwatch.streams.contracts.outcome import BOUNCED, CANCELLED, DEFERRED, DISCARDED, EXPIRED
+from postwatch.streams.parsers.events import FILTER, Attempt
+from postwatch.streams.parsers.exim import ambiguous
+from postwatch.streams.parsers.exim.grammar import ID, SMTP_CODE, SMTP_WORDS
+
+_NO_ATTEMPT = frozenset(("-51", "-52", "-53"))
+"""Exim's ERRNO_RRETRY, ERRNO_LRETRY and ERRNO_HRETRY: retry time not reached."""
+_EXIM_ID = re.compile(ID)
+_GIVEN_UP = "retry timeout exceeded"
+_LONG_FAILURE = ("retry time not reached for any host after a long failure period", "all hosts for ")
+_ERROR_THEN_HOST = re.compile(
+    r"([^:\[\]=<>\"]{1,80}) H=(\S+) \[([\w.:]+)\](?::\w+)?(?: I=\[[^\] ]*\](?::\w+)?)?(?: DT=\S+)?(?:: (.*))?$"
+)
+"""An error of the system stands in front of the host, the rest behind it."""
+_HOST_IN_TEXT = re.compile(r": host (\S+) \[([0-9a-fA-F.:]+)\]")
+_DELIVER_TIME = re.compile(r" DT=[\d.dhmsw]++$")
+_LONGEST_ID = 40
+_NEXT_ID = re.compile(r"(?:\bid=|\bqueued as )([\w.-]{5,40})(?![\w@-])")
+NO_ANSWER = (0, "", "", "")
+
+
+def answered(answer: str, ip: str) -> tuple[int, str, str, str]:
+    """Reply code, enhanced code, the id under which the next hop queued it, and whether that is Exim here again."""
+    next_id = handover = ""
+    named = answer.find("queued as ")
+    if named >= 0:
+        next_id = answer[named + 10 :]
+        if not next_id.isalnum() or len(next_id) > _LONGEST_ID:
+            next_id = next_id.partition(" ")[0]
+            if not next_id.isalnum() or len(next_id) > _LONGEST_ID:
+                next_id, handover = _next_hop(answer, ip)
+    elif "id=" in answer:
+        next_id, handover = _next_hop(answer, ip)
+    code, enhanced = _reply_codes(answer[:12])
+    return code, enhanced, next_id, handover
+
+
+def _next_hop(answer: str, ip: str) -> tuple[str, str]:
+    """The id under which the next hop queued it; a hand-over where that is Exim on this server again."""
+    found = _NEXT_ID.search(answer)
+    if found is None:
+        return "", ""
+    next_id = found[1].rstrip(".")
+    is_here = ip.startswith(("127.", "::1")) and _EXIM_ID.fullmatch(next_id) is not None
+    return next_id, FILTER if is_here else ""
+
+
+@lru_cache(maxsize=8192)
+def _reply_codes(opening: str) -> tuple[int, str]:
+    coded = SMTP_CODE.match(opening)
+    return (int(coded[1]), coded[2] or "") if coded else (0, "")
+
+
+def deferred(queue_id: str, at: int, line: str, fields: tuple[str, ...]) -> Attempt:
+    """`fields` as the groups of DEFER."""
+    final, original, router, transport, number, host, ip, tls, words = fields
+    if number in _NO_ATTEMPT:
+        final, original = final_address(final, original)
+        return Attempt(
+            queue_id, at, line, DEFERRED, False, final, original, 0, "", words, host, ip, tls, router, transport
+        )
+    return failed(queue_id, at, line, DEFERRED, (final, original, router, transport, host, ip, tls, words))
+
+
+def failed(queue_id: str, at: int, line: str, status: str, fields: tuple[str, ...]) -> Attempt:
+    """`fields` as the groups of FAILURE; their words may tell more than the status that the flag stands for."""
+    final, original, router, transport, host, ip, tls, response = fields
+    final, original = final_address(final, original)
+    if not ip and status == DEFERRED and " H=" in response:
+        placed = _ERROR_THEN_HOST.match(response)
+        if placed:
+            error, host, ip, words_behind = placed.groups()
+            response = f"{error}: {words_behind}" if words_behind else error
+    if " DT=" in response:
+        response = _DELIVER_TIME.sub("", response)
+    if "error " in response and ("error from remote mail server" in response or response.startswith("PRDR error ")):
+        if not ip:
+            named = _HOST_IN_TEXT.search(response)
+            if named:
+                host, ip = named.groups()
+        words = SMTP_WORDS.match(response)
+        if words:
+            response = response[words.end() :]
+    code, enhanced = _reply_codes(response[:12])
+    if status == BOUNCED and code < 500:
+        if response.endswith(_GIVEN_UP) or response.startswith(_LONG_FAILURE):
+            status = EXPIRED
+        elif response == "delivery cancelled by administrator":
+            status = CANCELLED
+        elif not ip and response.endswith("Message discarded."):
+            status = DISCARDED  # cPanel's limits: nobody is told
+    return Attempt(
+        queue_id, at, line, status, True, final, original, code, enhanced, response, host, ip, tls, router, transport
+    )
+
+
+def final_address(final: str, original: str) -> tuple[str, str]:
+    """The final address, and the one that it was made from where they differ, both lower-cased.
+
+    Exim logs a local delivery with the bare local part, a quoted local part without its quotes, and a delivery into a
+    pipe, a file or nowhere with the command or path: there the mailbox is the address that it was made from. For a far
+    server without SMTPUTF8 it writes both parts of an address as ASCII.
+    """
+    final = final.lower()
+    if not original:
+        return final, ""
+    original = original.lower()
+    local, at_sign, domain = original.rpartition("@")
+    if final in (local, original, "discarded") or final[0] in "|/>:" or final.startswith("save "):
+        return original, ""
+    if '"' in local:
+        plain = ambiguous.plain_local(local)
+        if final in (plain, f"{plain}@{domain}"):
+            return original, ""
+    if "@" not in final and at_sign:
+        return f"{final}@{domain}", original
+    if "xn--" in final and _to_unicode(final) == _to_unicode(original):
+        return original, ""
+    return final, original
+
+
+def _to_unicode(address: str) -> str:
+    return re.sub(r"(?<![^@.])xn--([\w-]++)(?![^@.])", _decode_label, address)
+
+
+def _decode_label(found: re.Match[str]) -> str:
+    try:
+        return found[1].encode().decode("punycode")
+    except UnicodeError:
+        return found[0]

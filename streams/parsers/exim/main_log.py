@@ -1,0 +1,295 @@
+"""Exim's main log: lines → events (Exim specification, chapter "Log files", and what 4.92 to 4.99 really write).
+
+Strangers write the HELO name, the Message-ID, the subject, local parts and the far server's answer, and Exim puts them
+all in one line. So a line is read strictly from the left, every field in its place and the whole line accounted for.
+What has a blank or a quote where none belongs goes to `ambiguous`, which stretches the stranger's field until the rest
+makes sense. Nothing behind `C="` or behind the colon of an error is ever taken for a field.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+from postwatch.producers.record import CUT_MARK
+from postwatch.streams.contracts.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, DISCARDED
+from postwatch.streams.parsers.events import IDENTITY, Arrival, Attempt, Ending, Foreign, Parsed, Unreadable
+from postwatch.streams.parsers.exim import ambiguous, rejections
+from postwatch.streams.parsers.exim.attempts import NO_ANSWER, answered, deferred, failed, final_address
+from postwatch.streams.parsers.exim.fast_path import USUAL, USUAL_REFUSAL, USUAL_TRY, read_refusal, read_try, read_usual
+from postwatch.streams.parsers.exim.grammar import (
+    ARRIVAL,
+    DEFER,
+    DEFER_TAIL,
+    DELIVERY,
+    DELIVERY_TAIL,
+    FAILURE,
+    FAILURE_TAIL,
+    HEAD,
+    QUOTED,
+)
+from postwatch.streams.parsers.queue_ids import refusal_id
+from postwatch.streams.parsers.timestamps import StampReader
+
+_CUT = CUT_MARK.decode()
+_STAMP_LENGTH = len("2026-11-23 13:42:18")
+NO_STAMP = Foreign("no-stamp")
+_ARGUMENTS = Foreign("arguments")
+_CALLED = " cwd="
+_FROM_HOST = " H="
+_QUEUE_RUN = Foreign("queue-run")
+_QUEUE_RUNS = ("Start queue run", "End queue run", "Start '", "End '")
+_FROZEN = Foreign("frozen")
+_FROZEN_WORDS = ("Frozen", "Unfrozen", "unfrozen by ", "Message is frozen")
+HEADERS = Foreign("headers")
+_HEADER = re.compile(r"(?:[A-Z* ] [!-9;-~]++:|[ \t]|Envelope-(?:from|to): )")
+"""What the reject log writes below an entry: each header behind a letter or a blank, so no header begins a line."""
+_IDENTIFICATION = re.compile(r"Sender identification U=([^\s=]++) D=[^\s=]++ S=")
+_SHARED_USERS = frozenset(("nobody", "root", "mailnull"))
+_NOT_IDENTIFIED = Foreign("sender-not-identified")
+_REFUSED = Foreign("refused-session")
+_NOTE = Foreign("note")
+_TWO_WAYS = Unreadable("an address that can be read in two ways")
+_SUPPRESSED = Foreign("suppressed-delivery")
+_OTHER = Foreign("other")
+_DISCARDED_ALL = re.compile(
+    r"discarded \(system filter\)$|blackhole (?:\([^()]*discarded recipients\)(?:: .*)?|\*.*\* ?)$"
+)
+_DISCARDED_ONE_BY_ONE = ("blackhole (RCPT ACL ", "blackhole (MAIL ACL ")
+"""Each of those recipients had a line of its own before, and the arrival lists none."""
+_TAKEN_OFF = re.compile(rf"address <((?:{QUOTED})?[^>]*)> marked delivered by ")
+_MUA_WRAPPER = re.compile(r"(?:(\S+) )?((?:mua_wrapper|routing yielded a) .*)$")
+"""A program that hands over straight gets all or nothing (mua_wrapper), and Exim forgets the colon."""
+_REFUSED_SESSION = re.compile(
+    r"(?:\S.* )?rejected (?:connection|[EH][EH]LO|AUTH|STARTTLS|ETRN|VRFY|EXPN|ATRN|DATA|BDAT|WELLKNOWN|XCLIENT)\b"
+)
+
+
+class EximMainParser:
+    """Parses lines of one zone. Pure but for the cache of stamps."""
+
+    def __init__(self, stamps: StampReader) -> None:
+        self.stamps = stamps
+        self._seconds = stamps.seconds
+
+    def parse(self, line: str) -> Parsed:
+        """One line without its newline → what it means. Never raises."""
+        at = self._seconds.get(line[:_STAMP_LENGTH])
+        if at is not None:
+            found = USUAL.match(line, _STAMP_LENGTH)
+            if found is not None:
+                parsed = read_usual(line, found, at)
+            elif line.startswith(_CALLED, _STAMP_LENGTH):
+                return _ARGUMENTS
+            elif line.startswith(_FROM_HOST, _STAMP_LENGTH):
+                found = USUAL_REFUSAL.match(line, _STAMP_LENGTH)
+                parsed = read_refusal(line, found, at) if found is not None else None
+            else:
+                found = USUAL_TRY.match(line, _STAMP_LENGTH)
+                parsed = read_try(line, found, at) if found is not None else None
+            if parsed is not None:
+                return parsed
+        return self.parse_any(line)
+
+    def parse_any(self, line: str) -> Parsed:
+        """As `parse`, without the short way that usual lines have; what they come to is the same."""
+        head = HEAD.match(line)
+        if head is None:
+            return HEADERS if _HEADER.match(line) else NO_STAMP
+        second, fraction, offset, queue_id, flag = head.groups()
+        try:
+            at = self.stamps.read(second, fraction, offset)
+        except ValueError:
+            return Unreadable("impossible time stamp")
+        if flag == "Completed":
+            return Ending(queue_id, at, line, "", True)
+        read = _READERS.get(flag, _unflagged)
+        parsed = read(line, head.end(), at, queue_id)
+        if type(parsed) is Unreadable and line.endswith(_CUT):
+            return self.parse_cut(line[: -len(_CUT)])
+        return parsed
+
+    def parse_cut(self, line: str) -> Parsed:
+        """A line without its end: without its last word it may still be read; a quote may be left open."""
+        kept = line.rpartition(" ")[0]
+        parsed = self.parse(kept)
+        return self.parse(kept + '"') if isinstance(parsed, Unreadable) else parsed
+
+
+def _unflagged(line: str, start: int, at: int, queue_id: str | None) -> Parsed:
+    if queue_id is None and line.startswith("cwd=", start):
+        return _ARGUMENTS
+    if "rejected " in line:
+        refusal = rejections.refusal(line, start, at, queue_id or refusal_id(line))
+        if refusal is not None:
+            return refusal
+        if queue_id is None and "rejected RCPT <" in line and " Warning: " not in line:
+            return Unreadable("a refusal whose fields make no sense")
+        if _REFUSED_SESSION.match(line, start):
+            return _REFUSED
+    if ": discarded by " in line:
+        discard = rejections.discard(line, start, at, queue_id or refusal_id(line))
+        if discard is not None:
+            return discard
+    if queue_id is None:
+        return _QUEUE_RUN if line.startswith(_QUEUE_RUNS, start) else _OTHER
+    if line.startswith("removed by ", start):
+        return Ending(queue_id, at, line, CANCELLED, True)
+    if line.startswith("cancelled by ", start):
+        return Ending(queue_id, at, line, CANCELLED, False)
+    if line.startswith("frozen by ", start):
+        return Ending(queue_id, at, line, DEFERRED, False)
+    if line.startswith(_FROZEN_WORDS, start):
+        return _FROZEN
+    taken_off = _TAKEN_OFF.match(line, start)
+    if taken_off is not None:
+        return Ending(queue_id, at, line, CANCELLED, False, taken_off[1].lower())
+    if line.startswith("Sender identification ", start):
+        return _identity(line, start, at, queue_id)
+    return _NOTE
+
+
+def _identity(line: str, start: int, at: int, queue_id: str) -> Parsed:
+    """`Sender identification U=user D=domain S=sender`: cPanel tells the account, or `-remote-`."""
+    found = _IDENTIFICATION.match(line, start)
+    if found is None:
+        return Unreadable("a sender identification whose fields make no sense")
+    user = found[1]
+    if user.startswith("-") or user in _SHARED_USERS:
+        return _NOT_IDENTIFIED
+    return Arrival(queue_id, at, line, "", (), "", "", user, "", "", 0, "", "", "", IDENTITY)
+
+
+def _suppressed(line: str, start: int, at: int, queue_id: str) -> Parsed:
+    """`*>`: exim -N went through the motions, and nothing was sent."""
+    return _SUPPRESSED
+
+
+def _arrival(line: str, start: int, at: int, queue_id: str) -> Parsed:
+    found = ARRIVAL.match(line, start)
+    if found is None:
+        return ambiguous.arrival(line, start, at, queue_id)
+    sender, parent, host, ip, user, method, login, size, message_id, subject, listed = found.groups("")
+    recipients = tuple(listed.lower().split(" ")) if listed else ()
+    for recipient in recipients:
+        if "@" not in recipient:
+            return ambiguous.arrival(line, start, at, queue_id)
+    return Arrival(
+        queue_id,
+        at,
+        line,
+        "" if sender == "<>" else sender,
+        recipients,
+        host,
+        ip,
+        "" if ip else user,
+        method,
+        login,
+        int(size[:18]) if size.isdigit() else 0,
+        message_id,
+        ambiguous.unescape(subject) if "\\" in subject else subject,
+        parent,
+    )
+
+
+def _delivery(line: str, start: int, at: int, queue_id: str) -> Parsed:
+    found = DELIVERY.match(line, start)
+    if found is not None:
+        fields = found.groups("")
+        if '<"' in fields[-1] and ambiguous.is_repeated(line, start, found.end(1)):
+            return _TWO_WAYS
+    elif line.startswith(_DISCARDED_ONE_BY_ONE, start):
+        return _NOTE
+    elif _DISCARDED_ALL.match(line, start):
+        return Ending(queue_id, at, line, DISCARDED, False)
+    else:
+        stretched = ambiguous.addressed(line, start, DELIVERY_TAIL)
+        if stretched is None:
+            return Unreadable("a delivery whose fields make no sense")
+        fields = stretched
+    final, original, router, transport, host, ip, tls, answer = fields
+    final, original = final_address(final, original)
+    if transport and transport != "**bypassed**":
+        status = DELIVERED
+    elif router:
+        status = DISCARDED  # :blackhole:, /dev/null, a filter's `seen finish`
+    else:
+        return Unreadable("a delivery without router and transport")
+    code, enhanced, next_id, handover = answered(answer, ip) if answer else NO_ANSWER
+    return Attempt(
+        queue_id,
+        at,
+        line,
+        status,
+        True,
+        final,
+        original,
+        code,
+        enhanced,
+        answer,
+        host,
+        ip,
+        tls,
+        router,
+        transport,
+        next_id,
+        handover,
+    )
+
+
+def _passed_on(line: str, start: int, at: int, queue_id: str) -> Parsed:
+    """`>>`: delivered while it came in. An answer of several lines is logged as such, so its quote may stay open."""
+    read = _delivery(line, start, at, queue_id)
+    if type(read) is Unreadable:
+        closed = _delivery(line + '"', start, at, queue_id)
+        if type(closed) is Attempt:
+            return msgspec.structs.replace(closed, line=line)
+    return read
+
+
+def _is_ambiguous(line: str, start: int, found: re.Match[str]) -> bool:
+    """Whether the address may be a quoted local part of which the front looks like the whole line."""
+    return '<"' in (found[found.re.groups] or "") and ambiguous.is_repeated(line, start, found.end(1))
+
+
+def _defer(line: str, start: int, at: int, queue_id: str) -> Parsed:
+    found = DEFER.match(line, start)
+    if found is None or _is_ambiguous(line, start, found):
+        fields = ambiguous.addressed(line, start, DEFER_TAIL)
+    else:
+        fields = found.groups("")
+    if fields is None:
+        if found is not None:
+            return _TWO_WAYS
+        return Unreadable("a deferral whose fields make no sense")
+    return deferred(queue_id, at, line, fields)
+
+
+def _failure(line: str, start: int, at: int, queue_id: str) -> Parsed:
+    found = FAILURE.match(line, start)
+    if found is None or _is_ambiguous(line, start, found):
+        fields = ambiguous.addressed(line, start, FAILURE_TAIL)
+    else:
+        fields = found.groups("")
+    if fields is None:
+        if found is not None:
+            return _TWO_WAYS
+        wrapped = _MUA_WRAPPER.match(line, start)
+        if wrapped is not None and wrapped[1]:
+            return failed(queue_id, at, line, BOUNCED, (wrapped[1], "", "", "", "", "", "", wrapped[2]))
+        if wrapped is not None:
+            return Ending(queue_id, at, line, BOUNCED, False)
+        return Unreadable("a failure whose fields make no sense")
+    return failed(queue_id, at, line, BOUNCED, fields)
+
+
+_READERS = {
+    "<=": _arrival,
+    "(=": _arrival,
+    "=>": _delivery,
+    "->": _delivery,
+    ">>": _passed_on,
+    "**": _failure,
+    "==": _defer,
+    "*>": _suppressed,
+}

@@ -1,0 +1,408 @@
+"""Postfix: the messages of its daemons → events. Pure; the head of the line is read by `syslog`.
+
+A message's arrival is told in parts: smtpd or pickup name who handed it in, cleanup its Message-ID, qmgr its sender.
+What strangers wrote, local parts, subjects, HELO names and the far server's answer, stands in the same lines: a line is
+read from the left with the whole of it accounted for, and where two readings fit, it is not guessed.
+"""
+
+from __future__ import annotations
+
+import email.errors
+import email.header
+import itertools
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from postwatch.streams.contracts.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, DISCARDED, EXPIRED, REJECTED
+from postwatch.streams.parsers.events import (
+    CLIENT,
+    FILTER,
+    FORWARD,
+    HELD,
+    LOGIN,
+    MESSAGE_ID,
+    OWN_NOTICE,
+    PARENT,
+    PROXIED,
+    QUEUE,
+    SUBJECT,
+    Arrival,
+    Attempt,
+    Ending,
+    Event,
+    Foreign,
+    Parsed,
+    Refusal,
+    Unreadable,
+)
+from postwatch.streams.parsers.exim.grammar import SMTP_CODE
+from postwatch.streams.parsers.postfix.filters import PROXY, next_queue_id, read_proxied
+from postwatch.streams.parsers.postfix.grammar import (
+    ACTION,
+    CLIENT_FIELDS,
+    CLIENT_LINE,
+    CLIENT_NAME,
+    DELIVERY,
+    ENHANCED,
+    HEADER_TAIL,
+    NOTICE,
+    ORIGIN,
+    PICKUP,
+    QUEUE_ID,
+    QUEUED,
+    SAID,
+    SUBJECT_LINE,
+    TAIL,
+    TAIL_START,
+    VERDICT,
+    WHOLE_ID,
+)
+from postwatch.streams.parsers.queue_ids import LOGIN_PREFIX, refusal_id
+from postwatch.streams.parsers.syslog import process_before
+
+_STATUSES = {
+    "sent": DELIVERED,
+    "bounced": BOUNCED,
+    "deferred": DEFERRED,
+    "expired": EXPIRED,
+    "SOFTBOUNCE": DEFERRED,
+}
+_PROBES = ("deliverable", "undeliverable")
+_SUSPENDED = "delivery temporarily suspended"
+_FORWARDED = "forwarded as "
+_ON_HOLD = "on hold until an operator releases it"
+_OF_MAIL = ("MAIL", "RCPT", "DATA", "BDAT", "END-OF-MESSAGE")
+"""Commands that are about a message; a sender that stands behind another one is a stranger's words."""
+_MOST_SUBJECT = 1000
+_MOST_OF_HEADER = 1500
+"""Postfix shows 200 bytes of a header, then whom it came from."""
+_CLEANUP_REPLY = 550
+
+CONNECT = Foreign("connect")
+DISCONNECT = Foreign("disconnect")
+_OTHER = Foreign("other")
+_REPEATED = Foreign("repeated")
+_NOTE = Foreign("note")
+_PROBE = Foreign("probe")
+_WARNING = Foreign("warning")
+_REFUSED_CLIENT = Foreign("refused-client")
+
+Reader = Callable[[str, int, int, str, str], Parsed]
+"""Text, start of the words behind the queue id, time, line, queue id."""
+
+
+def is_postfix(program: str) -> bool:
+    """Whether syslog's tag is one of Postfix: postfix/smtp, postfix-out/submission/smtpd."""
+    return program.startswith("postfix") and "/" in program
+
+
+def parse_message(program: str, text: str, start: int, at: int, line: str) -> Parsed:
+    """The message of a Postfix daemon, at `start` of `text` → what it means. Never raises."""
+    agent = agent_of(program)
+    found = QUEUE_ID.match(text, start)
+    if found is None:
+        return parse_without_id(text, start, at, line)
+    return parse_with_id(agent, text, found.end(), at, line, found[1])
+
+
+def agent_of(program: str) -> str:
+    """postfix/submission/smtpd → smtpd."""
+    return program[program.rindex("/") + 1 :]
+
+
+def parse_with_id(agent: str, text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
+    """The words of a daemon behind a queue id."""
+    if text.startswith("to=", start):
+        return _delivery(text, start, at, line, queue_id, agent)
+    reader = _READERS.get(agent)
+    return reader(text, start, at, line, queue_id) if reader is not None else _NOTE
+
+
+def parse_without_id(text: str, start: int, at: int, line: str) -> Parsed:
+    """The words of a daemon that are about no queue id."""
+    if text.startswith("connect from ", start):
+        return CONNECT
+    if text.startswith("disconnect from ", start):
+        return DISCONNECT
+    if text.startswith("NOQUEUE: ", start):
+        if PROXY.match(text, start):
+            return read_proxied(text, start, at, line)
+        if text.startswith("client=", start + 9):
+            return _client_of_process(text, start, at, line)
+        return _action(text, start + 9, at, line, refusal_id(line), False)
+    if text.startswith(("lost connection ", "timeout "), start):
+        return DISCONNECT
+    if text.startswith(("message repeated ", "last message repeated "), start):
+        return _REPEATED
+    if text.startswith("proxy-", start):
+        return read_proxied(text, start, at, line)
+    return _WARNING if text.startswith("warning: ", start) else _OTHER
+
+
+def _part(queue_id: str, at: int, line: str, part: str, **fields: str | int) -> Arrival:
+    nothing: dict[str, object] = {**_NOTHING, "queue_id": queue_id, "at": at, "line": line, "part": part, **fields}
+    return Arrival(**nothing)  # type: ignore[arg-type]
+
+
+_NOTHING = dict.fromkeys(Arrival.__struct_fields__, "") | {"recipients": (), "size_bytes": 0, "recipient_count": 0}
+
+
+def _smtpd(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
+    if not text.startswith("client=", start):
+        return _action(text, start, at, line, queue_id, False)
+    found = CLIENT_LINE.match(text, start)
+    if found is None:
+        return Unreadable("a client whose fields make no sense")
+    host, ip, rest = found.groups()
+    earlier = method = login = ""
+    for field in CLIENT_FIELDS.split(f", {rest}")[1:] if rest else ():
+        name, _, value = field.partition("=")
+        if name == "orig_client":
+            original = CLIENT_NAME.fullmatch(value)
+            if original is not None:
+                host, ip = original.groups()
+                earlier = earlier or PROXIED
+        elif name == "orig_queue_id":
+            earlier = value if WHOLE_ID.match(value) else earlier
+        elif name == "sasl_method":
+            method = value
+        elif name == "sasl_username":
+            login = login or value
+        else:  # sasl_sender: whoever logged in says what stands there
+            break
+    return Arrival(
+        queue_id, at, line, "", (), "" if host == "unknown" else host, "" if ip == "unknown" else ip, "", method, login,
+        0, "", "", "", CLIENT, earlier,
+    )  # fmt: skip
+
+
+def _client_of_process(text: str, start: int, at: int, line: str) -> Parsed:
+    """Whom a process serves whose filter asks before the queue: the next message that it hands over is theirs."""
+    process = process_before(text, start)
+    client = _smtpd(text, start + 9, at, line, LOGIN_PREFIX + process) if process else _NOTE
+    if not isinstance(client, Arrival):
+        return client
+    return [_part(client.queue_id, at, line, LOGIN, **_known(client)), Ending(client.queue_id, at, line, "", True)]
+
+
+def _known(client: Arrival) -> dict[str, str | int]:
+    names = ("client_host", "client_ip", "auth_method", "authenticated_as")
+    return {name: getattr(client, name) for name in names}
+
+
+def _pickup(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
+    found = PICKUP.match(text, start)
+    if found is None:
+        return Unreadable("a local submission whose fields make no sense") if text.startswith("uid=", start) else _NOTE
+    # The sender is what the user said; only the number is what the system knows.
+    return _part(queue_id, at, line, CLIENT, system_user=f"uid{found[1]}", earlier_queue_id=found[3] or "")
+
+
+def _cleanup(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
+    if text.startswith("message-id=", start):
+        message_id = text[start + 11 :]
+        if message_id[:1] == "<" and message_id[-1:] == ">":
+            message_id = message_id[1:-1]
+        return Arrival(queue_id, at, line, "", (), "", "", "", "", "", 0, message_id, "", "", MESSAGE_ID)
+    subject = SUBJECT_LINE.match(text, start)
+    if subject is not None:
+        ends = [origin.start() for origin in ORIGIN.finditer(text, subject.end())]
+        if ends:
+            return _part(queue_id, at, line, SUBJECT, subject=_decode_subject(text[subject.end() : ends[-1]]))
+        return _NOTE
+    return _action(text, start, at, line, queue_id, True)
+
+
+def _decode_subject(subject: str) -> str:
+    """Words of RFC 2047 as people read them."""
+    subject = subject[:_MOST_SUBJECT]
+    if "=?" not in subject:
+        return subject
+    try:
+        return str(email.header.make_header(email.header.decode_header(subject)))
+    except (ValueError, LookupError, email.errors.HeaderParseError):
+        return subject
+
+
+def _qmgr(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
+    if text.startswith("removed", start):
+        return Ending(queue_id, at, line, "", True)
+    found = QUEUED.match(text, start)
+    if found is None:
+        return Unreadable("a sender whose fields make no sense") if text.startswith("from=<", start) else _NOTE
+    sender, size, expired = found.groups()
+    if expired:
+        return Ending(queue_id, at, line, EXPIRED, False)
+    return Arrival(queue_id, at, line, sender, (), "", "", "", "", "", int(size[:18]), "", "", "", QUEUE)
+
+
+def _bounce(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
+    found = NOTICE.match(text, start)
+    if found is None:
+        return _NOTE
+    is_own = text.startswith("postmaster ", start)  # sent as double-bounce@, so that it is never bounced itself
+    return _part(found[1], at, line, PARENT, parent_queue_id=queue_id, sender=OWN_NOTICE if is_own else "")
+
+
+def _postsuper(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
+    return Ending(queue_id, at, line, CANCELLED, True) if text[start:] == "removed" else _NOTE
+
+
+def _refusing(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
+    return _action(text, start, at, line, queue_id, False)
+
+
+_READERS: dict[str, Reader] = {
+    "smtpd": _smtpd,
+    "postscreen": _refusing,
+    "pickup": _pickup,
+    "cleanup": _cleanup,
+    "qmgr": _qmgr,
+    "nqmgr": _qmgr,
+    "bounce": _bounce,
+    "postsuper": _postsuper,
+}
+
+
+def _delivery(text: str, start: int, at: int, line: str, queue_id: str, agent: str) -> Parsed:
+    found = DELIVERY.match(text, start)
+    if found is None:
+        return Unreadable("a delivery whose fields make no sense")
+    to, bare, original, bare_original, *rest = found.groups("")
+    return read_attempt(queue_id, at, line, agent, (to or bare, original or bare_original, *rest))
+
+
+def read_attempt(queue_id: str, at: int, line: str, agent: str, fields: tuple[str, ...]) -> Parsed:
+    """The fields of a delivery's line (as in DELIVERY, each address once) → what it came to."""
+    to, original, relay, address, tls, enhanced, word, words = fields
+    status = _STATUSES.get(word)
+    if status is None:
+        return _PROBE if word.startswith(_PROBES) else Unreadable("a delivery with a status that is not known")
+    words = words.removesuffix(")")
+    recipient = to.lower()
+    submitted = original.lower()
+    response = words
+    if words.startswith("host "):
+        said = SAID.match(words)
+        if said is not None:
+            response = words[said.end() :]
+    code = SMTP_CODE.match(response)
+    is_socket = "/" in address
+    next_id = handover = ""
+    if status == DELIVERED:
+        is_here = is_socket or address.startswith("127.") or address == "::1"
+        verdict = VERDICT.match(response) if is_here else None
+        if agent == "discard":
+            status = DISCARDED
+        elif verdict is not None:
+            status = BOUNCED if verdict[1] else DISCARDED
+        elif response.startswith(_FORWARDED):
+            next_id, handover = response[len(_FORWARDED) :], FORWARD
+        elif address:
+            next_id = next_queue_id(response)
+            if is_here and WHOLE_ID.match(next_id):
+                handover = FILTER
+    return Attempt(
+        queue_id,
+        at,
+        line,
+        status,
+        not words.startswith(_SUSPENDED),
+        recipient,
+        submitted if submitted != recipient else "",
+        int(code[1]) if code else 0,
+        enhanced or (code[2] or "" if code else ""),
+        response,
+        relay if address else "",
+        "" if is_socket else address,
+        tls,
+        "",
+        agent,
+        next_id,
+        handover,
+    )
+
+
+def _action(text: str, start: int, at: int, line: str, queue_id: str, by_cleanup: bool) -> Parsed:
+    """`reject: RCPT from host[ip]: 550 5.1.1 …; from=<> to=<> proto=ESMTP helo=<>` and its like."""
+    opening = ACTION.match(text, start)
+    if opening is None:
+        return _NOTE
+    action, command, host, ip = opening.groups("")
+    if command and command not in _OF_MAIL:
+        return _REFUSED_CLIENT
+    find_tails = _command_tails if command else _header_tails
+    tails = list(itertools.islice(find_tails(text, opening.end()), 2))
+    if len(tails) > 1:
+        return Unreadable("a refusal that can be read in two ways")
+    if not tails:
+        is_lost = TAIL_START.search(text, opening.end()) is not None
+        return Unreadable("a refusal whose fields make no sense") if is_lost else _REFUSED_CLIENT
+    tail = tails[0]
+    if tail.sender is None:
+        return _REFUSED_CLIENT
+    if not command:
+        host, ip = tail.host, tail.ip
+    response = tail.reply or text[opening.end() : tail.end]
+    enhanced = ENHANCED.match(response)
+    code = SMTP_CODE.match(response)
+    discards = action.endswith("discard")
+    has_id = not text.startswith("NOQUEUE", start - 9)
+    if action.endswith("hold"):
+        return _held(queue_id, at, line, tail) if has_id else _NOTE
+    return Refusal(
+        queue_id,
+        at,
+        line,
+        tail.sender,
+        tail.recipient.lower(),
+        "" if host == "unknown" else host,
+        "" if ip == "unknown" else ip,
+        "",
+        "",
+        "",
+        int(code[1]) if code else 0 if discards else _reply_code(enhanced[1] if enhanced else ""),
+        enhanced[1] if enhanced else "",
+        response,
+        DISCARDED if discards else REJECTED,
+        has_id and (by_cleanup or discards or command == "END-OF-MESSAGE"),
+    )
+
+
+def _held(queue_id: str, at: int, line: str, tail: _Tail) -> list[Event]:
+    """A message on hold shows in no line of qmgr's; this one names its sender and its last recipient."""
+    recipient = tail.recipient.lower()
+    waits = Attempt(queue_id, at, line, DEFERRED, False, recipient, "", 0, "", _ON_HOLD, "", "", "", "", "")
+    return [_part(queue_id, at, line, HELD, sender=tail.sender or ""), *((waits,) if recipient else ())]
+
+
+def _reply_code(enhanced: str) -> int:
+    return 450 if enhanced.startswith("4") else _CLEANUP_REPLY
+
+
+class _Tail(NamedTuple):
+    """Where a refusal's own words end, and what Postfix says behind them."""
+
+    end: int
+    sender: str | None
+    recipient: str
+    reply: str
+    host: str = ""
+    ip: str = ""
+
+
+def _command_tails(text: str, start: int) -> Iterator[_Tail]:
+    """Each place from which the rest of the line reads as sender and recipient; more than one is a forgery."""
+    is_closed = text.endswith(">")
+    for place in TAIL_START.finditer(text, start):
+        tail = TAIL.match(text, place.start())
+        if tail is not None and (is_closed or tail.end() == len(text)):
+            yield _Tail(place.start(), tail[1], tail[2] or "", "")
+
+
+def _header_tails(text: str, start: int) -> Iterator[_Tail]:
+    """The same behind a line of the message, where Postfix also says whom it came from."""
+    for origin in ORIGIN.finditer(text, start, start + _MOST_OF_HEADER):
+        tail = HEADER_TAIL.match(text, origin.end())
+        if tail is not None:
+            yield _Tail(origin.end(), tail[1], *tail.groups("")[1:], *origin.groups(""))

@@ -1,0 +1,97 @@
+"""What a queue id tells by its form: the time at which the message was queued, for those MTAs that put it there.
+
+The time in the id is part of the table's key, so it must be the same whichever line of the message is seen first.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import uuid
+from functools import lru_cache
+
+from postwatch.streams.parsers.timestamps import MOST_MS
+
+REFUSAL_PREFIX = "r:"
+SESSION_PREFIX = "s:"
+"""Of a connection, where the log tells of that who a client is."""
+LOGIN_PREFIX = "l:"
+"""Of a process that serves a client, where the log tells the login of that alone."""
+_BASE62 = {c: n for n, c in enumerate("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")}
+_BASE52 = {c: n for n, c in enumerate("0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz")}
+_LONG_POSTFIX_SECONDS = 6
+_BASE60 = {c: n for n, c in enumerate("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx")}
+_UUID_EPOCH = 0x01B21DD213814000
+_HEX = frozenset("0123456789ABCDEF")
+
+
+def refusal_id(line: str) -> str:
+    """An id for a refusal that has none: the same line always gets the same."""
+    return REFUSAL_PREFIX + hashlib.blake2b(line.encode(), digest_size=8).hexdigest()
+
+
+def queued_at(queue_id: str) -> int:
+    """The time in a queue id, in ms since the epoch; 0 where the MTA puts none there."""
+    if queue_id[6:7] == "-":
+        return _exim_second(queue_id[:6])
+    if queue_id[10:11] == "z":
+        return _long_postfix_time(queue_id[:10])
+    if len(queue_id) == 32 and queue_id[12] == "1":
+        return _uuid_time(queue_id)
+    if queue_id[8:].isdecimal() and 14 <= len(queue_id) <= 15:
+        return _sendmail_second(queue_id[:8])
+    return 0
+
+
+@lru_cache(maxsize=4096)
+def _exim_second(stem: str) -> int:
+    """Exim: six digits of base 62 (specification, chapter "Message identification")."""
+    second = 0
+    for character in stem:
+        second = second * 62 + _BASE62[character]
+    return second * 1000
+
+
+@lru_cache(maxsize=4096)
+def _long_postfix_time(stem: str) -> int:
+    """Postfix with enable_long_queue_ids: seconds, microseconds, `z`, inode; digits of base 52 but for the inode."""
+    time = 0
+    try:
+        for character in stem[:_LONG_POSTFIX_SECONDS]:
+            time = time * 52 + _BASE52[character]
+        microseconds = 0
+        for character in stem[_LONG_POSTFIX_SECONDS:]:
+            microseconds = microseconds * 52 + _BASE52[character]
+    except KeyError:
+        return 0
+    return time * 1000 + microseconds // 1000 if microseconds < 1_000_000 else 0
+
+
+def _uuid_time(text: str) -> int:
+    """KumoMTA: a UUID of version 1, in steps of 100 ns since the Gregorian calendar (RFC 9562, section 5.1)."""
+    try:
+        at = (uuid.UUID(text).time - _UUID_EPOCH) // 10_000
+    except ValueError:
+        return 0
+    return at if 0 < at < MOST_MS else 0
+
+
+@lru_cache(maxsize=4096)
+def _sendmail_second(stem: str) -> int:
+    """Sendmail 8.12 and later: year, month, day, hour, minute, second in UTC, a digit of base 60 each.
+
+    0 where the digits could as well be a short id of Postfix, which is hexadecimal.
+    """
+    if _HEX.issuperset(stem):
+        return 0
+    try:
+        year, month, day, hour, minute, second = (_BASE60[character] for character in stem[:6])
+        moment = datetime.datetime(_sendmail_year(year), month + 1, day, hour, minute, second, tzinfo=datetime.UTC)
+    except (KeyError, ValueError):
+        return 0
+    return round(moment.timestamp()) * 1000
+
+
+def _sendmail_year(digit: int) -> int:
+    """The years since 1900, modulo 60: 2000 to 2059."""
+    return 1960 + digit if digit >= 40 else 2020 + digit

@@ -1,0 +1,111 @@
+"""Time stamps of log lines → milliseconds since the epoch.
+
+A stamp without a zone is read in the zone of its log, one without a year in the last year that is not in the future of
+the time at which the line was shipped. In the hour that a clock repeats in autumn the second pass is taken where the
+line was shipped just after it, else the first. Hundreds of lines share a second, so each is converted once.
+"""
+
+from __future__ import annotations
+
+import datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from postwatch.producers.service.errors import SettingsError
+
+_CACHED_SECONDS = 4096
+_HOUR_MS = 3_600_000
+_AHEAD_MS = 86_400_000
+"""A clock may be so far ahead of the one that says when a line was sent."""
+MOST_MS = 1 << 42
+"""The year 2109: what a row's version has room for."""
+_SOON_MS = _HOUR_MS * 3 // 4
+_MONTHS = {name: number for number, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
+_YEARS_TRIED = 8
+"""One of them is a leap year."""
+
+
+def find_zone(name: str, setting: str) -> ZoneInfo:
+    """The IANA zone of that name. Raises SettingsError that names `setting`."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise SettingsError(
+            f"{setting}={name!r} is not a time zone: use an IANA name, such as UTC or Europe/Berlin"
+        ) from error
+
+
+class StampReader:
+    """Reads stamps of one zone. All but the full ones depend on `sent_ms`, which the caller sets for each record."""
+
+    def __init__(self, zone: ZoneInfo, sent_ms: int = 0) -> None:
+        self._zone = zone
+        self.seconds: dict[str, int] = {}
+        """Stamps without fraction that were read not long ago: where a line begins with one, it is not read again."""
+        self._sent_ms = sent_ms
+        self._epoch = -1
+
+    def shipped(self, sent_ms: int) -> None:
+        """The lines that follow were shipped at this time, ms since the epoch."""
+        self._sent_ms = sent_ms
+        epoch = sent_ms // _HOUR_MS
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self.seconds.clear()
+
+    def read(self, second: str, fraction: str | None, offset: str | None) -> int:
+        """'2026-11-23 13:42:18', '.712' and ' +0100' → ms since the epoch. Raises ValueError on an impossible date."""
+        key = second + offset if offset else second
+        at = self.seconds.get(key)
+        if at is None:
+            at = self._keep(key, *self._convert(datetime.datetime.fromisoformat(second), offset))
+        if fraction:
+            return at + int((fraction[1:] + "00")[:3])
+        return at
+
+    read_iso = read
+    """'2026-11-23T13:42:18', '.712345' and '+01:00' or 'Z'."""
+
+    def read_without_year(self, stamp: str) -> int:
+        """'Nov  3 17:27:12' or 'Nov 3 17:27:12' → ms since the epoch. Raises ValueError on a date that no year has."""
+        at = self.seconds.get(stamp)
+        return self._keep(stamp, *self._guess_year(stamp)) if at is None else at
+
+    def _guess_year(self, stamp: str) -> tuple[int, bool]:
+        sent_ms = self._sent_ms
+        try:
+            month, day, time = stamp.split()
+            clock = datetime.time.fromisoformat(time)
+            date = _MONTHS[month], int(day)
+        except KeyError as error:
+            raise ValueError(f"no month {stamp[:3]}") from error
+        latest = datetime.datetime.fromtimestamp((sent_ms + _AHEAD_MS) / 1000, datetime.UTC).year
+        for year in range(latest, latest - _YEARS_TRIED - 1, -1):
+            try:
+                moment = datetime.datetime.combine(datetime.date(year, *date), clock)
+            except ValueError:  # 29 February
+                continue
+            at, is_repeated = self._convert(moment, None)
+            if at <= sent_ms + _AHEAD_MS:
+                return at, is_repeated
+        raise ValueError(f"no year has {stamp}")
+
+    def _convert(self, moment: datetime.datetime, offset: str | None) -> tuple[int, bool]:
+        """The time, and whether the clock shows the stamp twice."""
+        if offset:
+            zone = datetime.datetime.strptime(offset.strip(), "%z").tzinfo
+            return round(moment.replace(tzinfo=zone).timestamp()) * 1000, False
+        first = round(moment.replace(tzinfo=self._zone).timestamp()) * 1000
+        second = round(moment.replace(tzinfo=self._zone, fold=1).timestamp()) * 1000
+        if first < second <= self._sent_ms < second + _SOON_MS:
+            return second, True
+        return first, first < second
+
+    def _keep(self, key: str, at: int, is_repeated: bool) -> int:
+        if not 0 <= at < MOST_MS:
+            raise ValueError(f"{key} is a time that no row can have")
+        if is_repeated:
+            return at  # the next line of that second may be of the other pass
+        if len(self.seconds) >= _CACHED_SECONDS:
+            self.seconds.clear()
+        self.seconds[key] = at
+        return at

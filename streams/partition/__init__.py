@@ -1,0 +1,1 @@
+"""One partition of the join: what is held, stored and acknowledged, and in which order."""

@@ -1,0 +1,29 @@
+"""What a join worker has done so far; `metrics.py` publishes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from postwatch.streams.joining.lines import MOST_SOURCES, LineTally
+
+
+@dataclass(slots=True)
+class JoinCounts:
+    """Running totals of one worker, all partitions."""
+
+    tally: LineTally = field(default_factory=LineTally)
+    records: int = 0
+    repeated_records: int = 0
+    repeated_lines: int = 0
+    rows: int = 0
+    heartbeats: int = 0
+    heard_ms: dict[str, int] = field(default_factory=dict)
+    """When each server's newest heartbeat was sent; of so many servers as are counted."""
+    parked: int = 0
+    loaded: int = 0
+    given_up: int = 0
+
+    def heard(self, server: str, sent_ms: int) -> None:
+        self.heartbeats += 1
+        if server in self.heard_ms or len(self.heard_ms) < MOST_SOURCES:
+            self.heard_ms[server] = max(sent_ms, self.heard_ms.get(server, 0))

@@ -1,0 +1,145 @@
+"""Everything that the join writes to Kafka but its own table: outcomes, heartbeats, dead letters.
+
+One idempotent confluent-kafka producer; its threads keep the work off the event loop. A send is confirmed on the loop
+when the brokers have it. What fails for good ends the process: nothing of it was acknowledged, so all is read again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+import structlog
+from confluent_kafka import KafkaError, Message, Producer
+from postwatch.producers.record import Headers, Heartbeat
+from postwatch.producers.service.settings import KafkaSettings
+from postwatch.streams.contracts.dead_letters import MAX_VALUE_BYTES, DeadLetter, dead_letter_headers
+from postwatch.streams.contracts.heartbeat import encode_heartbeat
+from postwatch.streams.contracts.outcome import Outcome, encode_outcomes
+from postwatch.streams.partition.ports import Confirm
+
+log = structlog.get_logger()
+
+MAX_BATCH_ROWS = 2000
+MAX_BATCH_BYTES = 2_000_000
+"""Of evidence in one record; topics take 8 MiB compressed."""
+MAX_EVIDENCE_BYTES = 256 * 1024
+"""Of one row: beyond this only the first and the last lines are kept."""
+_QUEUE_KBYTES = 32_768
+
+
+def producer_config(kafka: KafkaSettings) -> dict[str, str | int | float | bool]:
+    """librdkafka's properties: idempotent, acknowledged by all, retried until the brokers are back."""
+    return {
+        **kafka.client_config(),
+        "enable.idempotence": True,
+        "acks": "all",
+        "compression.type": "lz4",
+        "linger.ms": 5,
+        "message.timeout.ms": 0,
+        "message.max.bytes": 8 * 1024 * 1024,
+        "queue.buffering.max.kbytes": _QUEUE_KBYTES,
+    }
+
+
+def cut_batches(rows: Sequence[Outcome]) -> Iterator[list[Outcome]]:
+    """Rows in batches that fit into a record each; evidence that is too long is cut to its first and last lines."""
+    batch: list[Outcome] = []
+    size = 0
+    for row in rows:
+        weight = sum(map(len, row.log_lines))
+        if weight > MAX_EVIDENCE_BYTES:
+            row = row._replace(log_lines=_ends(row.log_lines))
+            weight = sum(map(len, row.log_lines))
+        if batch and (len(batch) >= MAX_BATCH_ROWS or size + weight > MAX_BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(row)
+        size += weight
+    if batch:
+        yield batch
+
+
+def _ends(lines: Sequence[str]) -> tuple[str, ...]:
+    half = MAX_EVIDENCE_BYTES // 2
+    first = lines[0][:half]
+    last = lines[-1][:half]
+    return (first, last) if len(lines) > 1 else (first,)
+
+
+class KafkaOutlet:
+    """The outlet of one worker. `fail` is called, from the producer's thread, with what can't be retried."""
+
+    def __init__(self, kafka: KafkaSettings, loop: asyncio.AbstractEventLoop, fail: Callable[[str], None]) -> None:
+        self._kafka = kafka
+        self._loop = loop
+        self._fail = fail
+        self._producer = Producer(producer_config(kafka), logger=None)
+        self.bytes_in_flight = 0
+        """Of values not confirmed yet; read and written on the loop only."""
+        self._stopping = threading.Event()
+        self._poller = threading.Thread(target=self._poll, name="outlet", daemon=True)
+        self._poller.start()
+
+    def send_outcomes(self, partition: int, rows: Sequence[Outcome], confirm: Confirm) -> int:
+        batches = list(cut_batches(rows))
+        for batch in batches:
+            self._produce(self._kafka.outcomes_topic, confirm, encode_outcomes(batch), partition=partition)
+        return len(batches)
+
+    def send_heartbeat(self, server: str, beat: Heartbeat, confirm: Confirm) -> None:
+        self._produce(self._kafka.heartbeats_topic, confirm, encode_heartbeat(server, beat), key=server.encode())
+
+    def send_dead_letter(self, letter: DeadLetter, confirm: Confirm) -> None:
+        value = letter.value[:MAX_VALUE_BYTES]
+        self._produce(self._kafka.dead_letters_topic, confirm, value, headers=dead_letter_headers(letter))
+
+    def close(self, timeout_seconds: float) -> int:
+        """Wait for what is under way; returns how many records are still unconfirmed."""
+        remaining = self._producer.flush(timeout_seconds)
+        self._stopping.set()
+        self._poller.join(1.0)
+        return int(remaining)
+
+    def _produce(
+        self,
+        topic: str,
+        confirm: Confirm,
+        value: bytes,
+        *,
+        key: bytes | None = None,
+        partition: int = -1,
+        headers: Headers | None = None,
+    ) -> None:
+        size = len(value)
+        self.bytes_in_flight += size
+
+        def confirmed() -> None:
+            self.bytes_in_flight -= size
+            confirm()
+
+        def delivered(error: KafkaError | None, message: Message) -> None:
+            if error is not None:
+                self._fail(f"{topic} did not take a record: {error}")
+            elif not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(confirmed)
+
+        while True:
+            try:
+                self._producer.produce(
+                    topic,
+                    value,
+                    key,
+                    partition=partition,
+                    headers=[*headers] if headers else None,
+                    on_delivery=delivered,
+                )
+                return
+            except BufferError:
+                # The bound of what may be in flight: the join stops here, and upstream with it, until brokers answer.
+                self._producer.poll(0.05)
+
+    def _poll(self) -> None:
+        while not self._stopping.is_set():
+            self._producer.poll(0.1)

@@ -1,0 +1,1 @@
+"""Delivery rows from Kafka into ClickHouse."""

@@ -1,0 +1,283 @@
+"""Carries rows from Kafka into ClickHouse: reads records, inserts their rows in batches, acknowledges afterwards.
+
+An offset is stored, for librdkafka to commit, only when everything before it is in ClickHouse or acknowledged as a dead
+letter. While ClickHouse is away the partitions are paused, and polling goes on, so that the group keeps this member. A
+rebalance forgets whatever is not stored: rows are idempotent, and the next owner reads them again.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import pyarrow as pa
+import structlog
+from confluent_kafka import KafkaException, Message, TopicPartition
+from postwatch.producers.service.errors import UnavailableError
+from postwatch.producers.service.health import Health
+from postwatch.streams.contracts.arrow_stream import encode_stream
+from postwatch.streams.contracts.dead_letters import DeadLetter, DeadLetterSender, RecordOrigin
+from postwatch.streams.sink import metrics
+from postwatch.streams.sink.batch import Batch, RowBuffer, TopicRows
+from postwatch.streams.sink.bisection import Insertion, RefusedRow
+
+log = structlog.get_logger()
+
+REFUSED_ROW = "refused-row"
+UNDECODABLE_RECORD = "undecodable-record"
+
+POLL_SECONDS = 0.2
+FIRST_WAIT_SECONDS = 0.25
+LONGEST_WAIT_SECONDS = 5.0
+COMMITTED_TIMEOUT_SECONDS = 5.0
+
+Partitions = list[TopicPartition]
+
+
+class RecordSource(Protocol):
+    """What the sink needs of confluent_kafka.Consumer."""
+
+    def subscribe(
+        self,
+        topics: list[str],
+        on_assign: Callable[[RecordSource, Partitions], None],
+        on_revoke: Callable[[RecordSource, Partitions], None],
+        on_lost: Callable[[RecordSource, Partitions], None],
+    ) -> None: ...
+    def poll(self, timeout: float) -> Message | None: ...
+    def assign(self, partitions: Partitions) -> None: ...
+    def assignment(self) -> Partitions: ...
+    def committed(self, partitions: Partitions, timeout: float) -> Partitions: ...
+    def pause(self, partitions: Partitions) -> None: ...
+    def resume(self, partitions: Partitions) -> None: ...
+    def store_offsets(self, *, offsets: Partitions) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What becomes of a topic's records."""
+
+    table: str
+    decode: Callable[[bytes], pa.Table]
+    """Raises ValueError for a record that is of no use."""
+    insert: Callable[[pa.Table], None]
+    """Raises as streams/errors.py has it."""
+
+
+def backoff_seconds(waits: int) -> float:
+    """How long to wait before the next try, after so many waits."""
+    return min(FIRST_WAIT_SECONDS * (1 << min(waits, 10)), LONGEST_WAIT_SECONDS)
+
+
+class _Abandoned(Exception):
+    """The batch is not to be finished: its partitions are gone, or the process has to end."""
+
+
+class Sink:
+    """One member of the sink's consumer group."""
+
+    def __init__(
+        self,
+        source: RecordSource,
+        targets: Mapping[str, Target],
+        dead_letters: DeadLetterSender,
+        buffer: RowBuffer,
+        health: Health,
+        stopping: threading.Event,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._source = source
+        self._targets = targets
+        self._dead_letters = dead_letters
+        self._buffer = buffer
+        self._health = health
+        self._stopping = stopping
+        self._clock = clock
+        self._assignments = 0
+        """How often partitions have come or gone: a batch outlives none of it."""
+        self._paused = False
+        self._expected: dict[tuple[str, int], int] = {}
+        """The next offset of each partition, where it is known."""
+
+    def run(self) -> None:
+        """Read and write until it is time to stop; then what was read is written, if it can be without waiting."""
+        self._source.subscribe(
+            list(self._targets), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
+        )
+        while not self._stopping.is_set():
+            self._read(self._buffer.seconds_until_due(self._clock(), POLL_SECONDS))
+            if self._buffer.is_due(self._clock()):
+                self._flush()
+        self._flush()
+
+    def _read(self, timeout_seconds: float) -> None:
+        message = self._source.poll(timeout_seconds)
+        if message is None:
+            return
+        if error := message.error():
+            log.warning("records_unreadable", topic=message.topic(), error=error.str())
+            self._health.complain("records", f"{message.topic()}: {error.str()}")
+            return
+        self._health.settle("records")
+        origin = RecordOrigin(str(message.topic()), int(message.partition() or 0), int(message.offset() or 0))
+        value = message.value() or b""
+        self._count(origin)
+        try:
+            rows = self._targets[origin.topic].decode(value)
+        except ValueError as error:
+            letter = DeadLetter(value, UNDECODABLE_RECORD, origin, str(error))
+            self._buffer.add_letter(origin, letter, self._clock())
+        else:
+            self._buffer.add_rows(origin, rows, len(value), self._clock())
+
+    def _count(self, origin: RecordOrigin) -> None:
+        metrics.RECORDS.labels(origin.topic).inc()
+        place = origin.topic, origin.partition
+        missing = origin.kafka_offset - self._expected.get(place, origin.kafka_offset)
+        if missing > 0:  # offsets of these topics have no holes but those that retention makes
+            metrics.EXPIRED.labels(origin.topic).inc(missing)
+            log.error("records_expired_unread", records=missing, before=origin)
+        self._expected[place] = origin.kafka_offset + 1
+
+    def _flush(self) -> None:
+        """Write what is buffered, however long it takes; a batch that is abandoned will be read again."""
+        batch = self._buffer.take()
+        assignments = self._assignments
+        try:
+            letters = [*batch.letters, *self._insert(batch, assignments)]
+            self._deliver(letters, assignments)
+        except _Abandoned:
+            self._dead_letters.forget()
+            if self._assignments == assignments:
+                # It is time to stop. What was read behind this batch may not be acknowledged without it; and after a
+                # rebalance the buffer must stay, for it holds nothing but records of the new assignment.
+                self._buffer.clear()
+            log.info("batch_abandoned", stopping=self._stopping.is_set())
+        else:
+            self._acknowledge(batch)
+        finally:
+            self._resume()
+
+    def _insert(self, batch: Batch, assignments: int) -> Iterator[DeadLetter]:
+        for topic, part in batch.topics.items():
+            target = self._targets[topic]
+            insertion = Insertion(part.rows, self._measured(target))
+            waits = 0
+            while not insertion.done:
+                try:
+                    insertion.step()
+                except UnavailableError as error:
+                    self._complain(target.table, error, waits)
+                    self._wait(backoff_seconds(waits), assignments)
+                    waits += 1
+                else:
+                    self._settle(waits)
+                    waits = 0
+                    if not insertion.done:  # a bisection may take long
+                        self._wait(0.0, assignments)
+            if insertion.refusals:
+                metrics.REFUSALS.labels(target.table).inc(insertion.refusals)
+                log.warning(
+                    "inserts_refused", table=target.table, inserts=insertion.refusals, said=insertion.last_refusal
+                )
+            yield from (_row_letter(part, refused) for refused in insertion.refused)
+
+    def _measured(self, target: Target) -> Callable[[pa.Table], None]:
+        def insert(rows: pa.Table) -> None:
+            with metrics.INSERT_SECONDS.labels(target.table).time():
+                target.insert(rows)
+            metrics.ROWS.labels(target.table).inc(rows.num_rows)
+
+        return insert
+
+    def _complain(self, table: str, error: UnavailableError, waits: int) -> None:
+        metrics.RETRIES.labels(table).inc()
+        self._health.complain("clickhouse", str(error))
+        if waits == 0:
+            log.warning("clickhouse_unavailable", table=table, error=str(error))
+
+    def _settle(self, waits: int) -> None:
+        self._health.settle("clickhouse")
+        if waits:
+            log.info("clickhouse_back", retries=waits)
+
+    def _deliver(self, letters: Sequence[DeadLetter], assignments: int) -> None:
+        """Returns when Kafka has the letters."""
+        for letter in letters:
+            self._dead_letters.send(letter)
+        if letters:
+            first = letters[0]
+            log.error(
+                "dead_lettered", letters=len(letters), reason=first.reason, detail=first.detail, origin=first.origin
+            )
+        while self._dead_letters.unacknowledged:
+            self._dead_letters.poll(POLL_SECONDS)
+            if error := self._dead_letters.last_error:
+                self._health.complain("dead-letters", error)
+            if self._dead_letters.unacknowledged:
+                self._wait(POLL_SECONDS, assignments)
+        self._health.settle("dead-letters")
+
+    def _wait(self, seconds: float, assignments: int) -> None:
+        """Keep the group membership for so long without reading on. Raises _Abandoned when nobody needs the batch."""
+        self._pause()
+        deadline = self._clock() + seconds
+        while True:
+            left = deadline - self._clock()
+            self._read(max(0.0, min(left, POLL_SECONDS)))
+            if self._stopping.is_set() or self._assignments != assignments:
+                raise _Abandoned
+            if left <= 0:
+                return
+
+    def _acknowledge(self, batch: Batch) -> None:
+        if batch.next_offsets:
+            self._source.store_offsets(
+                offsets=[TopicPartition(topic, place, after) for (topic, place), after in batch.next_offsets.items()]
+            )
+
+    def _pause(self) -> None:
+        if not self._paused:
+            self._source.pause(self._source.assignment())
+            self._paused = True
+            metrics.PAUSED.set(1)
+
+    def _resume(self) -> None:
+        if self._paused:
+            self._source.resume(self._source.assignment())
+            self._paused = False
+            metrics.PAUSED.set(0)
+
+    def _on_assign(self, source: RecordSource, partitions: Partitions) -> None:
+        self._assignments += 1
+        source.assign(partitions)
+        source.resume(partitions)  # a pause may outlive a rebalance; librdkafka 2.16 forgets it, but promises nothing
+        self._paused = False
+        self._expected = _committed_offsets(source, partitions)
+        metrics.PARTITIONS.set(len(partitions))
+        log.info("partitions_assigned", partitions=[f"{each.topic}:{each.partition}" for each in partitions])
+
+    def _on_revoke(self, source: RecordSource, partitions: Partitions) -> None:
+        """Assignment is eager: all partitions go at once, and with them whatever was read of them."""
+        self._assignments += 1
+        self._buffer.clear()
+        metrics.PARTITIONS.set(0)
+        log.info("partitions_revoked", partitions=[f"{each.topic}:{each.partition}" for each in partitions])
+
+
+def _committed_offsets(source: RecordSource, partitions: Partitions) -> dict[tuple[str, int], int]:
+    try:
+        committed = source.committed(partitions, timeout=COMMITTED_TIMEOUT_SECONDS)
+    except KafkaException as error:
+        log.warning("committed_offsets_unknown", error=error.args[0].str())
+        return {}
+    return {(each.topic, each.partition): each.offset for each in committed if each.offset >= 0}
+
+
+def _row_letter(part: TopicRows, refused: RefusedRow) -> DeadLetter:
+    """The row as the stream that it came in, so that it can be produced again as it is."""
+    alone = refused.row.take([0])  # a slice would be padded with what stands beside it
+    return DeadLetter(encode_stream(alone), REFUSED_ROW, part.origin(refused.index), refused.said)

@@ -1,0 +1,88 @@
+"""Rows of partial messages, those whose arrival was never seen: taken back where the table has the whole ones.
+
+A shipper that begins in the middle of a log, or beside another one, repeats the ends of messages that the join has long
+forgotten. What it makes of them stands under the empty account, for nothing tells whose mail it is; only the table
+knows that the message was seen from its beginning. A row is taken back when a whole one covers it: of the same server,
+queue id and recipient, begun no later and heard of no earlier. One that tells more stays. The end of a message of which
+nothing else is known has no recipient; any row of the message covers it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from postwatch.streams.contracts.outcome import Outcome, from_table, to_batch
+
+LONGEST_WAY_MS = 8 * 86_400_000
+"""From a message's arrival to the last line about it, at most: as long as an MTA tries."""
+_FIRST_WHOLE_VERSION = 1 << 62
+"""`version` begins with the number of arrivals that were seen; see `delivery_rows.make_version`."""
+_TAKEN_BACK = 1 << 15
+"""Set in the version of a row that is taken back: above the number of its events, below whatever comes later. The same
+row may come again, from an insert that its sink had given up or from a sink that stood still."""
+_IDS_A_QUESTION = 500
+
+Ask = Callable[[str, dict[str, Any]], Sequence[Sequence[Any]]]
+"""SQL and its parameters → rows of the answer."""
+
+_WHOLE_ROWS = """
+SELECT server, queue_id, recipient, toUnixTimestamp64Milli(queued_at), toUnixTimestamp64Milli(updated_at)
+FROM deliveries
+WHERE version >= {first_whole:UInt64} AND queue_id IN {ids:Array(String)}
+AND queued_at >= fromUnixTimestamp64Milli({since_ms:Int64})
+AND queued_at <= fromUnixTimestamp64Milli({until_ms:Int64})
+"""
+"""Old versions do as well as the newest, and withdrawn rows as well as others: where a message is told under its first
+queue id, what stood under a later one was withdrawn."""
+
+
+def withdrawals(rows: pa.Table, ask: Ask) -> pa.Table:
+    """Of rows that are in the table: those partial ones that a whole one covers, as the table forgets them."""
+    partial = from_table(rows.filter(_is_partial(rows)))
+    whole = _whole_rows(partial, ask) if partial else {}
+    covered = [
+        row._replace(version=row.version | _TAKEN_BACK, is_deleted=1)
+        for row in partial
+        if _is_covered(row, whole.get((row.server, row.queue_id, row.recipient), ()))
+    ]
+    return pa.Table.from_batches([to_batch(covered)])
+
+
+def _is_partial(rows: pa.Table) -> pa.ChunkedArray:
+    is_nobodys = pc.and_(pc.equal(rows["account"], ""), pc.equal(rows["is_deleted"], 0))
+    return pc.and_(is_nobodys, pc.less(rows["version"], pa.scalar(_FIRST_WHOLE_VERSION, pa.uint64())))
+
+
+def _whole_rows(partial: Sequence[Outcome], ask: Ask) -> dict[tuple[str, str, str], list[tuple[int, int]]]:
+    """Server, queue id and recipient → when whole rows of them were queued and heard of last, ms since the epoch."""
+    whole = defaultdict(list)
+    since_ms = min(row.queued_at for row in partial) - LONGEST_WAY_MS
+    until_ms = max(row.queued_at for row in partial)
+    ids = sorted({row.queue_id for row in partial})
+    for first in range(0, len(ids), _IDS_A_QUESTION):
+        wanted = {
+            "first_whole": _FIRST_WHOLE_VERSION,
+            "ids": ids[first : first + _IDS_A_QUESTION],
+            "since_ms": since_ms,
+            "until_ms": until_ms,
+        }
+        for server, queue_id, recipient, queued_at, updated_at in ask(_WHOLE_ROWS, wanted):
+            for one in (recipient, ""):
+                whole[server, queue_id, one].append((queued_at, updated_at))
+    return whole
+
+
+def _is_covered(row: Outcome, whole: Sequence[tuple[int, int]]) -> bool:
+    told_at = _told_at(row)
+    return any(queued_at <= row.queued_at and told_at <= updated_at for queued_at, updated_at in whole)
+
+
+def _told_at(row: Outcome) -> int:
+    """When the recipient was heard of last. A queue manager's line about another one's turn looks like the arrival."""
+    if row.attempts and row.attempts[-1].status == row.status:
+        return row.attempts[-1].at
+    return row.updated_at

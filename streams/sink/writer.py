@@ -1,0 +1,56 @@
+"""Inserts rows into ClickHouse, and sorts what goes wrong as streams/errors.py has it; retrying is the caller's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+from postwatch.streams.clickhouse.client import connect, unavailable
+from postwatch.streams.clickhouse.error_codes import sort_refusal
+from postwatch.streams.settings import ClickHouseSettings
+from postwatch.streams.sink.partial_rows import withdrawals
+from urllib3.exceptions import HTTPError
+
+INSERT_TIMEOUT_SECONDS = 60.0
+"""Far less than Kafka's max.poll.interval.ms: an insert that hangs may not cost the group membership."""
+
+
+class ClickHouseWriter:
+    """Connects when first needed, for ClickHouse may be away, and keeps the connection."""
+
+    def __init__(self, settings: ClickHouseSettings) -> None:
+        self._settings = settings
+        self._client: Client | None = None
+
+    def connect(self) -> Client:
+        """The client. Raises UnavailableError, with the remedy, while no ClickHouse answers."""
+        if self._client is None:
+            self._client = connect(self._settings, timeout_seconds=INSERT_TIMEOUT_SECONDS)
+        return self._client
+
+    def insert(self, table: str, rows: pa.Table) -> None:
+        """Returns when ClickHouse has the rows. Inserted again, they change nothing."""
+        client = self.connect()
+        try:
+            client.insert_arrow(table, rows)
+        except (ClickHouseError, HTTPError, OSError) as error:
+            code: int | None = getattr(error, "code", None)
+            raise (unavailable(self._settings, error) if code is None else sort_refusal(code, str(error))) from error
+
+    def insert_deliveries(self, rows: pa.Table) -> None:
+        """The same for the table `deliveries`; and what is known better there is taken back."""
+        self.insert("deliveries", rows)
+        known_better = withdrawals(rows, self._ask)
+        if known_better.num_rows:
+            self.insert("deliveries", known_better)
+
+    def _ask(self, sql: str, parameters: dict[str, Any]) -> Sequence[Sequence[Any]]:
+        """The rows of the answer. Raises UnavailableError, whatever is the matter: the question has no fault."""
+        client = self.connect()
+        try:
+            return client.query(sql, parameters=parameters).result_rows
+        except (ClickHouseError, HTTPError, OSError) as error:
+            raise unavailable(self._settings, error) from error

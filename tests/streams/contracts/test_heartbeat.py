@@ -1,0 +1,46 @@
+"""Heartbeats as rows of the table `servers`."""
+
+from __future__ import annotations
+
+import datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from postwatch.producers.record import Heartbeat, decode_headers
+from postwatch.streams.contracts.heartbeat import SCHEMA, decode_heartbeat, encode_heartbeat
+
+
+def test_a_heartbeat_is_one_row() -> None:
+    beat = Heartbeat(
+        sent_ms=1_795_441_338_250, last_line_ms=1_795_441_337_000, lag_bytes=5, files=2, shipper_version="0.1"
+    )
+    table = decode_heartbeat(encode_heartbeat("mail1", beat))
+    assert table.schema.equals(SCHEMA)
+    assert table.to_pylist() == [
+        {
+            "server": "mail1",
+            "sent_at": datetime.datetime(2026, 11, 23, 13, 42, 18, 250_000, datetime.UTC),
+            "last_line_at": datetime.datetime(2026, 11, 23, 13, 42, 17, 0, datetime.UTC),
+            "lag_bytes": 5,
+            "files": 2,
+            "shipper_version": "0.1",
+        }
+    ]
+
+
+HEADERS = st.tuples(
+    st.sampled_from(["sent", "heartbeat"]), st.binary() | st.from_regex(rb"[0-9]{1,20}", fullmatch=True)
+)
+
+
+@given(st.lists(HEADERS))
+def test_whatever_headers_say_becomes_a_row(headers: list[tuple[str, bytes]]) -> None:
+    beat = decode_headers([*headers, ("heartbeat", b'{"lag_bytes": 99999999999999999999, "files": 4294967296}')])
+    assert isinstance(beat, Heartbeat)
+    assert decode_heartbeat(encode_heartbeat("mail1", beat)).num_rows == 1
+
+
+def test_noise_is_no_heartbeat() -> None:
+    with pytest.raises(ValueError, match="not an Arrow stream"):
+        decode_heartbeat(b"noise")

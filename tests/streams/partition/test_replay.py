@@ -1,0 +1,72 @@
+"""What leaves a replay: whole rows of its own time, and nothing that the live join has sent already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from postwatch.producers.record import Heartbeat
+from postwatch.streams.contracts.dead_letters import DeadLetter, LineOrigin
+from postwatch.streams.contracts.outcome import Outcome
+from postwatch.streams.joining.joiner import Joiner
+from postwatch.streams.parsers.events import WHOLE, Arrival, Event
+from postwatch.streams.partition.ports import Confirm
+from postwatch.streams.partition.replay import ReplayCounts, WholeRowsOutlet
+
+from tests.streams.joining.test_joiner import BOOK, SERVER, part, removed, tried
+
+TIME_MS = 5_000
+
+
+class Sent:
+    """An outlet that must not be reached by anything but rows."""
+
+    def __init__(self) -> None:
+        self.rows: list[Outcome] = []
+
+    def send_outcomes(self, partition: int, rows: Sequence[Outcome], confirm: Confirm) -> int:
+        self.rows += rows
+        return 1
+
+    def send_heartbeat(self, server: str, beat: Heartbeat, confirm: Confirm) -> None:
+        raise AssertionError("a heartbeat was sent again")
+
+    def send_dead_letter(self, letter: DeadLetter, confirm: Confirm) -> None:
+        raise AssertionError("a dead letter was sent again")
+
+
+def rows_of(queue_id: str, arrival: Arrival | None, at: int) -> list[Outcome]:
+    joiner = Joiner(BOOK)
+    events: list[Event] = [tried(queue_id, at, "bob@far.example"), removed(queue_id, at)]
+    joiner.add(SERVER, [arrival, *events] if arrival else events)
+    rows, _ = joiner.take_changed()
+    return rows
+
+
+def replayed(rows: Sequence[Outcome]) -> tuple[int, list[Outcome], ReplayCounts]:
+    sent, counts = Sent(), ReplayCounts()
+    confirms = WholeRowsOutlet(sent, TIME_MS, counts).send_outcomes(0, rows, lambda: None)
+    return confirms, sent.rows, counts
+
+
+def test_a_whole_row_takes_back_what_was_told_under_no_account() -> None:
+    rows = rows_of("A1", part("A1", 6_000, WHOLE, sender="ann@here.example"), 6_500)
+    confirms, (row, withdrawn), counts = replayed(rows)
+    assert (confirms, counts.rows) == (1, 1)
+    assert (row.account, row.is_deleted) == ("ann@here.example", 0)
+    assert (withdrawn.account, withdrawn.is_deleted, withdrawn.version) == ("", 1, row.version)
+
+
+def test_what_arrived_before_or_was_not_seen_to_arrive_is_left_alone() -> None:
+    early = rows_of("A1", part("A1", 4_000, WHOLE, sender="ann@here.example"), 6_500)
+    partial = rows_of("A2", None, 6_500)
+    assert replayed(early + partial) == (0, [], ReplayCounts(older_rows=2))
+
+
+def test_heartbeats_and_dead_letters_are_not_sent_again() -> None:
+    counts = ReplayCounts()
+    confirmed: list[str] = []
+    outlet = WholeRowsOutlet(Sent(), TIME_MS, counts)
+    outlet.send_heartbeat(SERVER, Heartbeat(1, 0, 0, 1, "1"), lambda: confirmed.append("beat"))
+    outlet.send_dead_letter(DeadLetter(b"x", "line", LineOrigin(SERVER, "", -1)), lambda: confirmed.append("letter"))
+    assert confirmed == ["beat", "letter"]
+    assert counts.unreadable == 1
