@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import hashlib
 import os
 import re
 import shutil
 import subprocess
 import sys
 import uuid
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,6 +29,7 @@ from postwatch.producers.service.errors import PostwatchError, UnavailableError
 
 # Adding log4j's artifacts would drag kafka-clients down to 3.8, which does not start; hence slf4j-simple.
 _ARTIFACTS = "org.apache.kafka:kafka_2.13:4.4.0+org.slf4j:slf4j-simple:1.7.36"
+_JAR_LIST = f"{hashlib.sha256(_ARTIFACTS.encode()).hexdigest()[:16]}.jars"
 _CLUSTER_ID = re.compile(r"^cluster\.id=(\S+)$", re.MULTILINE)
 _ANSWER_SECONDS = 2.0
 _SERVER_OPTIONS = (
@@ -126,24 +129,61 @@ def cluster_id_at(brokers: str) -> str:
 
 
 def has_jars() -> bool:
-    """Whether Kafka was downloaded before."""
-    return any(cache_folder("kafka").rglob("kafka-clients-*.jar"))
+    """Whether Kafka was downloaded before, and wholly."""
+    return bool(_listed_jars(cache_folder("kafka")))
 
 
 def class_path() -> str:
     """Kafka's jars, downloaded the first time (44 MB). Raises UnavailableError with the remedy."""
-    import jgo  # slow to import, and only the embedded stack has it
-
     folder = cache_folder("kafka")
     try:
         with (folder / "lock").open("w") as lock:  # two first starts at once: one downloads, the other waits
             fcntl.flock(lock, fcntl.LOCK_EX)
-            jars = jgo.build(_ARTIFACTS, cache_dir=folder).all_jars
+            jars = _listed_jars(folder) or _download(folder)
     except Exception as error:  # whatever the resolver and its HTTP client raise
         raise UnavailableError(
             f"Apache Kafka can't be downloaded into {folder}: {error}; check that Maven Central is reachable from here"
         ) from error
-    return os.pathsep.join(str(jar) for jar in jars)
+    return os.pathsep.join(jars)
+
+
+def _listed_jars(folder: Path) -> list[str]:
+    """The jars of a download that was finished; none where it was cut off, or somebody removed one."""
+    try:
+        jars = (folder / _JAR_LIST).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+    return jars if all(os.path.exists(jar) for jar in jars) else []
+
+
+def _download(folder: Path) -> list[str]:
+    """Invariant: what is listed is whole. jgo takes a folder or a jar that a cut-off download left for a whole one."""
+    shutil.rmtree(folder / "envs", ignore_errors=True)
+    jars = _resolve(folder)
+    broken = [jar for jar in jars if not zipfile.is_zipfile(jar)]
+    if broken:
+        for jar in broken:
+            _forget_download(Path(jar).name)
+        shutil.rmtree(folder / "envs")
+        jars = _resolve(folder)
+    written = folder / f"{_JAR_LIST}.new"
+    written.write_text("\n".join(jars), encoding="utf-8")
+    written.replace(folder / _JAR_LIST)
+    return jars
+
+
+def _resolve(folder: Path) -> list[str]:
+    import jgo  # slow to import, and only the embedded stack has it
+
+    return [str(jar) for jar in jgo.build(_ARTIFACTS, cache_dir=folder).all_jars]
+
+
+def _forget_download(name: str) -> None:
+    """Remove a jar from the local Maven repository, so that it is downloaded again."""
+    from jgo.constants import default_maven_repo
+
+    for jar in default_maven_repo().rglob(name):
+        jar.unlink()
 
 
 def broker_command(data_dir: Path, port: int, controller_port: int) -> list[str]:

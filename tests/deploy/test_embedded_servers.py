@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from postwatch.deploy.embedded.clickhouse import EmbeddedClickHouse
-from postwatch.deploy.embedded.kafka import EmbeddedKafka
+from postwatch.deploy.embedded.kafka import EmbeddedKafka, class_path, has_jars
 from postwatch.deploy.embedded.part import Part
 from postwatch.deploy.topics import create_topics
 from postwatch.producers.service.errors import UnavailableError
@@ -33,6 +35,25 @@ def values(brokers: str, topic: str, count: int) -> list[bytes]:
     found = consumer.consume(count, timeout=30)
     consumer.close()
     return [message.value() or b"" for message in found]
+
+
+def test_a_download_that_was_cut_off_is_finished_by_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("M2_REPO", str(tmp_path / "m2"))
+    whole = class_path().split(os.pathsep)
+    for half in (whole[3], next((tmp_path / "m2").rglob(Path(whole[3]).name))):
+        os.truncate(half, 1000)
+    os.unlink(whole[5])
+    for listed in (tmp_path / "postwatch" / "kafka").glob("*.jars"):
+        listed.unlink()
+    assert not has_jars()
+    assert class_path().split(os.pathsep) == whole
+    assert all(zipfile.is_zipfile(jar) for jar in whole)
+    assert has_jars()
+    os.unlink(whole[0])
+    assert not has_jars()
 
 
 def test_kafka_keeps_topics_and_records(tmp_path: Path) -> None:
