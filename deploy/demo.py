@@ -18,7 +18,7 @@ from postwatch.deploy.simulator.fleet import SimulatedFleet
 from postwatch.deploy.simulator.truth import TruthRow
 from postwatch.deploy.simulator.verdict import Verdict, compare
 from postwatch.producers.service.settings import load
-from postwatch.query.desk import open_desk
+from postwatch.query.report_service import open_report_service
 from postwatch.query.settings import QuerySettings
 from postwatch.query.terminal import print_account_report
 from postwatch.streams.clickhouse.client import connect
@@ -98,11 +98,11 @@ class Demo:
 
     def _report(self) -> None:
         account = self._fleet.showcase
-        desk = open_desk(load(QuerySettings), self._stack.clickhouse)
-        report = desk.account(desk.filters(account, limit=_REPORT_ROWS))
+        service = open_report_service(load(QuerySettings), self._stack.clickhouse)
+        report = service.account(service.filters(account, limit=_REPORT_ROWS))
         console = Console(highlight=False)
         console.print(f"\nTrack Delivery of [bold]{account}[/bold]\n")
-        print_account_report(console, report, desk.servers())
+        print_account_report(console, report, service.servers())
         if not self._once:
             print(self._where(report.rows[0].queue_id if report.rows else ""), flush=True)
 

@@ -50,7 +50,7 @@ class KafkaPublisher:
     def __init__(self, settings: KafkaSettings, server: str) -> None:
         self._topic = settings.raw_topic
         self._key = server.encode()
-        self._under_way: deque[tuple[int, int]] = deque()
+        self._in_flight: deque[tuple[int, int]] = deque()
         self._in_flight_bytes = 0
         self._refused: str | None = None
         self._last_error = ""
@@ -95,14 +95,14 @@ class KafkaPublisher:
         def delivered(error: KafkaError | None, _message: Message) -> None:
             self._in_flight_bytes -= size
             if error is None:
-                self._under_way.popleft()
+                self._in_flight.popleft()
                 self._last_error = ""
                 acknowledged()
             elif self._refused is None:
                 self._refused = error.str()
 
         self._producer.produce(self._topic, value, self._key, on_delivery=delivered, headers=[*headers])
-        self._under_way.append((now_ms, size))
+        self._in_flight.append((now_ms, size))
         self._in_flight_bytes += size
 
     def poll(self, seconds: float) -> None:
@@ -116,7 +116,7 @@ class KafkaPublisher:
         return not remaining
 
     def waiting_ms(self, now_ms: int) -> int:
-        return now_ms - self._under_way[0][0] if self._under_way else 0
+        return now_ms - self._in_flight[0][0] if self._in_flight else 0
 
     def last_error(self) -> str:
         return self._last_error

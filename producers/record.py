@@ -26,7 +26,7 @@ Headers = list[tuple[str, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class RawHeaders:
-    """The headers of a record of lines. `file` and `byte_offset` are absent in foreign records."""
+    """The headers of a record of lines. `file` and `byte_offset` are absent in ignored records."""
 
     format: str = "auto"
     tz: str = ""

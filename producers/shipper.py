@@ -16,7 +16,7 @@ import structlog
 from postwatch.producers import ship_metrics as metrics
 from postwatch.producers.files.checkpoint import Checkpoint, save_checkpoint
 from postwatch.producers.files.discovery import discover
-from postwatch.producers.files.file_registry import Roster
+from postwatch.producers.files.file_registry import FileRegistry
 from postwatch.producers.files.fingerprint import Position
 from postwatch.producers.files.known_file import KnownFile, OpenFile
 from postwatch.producers.files.tail import Chunk, Tail, TruncatedError
@@ -54,10 +54,10 @@ class Shipper:
     """Call `turn` until it's time to `stop`. Both raise PublishError."""
 
     def __init__(
-        self, plan: ShipPlan, roster: Roster, publisher: Publisher, health: Health, clock_ms: Callable[[], int]
+        self, plan: ShipPlan, registry: FileRegistry, publisher: Publisher, health: Health, clock_ms: Callable[[], int]
     ) -> None:
         self._plan = plan
-        self._roster = roster
+        self._registry = registry
         self._publisher = publisher
         self._health = health
         self._clock_ms = clock_ms
@@ -75,13 +75,13 @@ class Shipper:
         if now_ms >= self._next_scan_ms:
             self._scan(now_ms)
         else:
-            self._roster.identify(now_ms)
-        if self._roster.has_news and not self._is_unsaved:
+            self._registry.identify(now_ms)
+        if self._registry.has_news and not self._is_unsaved:
             self._save(now_ms)
-        has_more = not self._roster.has_news and self._read_files(now_ms)
+        has_more = not self._registry.has_news and self._read_files(now_ms)
         self._beat(now_ms)
         self._publisher.poll(0 if has_more else IDLE_POLL_SECONDS)
-        if now_ms >= self._next_save_ms and (self._has_progress or self._roster.has_news):
+        if now_ms >= self._next_save_ms and (self._has_progress or self._registry.has_news):
             self._save(now_ms)
 
     def stop(self) -> None:
@@ -89,22 +89,22 @@ class Shipper:
         if not self._publisher.flush(FLUSH_SECONDS):
             log.warning("stopped_unacknowledged", remedy="nothing is lost: it is read again at the next start")
         self._save(self._clock_ms())
-        self._roster.close()
+        self._registry.close()
 
     def _scan(self, now_ms: int) -> None:
-        found, trouble = discover(self._plan.globs)
-        self._roster.scan(found, trouble, now_ms)
+        found, read_errors = discover(self._plan.globs)
+        self._registry.scan(found, read_errors, now_ms)
         self._next_scan_ms = now_ms + SCAN_MS
-        metrics.FILES.set(len(self._roster.open))
-        metrics.LAG_BYTES.set(self._roster.lag_bytes())
+        metrics.FILES.set(len(self._registry.open))
+        metrics.LAG_BYTES.set(self._registry.lag_bytes())
         self._tell_health(now_ms)
 
     def _read_files(self, now_ms: int) -> bool:
         """Read what is there, a name's rotations before its live file: whether more can be read at once."""
         unfinished: set[str] = set()
-        for file in list(self._roster.open):
+        for file in list(self._registry.open):
             live_path = file.found.live_path
-            if self._roster.is_awaited(file, now_ms):
+            if self._registry.is_awaited(file, now_ms):
                 continue
             if live_path not in unfinished and not self._read_file(file, now_ms):
                 unfinished.add(live_path)
@@ -120,21 +120,21 @@ class Shipper:
         try:
             for _ in range(READS_IN_A_TURN):
                 if not file.tail or not file.known or not self._has_lines(file, file.tail, now_ms):
-                    self._roster.close_idle(file, now_ms)
+                    self._registry.close_idle(file, now_ms)
                     return True
                 if not self._publisher.has_room():
                     return False
                 self._publish(file, file.tail, file.known, now_ms)
-                self._roster.trouble.settle(path)
+                self._registry.read_errors.settle(path)
             return False
         except TruncatedError:
-            self._roster.truncated(file, now_ms)
+            self._registry.truncated(file, now_ms)
             self._next_scan_ms = 0
         except OSError as error:
             if file.source.is_growing:
-                self._roster.trouble.complain(path, error.strerror or str(error))
+                self._registry.read_errors.complain(path, error.strerror or str(error))
             else:
-                self._roster.give_up(file, error.strerror or str(error), now_ms)
+                self._registry.give_up(file, error.strerror or str(error), now_ms)
         return True
 
     def _has_lines(self, file: OpenFile, tail: Tail, now_ms: int) -> bool:
@@ -160,7 +160,7 @@ class Shipper:
         if not chunks:
             file.idle_at = (size, file.found.modified_ms)
         for chunk in chunks:
-            known.ledger.send(chunk.end)
+            known.in_flight.send(chunk.end)
             acknowledged = partial(self._acknowledged, known, chunk.end, len(chunk.value), chunk.value.count(b"\n"))
             self._publisher.publish(chunk.value, self._headers(file, known, chunk, now_ms), acknowledged, now_ms)
             if chunk.is_cut:
@@ -180,7 +180,7 @@ class Shipper:
         ).encode()
 
     def _acknowledged(self, known: KnownFile, end: Position, size_bytes: int, lines: int) -> None:
-        known.ledger.acknowledge(end)
+        known.in_flight.acknowledge(end)
         self._has_progress = True
         metrics.RECORDS.inc()
         metrics.BYTES.inc(size_bytes)
@@ -190,7 +190,7 @@ class Shipper:
         """One heartbeat at a time: while Kafka is away they don't pile up."""
         if now_ms < self._next_heartbeat_ms or self._heartbeat_under_way:
             return
-        beat = Heartbeat(now_ms, self._last_line_ms, self._roster.lag_bytes(), len(self._roster.open), VERSION)
+        beat = Heartbeat(now_ms, self._last_line_ms, self._registry.lag_bytes(), len(self._registry.open), VERSION)
         self._heartbeat_under_way = True
         self._publisher.publish(b"", beat.encode(), self._heartbeat_acknowledged, now_ms)
         self._next_heartbeat_ms = now_ms + self._plan.heartbeat_ms
@@ -202,9 +202,9 @@ class Shipper:
 
     def _save(self, now_ms: int) -> None:
         self._next_save_ms = now_ms + SAVE_MS
-        files = tuple(known.saved() for known in self._roster.known)
+        files = tuple(known.saved() for known in self._registry.known)
         try:
-            save_checkpoint(self._plan.checkpoint_file, Checkpoint(self._roster.scanned_ms, files))
+            save_checkpoint(self._plan.checkpoint_file, Checkpoint(self._registry.scanned_ms, files))
         except OSError as error:
             self._is_unsaved = True
             metrics.CHECKPOINT_ERRORS.inc()
@@ -212,7 +212,7 @@ class Shipper:
             self._health.complain("checkpoint", reason)
             log.error("checkpoint_unwritable", reason=reason, remedy="make room or mend the rights; tried again")
             return
-        self._is_unsaved = self._has_progress = self._roster.has_news = False
+        self._is_unsaved = self._has_progress = self._registry.has_news = False
         self._health.settle("checkpoint")
         metrics.CHECKPOINT_TIME.set(now_ms / 1000)
 
@@ -227,7 +227,7 @@ class Shipper:
         elif was_away:
             self._health.settle("kafka")
             log.info("kafka_back")
-        if trouble := str(self._roster.trouble):
-            self._health.complain("files", trouble)
+        if read_errors := str(self._registry.read_errors):
+            self._health.complain("files", read_errors)
         else:
             self._health.settle("files")

@@ -11,8 +11,8 @@ from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import PlainTextResponse
 from postwatch.producers.service.errors import PostwatchError
 from postwatch.query.advice import ADVICE
-from postwatch.query.desk import ReportDesk
 from postwatch.query.filters import MAX_PAGE_ROWS, STATUS_WORDS
+from postwatch.query.report_service import ReportService
 from postwatch.query.shapes import DeliveriesShape, ErrorShape, HealthShape, ReasonShape, ServersShape, TraceShape
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -26,7 +26,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def api_router(desk: ReportDesk) -> APIRouter:
+def api_router(service: ReportService) -> APIRouter:
     router = APIRouter()
 
     @router.get("/api/v1/accounts/{account:path}/deliveries", responses=_ERRORS, tags=["reports"])
@@ -42,8 +42,8 @@ def api_router(desk: ReportDesk) -> APIRouter:
         bounces: Annotated[bool, Query(description="Also bounces that our servers made of a message.")] = False,
     ) -> DeliveriesShape:
         """What became of an account's mail, newest first."""
-        report = desk.account(desk.filters(account, days, recipient, status, limit, cursor, bounces))
-        return DeliveriesShape.of(report, desk.servers())
+        report = service.account(service.filters(account, days, recipient, status, limit, cursor, bounces))
+        return DeliveriesShape.of(report, service.servers())
 
     @router.get("/api/v1/trace", responses=_ERRORS, tags=["reports"])
     def trace(
@@ -52,12 +52,12 @@ def api_router(desk: ReportDesk) -> APIRouter:
         ],
     ) -> TraceShape:
         """One message: its recipients, attempts and log lines. Unknown ids give an empty list."""
-        return TraceShape.of(desk.trace(id))
+        return TraceShape.of(service.trace(id))
 
     @router.get("/api/v1/servers", responses=_ERRORS, tags=["reports"])
     def servers() -> ServersShape:
         """Every server's last sign of life."""
-        return ServersShape.of(desk.servers())
+        return ServersShape.of(service.servers())
 
     @router.get("/api/v1/reasons", tags=["reports"])
     def reasons() -> list[ReasonShape]:
@@ -68,7 +68,7 @@ def api_router(desk: ReportDesk) -> APIRouter:
     def health(response: Response) -> HealthShape:
         """200 while reports can be read; 503 with the reason while not. The server itself goes on."""
         try:
-            desk.servers()
+            service.servers()
         except PostwatchError as error:
             response.status_code = 503
             return HealthShape(healthy=False, complaints={"clickhouse": str(error)})

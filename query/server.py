@@ -11,8 +11,8 @@ from fastapi import FastAPI
 from postwatch.producers.service.errors import SettingsError
 from postwatch.query.answers import install_error_answers
 from postwatch.query.api import OPENAPI_PATH, api_router
-from postwatch.query.desk import ReportDesk
 from postwatch.query.guards import LISTEN_VARIABLE, Guard, loopback_address
+from postwatch.query.report_service import ReportService
 from postwatch.query.web.pages import page_router
 from postwatch.query.web.rendering import FOLDER
 from starlette.responses import Response
@@ -34,8 +34,8 @@ class _FreshFiles(StaticFiles):
         return response
 
 
-def create_app(desk: ReportDesk) -> ASGIApp:
-    """The application over a desk. The framework's own documentation pages, which load scripts from afar, are off."""
+def create_app(service: ReportService) -> ASGIApp:
+    """The application over a report service. The framework's own documentation pages load scripts from afar: off."""
     app = FastAPI(
         title="Postwatch",
         summary="What became of every message on every mail server.",
@@ -45,8 +45,8 @@ def create_app(desk: ReportDesk) -> ASGIApp:
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.include_router(api_router(desk))
-    app.include_router(page_router(desk))
+    app.include_router(api_router(service))
+    app.include_router(page_router(service))
     app.mount("/static", _FreshFiles(directory=FOLDER / "static"))
     install_error_answers(app)
     return Guard(app)  # around all of it: a middleware of the framework would not see its answer to a bug

@@ -34,7 +34,7 @@ class Child:
         """None while it runs; negative: the signal that ended it."""
         status = self._process.poll()
         if status is not None:
-            self._bury()
+            self._reap()
         return status
 
     def terminate(self) -> None:
@@ -44,7 +44,7 @@ class Child:
         """End the whole group at once and wait for the process."""
         self._signal(signal.SIGKILL)
         self._process.wait(_KILL_SECONDS)
-        self._bury()
+        self._reap()
 
     def wait(self, timeout_seconds: float) -> bool:
         """Whether it ended in time."""
@@ -58,7 +58,7 @@ class Child:
         if not self.wait(timeout_seconds):
             self.kill()
 
-    def _bury(self) -> None:
+    def _reap(self) -> None:
         # Whatever it left behind in its group would hold its ports and its data folder.
         self._signal(signal.SIGKILL)
         self._forget(self.pid)

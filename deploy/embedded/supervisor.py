@@ -80,7 +80,7 @@ class Supervisor:
             if not watched.is_launched:
                 self._launch_when_due(watched, now)
             elif (status := watched.part.exit_status()) is not None:
-                self._mourn(watched, status, now)
+                self._handle_exit(watched, status, now)
             elif not watched.was_ready and watched.part.is_ready():
                 watched.was_ready = True
                 self._ready.add(watched.part.name)
@@ -109,7 +109,7 @@ class Supervisor:
             watched.is_launched = True
             watched.launched_at = now
 
-    def _mourn(self, watched: Watched, status: int, now: float) -> None:
+    def _handle_exit(self, watched: Watched, status: int, now: float) -> None:
         part = watched.part
         how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
         if not watched.was_ready:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import structlog
 from postwatch.producers.files.checkpoint import claim_checkpoint, load_checkpoint
-from postwatch.producers.files.file_registry import Roster
+from postwatch.producers.files.file_registry import FileRegistry
 from postwatch.producers.publisher import KafkaPublisher
 from postwatch.producers.service.health import Health, serve_metrics
 from postwatch.producers.service.logs import configure_logs
@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     publisher = KafkaPublisher(kafka, server)
     log.info("shipper_started", server=server, files=settings.files, tz=plan.tz, brokers=kafka.brokers)
     if _await_kafka(publisher, kafka, health, stopping):
-        shipper = Shipper(plan, Roster(checkpoint, _now_ms()), publisher, health, _now_ms)
+        shipper = Shipper(plan, FileRegistry(checkpoint, _now_ms()), publisher, health, _now_ms)
         while not stopping.is_set():
             shipper.turn()
         shipper.stop()

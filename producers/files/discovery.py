@@ -44,7 +44,7 @@ class FoundFile(NamedTuple):
         return self.path != self.live_path
 
 
-class Trouble(NamedTuple):
+class ReadError(NamedTuple):
     """A path that can't be looked at or read, and why."""
 
     path: str
@@ -59,27 +59,27 @@ def classify(name: str, pattern: str) -> str | None:
     return name if fnmatch.fnmatchcase(name, pattern) else None
 
 
-def discover(globs: Iterable[FollowedGlob]) -> tuple[list[FoundFile], list[Trouble]]:
+def discover(globs: Iterable[FollowedGlob]) -> tuple[list[FoundFile], list[ReadError]]:
     """Every file once, the glob that comes first deciding its format; rotations oldest first, then the live files."""
     found: dict[FileKey, FoundFile] = {}
-    trouble: list[Trouble] = []
+    read_errors: list[ReadError] = []
     for followed in globs:
         folders, pattern = os.path.split(followed.glob)
         is_met = False
         for folder in sorted(glob.glob(folders, recursive=True)):
-            for file in _look_into(folder, pattern, followed.format, trouble):
+            for file in _look_into(folder, pattern, followed.format, read_errors):
                 found.setdefault(file.key, file)
                 is_met = True
         if not is_met:
-            trouble.append(Trouble(followed.glob, "no such file yet"))
-    return sorted(found.values(), key=_reading_order), trouble
+            read_errors.append(ReadError(followed.glob, "no such file yet"))
+    return sorted(found.values(), key=_reading_order), read_errors
 
 
-def _look_into(folder: str, pattern: str, log_format: str, trouble: list[Trouble]) -> Iterator[FoundFile]:
+def _look_into(folder: str, pattern: str, log_format: str, read_errors: list[ReadError]) -> Iterator[FoundFile]:
     try:
         names = os.listdir(folder)
     except OSError as error:
-        trouble.append(Trouble(folder, error.strerror or str(error)))
+        read_errors.append(ReadError(folder, error.strerror or str(error)))
         return
     for name in names:
         live = classify(name, pattern)
@@ -91,7 +91,7 @@ def _look_into(folder: str, pattern: str, log_format: str, trouble: list[Trouble
         except FileNotFoundError:
             continue  # rotated away since the folder was listed
         except OSError as error:
-            trouble.append(Trouble(path, error.strerror or str(error)))
+            read_errors.append(ReadError(path, error.strerror or str(error)))
             continue
         if stat.S_ISREG(status.st_mode):
             key = FileKey(status.st_dev, status.st_ino)

@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 import structlog
 from postwatch.producers import ship_metrics as metrics
 from postwatch.producers.files.checkpoint import Checkpoint
-from postwatch.producers.files.discovery import FileKey, FoundFile, Trouble
+from postwatch.producers.files.discovery import FileKey, FoundFile, ReadError
 from postwatch.producers.files.fingerprint import HEAD_BYTES, identify
 from postwatch.producers.files.known_file import KnownFile, OpenFile, Verdict, recognise, restore
-from postwatch.producers.files.read_errors import TroubleList
+from postwatch.producers.files.read_errors import ReadErrors
 from postwatch.producers.files.source import open_source
 from postwatch.producers.files.tail import TruncatedError
 
@@ -36,7 +36,7 @@ FORGET_AFTER_MS = 24 * 3_600_000
 """A file that can't be found for so long does not come back."""
 
 
-class Roster:
+class FileRegistry:
     """The files of a shipper."""
 
     def __init__(
@@ -47,10 +47,10 @@ class Roster:
         self.known = [restore(saved, now_ms) for saved in checkpoint.files] if checkpoint else []
         self.has_news = checkpoint is None
         """Files were registered, or it's the first look of all: a checkpoint must be saved before more is published."""
-        self.trouble = TroubleList()
+        self.read_errors = ReadErrors()
         self.scanned_ms = checkpoint.scanned_ms if checkpoint else now_ms
         """Rotations that have not changed since then need no further look."""
-        self._scan_trouble: list[Trouble] = []
+        self._scan_errors: list[ReadError] = []
         self._since_ms = self.scanned_ms - FILE_CLOCK_MS
         self._verdicts: dict[FoundFile, Verdict] = {}
         self._undecided: dict[FileKey, tuple[str, int]] = {}
@@ -58,9 +58,9 @@ class Roster:
         live path, and since when."""
         self._make_nonce = make_nonce
 
-    def scan(self, found: Sequence[FoundFile], trouble: Sequence[Trouble], now_ms: int) -> None:
+    def scan(self, found: Sequence[FoundFile], read_errors: Sequence[ReadError], now_ms: int) -> None:
         """Take up what discovery saw: renames, new files, rotations with something unread, files that are missing."""
-        self._scan_trouble = list(trouble)
+        self._scan_errors = list(read_errors)
         self._follow_renames(found, now_ms)
         opened = {file.key for file in self.open}
         for file in found:
@@ -70,7 +70,7 @@ class Roster:
                 self._consider(file, now_ms)
             elif opener := self._open(file, now_ms):
                 self.open.append(opener)
-        self.trouble.replace_scan(self._scan_trouble)
+        self.read_errors.replace_scan(self._scan_errors)
         self._verdicts = {file: self._verdicts[file] for file in found if file in self._verdicts}
         opened = {file.key for file in self.open}
         undecided = [
@@ -112,7 +112,7 @@ class Roster:
                 except TruncatedError:
                     continue  # changed between two reads: the next turn sees what it is now
                 except OSError as error:
-                    self.trouble.complain(file.found.path, error.strerror or str(error))
+                    self.read_errors.complain(file.found.path, error.strerror or str(error))
 
     def truncated(self, file: OpenFile, now_ms: int) -> None:
         """The file is another one now; what was left of the old one may be found in a copy."""
@@ -125,7 +125,7 @@ class Roster:
 
     def close_idle(self, file: OpenFile, now_ms: int) -> bool:
         """Close a rotated file that is read to its end and acknowledged, and to which nobody writes any more."""
-        if not file.is_rotated or (file.known and not file.known.ledger.is_settled):
+        if not file.is_rotated or (file.known and not file.known.in_flight.is_settled):
             return False
         if file.source.is_growing and now_ms - file.active_ms < ROTATED_IDLE_MS:
             return False
@@ -155,7 +155,7 @@ class Roster:
         by_key = {file.key: file for file in found}
         for file in self.open:
             seen = by_key.get(file.key)
-            if seen is None and os.path.dirname(file.found.path) in {one.path for one in self._scan_trouble}:
+            if seen is None and os.path.dirname(file.found.path) in {one.path for one in self._scan_errors}:
                 continue  # its folder can't be listed: no sign that it was rotated
             was_rotated, file.is_rotated = file.is_rotated, seen is None or seen.is_rotated
             if file.is_rotated and not was_rotated:
@@ -173,7 +173,7 @@ class Roster:
         except FileNotFoundError:
             return None  # rotated since the folder was listed
         except OSError as error:
-            self._scan_trouble.append(Trouble(file.path, error.strerror or str(error)))
+            self._scan_errors.append(ReadError(file.path, error.strerror or str(error)))
             return None
         if opened.key != file.key:  # another file has taken the name since: the next scan sees it
             opened.source.close()
@@ -222,7 +222,7 @@ class Roster:
         known.seen_ms = now_ms
         if known.is_busy:
             return Verdict(known, is_settled=False)
-        unread_bytes = file.source.unread_bytes(known.ledger.acknowledged.byte_offset)
+        unread_bytes = file.source.unread_bytes(known.in_flight.acknowledged.byte_offset)
         if unread_bytes <= 0:
             known.is_finished = True
             return Verdict(known, is_settled=True)
@@ -236,7 +236,7 @@ class Roster:
         known = recognise(file.source, file.found.live_path, start, idle)
         if known:
             file.attach(known)
-            log.info("file_resumed", path=file.found.path, byte_offset=known.ledger.acknowledged.byte_offset)
+            log.info("file_resumed", path=file.found.path, byte_offset=known.in_flight.acknowledged.byte_offset)
         else:
             self._register(file, start, now_ms)
 
@@ -267,7 +267,7 @@ class Roster:
                 log.error(
                     "rotation_unread",
                     path=known.path,
-                    reason=f"nothing is found that goes on at byte {known.ledger.acknowledged.byte_offset}",
+                    reason=f"nothing is found that goes on at byte {known.in_flight.acknowledged.byte_offset}",
                     remedy=f"put it back, or decompress it, as {known.live_path}.1",
                 )
         self.known = [known for known in self.known if known.is_busy or now_ms - known.seen_ms < FORGET_AFTER_MS]

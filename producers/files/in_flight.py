@@ -11,7 +11,7 @@ from collections import deque
 from postwatch.producers.files.fingerprint import START, Position
 
 
-class Ledger:
+class InFlightTracker:
     """The records of one file that are under way."""
 
     def __init__(self, acknowledged: Position = START) -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from postwatch.producers.files.checkpoint import SavedFile
 from postwatch.producers.files.discovery import FileKey, FoundFile
 from postwatch.producers.files.fingerprint import START, Identity, Position
-from postwatch.producers.files.in_flight import Ledger
+from postwatch.producers.files.in_flight import InFlightTracker
 from postwatch.producers.files.source import Source
 from postwatch.producers.files.tail import Tail
 
@@ -22,7 +22,7 @@ class KnownFile:
         self, identity: Identity, found: FoundFile | SavedFile, now_ms: int, acknowledged: Position = START
     ) -> None:
         self.identity = identity
-        self.ledger = Ledger(acknowledged)
+        self.in_flight = InFlightTracker(acknowledged)
         self.live_path = found.live_path
         self.path = found.path
         self.key = found.key
@@ -34,10 +34,12 @@ class KnownFile:
     @property
     def is_busy(self) -> bool:
         """Open, or with records under way: what Kafka has of it is still moving."""
-        return self.is_open or not self.ledger.is_settled
+        return self.is_open or not self.in_flight.is_settled
 
     def saved(self) -> SavedFile:
-        return SavedFile(self.identity, self.ledger.acknowledged, self.live_path, self.path, self.key, self.is_finished)
+        return SavedFile(
+            self.identity, self.in_flight.acknowledged, self.live_path, self.path, self.key, self.is_finished
+        )
 
 
 def restore(saved: SavedFile, now_ms: int) -> KnownFile:
@@ -68,14 +70,14 @@ class OpenFile:
 
     def attach(self, known: KnownFile) -> None:
         """Go on reading a known file. Raises OSError, or TruncatedError when it has just become another one."""
-        self.tail = Tail(self.source, known.identity, known.ledger.acknowledged)
+        self.tail = Tail(self.source, known.identity, known.in_flight.acknowledged)
         self.known = known
         known.is_open, known.is_finished = True, False
         known.path, known.key = self.found.path, self.key
 
     def lag_bytes(self) -> int:
         """What it holds and Kafka has not acknowledged; 0 where it can't be told, for then reading complains."""
-        behind = self.known.ledger.acknowledged.byte_offset if self.known else 0
+        behind = self.known.in_flight.acknowledged.byte_offset if self.known else 0
         try:
             return max(0, self.source.unread_bytes(behind))
         except OSError:
@@ -102,7 +104,7 @@ def recognise(source: Source, live_path: str, start: bytes, known_files: Iterabl
     """
     same_name = (known for known in known_files if known.live_path == live_path)
     for known in sorted(same_name, key=lambda known: known.key != (source.device, source.inode)):
-        position = known.ledger.acknowledged
+        position = known.in_flight.acknowledged
         if known.identity.begins(start) and position.holds(
             source.read_at(position.byte_offset - position.proof_bytes, position.proof_bytes)
         ):

@@ -12,7 +12,7 @@ from postwatch.producers import ship_metrics as metrics
 log = structlog.get_logger()
 
 
-class TroubleList:
+class ReadErrors:
     """Troubles by path. Those of a scan are replaced by the next scan; those of reading last until it succeeds."""
 
     def __init__(self) -> None:

@@ -6,9 +6,9 @@ import argparse
 import sys
 
 from postwatch.producers.service.settings import load
-from postwatch.query.desk import ReportDesk, open_desk
 from postwatch.query.exports import to_csv, to_json
 from postwatch.query.filters import MAX_PAGE_ROWS, STATUS_WORDS
+from postwatch.query.report_service import ReportService, open_report_service
 from postwatch.query.settings import QuerySettings
 from postwatch.query.shapes import DeliveriesShape
 from postwatch.query.terminal import print_account_report
@@ -39,12 +39,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    return print_report(open_desk(load(QuerySettings), load(ClickHouseSettings)), arguments)
+    return print_report(open_report_service(load(QuerySettings), load(ClickHouseSettings)), arguments)
 
 
-def print_report(desk: ReportDesk, arguments: argparse.Namespace) -> int:
+def print_report(service: ReportService, arguments: argparse.Namespace) -> int:
     """The report on standard output; whatever is no part of the data on standard error, unless it is the table's."""
-    filters = desk.filters(
+    filters = service.filters(
         arguments.account,
         arguments.days,
         arguments.recipient,
@@ -53,8 +53,8 @@ def print_report(desk: ReportDesk, arguments: argparse.Namespace) -> int:
         arguments.cursor,
         arguments.bounces,
     )
-    report = desk.account(filters)
-    servers = desk.servers()
+    report = service.account(filters)
+    servers = service.servers()
     if arguments.format == "table":
         print_account_report(Console(highlight=False), report, servers)
     elif arguments.format == "json":

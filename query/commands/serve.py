@@ -7,7 +7,7 @@ import argparse
 from postwatch.producers.service.logs import configure_logs
 from postwatch.producers.service.memory import bound_heap
 from postwatch.producers.service.settings import load
-from postwatch.query.desk import open_desk
+from postwatch.query.report_service import open_report_service
 from postwatch.query.server import address_of, create_app, open_listener, serve
 from postwatch.query.settings import QuerySettings
 from postwatch.streams.settings import ClickHouseSettings
@@ -23,9 +23,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     bound_heap()
     query_settings = load(QuerySettings)
-    desk = open_desk(query_settings, load(ClickHouseSettings))
+    service = open_report_service(query_settings, load(ClickHouseSettings))
     listener = open_listener(query_settings.listen)
     configure_logs("query")
     print(f"Track Delivery: {address_of(listener)} (this machine only: there is no log-in yet)", flush=True)
-    serve(create_app(desk), listener)
+    serve(create_app(service), listener)
     return 0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 from postwatch.producers.service.settings import load
-from postwatch.query.desk import ReportDesk, open_desk
 from postwatch.query.exports import to_json
+from postwatch.query.report_service import ReportService, open_report_service
 from postwatch.query.settings import QuerySettings
 from postwatch.query.shapes import ServersShape
 from postwatch.query.terminal import print_servers
@@ -19,12 +19,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    return print_servers_report(open_desk(load(QuerySettings), load(ClickHouseSettings)), arguments)
+    return print_servers_report(open_report_service(load(QuerySettings), load(ClickHouseSettings)), arguments)
 
 
-def print_servers_report(desk: ReportDesk, arguments: argparse.Namespace) -> int:
+def print_servers_report(service: ReportService, arguments: argparse.Namespace) -> int:
     """The servers on standard output."""
-    report = desk.servers()
+    report = service.servers()
     if arguments.format == "json":
         print(to_json(ServersShape.of(report)))
     else:

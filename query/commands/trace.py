@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 from postwatch.producers.service.settings import load
-from postwatch.query.desk import ReportDesk, open_desk
 from postwatch.query.exports import to_json
+from postwatch.query.report_service import ReportService, open_report_service
 from postwatch.query.settings import QuerySettings
 from postwatch.query.shapes import TraceShape
 from postwatch.query.terminal import print_trace
@@ -22,14 +22,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    return print_trace_report(open_desk(load(QuerySettings), load(ClickHouseSettings)), arguments)
+    return print_trace_report(open_report_service(load(QuerySettings), load(ClickHouseSettings)), arguments)
 
 
-def print_trace_report(desk: ReportDesk, arguments: argparse.Namespace) -> int:
+def print_trace_report(service: ReportService, arguments: argparse.Namespace) -> int:
     """The trace on standard output; exit status 1 where nothing is known of the id, as grep has it."""
-    report = desk.trace(arguments.id)
+    report = service.trace(arguments.id)
     if arguments.format == "json":
         print(to_json(TraceShape.of(report)))
     else:
-        print_trace(Console(highlight=False), report, desk.servers())
+        print_trace(Console(highlight=False), report, service.servers())
     return 0 if report.rows else 1

@@ -8,9 +8,9 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 from postwatch.producers.service.errors import PostwatchError
 from postwatch.query.answers import status_of
-from postwatch.query.desk import ReportDesk
 from postwatch.query.errors import FilterError
 from postwatch.query.filters import RESULT_WORDS, STATUS_WORDS, ReportFilters, read_days
+from postwatch.query.report_service import ReportService
 from postwatch.query.reports import AccountReport, ServersReport
 from postwatch.query.web.rendering import render
 from postwatch.query.wording import no_mail
@@ -18,7 +18,7 @@ from postwatch.query.wording import no_mail
 _DAY_CHOICES = (1, 3, 7, 14, 30, 60, 90)
 
 
-def page_router(desk: ReportDesk) -> APIRouter:
+def page_router(service: ReportService) -> APIRouter:
     router = APIRouter(include_in_schema=False)
 
     @router.get("/")
@@ -45,12 +45,12 @@ def page_router(desk: ReportDesk) -> APIRouter:
         servers: ServersReport | None = None
         code, complaint = 200, ""
         try:
-            servers = desk.servers()
+            servers = service.servers()
             if account.strip() or show:
-                filters = desk.filters(
+                filters = service.filters(
                     account, _whole_days(days), recipient, status, cursor=cursor, bounces=bool(bounces)
                 )
-                report = desk.account(filters)
+                report = service.account(filters)
         except PostwatchError as error:
             code, complaint = status_of(error)[0], str(error)
         return HTMLResponse(
@@ -66,8 +66,8 @@ def page_router(desk: ReportDesk) -> APIRouter:
                 is_first=not cursor,
                 results=RESULT_WORDS,
                 statuses=[word for word in STATUS_WORDS if word not in RESULT_WORDS],
-                day_choices=_day_choices(desk.retention_days, report.filters if report else None),
-                chosen_days=report.filters.days if report else read_days(None, desk.retention_days),
+                day_choices=_day_choices(service.retention_days, report.filters if report else None),
+                chosen_days=report.filters.days if report else read_days(None, service.retention_days),
             ),
             code,
         )
@@ -75,12 +75,12 @@ def page_router(desk: ReportDesk) -> APIRouter:
     @router.get("/trace")
     def trace(id: str = "") -> HTMLResponse:
         """All that is known of one message, or of one recipient's mail."""
-        return HTMLResponse(render("trace.html", report=desk.trace(id), servers=desk.servers()))
+        return HTMLResponse(render("trace.html", report=service.trace(id), servers=service.servers()))
 
     @router.get("/servers")
     def servers() -> HTMLResponse:
         """Every server's last sign of life."""
-        return HTMLResponse(render("servers.html", servers=desk.servers()))
+        return HTMLResponse(render("servers.html", servers=service.servers()))
 
     return router
 

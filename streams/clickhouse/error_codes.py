@@ -71,7 +71,7 @@ MAX_WORDS = 1_000
 _WORDS = re.compile(r"\b(Code: \d+\..*?)(?: \(for url [^)]*\))?$", re.DOTALL)
 
 
-def sort_refusal(code: int, text: str) -> PostwatchError:
+def classify_error(code: int, text: str) -> PostwatchError:
     """ClickHouse's error code and words → what the sink is to do about it."""
     if code in ROWS_AT_FAULT:
         return RefusedRowsError(explain(code, text))

@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
                 if shown < _SHOWN_UNREADABLE:
                     shown += 1
                     print(f"unreadable ({reason}): {lines[index][:500]!a}", file=sys.stderr)
-            _keep_newest(rows, joiner.take_changed()[0])
+            _keep_newest(rows, joiner.take_dirty()[0])
     for message in joiner.open_messages():
         _keep_newest(rows, joiner.pending_rows(message))
     _print(rows, counts)
@@ -94,10 +94,10 @@ def _print(rows: dict[tuple[object, ...], Outcome], counts: LineCounts) -> None:
     for row in shown:
         sys.stdout.buffer.write(encoder.encode(to_json_object(row)) + b"\n")
     sys.stdout.flush()
-    foreign = ", ".join(f"{count} {kind}" for kind, count in counts.foreign.most_common())
+    ignored = ", ".join(f"{count} {kind}" for kind, count in counts.ignored.most_common())
     print(
-        f"{counts.lines} lines = {counts.events} events + {sum(counts.foreign.values())} of no interest"
-        f"{f' ({foreign})' if foreign else ''} + {sum(counts.unreadable.values())} unreadable; {len(shown)} rows",
+        f"{counts.lines} lines = {counts.events} events + {sum(counts.ignored.values())} of no interest"
+        f"{f' ({ignored})' if ignored else ''} + {sum(counts.unreadable.values())} unreadable; {len(shown)} rows",
         file=sys.stderr,
     )
 

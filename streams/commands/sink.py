@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     from postwatch.streams.contracts.dead_letters import DeadLetterSender
     from postwatch.streams.contracts.heartbeat import decode_heartbeat
     from postwatch.streams.contracts.outcome import decode_outcomes
-    from postwatch.streams.sink.batch import RowBuffer
+    from postwatch.streams.sink.batch import RowBatcher
     from postwatch.streams.sink.consumer import Sink, Target
     from postwatch.streams.sink.writer import ClickHouseWriter  # with Arrow, which is bounded before it is read
 
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         "kafka", partial(check_topics, consumer, kafka, topics), health, stopping
     ):
         letters = DeadLetterSender(producer, kafka.dead_letters_topic)
-        buffer = RowBuffer(settings.max_rows, settings.max_wait_ms / 1000)
+        buffer = RowBatcher(settings.max_rows, settings.max_wait_ms / 1000)
         Sink(consumer, targets, letters, buffer, health, stopping).run()
     consumer.close()  # commits the stored offsets and leaves the group
     log.info("sink_stopped")

@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 
 
 class JoinCollector(Collector):
-    """Lines = events + foreign + unreadable, always; the rest tells how the join stands."""
+    """Lines = events + ignored + unreadable, always; the rest tells how the join stands."""
 
     def __init__(self, worker: JoinWorker) -> None:
         self._worker = worker
@@ -29,7 +29,9 @@ class JoinCollector(Collector):
         yield CounterMetricFamily("postwatch_parked_messages", "Messages written to the table.", counts.parked)
         yield CounterMetricFamily("postwatch_loaded_messages", "Parked messages loaded back.", counts.loaded)
         yield CounterMetricFamily("postwatch_given_up_messages", "Messages closed for their age.", counts.given_up)
-        yield CounterMetricFamily("postwatch_holes", "Holes in the offsets that were healed by a seek.", worker.holes)
+        yield CounterMetricFamily(
+            "postwatch_offset_gaps", "Holes in the offsets that were healed by a seek.", worker.offset_gaps
+        )
         yield CounterMetricFamily("postwatch_lost_records", "Records that expired unread.", worker.lost_records)
         yield CounterMetricFamily("postwatch_join_pauses", "Times that reading waited for Kafka.", worker.waits)
         yield GaugeMetricFamily("postwatch_join_in_flight_bytes", "Results not confirmed.", worker.bytes_in_flight)
@@ -39,10 +41,12 @@ class JoinCollector(Collector):
             "postwatch_open_messages", "Messages in memory.", sum(join.open_messages for join in joins)
         )
         yield GaugeMetricFamily(
-            "postwatch_table_messages", "Parked messages in the table.", sum(join.parked_messages for join in joins)
+            "postwatch_table_messages",
+            "Parked messages in the table.",
+            sum(join.parked_messages for join in joins),
         )
         yield GaugeMetricFamily(
-            "postwatch_held_fetches", "Fetches not acknowledged.", sum(join.held_fetches for join in joins)
+            "postwatch_retained_fetches", "Fetches not acknowledged.", sum(join.retained_fetches for join in joins)
         )
 
 
@@ -60,15 +64,15 @@ def _line_metrics(tally: LineTally) -> Iterator[Metric]:
     source = ["server", "format"]
     lines = CounterMetricFamily("postwatch_lines", "Log lines parsed.", labels=source)
     events = CounterMetricFamily("postwatch_event_lines", "Lines that were events of a message.", labels=source)
-    foreign = CounterMetricFamily("postwatch_foreign_lines", "Lines of no interest.", labels=[*source, "kind"])
+    ignored = CounterMetricFamily("postwatch_ignored_lines", "Lines of no interest.", labels=[*source, "kind"])
     unreadable = CounterMetricFamily(
         "postwatch_unreadable_lines", "Lines dead-lettered: a log that changed shows here.", labels=[*source, "reason"]
     )
     for key, counts in list(tally.sources.items()):
         lines.add_metric(key, counts.lines)
         events.add_metric(key, counts.events)
-        for kind, count in list(counts.foreign.items()):
-            foreign.add_metric([*key, kind], count)
+        for kind, count in list(counts.ignored.items()):
+            ignored.add_metric([*key, kind], count)
         for reason, count in list(counts.unreadable.items()):
             unreadable.add_metric([*key, reason], count)
-    yield from (lines, events, foreign, unreadable)
+    yield from (lines, events, ignored, unreadable)

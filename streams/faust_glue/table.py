@@ -31,24 +31,24 @@ class FaustTable:
         self._place = TP(table.changelog_topic.get_topic_name(), partition)
         self._fail = fail
         self._db = table.data._db_for_partition(partition)
-        self._under_way: dict[bytes, tuple[int, bytes | None]] = {}
+        self._in_flight: dict[bytes, tuple[int, bytes | None]] = {}
         """Key → number of the newest send, and its value; None: deleted."""
         self._sends = 0
         self._headers = [(WRITER, secrets.token_hex(4).encode())]
         self._stored_offset: int | None = table.data.persisted_offset(self._place)
-        self._is_alone = True
+        self._is_only_writer = True
         """Nobody else has written to the changelog since this worker took over."""
 
     @property
-    def has_sends_under_way(self) -> bool:
-        return bool(self._under_way)
+    def has_sends_in_flight(self) -> bool:
+        return bool(self._in_flight)
 
     def close(self) -> None:
         """Let go of the local store, which must be closed before the partition can be opened again."""
         self._db = None
 
     def get(self, key: bytes) -> bytes | None:
-        sent = self._under_way.get(key)
+        sent = self._in_flight.get(key)
         value: bytes | None = sent[1] if sent is not None else self._db.get(key)
         return value
 
@@ -61,14 +61,14 @@ class FaustTable:
     def all_keys(self) -> list[bytes]:
         keys = set(self._db.keys())
         keys.discard(self._table.data.offset_key)
-        for key, (_, value) in self._under_way.items():
+        for key, (_, value) in self._in_flight.items():
             (keys.discard if value is None else keys.add)(key)
         return list(keys)
 
     def _send(self, key: bytes, value: bytes | None, confirm: Confirm) -> None:
         self._sends += 1
         number = self._sends
-        self._under_way[key] = number, value
+        self._in_flight[key] = number, value
 
         def sent(future: asyncio.Future[Any]) -> None:
             if future.cancelled() or future.exception() is not None:
@@ -79,8 +79,8 @@ class FaustTable:
             except Exception as error:  # the loop would only log it, and the acknowledgement wait for ever
                 self._fail(f"the local table took no write: {error}")
                 return
-            if self._under_way[key][0] == number:
-                del self._under_way[key]
+            if self._in_flight[key][0] == number:
+                del self._in_flight[key]
             confirm()
 
         # Not the table's own `send_changelog`: it would store the offset before the entry, and whoever else wrote.
@@ -101,12 +101,12 @@ class FaustTable:
         else:
             self._db.put(key, value)
         expected = 0 if self._stored_offset is None else self._stored_offset + 1
-        if self._is_alone and kafka_offset != expected:
-            self._is_alone = False
+        if self._is_only_writer and kafka_offset != expected:
+            self._is_only_writer = False
             log.warning(
                 "changelog_has_other_entries", partition=self._place.partition, expected=expected, got=kafka_offset
             )
-        if self._is_alone:
+        if self._is_only_writer:
             self._stored_offset = kafka_offset
             # Into this database: when Faust has let go of it, as at a stop, its own way would open it once more.
             self._db.put(self._table.data.offset_key, b"%d" % kafka_offset)

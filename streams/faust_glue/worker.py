@@ -40,7 +40,7 @@ class JoinWorker:
 
     def __init__(self, app: Any, table: Any, raw_topic: str, rules: JoinRules, health: Health, lease: Lease) -> None:
         self.counts = JoinCounts()
-        self.holes = 0
+        self.offset_gaps = 0
         self.lost_records = 0
         self.waits = 0
         """How often reading waited because enough was under way to Kafka."""
@@ -87,7 +87,7 @@ class JoinWorker:
         join = self.partitions.get(partition) or await self._begin(message.tp)
         if join is None:
             return  # fetched before a rebalance, and the partition is not ours now: its owner reads it
-        if records[0].offset > join.next_offset and not await self._accept_hole(join, message.tp, records[0].offset):
+        if records[0].offset > join.next_offset and not await self._handle_gap(join, message.tp, records[0].offset):
             return
         while self._must_wait(join):
             self.waits += 1
@@ -141,7 +141,7 @@ class JoinWorker:
         committed: int | None = known.get(tp)
         return committed
 
-    async def _accept_hole(self, join: PartitionJoin, tp: TP, first: int) -> bool:
+    async def _handle_gap(self, join: PartitionJoin, tp: TP, first: int) -> bool:
         """Records between the next offset and `first` are missing: seek back, or accept what Kafka no longer has."""
         earliest = (await self._app.consumer.earliest_offsets(tp))[tp]
         if not self._has(join):
@@ -156,10 +156,10 @@ class JoinWorker:
             )
             join.next_offset = first
             return True
-        self.holes += 1
+        self.offset_gaps += 1
         wanted = max(join.next_offset, earliest)
         join.next_offset = wanted
-        log.warning("hole_seen", partition=tp.partition, expected=wanted, got=first)
+        log.warning("offset_gap_seen", partition=tp.partition, expected=wanted, got=first)
         await self._app.consumer.seek(tp, wanted)
         return False
 
@@ -173,7 +173,7 @@ class JoinWorker:
             log.info("partitions_revoked", partitions=sorted(self.partitions))
         self.partitions.clear()
         self._app.consumer.committed = {}
-        while any(table.has_sends_under_way for table in self._tables):
+        while any(table.has_sends_in_flight for table in self._tables):
             if not self._lease.is_held():
                 fail("its partitions may have a new owner before its entries of the table have arrived")
             await asyncio.sleep(_LOOK_SECONDS)

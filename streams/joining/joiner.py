@@ -13,7 +13,7 @@ import msgspec
 from postwatch.streams.contracts.outcome import REJECTED, Outcome
 from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.enrichment.reasons import BUILT_IN, ReasonBook
-from postwatch.streams.joining.merge import add_attempt, add_ending, add_part
+from postwatch.streams.joining.merge import add_attempt, add_lifecycle_event, add_part
 from postwatch.streams.joining.message import TOLD_BY_OTHERS, Lineage, Message, arrival_lines
 from postwatch.streams.joining.recent import Recent
 from postwatch.streams.joining.rows import RowMaker
@@ -30,8 +30,8 @@ from postwatch.streams.parsers.events import (
     QUEUE,
     Arrival,
     Attempt,
-    Ending,
     Event,
+    LifecycleEvent,
     Refusal,
 )
 from postwatch.streams.parsers.queue_ids import LOGIN_PREFIX, REFUSAL_PREFIX, SESSION_PREFIX, queued_at
@@ -71,7 +71,7 @@ class Joiner:
         self._closed_ids: dict[str, Recent[bool]] = {}
         """By server; what comes of these is repeated until their queue id begins a message again."""
         self._recent: Recent[Message] = Recent(MOST_RECENT)
-        self._changed: list[Message] = []
+        self._dirty: list[Message] = []
         self._refusals: list[tuple[str, Refusal]] = []
         self._links: list[tuple[Message, Message]] = []
         self.links: list[tuple[Message, Message]] = []
@@ -111,15 +111,15 @@ class Joiner:
             if message.parts is not None and event.at < message.queued_at - EARLIER_BY_MS and _is_earlier(event):
                 self._touch(message)
                 continue
-            if message.changed is None:
-                message.changed = []
-                self._changed.append(message)
+            if message.dirty is None:
+                message.dirty = []
+                self._dirty.append(message)
             if isinstance(event, Attempt):
                 add_attempt(message, event)
                 if event.handover:
                     self._hand_over(messages, message, event)
-            elif isinstance(event, Ending):
-                add_ending(message, event)
+            elif isinstance(event, LifecycleEvent):
+                add_lifecycle_event(message, event)
             elif isinstance(event, Refusal):
                 self._add_refusal(messages, server, event)
             elif event.part:
@@ -128,13 +128,13 @@ class Joiner:
                 message.arrival = self._with_login(messages, message, event) if event.session_id else event
                 if message.attempts:
                     message.was_partial = True
-                    message.changed += message.attempts
+                    message.dirty += message.attempts
                 if message.lineage is not None:
-                    message.changed += message.lineage.handed
+                    message.dirty += message.lineage.handed
             elif not message.was_parked and not message.completed_at:
                 message.is_repeated = True
 
-    def _is_repeated(self, server: str, event: Arrival | Attempt | Ending) -> bool:
+    def _is_repeated(self, server: str, event: Arrival | Attempt | LifecycleEvent) -> bool:
         closed = self._closed_ids.get(server)
         if closed is None or event.queue_id not in closed:
             return False
@@ -143,7 +143,7 @@ class Joiner:
             return False
         return True
 
-    def _revive(self, server: str, event: Arrival | Attempt | Ending) -> Message | None:
+    def _revive(self, server: str, event: Arrival | Attempt | LifecycleEvent) -> Message | None:
         """A closed message that a crash left in the table: its next one may not have been parked with its lineage."""
         if not isinstance(event, Attempt) or not event.handover:
             return None
@@ -161,7 +161,7 @@ class Joiner:
             closed = self._closed_ids[message.server] = Recent(MOST_CLOSED_IDS)
         closed.put(message.queue_id, True)
 
-    def _reopen(self, server: str, event: Arrival | Attempt | Ending) -> Message | None:
+    def _reopen(self, server: str, event: Arrival | Attempt | LifecycleEvent) -> Message | None:
         """The message that was closed just now, for a late line.
 
         An arrival begins the message anew, and wholly; unless it was missing so far, and rows stand under no account.
@@ -182,9 +182,9 @@ class Joiner:
         return message
 
     def _touch(self, message: Message) -> None:
-        if message.changed is None:
-            message.changed = []
-            self._changed.append(message)
+        if message.dirty is None:
+            message.dirty = []
+            self._dirty.append(message)
 
     def _add_part(self, messages: dict[str, Message], message: Message, event: Arrival) -> None:
         if _is_another(message, event):
@@ -218,7 +218,7 @@ class Joiner:
         else:
             if not known.is_complete():
                 known.completed_at = event.at
-            known.let_go = True
+            known.is_settled = True
         messages[event.queue_id] = message
         self._touch(message)
         return message
@@ -277,13 +277,13 @@ class Joiner:
         arrival = before.arrival if before else message.submitted()
         if arrival is None or first_id == next_message.queue_id:
             return None
-        next_message.stood_alone = next_message.was_seen()
+        next_message.was_reported_alone = next_message.was_seen()
         next_message.lineage = Lineage(
             first_id,
             before.queued_at if before else message.queued_at,
             arrival,
             [*before.lines, *arrival_lines(message)] if before else arrival_lines(message),
-            [*before.passed, message.queue_id] if before else [],
+            [*before.subsequent_ids, message.queue_id] if before else [],
             {},
         )
         return next_message.lineage
@@ -310,7 +310,7 @@ class Joiner:
         for recipient in before.attempts:
             lineage.handed[recipient] = self._attempts_on_the_way(before, recipient)
         before.completed_at = event.at
-        before.let_go = True
+        before.is_settled = True
 
     def _await(self, server: str, event: Arrival) -> None:
         """The line came before those of the message that it names."""
@@ -359,23 +359,23 @@ class Joiner:
         self._touch(login)
         return login
 
-    def take_changed(self) -> tuple[list[Outcome], list[Message]]:
+    def take_dirty(self) -> tuple[list[Outcome], list[Message]]:
         """The rows that became due since the last call, and the messages that they are of; closed ones are let go."""
         rows: list[Outcome] = []
         for server, refusal in self._refusals:
             rows += self._rows.refusal_rows(server, refusal)
         self._refusals.clear()
-        changed = self._changed
-        self._changed = []
+        changed = self._dirty
+        self._dirty = []
         self.links, self._links = self._links, []
         for message in changed:
             if not message.completed_at:
                 message.count_completes()
-            if message.changed or message.completed_at:
+            if message.dirty or message.completed_at:
                 self._add_due_rows(message, rows)
-            message.changed = None
+            message.dirty = None
         for message in changed:
-            if message.completed_at and (message.let_go or not message.may_be_claimed()):
+            if message.completed_at and (message.is_settled or not message.awaits_correlation()):
                 self.forget(message)
                 if message.parts is None:
                     self._recent.put((message.server, message.queue_id), message)
@@ -388,21 +388,21 @@ class Joiner:
         """Rows of the recipients of an open message of which nothing was heard yet."""
         rows: list[Outcome] = []
         if message.is_whole():
-            for recipient in message.unheard():
+            for recipient in message.pending_recipients():
                 self._rows.add_rows(message, recipient, rows)
         return rows
 
     def _add_due_rows(self, message: Message, rows: list[Outcome]) -> None:
-        changed = message.changed or ()
+        changed = message.dirty or ()
         handed_on = self._handed_on
         for recipient in dict.fromkeys(changed) if len(changed) > 1 else changed:
             if not handed_on or (message, recipient) not in handed_on:
                 self._rows.add_rows(message, recipient, rows)
-        if message.completed_at and message.ending is None and (message.parts is None or message.is_whole()):
-            for recipient in message.unheard():
+        if message.completed_at and message.terminal_event is None and (message.parts is None or message.is_whole()):
+            for recipient in message.pending_recipients():
                 self._rows.add_rows(message, recipient, rows)
         elif not message.completed_at:
-            for recipient in message.left_out():
+            for recipient in message.duplicate_aliases():
                 self._rows.add_rows(message, recipient, rows)
 
 

@@ -1,6 +1,6 @@
 """From the bytes of a record or a file to joined events, every line accounted for.
 
-Lines read = events + foreign + unreadable, always.
+Lines read = events + ignored + unreadable, always.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from postwatch.producers.record import CUT_MARK, MAX_LINE_BYTES
 from postwatch.streams.joining.joiner import Joiner
-from postwatch.streams.parsers.events import CLIENT, Arrival, Event, Foreign
+from postwatch.streams.parsers.events import CLIENT, Arrival, Event, Ignored
 from postwatch.streams.parsers.registry import LineParser
 
 _CUT = CUT_MARK.decode()
@@ -24,7 +24,7 @@ class LineCounts:
 
     lines: int = 0
     events: int = 0
-    foreign: Counter[str] = field(default_factory=Counter)
+    ignored: Counter[str] = field(default_factory=Counter)
     unreadable: Counter[str] = field(default_factory=Counter)
 
 
@@ -52,7 +52,7 @@ class LineTally:
         for counts in list(self.sources.values()):
             whole.lines += counts.lines
             whole.events += counts.events
-            whole.foreign += counts.foreign
+            whole.ignored += counts.ignored
             whole.unreadable += counts.unreadable
         return whole
 
@@ -94,8 +94,8 @@ def join_lines(
         parsed = parse(line)
         if isinstance(parsed, tuple):
             others += 1
-            if isinstance(parsed, Foreign):
-                counts.foreign[parsed.kind] += 1
+            if isinstance(parsed, Ignored):
+                counts.ignored[parsed.kind] += 1
             else:
                 unreadable.append((index, parsed.reason))
                 counts.unreadable[parsed.reason] += 1

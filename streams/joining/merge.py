@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from postwatch.streams.contracts.outcome import DEFERRED
 from postwatch.streams.joining.message import RANKS, Message, envelope_key
-from postwatch.streams.parsers.events import ENVELOPE, IDENTITY, Arrival, Attempt, Ending
+from postwatch.streams.parsers.events import ENVELOPE, IDENTITY, Arrival, Attempt, LifecycleEvent
 
 MOST_ATTEMPTS = 50
 """The first so many attempts of a recipient are kept, and the last."""
@@ -24,7 +24,7 @@ def merge(known: Message, other: Message) -> None:
     for part in (other.parts or {}).values():
         add_part(known, part)
     known.was_partial |= other.was_partial
-    known.stood_alone |= other.stood_alone
+    known.was_reported_alone |= other.was_reported_alone
     if known.arrival is None:
         known.arrival = other.arrival
     if other.identity is not None:
@@ -33,10 +33,10 @@ def merge(known: Message, other: Message) -> None:
         known.lineage = other.lineage
     if known.earlier is None:
         known.earlier = other.earlier
-    if other.ending is not None:
-        add_ending(known, other.ending)
-    for taken_off in (other.taken_off or {}).values():
-        add_ending(known, taken_off)
+    if other.terminal_event is not None:
+        add_lifecycle_event(known, other.terminal_event)
+    for cancelled_recipients in (other.cancelled_recipients or {}).values():
+        add_lifecycle_event(known, cancelled_recipients)
     known.completed_at = max(known.completed_at, other.completed_at)
     if other.held_at and (not known.held_at or other.held_at < known.held_at):
         known.held_at = other.held_at
@@ -65,8 +65,8 @@ def add_attempt(message: Message, event: Attempt) -> None:
             message.is_tried_again = True
         if len(attempts) > MOST_ATTEMPTS + 1:
             del attempts[MOST_ATTEMPTS]
-    if message.changed is not None:
-        message.changed.append(event.recipient)
+    if message.dirty is not None:
+        message.dirty.append(event.recipient)
     if event.original_recipient:
         _add_original(message, event.original_recipient, event.at)
 
@@ -96,7 +96,7 @@ def _replaces_waiting(attempts: list[Attempt], event: Attempt) -> bool:
     return True
 
 
-def add_ending(message: Message, event: Ending) -> None:
+def add_lifecycle_event(message: Message, event: LifecycleEvent) -> None:
     if event.closes:
         if message.completed_at:
             message.is_repeated = False
@@ -107,29 +107,32 @@ def add_ending(message: Message, event: Ending) -> None:
     if not event.status:
         return
     if event.recipient:
-        _take_off(message, event)
+        _cancel_recipient(message, event)
         return
     if event.status == DEFERRED:
         if not message.held_at or event.at < message.held_at:
             message.held_at = event.at
-            message.change([recipient for recipient in message.expected() if message.is_unheard(recipient)])
+            message.change([recipient for recipient in message.expected() if message.is_pending(recipient)])
         return
-    if message.ending is None or (event.at, event.line) < (message.ending.at, message.ending.line):
-        message.ending = event
-    if message.changed is not None:
+    if message.terminal_event is None or (event.at, event.line) < (
+        message.terminal_event.at,
+        message.terminal_event.line,
+    ):
+        message.terminal_event = event
+    if message.dirty is not None:
         known = dict.fromkeys(message.expected())
         known.update(dict.fromkeys(message.attempts))
-        message.changed += known or [""]
+        message.dirty += known or [""]
 
 
-def _take_off(message: Message, event: Ending) -> None:
+def _cancel_recipient(message: Message, event: LifecycleEvent) -> None:
     """Whatever was made of the recipient, too, comes to that end."""
     recipient = event.recipient
-    if message.taken_off is None:
-        message.taken_off = {}
-    known = message.taken_off.get(recipient)
+    if message.cancelled_recipients is None:
+        message.cancelled_recipients = {}
+    known = message.cancelled_recipients.get(recipient)
     if known is None or (event.at, event.line) < (known.at, known.line):
-        message.taken_off[recipient] = event
+        message.cancelled_recipients[recipient] = event
         made = [to for to, attempts in message.attempts.items() if attempts[-1].original_recipient == recipient]
         message.change([recipient, *made])
 

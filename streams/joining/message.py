@@ -30,15 +30,15 @@ from postwatch.streams.parsers.events import (
     WHOLE,
     Arrival,
     Attempt,
-    Ending,
+    LifecycleEvent,
 )
 from postwatch.streams.parsers.queue_ids import LOGIN_PREFIX, SESSION_PREFIX
 
-WITHDRAWN = "withdrawn"
+RETRACTED = "withdrawn"
 RANKS = {
     PENDING: 1,
     DEFERRED: 2,
-    WITHDRAWN: 3,
+    RETRACTED: 3,
     CANCELLED: 4,
     BOUNCED: 5,
     EXPIRED: 6,
@@ -57,7 +57,7 @@ class Lineage(msgspec.Struct, gc=False, eq=False, array_like=True):
     arrival: Arrival
     lines: list[str]
     """The lines of the first arrival."""
-    passed: list[str]
+    subsequent_ids: list[str]
     """The queue ids behind the first, up to the one before this."""
     handed: dict[str, list[Attempt]]
     """By recipient as it was handed over: the attempts before, the last one into the filter."""
@@ -77,18 +77,18 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
     """By final recipient."""
     originals: dict[str, int] | None = None
     """Addresses that turned out to be aliases → when, ms since the epoch."""
-    ending: Ending | None = None
+    terminal_event: LifecycleEvent | None = None
     """Cancelled, discarded or expired as a whole."""
     completed_at: int = 0
-    changed: list[str] | None = None
+    dirty: list[str] | None = None
     """Recipients whose rows are due; None: nothing changed since the last rows. Never parked."""
     parts: dict[str, Arrival] | None = None
     lineage: Lineage | None = None
-    stood_alone: bool = False
+    was_reported_alone: bool = False
     """Rows may be out under its own queue id, from before its lineage was known."""
     earlier: Message | None = None
     """The message that a repeated older one of the same queue id has set aside."""
-    let_go: bool = False
+    is_settled: bool = False
     """Nothing will tell any more where it came from."""
     identity: Arrival | None = None
     """What the control panel says of who submitted it."""
@@ -97,7 +97,7 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
     """Its arrival came twice: a second shipper of the same file will bring the rest again, its end included."""
     was_parked: bool = False
     """Lines read again after a crash repeat the arrival of such a message, too."""
-    taken_off: dict[str, Ending] | None = None
+    cancelled_recipients: dict[str, LifecycleEvent] | None = None
     """Recipients as submitted that were taken off the message."""
     is_tried_again: bool = False
     """The first try to deliver it is over."""
@@ -126,9 +126,9 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
 
     def is_closed(self) -> bool:
         """Nothing that is still to come can change a row of it."""
-        return self.is_complete() and (self.let_go or not self.may_be_claimed())
+        return self.is_complete() and (self.is_settled or not self.awaits_correlation())
 
-    def may_be_claimed(self) -> bool:
+    def awaits_correlation(self) -> bool:
         """Whether another message's line may still tell that this one came from that, or its own lines come again."""
         if self.is_repeated:
             return True
@@ -142,7 +142,7 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
             return not all(map(self.handed_over, self.attempts))
         if self.parts is None:
             return False
-        if self.ending is not None and self.ending.status == CANCELLED:
+        if self.terminal_event is not None and self.terminal_event.status == CANCELLED:
             return True  # a delivery that was under way then is logged behind it
         if PARENT in self.parts or LOGIN in self.parts:
             return False
@@ -186,10 +186,10 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
             return arrival
         return msgspec.structs.replace(arrival, system_user=identity.system_user)
 
-    def is_unheard(self, recipient: str) -> bool:
+    def is_pending(self, recipient: str) -> bool:
         return recipient not in self.attempts and (self.originals is None or recipient not in self.originals)
 
-    def left_out(self) -> list[str]:
+    def duplicate_aliases(self) -> list[str]:
         """Recipients as submitted of which no line will come, for they resolve to the same address as another one.
 
         Exim tells something of each recipient when it first tries: so those of which nothing was heard when it tries
@@ -198,7 +198,7 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
         arrival = self.arrival
         if not self.is_tried_again or self.parts is not None or arrival is None:
             return []
-        return [recipient for recipient in arrival.recipients if self.is_unheard(recipient)]
+        return [recipient for recipient in arrival.recipients if self.is_pending(recipient)]
 
     def handed_over(self, recipient: str) -> list[Attempt] | None:
         """The attempts that came before a filter gave the recipient back; None: it is not known to have been there."""
@@ -220,7 +220,7 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
             known += [recipient for recipient in self.lineage.handed if recipient not in known]
         return known
 
-    def unheard(self) -> Sequence[str]:
+    def pending_recipients(self) -> Sequence[str]:
         """Recipients as submitted of which nothing was heard."""
         if self.lineage is None:
             arrival = self.tell_arrival()
@@ -229,12 +229,12 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
                 return ()
         else:
             known = self.expected()
-        return [recipient for recipient in known if self.is_unheard(recipient)]
+        return [recipient for recipient in known if self.is_pending(recipient)]
 
     def change(self, recipients: list[str]) -> None:
         """The rows of these recipients are due; nothing to do for a message that is only being merged."""
-        if self.changed is not None:
-            self.changed += recipients
+        if self.dirty is not None:
+            self.dirty += recipients
 
 
 def envelope_key(recipient: str) -> str:

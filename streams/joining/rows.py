@@ -14,8 +14,8 @@ from postwatch.streams.contracts.outcome import DEFERRED, DELIVERED, PENDING, RE
 from postwatch.streams.contracts.outcome import Attempt as AttemptCell
 from postwatch.streams.enrichment.accounts import UNKNOWN, Account, AccountBook
 from postwatch.streams.enrichment.reasons import ReasonBook
-from postwatch.streams.joining.message import RANKS, WITHDRAWN, Message, arrival_lines, envelope_key
-from postwatch.streams.joining.status import OPEN, ending_of, find_fate, find_witness
+from postwatch.streams.joining.message import RANKS, RETRACTED, Message, arrival_lines, envelope_key
+from postwatch.streams.joining.status import OPEN, find_account_evidence, find_status, terminal_event_of
 from postwatch.streams.parsers.events import FILTER, LOGIN, Arrival, Attempt, Refusal
 from postwatch.streams.parsers.queue_ids import queued_at as time_in_id
 
@@ -52,10 +52,10 @@ class RowMaker:
             if message.parts is not None:
                 events = len(message.parts)
             updated_at = arrival.at if arrival else queued_at
-            original, passed, tried, is_hearsay = "", "", attempts, False
+            original, passed, tried, is_inferred = "", "", attempts, False
         else:
             place = _find_place(message, recipient, attempts)
-            queue_id, queued_at, arrival, arrivals, updated_at, events, original, passed, tried, is_hearsay = place
+            queue_id, queued_at, arrival, arrivals, updated_at, events, original, passed, tried, is_inferred = place
         deciding: Attempt | None
         if len(attempts) == 1 and attempts[0].status not in OPEN:
             deciding = attempts[0]
@@ -63,15 +63,16 @@ class RowMaker:
             if deciding.at > updated_at:
                 updated_at = deciding.at
         else:
-            deciding, status, updated_at = find_fate(message, recipient, attempts, updated_at)
+            deciding, status, updated_at = find_status(message, recipient, attempts, updated_at)
         version = (
             (arrivals if arrivals < _MOST_ARRIVALS else _MOST_ARRIVALS) << 62
             | updated_at << 20
-            | (RANKS[DELIVERED] if is_hearsay else RANKS[status]) << 16  # above what the filter was given for delivered
-            | events + len(attempts) + (message.ending is not None)  # at most 52 of them
+            | (RANKS[DELIVERED] if is_inferred else RANKS[status])
+            << 16  # above what the filter was given for delivered
+            | events + len(attempts) + (message.terminal_event is not None)  # at most 52 of them
         )
         deleted = 0
-        if status == WITHDRAWN:
+        if status == RETRACTED:
             deleted = 1
             status = DEFERRED if attempts else PENDING
         submitted = arrival or _NO_ARRIVAL
@@ -112,20 +113,20 @@ class RowMaker:
             version,
             deleted,
         )
-        witness = deciding if len(attempts) < 2 else find_witness(deciding, attempts)
+        evidence = deciding if len(attempts) < 2 else find_account_evidence(deciding, attempts)
         if not is_plain or arrival is None or last.handover:
-            self._add_assembled(message, recipient, arrival, _judged(message, recipient, witness, original), row, rows)
+            self._add_assembled(message, recipient, arrival, _judged(message, recipient, evidence, original), row, rows)
             return
-        accounts = self._accounts.of_delivery(arrival, recipient, witness, message.server)
+        accounts = self._accounts.of_delivery(arrival, recipient, evidence, message.server)
         for account in accounts:
             rows.append(tuple.__new__(Outcome, account + row))
         if last.original_recipient and (len(attempts) > 1 or recipient in submitted.recipients):
             # Else this is the first row of it, for it was not submitted as such.
-            self._take_back(accounts, recipient, last.original_recipient, row, rows)
+            self._retract(accounts, recipient, last.original_recipient, row, rows)
         if message.was_partial and arrival is not None:
             rows.append(Outcome._make(UNKNOWN + row)._replace(is_deleted=1))
 
-    def _take_back(
+    def _retract(
         self,
         chosen: tuple[Account, ...],
         recipient: str,
@@ -158,19 +159,19 @@ class RowMaker:
         for account in accounts:
             rows.append(tuple.__new__(Outcome, account + row))
         if judged is not None and judged.original_recipient:
-            self._take_back(accounts, recipient, judged.original_recipient, row, rows)
+            self._retract(accounts, recipient, judged.original_recipient, row, rows)
         if message.was_partial and whole:
             rows.append(Outcome._make(UNKNOWN + row)._replace(is_deleted=1))
         if whole and message.lineage is None and message.arrival is not None:
             if message.identity is not None:
-                self._take_back_shared(message, message.arrival, recipient, accounts, row, rows)
+                self._retract_shared(message, message.arrival, recipient, accounts, row, rows)
             elif message.was_partial and message.parts is not None and LOGIN in message.parts:
                 unnamed = msgspec.structs.replace(message.arrival, authenticated_as="")
-                self._take_back_shared(message, unnamed, recipient, accounts, row, rows)
-        if message.stood_alone:
-            self._add_withdrawals(message, recipient, Outcome._make(UNKNOWN + row), rows)
+                self._retract_shared(message, unnamed, recipient, accounts, row, rows)
+        if message.was_reported_alone:
+            self._add_retractions(message, recipient, Outcome._make(UNKNOWN + row), rows)
 
-    def _take_back_shared(
+    def _retract_shared(
         self,
         message: Message,
         known: Arrival,
@@ -187,7 +188,7 @@ class RowMaker:
             if account not in chosen:
                 rows.append(Outcome._make(account + row)._replace(is_deleted=1))
 
-    def _add_withdrawals(self, message: Message, recipient: str, row: Outcome, rows: list[Outcome]) -> None:
+    def _add_retractions(self, message: Message, recipient: str, row: Outcome, rows: list[Outcome]) -> None:
         """Take back what was told under the message's own queue id, whichever attempt decided it then."""
         own = message.tell_arrival()
         told: dict[Account, None] = dict.fromkeys(_NOBODY)
@@ -248,11 +249,11 @@ class _Place(NamedTuple):
     updated_at: int
     events: int
     original: str
-    passed: str
+    subsequent_ids: str
     """The queue ids behind the first, with blanks between them."""
     tried: list[Attempt]
     """The attempts before, but for those into the filter, and here."""
-    is_hearsay: bool
+    is_inferred: bool
     """That the recipient is here is only what the filter said: one that made several messages of it names one."""
 
 
@@ -265,8 +266,8 @@ def _find_place(message: Message, recipient: str, attempts: list[Attempt]) -> _P
     lineage = message.lineage
     if lineage is None:
         return _Place(message.queue_id, message.queued_at, own, arrivals, updated_at, events, "", "", attempts, False)
-    is_hearsay = not attempts and not (message.originals and recipient in message.originals)
-    if is_hearsay:
+    is_inferred = not attempts and not (message.originals and recipient in message.originals)
+    if is_inferred:
         arrivals = 0  # so what another message of the filter tells of the recipient stays
         events += len(lineage.lines)
     handed = message.handed_over(recipient)
@@ -277,13 +278,13 @@ def _find_place(message: Message, recipient: str, attempts: list[Attempt]) -> _P
         lineage.queue_id,
         lineage.queued_at,
         _joined_arrival(lineage.arrival, own),
-        arrivals + 1 + len(lineage.passed),
+        arrivals + 1 + len(lineage.subsequent_ids),
         max(updated_at, lineage.arrival.at),
         events,
         handed[-1].original_recipient if handed else "",
-        " ".join((*lineage.passed, message.queue_id)),
+        " ".join((*lineage.subsequent_ids, message.queue_id)),
         [*(one for one in handed or () if not one.handover), *attempts],
-        is_hearsay,
+        is_inferred,
     )
 
 
@@ -349,7 +350,7 @@ def _envelope_lines(parts: dict[str, Arrival], recipient: str, attempts: list[At
 
 
 def _is_told_in_two_lines(message: Message) -> bool:
-    return message.ending is None and message.identity is None and message.taken_off is None
+    return message.terminal_event is None and message.identity is None and message.cancelled_recipients is None
 
 
 def _evidence(message: Message, recipient: str, attempts: list[Attempt]) -> tuple[str, ...]:
@@ -365,7 +366,7 @@ def _evidence(message: Message, recipient: str, attempts: list[Attempt]) -> tupl
         if message.lineage is not None:
             lines = [*message.lineage.lines, *(one.line for one in message.handed_over(recipient) or ()), *lines]
     lines += [one.line for one in attempts]
-    ending = ending_of(message, recipient, attempts[-1] if attempts else None)
+    ending = terminal_event_of(message, recipient, attempts[-1] if attempts else None)
     if ending is not None:
         lines.append(ending.line)
     return tuple(lines)

@@ -6,17 +6,17 @@ from collections.abc import Iterable
 
 import msgspec
 from postwatch.streams.contracts.outcome import DEFERRED, DELIVERED, PENDING
-from postwatch.streams.joining.message import WITHDRAWN, Message
-from postwatch.streams.parsers.events import Attempt, Ending
+from postwatch.streams.joining.message import RETRACTED, Message
+from postwatch.streams.parsers.events import Attempt, LifecycleEvent
 
 OPEN = frozenset((PENDING, DEFERRED))
 
 
-def find_fate(
+def find_status(
     message: Message, recipient: str, attempts: list[Attempt], updated_at: int
 ) -> tuple[Attempt | None, str, int]:
     """The attempt that decides, the status, and the time of the last event; of many that only wait, one is kept."""
-    is_done = message.is_complete() and (not attempts or ending_of(message, recipient, attempts[-1]) is None)
+    is_done = message.is_complete() and (not attempts or terminal_event_of(message, recipient, attempts[-1]) is None)
     deciding = _deciding(attempts, is_done)
     if deciding is not None and not deciding.original_recipient:
         deciding = _with_original(deciding, attempts)
@@ -38,7 +38,7 @@ def _with_original(deciding: Attempt, attempts: list[Attempt]) -> Attempt:
     return deciding
 
 
-def find_witness(deciding: Attempt | None, attempts: list[Attempt]) -> Attempt | None:
+def find_account_evidence(deciding: Attempt | None, attempts: list[Attempt]) -> Attempt | None:
     """The attempt that tells whose mail it is: what once went into a mailbox does so for good."""
     if deciding is not None and deciding.status != DELIVERED:
         for attempt in attempts:
@@ -75,24 +75,24 @@ def _without_final(message: Message, recipient: str, deciding: Attempt | None, u
     """Status and time of a recipient that has no final attempt."""
     resolved_at = message.originals.get(recipient) if message.originals else None
     if resolved_at is not None and (deciding is None or not deciding.transport):
-        return WITHDRAWN, max(updated_at, resolved_at)
-    if deciding is None and recipient in message.left_out():
-        return WITHDRAWN, updated_at
-    ending = ending_of(message, recipient, deciding)
+        return RETRACTED, max(updated_at, resolved_at)
+    if deciding is None and recipient in message.duplicate_aliases():
+        return RETRACTED, updated_at
+    ending = terminal_event_of(message, recipient, deciding)
     if ending is not None:
         return ending.status, max(updated_at, ending.at)
     if message.completed_at and (deciding is None or not deciding.transport):
-        return WITHDRAWN, max(updated_at, message.completed_at)  # the same final address as another recipient's
+        return RETRACTED, max(updated_at, message.completed_at)  # the same final address as another recipient's
     if deciding is None and message.held_at:
         return DEFERRED, max(updated_at, message.held_at)
     return (deciding.status if deciding else PENDING), updated_at
 
 
-def ending_of(message: Message, recipient: str, deciding: Attempt | None) -> Ending | None:
+def terminal_event_of(message: Message, recipient: str, deciding: Attempt | None) -> LifecycleEvent | None:
     """What befell the recipient, or the one that it was made from, or the message as a whole."""
-    if message.taken_off is not None:
+    if message.cancelled_recipients is not None:
         original = deciding.original_recipient if deciding else ""
-        taken_off = message.taken_off.get(recipient) or message.taken_off.get(original)
-        if taken_off is not None:
-            return taken_off
-    return message.ending
+        cancelled_recipients = message.cancelled_recipients.get(recipient) or message.cancelled_recipients.get(original)
+        if cancelled_recipients is not None:
+            return cancelled_recipients
+    return message.terminal_event

@@ -21,20 +21,20 @@ _DEFERRALS = (16, 4, 2)
 """Of a recipient: as many are kept of a message that is too large, and fewer where it still is."""
 
 
-class Parked(msgspec.Struct, array_like=True):
+class StoredMessage(msgspec.Struct, array_like=True):
     closed_by_offset: int
     """Offset of the fetch that closed it; the entry goes when the commit has passed that. OPEN while it is open."""
     message: Message
 
 
-_decoder = msgspec.msgpack.Decoder(Parked)
+_decoder = msgspec.msgpack.Decoder(StoredMessage)
 
 
-def parked_key(server: str, queue_id: str) -> bytes:
+def stored_key(server: str, queue_id: str) -> bytes:
     return f"{server}\0{queue_id}".encode()
 
 
-def encode_parked(message: Message, closed_by_offset: int = OPEN) -> bytes:
+def encode_stored(message: Message, closed_by_offset: int = OPEN) -> bytes:
     """An entry of the table. A message that is too large for one is thinned out, for good."""
     value = _encode(message, closed_by_offset)
     if len(value) > MOST_BYTES:
@@ -46,11 +46,11 @@ def encode_parked(message: Message, closed_by_offset: int = OPEN) -> bytes:
 
 
 def _encode(message: Message, closed_by_offset: int) -> bytes:
-    changed, message.changed = message.changed, None
+    changed, message.dirty = message.dirty, None
     try:
-        return _VERSION + msgspec.msgpack.encode(Parked(closed_by_offset, message))
+        return _VERSION + msgspec.msgpack.encode(StoredMessage(closed_by_offset, message))
     finally:
-        message.changed = changed
+        message.dirty = changed
 
 
 def _thinnings(message: Message) -> Iterator[None]:
@@ -85,8 +85,8 @@ def _without_repetitions(attempts: list[Attempt], most: int) -> list[Attempt]:
     return [attempt for attempt in attempts if id(attempt) not in surplus]
 
 
-def decode_parked(value: bytes) -> Parked:
-    """The inverse of `encode_parked`. Raises ValueError for another version."""
+def decode_stored(value: bytes) -> StoredMessage:
+    """The inverse of `encode_stored`. Raises ValueError for another version."""
     if value[:1] != _VERSION:
         raise ValueError(f"a parked message of version {value[0]} was written by a newer Postwatch; run that version")
     return _decoder.decode(value[1:])

@@ -90,7 +90,7 @@ class Attempt(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """An alias or a forward may have made it: it is none of those that `recipient_count` counts."""
 
 
-class Ending(msgspec.Struct, frozen=True, gc=False, array_like=True):
+class LifecycleEvent(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """Something befell the message as a whole."""
 
     queue_id: str
@@ -130,10 +130,10 @@ class Refusal(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """The process that refused it, where its client and its login are told of that."""
 
 
-Event = Arrival | Attempt | Ending | Refusal
+Event = Arrival | Attempt | LifecycleEvent | Refusal
 
 
-class Foreign(NamedTuple):
+class Ignored(NamedTuple):
     """A line that changes nothing, counted by its kind."""
 
     kind: str
@@ -145,5 +145,5 @@ class Unreadable(NamedTuple):
     reason: str
 
 
-Parsed = Event | list[Event] | Foreign | Unreadable
+Parsed = Event | list[Event] | Ignored | Unreadable
 """A line that names several recipients is an event of each."""

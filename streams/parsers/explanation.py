@@ -9,9 +9,9 @@ from postwatch.streams.parsers.events import (
     WHOLE,
     Arrival,
     Attempt,
-    Ending,
     Event,
-    Foreign,
+    Ignored,
+    LifecycleEvent,
     Parsed,
     Refusal,
     Unreadable,
@@ -20,7 +20,7 @@ from postwatch.streams.parsers.events import (
 
 def explain(parsed: Parsed) -> str:
     """One line of words: the kind, the queue id, and the facts that were taken from it."""
-    if isinstance(parsed, Foreign):
+    if isinstance(parsed, Ignored):
         return f"no interest  {parsed.kind}"
     if isinstance(parsed, Unreadable):
         return f"UNREADABLE   {parsed.reason}"
@@ -68,7 +68,7 @@ def _explain_event(event: Event) -> str:
     return f"{kind:<12} {event.queue_id}{words}"
 
 
-def _explain_ending(event: Ending) -> str:
+def _explain_ending(event: LifecycleEvent) -> str:
     return event.status or "completed"
 
 

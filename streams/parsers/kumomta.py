@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 from postwatch.streams.contracts.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, EXPIRED
-from postwatch.streams.parsers.events import Arrival, Attempt, Event, Foreign, Parsed, Refusal, Unreadable
+from postwatch.streams.parsers.events import Arrival, Attempt, Event, Ignored, Parsed, Refusal, Unreadable
 from postwatch.streams.parsers.postfix.filters import next_queue_id
 from postwatch.streams.parsers.queue_ids import refusal_id
 from postwatch.streams.parsers.timestamps import MOST_MS, StampReader
@@ -30,18 +30,18 @@ _STATUSES = {
 }
 _WAITS = ("Deferral", "Delayed")
 _KINDS = {
-    "OOB": Foreign("late-bounce"),
-    "Feedback": Foreign("feedback"),
-    "AdminRebind": Foreign("requeued"),
-    "XferIn": Foreign("requeued"),
-    "XferOut": Foreign("requeued"),
+    "OOB": Ignored("late-bounce"),
+    "Feedback": Ignored("feedback"),
+    "AdminRebind": Ignored("requeued"),
+    "XferIn": Ignored("requeued"),
+    "XferOut": Ignored("requeued"),
 }
 _LOGINS = ("authn_id", "http_auth")
 """What of a message's metadata tells who logged in; logged where `meta` of the logger's settings names it."""
 _MOST_RECIPIENTS = 1000
 
-_OTHER = Foreign("other")
-_LOG_HOOK = Foreign("log-hook")
+_OTHER = Ignored("other")
+_LOG_HOOK = Ignored("log-hook")
 _LOST = Unreadable("a record whose fields make no sense")
 
 

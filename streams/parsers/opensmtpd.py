@@ -18,8 +18,8 @@ from postwatch.streams.parsers.events import (
     QUEUE,
     Arrival,
     Attempt,
-    Ending,
-    Foreign,
+    Ignored,
+    LifecycleEvent,
     Parsed,
     Refusal,
     Unreadable,
@@ -70,10 +70,10 @@ _STATUSES = {
 }
 _CLOSING = ("disconnected", "closed")
 
-_CONNECTION = Foreign("connection")
-_LOGIN_FAILED = Foreign("login-failed")
-_REFUSED_COMMAND = Foreign("refused-command")
-_OTHER = Foreign("other")
+_CONNECTION = Ignored("connection")
+_LOGIN_FAILED = Ignored("login-failed")
+_REFUSED_COMMAND = Ignored("refused-command")
+_OTHER = Ignored("other")
 
 
 def parse_message(text: str, start: int, at: int, line: str) -> Parsed:
@@ -99,7 +99,7 @@ def parse_message(text: str, start: int, at: int, line: str) -> Parsed:
     if word == "failed-command":
         return _failed_command(text, start, at, line, session)
     if word in _CLOSING:
-        return Ending(session, at, line, "", True)
+        return LifecycleEvent(session, at, line, "", True)
     return _CONNECTION
 
 
@@ -220,7 +220,7 @@ def _old(text: str, start: int, at: int, line: str) -> Parsed:
             return _client(SESSION_PREFIX + opened[1], at, line, opened[2], opened[3])
         closing = _OLD_CLOSING.match(text, start)
         if closing is not None:
-            return Ending(SESSION_PREFIX + closing[1], at, line, "", True)
+            return LifecycleEvent(SESSION_PREFIX + closing[1], at, line, "", True)
         message = _OLD_MESSAGE.match(text, start)
         if message is not None:
             queue_id, session, sender, recipient, size, count = message.groups()

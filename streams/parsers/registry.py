@@ -13,24 +13,24 @@ from typing import Protocol
 from postwatch.producers.record import FORMATS
 from postwatch.producers.service.errors import BadInputError
 from postwatch.streams.parsers import kumomta, opensmtpd, sendmail
-from postwatch.streams.parsers.events import Foreign, Parsed, Unreadable
+from postwatch.streams.parsers.events import Ignored, Parsed, Unreadable
 from postwatch.streams.parsers.exim.main_log import HEADERS, NO_STAMP, EximMainParser
 from postwatch.streams.parsers.kumomta import KumoMtaParser
 from postwatch.streams.parsers.postfix import daemons, filters
-from postwatch.streams.parsers.postfix.fast_path import USUAL_FORMS, UsualForm
+from postwatch.streams.parsers.postfix.fast_path import FAST_FORMS, FastForm
 from postwatch.streams.parsers.postfix.grammar import HEAD, ID
 from postwatch.streams.parsers.syslog import DOCKER_JSON, Header, HeaderReader, unwrap
 from postwatch.streams.parsers.timestamps import StampReader
 
-_NO_STAMP = Foreign("no-stamp")
+_NO_STAMP = Ignored("no-stamp")
 _STAMP_LOST = Unreadable("a stamp that makes no sense")
 _WITHOUT_STAMP = re.compile(rf".{{0,60}}? postfix[\w.+-]*+/[\w./+-]++\[\d++\]:? {ID}:? ")
 _MOST_HEAD = 200
-_OTHER_PROGRAM = Foreign("other-program")
+_OTHER_PROGRAM = Ignored("other-program")
 _EXIM_STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:")
 _PIECE = re.compile(r"\[(\d++)(?:(\\)|/)\d++\] ")
-_CONTINUED = Foreign("continued")
-_REPEATED = Foreign("repeated")
+_CONTINUED = Ignored("continued")
+_REPEATED = Ignored("repeated")
 _REPETITIONS = ("message repeated ", "last message repeated ")
 _MOST_AGENTS = 1000
 _MOST_HEADS = 10_000
@@ -55,7 +55,7 @@ class SyslogParser:
         self._only = only
         self._has_postfix = only in ("", "postfix")
         self._agents: dict[str, str] = {}
-        self._usual: dict[str, UsualForm] = {}
+        self._usual: dict[str, FastForm] = {}
         """By the head behind the stamp, `]: ` included, as lines had it before."""
         self._seconds = stamps.seconds
 
@@ -117,11 +117,11 @@ class SyslogParser:
             agent = daemons.agent_of(program)
             if len(self._agents) < _MOST_AGENTS:
                 self._agents[program] = agent
-        if agent in USUAL_FORMS:
+        if agent in FAST_FORMS:
             if len(self._usual) >= _MOST_HEADS:
                 self._usual.clear()
             end = head.end() if queue_id is None else head.start(3)
-            self._usual[line[_STAMP_LENGTH:end]] = USUAL_FORMS[agent]
+            self._usual[line[_STAMP_LENGTH:end]] = FAST_FORMS[agent]
         if queue_id is None:
             return daemons.parse_without_id(line, head.end(), at, line)
         return daemons.parse_with_id(agent, line, head.end(), at, line, queue_id)

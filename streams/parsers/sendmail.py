@@ -18,9 +18,9 @@ from postwatch.streams.parsers.events import (
     LOGIN,
     Arrival,
     Attempt,
-    Ending,
     Event,
-    Foreign,
+    Ignored,
+    LifecycleEvent,
     Parsed,
     Refusal,
     Unreadable,
@@ -70,13 +70,13 @@ _USER_UNKNOWN = "User unknown"
 _MOST_RECIPIENTS = 1000
 """Sendmail cuts its lines at about a thousand bytes."""
 
-_PROTOCOL = Foreign("protocol")
-_LOGIN = Foreign("login")
-_TLS = Foreign("tls")
-_MILTER_NOTE = Foreign("milter")
-_NOTHING_TAKEN = Foreign("nothing-taken")
-_REFUSED_CLIENT = Foreign("refused-client")
-_OTHER = Foreign("other")
+_PROTOCOL = Ignored("protocol")
+_LOGIN = Ignored("login")
+_TLS = Ignored("tls")
+_MILTER_NOTE = Ignored("milter")
+_NOTHING_TAKEN = Ignored("nothing-taken")
+_REFUSED_CLIENT = Ignored("refused-client")
+_OTHER = Ignored("other")
 _DELIVERY_LOST = Unreadable("a delivery whose fields make no sense")
 _ARRIVAL_LOST = Unreadable("an arrival whose fields make no sense")
 _REFUSAL_LOST = Unreadable("a refusal whose fields make no sense")
@@ -94,7 +94,7 @@ def parse_message(text: str, start: int, at: int, line: str) -> Parsed:
     elif text.startswith("from=", start):
         return _arrival(text, start, at, line, queue_id)
     elif text.startswith("discarded", start):
-        return Ending(queue_id, at, line, DISCARDED, True)
+        return LifecycleEvent(queue_id, at, line, DISCARDED, True)
     if text.startswith("ruleset=", start):
         return _ruleset(text, start, at, line, queue_id)
     if text.startswith("Milter", start):
@@ -117,14 +117,14 @@ def _login(text: str, start: int, at: int, line: str) -> Parsed:
         return _LOGIN
     key = _login_key(process, found[4])
     login = Arrival(key, at, line, "", (), "", "", "", found[7], found[6], 0, "", "", "", LOGIN)
-    return [login, Ending(key, at, line, "", True)]
+    return [login, LifecycleEvent(key, at, line, "", True)]
 
 
 def _login_key(process: str, ip: str) -> str:
     return f"{LOGIN_PREFIX}{int(process)}@{ip.lower()}"
 
 
-def _without_id(text: str, start: int) -> Foreign:
+def _without_id(text: str, start: int) -> Ignored:
     if text.startswith("STARTTLS", start):
         return _TLS
     return _PROTOCOL if text.startswith(("--- ", "<-- ", "SMTP "), start) else _OTHER
@@ -281,7 +281,7 @@ def _notice(text: str, found: re.Match[str], at: int, line: str, queue_id: str) 
     """`ID: NEW: DSN: User unknown`: a bounce, a warning or a receipt was made of the message."""
     made = Arrival(found[1], at, line, "", (), "", "", "", "", "", 0, "", "", queue_id, recipient_count=1)
     if text.startswith(_EXPIRED, found.end()):
-        return [Ending(queue_id, at, line, EXPIRED, True), made]
+        return [LifecycleEvent(queue_id, at, line, EXPIRED, True), made]
     return made
 
 
@@ -313,7 +313,7 @@ def _milter(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
             return _refusal(queue_id, at, line, sender, recipient, verdict[7:], ("", ""))
         return _MILTER_NOTE
     if verdict == "discard":
-        return Ending(queue_id, at, line, DISCARDED, True)
+        return LifecycleEvent(queue_id, at, line, DISCARDED, True)
     return _MILTER_NOTE  # lines about each recipient follow it
 
 

@@ -25,16 +25,16 @@ from postwatch.streams.joining.joiner import Joiner
 from postwatch.streams.joining.lines import decode_lines, join_lines
 from postwatch.streams.joining.merge import merge
 from postwatch.streams.joining.message import Message, count_characters
-from postwatch.streams.joining.stored_message import OPEN, decode_parked, encode_parked, parked_key
+from postwatch.streams.joining.stored_message import OPEN, decode_stored, encode_stored, stored_key
 from postwatch.streams.parsers.registry import LineParser, make_parser
 from postwatch.streams.parsers.timestamps import StampReader, find_zone
 from postwatch.streams.partition.counts import JoinCounts
 from postwatch.streams.partition.ports import Confirm, Outlet, ParkedTable, RawRecord
-from postwatch.streams.partition.processed_ranges import decode_seen, encode_seen
+from postwatch.streams.partition.processed_ranges import decode_ranges, encode_ranges
 
-MOST_HELD_FETCHES = 1000
+MAX_RETAINED_FETCHES = 1000
 """When so many fetches wait for an acknowledgement, the oldest are parked whatever their age."""
-CLAIMED_WITHIN_MS = 3_600_000
+CORRELATION_WINDOW_MS = 3_600_000
 """So long a completed message is kept for a line of the message that it may have come from."""
 MOST_OPEN_MESSAGES = 50_000
 """Of a partition in memory; beyond, the oldest are parked whatever their age, and reading waits for the changelog."""
@@ -46,7 +46,7 @@ MOST_PARKING_BYTES = 16 * 1024 * 1024
 """Of those entries; the same."""
 TURN_BYTES = 128 * 1024
 """Rows are made after so many bytes of lines, while the messages are still in the processor's cache."""
-MARKS_KEY = b"\0marks"
+RANGES_KEY = b"\0marks"
 """Written with every acknowledgement, so that each partition of the table has a live key to recover from."""
 _MOST_PARSERS = 64
 _SWEEP_EVERY_MS = 3_600_000
@@ -66,7 +66,7 @@ class JoinRules:
 
 
 @dataclass(eq=False, slots=True)
-class HeldFetch:
+class RetainedFetch:
     """The records of one fetch that are not acknowledged yet."""
 
     first_offset: int
@@ -78,7 +78,7 @@ class HeldFetch:
     """Open messages that this fetch opened or changed and no earlier one holds."""
     pieces: list[tuple[str, str, int, int]] = field(default_factory=list)
     """Server, file and byte range of the lines."""
-    crossing: dict[HeldFetch, list[tuple[str, str]]] = field(default_factory=dict)
+    crossing: dict[RetainedFetch, list[tuple[str, str]]] = field(default_factory=dict)
     """Messages that it held, by the later fetch that closed them: their outcomes are confirmed with that one.
 
     Server and queue id alone: most messages close in a moment, and their fetch may wait a minute for one that does not.
@@ -107,23 +107,23 @@ class PartitionJoin:
         self._table = table
         self._joiner = Joiner(rules.accounts, self._find_parked, rules.keep_lines, rules.reasons)
         self._parsers: dict[tuple[str, str], LineParser] = {}
-        self._held: deque[HeldFetch] = deque()
-        self._holders: dict[Message, HeldFetch] = {}
+        self._retained: deque[RetainedFetch] = deque()
+        self._retained_by: dict[Message, RetainedFetch] = {}
         self._characters: dict[Message, int] = {}
         """Of open messages, as they were when they changed last; and their sum."""
         self._all_characters = 0
-        self._young: deque[tuple[int, Message]] = deque()
+        self._pending_due: deque[tuple[int, Message]] = deque()
         self._stored: dict[Message, int] = {}
         """Messages in memory that have an entry in the table, and what closed that: OPEN, or the offset of a fetch."""
         self._to_delete: list[tuple[int, bytes]] = []
-        self._acked = decode_seen(table.get(MARKS_KEY))
-        self._seen = decode_seen(encode_seen(self._acked))
+        self._acked = decode_ranges(table.get(RANGES_KEY))
+        self._processed = decode_ranges(encode_ranges(self._acked))
         self._crossed = {server: set(messages) for server, messages in self._acked.crossing.items()}
         """Closed and confirmed in an earlier life, by a fetch that is read again now."""
         self._crossed_until = max(
             (offset for messages in self._acked.crossing.values() for offset in messages.values()), default=-1
         )
-        self._marks_under_way = False
+        self._ranges_in_flight = False
         self._next_sweep_at = 0
         self.parked_messages = 0
         """Entries of the table, as of the last sweep and what changed since."""
@@ -131,30 +131,30 @@ class PartitionJoin:
         self._parking_bytes = 0
 
     @property
-    def held_fetches(self) -> int:
-        return len(self._held)
+    def retained_fetches(self) -> int:
+        return len(self._retained)
 
     @property
     def open_messages(self) -> int:
-        return len(self._holders)
+        return len(self._retained_by)
 
     @property
     def is_full(self) -> bool:
         """Whether reading has to wait until Kafka has taken more of the results."""
         return (
-            len(self._held) > 2 * MOST_HELD_FETCHES
+            len(self._retained) > 2 * MAX_RETAINED_FETCHES
             or self._parking > MOST_PARKING
             or self._parking_bytes > MOST_PARKING_BYTES
         )
 
     @property
     def _has_too_many(self) -> bool:
-        return len(self._holders) > MOST_OPEN_MESSAGES or self._all_characters > MOST_OPEN_CHARACTERS
+        return len(self._retained_by) > MOST_OPEN_MESSAGES or self._all_characters > MOST_OPEN_CHARACTERS
 
     @property
     def unconfirmed_since(self) -> int | None:
         """When the oldest fetch came whose results Kafka has not confirmed; None: nothing is under way."""
-        for fetch in self._held:
+        for fetch in self._retained:
             if fetch.unconfirmed:
                 return fetch.arrived_at
         return None
@@ -165,7 +165,7 @@ class PartitionJoin:
         self.counts.repeated_records += len(records) - len(fresh)
         if not fresh:
             return
-        fetch = HeldFetch(fresh[0].offset, fresh[-1].offset, now, acknowledge)
+        fetch = RetainedFetch(fresh[0].offset, fresh[-1].offset, now, acknowledge)
         rows: list[Outcome] = []
         changed: dict[Message, None] = {}
         links: list[tuple[Message, Message]] = []
@@ -175,18 +175,18 @@ class PartitionJoin:
             unmade_bytes += len(record.value or b"")
             if unmade_bytes >= TURN_BYTES or record is fresh[-1]:
                 unmade_bytes = 0
-                made, touched = self._joiner.take_changed()
+                made, touched = self._joiner.take_dirty()
                 rows += made
                 changed.update(dict.fromkeys(touched))
                 links += self._joiner.links
         self.next_offset = fetch.last_offset + 1
-        self._held.append(fetch)
+        self._retained.append(fetch)
         self._send(rows, fetch)
         for before, message in links:
-            self._hold_with(before, message, fetch, now)
+            self._retain_with(before, message, fetch, now)
         for message in changed:
-            self._hold(message, fetch, now)
-        if len(self._held) > MOST_HELD_FETCHES or self._has_too_many:
+            self._retain(message, fetch, now)
+        if len(self._retained) > MAX_RETAINED_FETCHES or self._has_too_many:
             self._park_oldest(now)
 
     def tend(self, now: int, committed: int) -> None:
@@ -199,7 +199,7 @@ class PartitionJoin:
             self._next_sweep_at = now + _SWEEP_EVERY_MS
             self._sweep(now)
 
-    def _take_record(self, record: RawRecord, fetch: HeldFetch) -> None:
+    def _take_record(self, record: RawRecord, fetch: RetainedFetch) -> None:
         self.counts.records += 1
         server = (record.key or b"").decode("utf-8", "backslashreplace")
         headers = decode_headers(record.headers)
@@ -212,28 +212,30 @@ class PartitionJoin:
         if not value:
             return
         if headers.file and 0 <= headers.byte_offset < headers.end_offset:
-            value = self._unseen(server, headers, value)
+            value = self._unprocessed(server, headers, value)
             fetch.pieces.append((server, headers.file, headers.byte_offset, headers.end_offset))
             if not value:
                 return
         self._take_lines(server, headers, value, fetch, record.offset)
 
-    def _unseen(self, server: str, headers: RawHeaders, value: bytes) -> bytes:
+    def _unprocessed(self, server: str, headers: RawHeaders, value: bytes) -> bytes:
         """The part of the value whose lines were not taken in before."""
-        file = self._seen.file(server, headers.file)
+        file = self._processed.file(server, headers.file)
         start, end = headers.byte_offset, headers.end_offset
         if file.covers(start, end):
             self.counts.repeated_lines += value.count(b"\n")
             value = b""
         elif len(value) == end - start:  # else a line was cut, and offsets can't be counted in the value
-            repeated = file.seen_until(start) - start
+            repeated = file.processed_until(start) - start
             if repeated:
                 self.counts.repeated_lines += value.count(b"\n", 0, repeated)
                 value = value[repeated:]
-        self._seen.add(server, headers.file, start, end, headers.sent_ms)
+        self._processed.add(server, headers.file, start, end, headers.sent_ms)
         return value
 
-    def _take_lines(self, server: str, headers: RawHeaders, value: bytes, fetch: HeldFetch, record_offset: int) -> None:
+    def _take_lines(
+        self, server: str, headers: RawHeaders, value: bytes, fetch: RetainedFetch, record_offset: int
+    ) -> None:
         try:
             parser = self._parser(headers)
             counts = self.counts.tally.of(server, headers.format)
@@ -264,74 +266,76 @@ class PartitionJoin:
             self._parsers[key] = parser
         return parser
 
-    def _dead_letter(self, line: bytes, reason: str, detail: str, origin: LineOrigin, fetch: HeldFetch) -> None:
+    def _dead_letter(self, line: bytes, reason: str, detail: str, origin: LineOrigin, fetch: RetainedFetch) -> None:
         fetch.unconfirmed += 1
         self._outlet.send_dead_letter(DeadLetter(line, reason, origin, detail), fetch.confirm)
 
-    def _send(self, rows: list[Outcome], fetch: HeldFetch) -> None:
+    def _send(self, rows: list[Outcome], fetch: RetainedFetch) -> None:
         if rows:
             self.counts.rows += len(rows)
             fetch.unconfirmed += self._outlet.send_outcomes(self.partition, rows, fetch.confirm)
 
-    def _hold(self, message: Message, fetch: HeldFetch, now: int) -> None:
-        holder = self._holders.get(message)
+    def _retain(self, message: Message, fetch: RetainedFetch, now: int) -> None:
+        retained_by = self._retained_by.get(message)
         if not message.is_closed():
-            if holder is None:
-                self._holders[message] = fetch
+            if retained_by is None:
+                self._retained_by[message] = fetch
                 fetch.messages[message] = None
-                self._young.append((now + self._rules.pending_after_ms, message))
+                self._pending_due.append((now + self._rules.pending_after_ms, message))
             characters = count_characters(message)
             self._all_characters += characters - self._characters.get(message, 0)
             self._characters[message] = characters
             return
-        if holder is not None:
-            self._let_go(message, holder)
-            holder.crossing.setdefault(fetch, []).append((message.server, message.queue_id))
+        if retained_by is not None:
+            self._release(message, retained_by)
+            retained_by.crossing.setdefault(fetch, []).append((message.server, message.queue_id))
         closed_by = self._stored.pop(message, None)
         if closed_by is not None:
             # Read again after a crash, an early line finds the entry closed by a later one, which comes again too.
-            (holder or fetch).closed.append((message, max(closed_by, fetch.last_offset)))
+            (retained_by or fetch).closed.append((message, max(closed_by, fetch.last_offset)))
 
-    def _let_go(self, message: Message, holder: HeldFetch) -> None:
-        del self._holders[message]
-        del holder.messages[message]
+    def _release(self, message: Message, retained_by: RetainedFetch) -> None:
+        del self._retained_by[message]
+        del retained_by.messages[message]
         self._all_characters -= self._characters.pop(message, 0)
 
-    def _hold_with(self, before: Message, message: Message, fetch: HeldFetch, now: int) -> None:
+    def _retain_with(self, before: Message, message: Message, fetch: RetainedFetch, now: int) -> None:
         """What `message` has from the one before it is lost in a crash unless that one's lines are read again too."""
-        earlier = self._holders.get(before)
+        earlier = self._retained_by.get(before)
         if earlier is None or earlier is fetch:
             return
-        holder = self._holders.get(message)
-        if holder is None:
-            self._young.append((now + self._rules.pending_after_ms, message))
-        elif holder.first_offset <= earlier.first_offset:
+        retained_by = self._retained_by.get(message)
+        if retained_by is None:
+            self._pending_due.append((now + self._rules.pending_after_ms, message))
+        elif retained_by.first_offset <= earlier.first_offset:
             return
         else:
-            del holder.messages[message]
-        self._holders[message] = earlier
+            del retained_by.messages[message]
+        self._retained_by[message] = earlier
         earlier.messages[message] = None
 
     def _find_parked(self, server: str, queue_id: str) -> Message | None:
-        value = self._table.get(parked_key(server, queue_id))
+        value = self._table.get(stored_key(server, queue_id))
         if value is None:
             return None
-        parked = decode_parked(value)
+        parked = decode_stored(value)
         self._stored[parked.message] = parked.closed_by_offset
         self.counts.loaded += 1
         return parked.message
 
     def _send_pending(self, now: int) -> None:
-        while self._young and (self._young[0][0] <= now or self._young[0][1] not in self._holders):
-            _, message = self._young.popleft()
-            holder = self._holders.get(message)
-            if holder is not None:
-                self._send(self._joiner.pending_rows(message), holder)
+        while self._pending_due and (
+            self._pending_due[0][0] <= now or self._pending_due[0][1] not in self._retained_by
+        ):
+            _, message = self._pending_due.popleft()
+            retained_by = self._retained_by.get(message)
+            if retained_by is not None:
+                self._send(self._joiner.pending_rows(message), retained_by)
 
     def _park_oldest(self, now: int) -> None:
         """Park what the oldest fetches hold: those past their age, and as many as it takes to keep the bounds."""
-        surplus = len(self._held) - MOST_HELD_FETCHES
-        for number, fetch in enumerate(self._held):
+        surplus = len(self._retained) - MAX_RETAINED_FETCHES
+        for number, fetch in enumerate(self._retained):
             is_young = fetch.arrived_at > now - self._rules.park_after_ms
             if is_young and number >= surplus and not self._has_too_many:
                 break
@@ -339,18 +343,18 @@ class PartitionJoin:
                 self._park(message, fetch)
         self._send_pending(now)
 
-    def _park(self, message: Message, fetch: HeldFetch) -> None:
+    def _park(self, message: Message, fetch: RetainedFetch) -> None:
         """Write the message to the table and forget it; later events load it back from there."""
-        self._let_go(message, fetch)
+        self._release(message, fetch)
         self._send(self._joiner.pending_rows(message), fetch)
-        key = parked_key(message.server, message.queue_id)
+        key = stored_key(message.server, message.queue_id)
         if self._stored.pop(message, None) is None:
             earlier = self._entry(key)
             if earlier is None:
                 self.parked_messages += 1
             elif earlier.queued_at == message.queued_at:
                 merge(message, earlier)
-        entry = encode_parked(message)
+        entry = encode_stored(message)
         fetch.unconfirmed += 1
         self._parking += 1
         self._parking_bytes += len(entry)
@@ -366,38 +370,38 @@ class PartitionJoin:
 
     def _acknowledge(self, now: int, committed: int) -> None:
         """Write the marks of every fetch that is done, oldest first, then acknowledge those; one round at a time."""
-        done = list(takewhile(HeldFetch.is_done, self._held))
-        if self._marks_under_way or not done:
+        done = list(takewhile(RetainedFetch.is_done, self._retained))
+        if self._ranges_in_flight or not done:
             return
-        self._marks_under_way = True
+        self._ranges_in_flight = True
         waiting = 1 + sum(len(fetch.closed) for fetch in done)
 
         def confirm() -> None:
             nonlocal waiting
             waiting -= 1
             if not waiting:
-                self._marks_under_way = False
+                self._ranges_in_flight = False
                 for fetch in done:
-                    self._held.popleft()
+                    self._retained.popleft()
                     fetch.acknowledge()
 
         for fetch in done:
             for message, offset in fetch.closed:
-                key = parked_key(message.server, message.queue_id)
+                key = stored_key(message.server, message.queue_id)
                 self._to_delete.append((offset, key))
                 stored = self._entry(key)
                 if stored is None or stored.queued_at == message.queued_at:
-                    self._table.put(key, encode_parked(message, offset), confirm)
+                    self._table.put(key, encode_stored(message, offset), confirm)
                 else:
                     confirm()  # the queue id is in use again, and the entry is the new message's
         self._mark(done, now, committed)
-        self._table.put(MARKS_KEY, encode_seen(self._acked), confirm)
+        self._table.put(RANGES_KEY, encode_ranges(self._acked), confirm)
 
     def _entry(self, key: bytes) -> Message | None:
         value = self._table.get(key)
-        return decode_parked(value).message if value is not None else None
+        return decode_stored(value).message if value is not None else None
 
-    def _mark(self, done: list[HeldFetch], now: int, committed: int) -> None:
+    def _mark(self, done: list[RetainedFetch], now: int, committed: int) -> None:
         acked = self._acked
         last = done[-1].last_offset
         for fetch in done:
@@ -418,7 +422,7 @@ class PartitionJoin:
         self._to_delete = [entry for entry in self._to_delete if entry[0] >= committed]
         for key in passed:
             value = self._table.get(key)
-            if value is not None and OPEN < decode_parked(value).closed_by_offset < committed:
+            if value is not None and OPEN < decode_stored(value).closed_by_offset < committed:
                 self._table.delete(key)
                 self.parked_messages -= 1
 
@@ -429,11 +433,11 @@ class PartitionJoin:
             value = self._table.get(key) if not key.startswith(b"\0") else None
             if value is None:
                 continue
-            parked = decode_parked(value)
+            parked = decode_stored(value)
             kept += 1
             if parked.closed_by_offset != OPEN:
                 self._to_delete.append((parked.closed_by_offset, key))
-            elif 0 < parked.message.completed_at < now - CLAIMED_WITHIN_MS:
+            elif 0 < parked.message.completed_at < now - CORRELATION_WINDOW_MS:
                 self._table.delete(key)
                 kept -= 1
             elif parked.message.queued_at < now - self._rules.give_up_after_ms:

@@ -19,7 +19,7 @@ FORGET_AFTER_MS = 8 * 86_400_000
 """Raw records are kept for days; marks of files that were quiet for longer than any record lives are dropped."""
 
 
-class SeenFile(msgspec.Struct, array_like=True):
+class FileRanges(msgspec.Struct, array_like=True):
     """Sorted, disjoint, non-adjacent ranges [start, end) of one file."""
 
     starts: list[int] = []
@@ -30,7 +30,7 @@ class SeenFile(msgspec.Struct, array_like=True):
         place = bisect_left(self.ends, end)
         return place < len(self.ends) and self.starts[place] <= start
 
-    def seen_until(self, start: int) -> int:
+    def processed_until(self, start: int) -> int:
         """The end of the range that holds `start`, or `start` itself where none does."""
         place = bisect_left(self.ends, start + 1)
         if place < len(self.ends) and self.starts[place] <= start:
@@ -55,18 +55,18 @@ class SeenFile(msgspec.Struct, array_like=True):
             del starts[0], ends[0]
 
 
-class SeenFiles(msgspec.Struct, array_like=True):
+class ProcessedRanges(msgspec.Struct, array_like=True):
     """All files of the servers of one partition."""
 
-    servers: dict[str, dict[str, SeenFile]] = {}
+    servers: dict[str, dict[str, FileRanges]] = {}
     crossing: dict[str, dict[str, int]] = {}
     """Server → queue id → offset of the fetch that closed the message."""
 
-    def file(self, server: str, file: str) -> SeenFile:
+    def file(self, server: str, file: str) -> FileRanges:
         files = self.servers.setdefault(server, {})
         found = files.get(file)
         if found is None:
-            found = files[file] = SeenFile()
+            found = files[file] = FileRanges()
             if len(files) > FILES_A_SERVER:
                 del files[min(files, key=lambda name: (name == file, files[name].touched_ms))]
         return found
@@ -98,17 +98,17 @@ class SeenFiles(msgspec.Struct, array_like=True):
 
 
 _VERSION = b"\x01"
-_decoder = msgspec.msgpack.Decoder(SeenFiles)
+_decoder = msgspec.msgpack.Decoder(ProcessedRanges)
 
 
-def encode_seen(seen: SeenFiles) -> bytes:
+def encode_ranges(seen: ProcessedRanges) -> bytes:
     return _VERSION + msgspec.msgpack.encode(seen)
 
 
-def decode_seen(value: bytes | None) -> SeenFiles:
-    """The inverse of `encode_seen`; None gives an empty one. Raises ValueError for another version."""
+def decode_ranges(value: bytes | None) -> ProcessedRanges:
+    """The inverse of `encode_ranges`; None gives an empty one. Raises ValueError for another version."""
     if value is None:
-        return SeenFiles()
+        return ProcessedRanges()
     if value[:1] != _VERSION:
         raise ValueError(f"marks of version {value[0]} were written by a newer Postwatch; run that version")
     return _decoder.decode(value[1:])

@@ -42,7 +42,7 @@ class Batch:
     """(topic, partition) → offset behind the last record of the batch."""
 
 
-class RowBuffer:
+class RowBatcher:
     """Collects records until there are enough for a batch."""
 
     def __init__(self, max_rows: int, max_wait_seconds: float, max_bytes: int = MAX_BATCH_BYTES) -> None:

@@ -21,7 +21,7 @@ from postwatch.producers.service.health import Health
 from postwatch.streams.contracts.arrow_stream import encode_stream
 from postwatch.streams.contracts.dead_letters import DeadLetter, DeadLetterSender, RecordOrigin
 from postwatch.streams.sink import metrics
-from postwatch.streams.sink.batch import Batch, RowBuffer, TopicRows
+from postwatch.streams.sink.batch import Batch, RowBatcher, TopicRows
 from postwatch.streams.sink.bisection import Insertion, RefusedRow
 
 log = structlog.get_logger()
@@ -84,7 +84,7 @@ class Sink:
         source: RecordSource,
         targets: Mapping[str, Target],
         dead_letters: DeadLetterSender,
-        buffer: RowBuffer,
+        buffer: RowBatcher,
         health: Health,
         stopping: threading.Event,
         clock: Callable[[], float] = time.monotonic,

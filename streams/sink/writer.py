@@ -9,7 +9,7 @@ import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from postwatch.streams.clickhouse.client import connect, unavailable
-from postwatch.streams.clickhouse.error_codes import sort_refusal
+from postwatch.streams.clickhouse.error_codes import classify_error
 from postwatch.streams.settings import ClickHouseSettings
 from postwatch.streams.sink.partial_rows import withdrawals
 from urllib3.exceptions import HTTPError
@@ -38,7 +38,7 @@ class ClickHouseWriter:
             client.insert_arrow(table, rows)
         except (ClickHouseError, HTTPError, OSError) as error:
             code: int | None = getattr(error, "code", None)
-            raise (unavailable(self._settings, error) if code is None else sort_refusal(code, str(error))) from error
+            raise (unavailable(self._settings, error) if code is None else classify_error(code, str(error))) from error
 
     def insert_deliveries(self, rows: pa.Table) -> None:
         """The same for the table `deliveries`; and what is known better there is taken back."""

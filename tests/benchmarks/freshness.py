@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from postwatch.deploy.simulator import exim
-from postwatch.query.desk import ReportDesk, open_desk
+from postwatch.query.report_service import ReportService, open_report_service
 from postwatch.query.settings import QuerySettings
 
 from tests.benchmarks.figures import percentile
@@ -61,11 +61,11 @@ def measure_freshness(stack: Stack, probes: int, lines_a_second: int, timeout_se
         lane.start("join")
         lane.start_shipper("web001.bench.example", lane.folder / "mainlog")
         lane.warm_up(timeout_seconds)
-        desk = open_desk(QuerySettings(), lane.clickhouse)
+        service = open_report_service(QuerySettings(), lane.clickhouse)
         with _traffic(log, lines_a_second, timeout_seconds):
-            _probe(lane, log, desk, range(-_FIRST_PROBES, 0))
+            _probe(lane, log, service, range(-_FIRST_PROBES, 0))
             started, lines = time.monotonic(), log.lines
-            waits = _probe(lane, log, desk, range(probes))
+            waits = _probe(lane, log, service, range(probes))
             rate = (log.lines - lines) / (time.monotonic() - started)
         return Freshness(probes, rate, percentile(waits, 50), percentile(waits, 95), max(waits))
 
@@ -95,10 +95,10 @@ def _write(log: GrowingLog, lines_a_second: int, timeout_seconds: float, stoppin
         written += len(block)
 
 
-def _probe(lane: Lane, log: GrowingLog, desk: ReportDesk, numbers: range) -> list[float]:
+def _probe(lane: Lane, log: GrowingLog, service: ReportService, numbers: range) -> list[float]:
     """Write a message now and then, and ask for those that are under way; seconds each took. Raises RuntimeError."""
     chance = random.Random(1)
-    under_way: dict[str, float] = {}
+    in_flight: dict[str, float] = {}
     waits: list[float] = []
     coming = iter(numbers)
     next_at = time.monotonic()
@@ -108,11 +108,11 @@ def _probe(lane: Lane, log: GrowingLog, desk: ReportDesk, numbers: range) -> lis
             next_at = now + _PROBE_EVERY_SECONDS
             account = f"probe{number}@probes.example"
             log.append(_message(account, number, chance))
-            under_way[account] = time.monotonic()
-        for account, written_at in list(under_way.items()):
-            if any(row.status == "delivered" for row in desk.account(desk.filters(account, days=1)).rows):
+            in_flight[account] = time.monotonic()
+        for account, written_at in list(in_flight.items()):
+            if any(row.status == "delivered" for row in service.account(service.filters(account, days=1)).rows):
                 waits.append(time.monotonic() - written_at)
-                del under_way[account]
+                del in_flight[account]
             elif time.monotonic() - written_at > _PROBE_SECONDS:
                 lane.check()
                 raise RuntimeError(f"{account} is not in its report after {_PROBE_SECONDS:.0f} s")

@@ -54,7 +54,7 @@ def _run(records: Sequence[bytes]) -> JoinSpeed:
             rows: list[Outcome] = []
             for value in records[first : first + _RECORDS_A_FETCH]:
                 join_lines(joiner, parser, "web1.bench.example", decode_lines(value), counts)
-                rows += joiner.take_changed()[0]
+                rows += joiner.take_dirty()[0]
             row_count += len(rows)
             if len(sample) < _ENCODED_FETCHES:
                 sample.append(rows)

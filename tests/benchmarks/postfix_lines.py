@@ -14,18 +14,18 @@ _EVERY_MS = 100
 def postfix_lines(count: int, seed: int, first_ms: int) -> Iterator[str]:
     """So many lines, or a few less; the messages under way at the end are not finished."""
     chance = random.Random(seed)
-    under_way: deque[deque[str]] = deque()
+    in_flight: deque[deque[str]] = deque()
     made = number = 0
     while made < count:
-        if len(under_way) < _UNDER_WAY:
-            under_way.append(deque(_message(chance, number)))
+        if len(in_flight) < _UNDER_WAY:
+            in_flight.append(deque(_message(chance, number)))
             number += 1
-        message = chance.choice(under_way)
+        message = chance.choice(in_flight)
         moment = datetime.datetime.fromtimestamp((first_ms + number * _EVERY_MS) / 1000, datetime.UTC)
         yield f"{moment:%b} {moment.day:2} {moment:%H:%M:%S} mx7 {message.popleft()}"
         made += 1
         if not message:
-            under_way.remove(message)
+            in_flight.remove(message)
 
 
 def _message(chance: random.Random, number: int) -> Iterator[str]:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from postwatch.query.desk import open_desk
+from postwatch.query.report_service import open_report_service
 from postwatch.query.reports import DAY_MS
 from postwatch.query.settings import QuerySettings
 from postwatch.streams.clickhouse.client import connect
@@ -135,13 +135,13 @@ def fill(settings: ClickHouseSettings, rows: int) -> None:
 def _ask(
     settings: ClickHouseSettings, account_numbers: Sequence[int], recipient: str = "", status: str = ""
 ) -> Latency:
-    desk = open_desk(QuerySettings(), settings)
-    desk.servers()  # the connection is made before the first question
+    service = open_report_service(QuerySettings(), settings)
+    service.servers()  # the connection is made before the first question
     times_ms = []
     for number in account_numbers:
-        filters = desk.filters(f"user{number}@d{number % DOMAINS}.example", recipient=recipient, status=status)
+        filters = service.filters(f"user{number}@d{number % DOMAINS}.example", recipient=recipient, status=status)
         started = time.monotonic()
-        desk.account(filters)
+        service.account(filters)
         times_ms.append((time.monotonic() - started) * 1000)
     percentiles = statistics.quantiles(times_ms, n=20)
     return Latency(len(times_ms), percentiles[9], percentiles[18])

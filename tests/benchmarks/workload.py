@@ -140,13 +140,13 @@ def prepare(path: Path, mix: str, lines: int, servers: int, record_lines: int | 
     for round_values in _rounds(values):
         for server, value in round_values:
             expected.take(server, value)
-    unheard = expected.unheard()
+    pending_recipients = expected.pending_recipients()
     count = records = size_bytes = 0
     offsets = [0] * servers
     with path.open("wb", buffering=1 << 20) as file:
         for round_values in _rounds(values):
             for server, value in round_values:
-                kept = _without(value, unheard)
+                kept = _without(value, pending_recipients)
                 if not kept:
                     continue
                 file.write(_HEADER.pack(server, len(kept), offsets[server]) + kept)
@@ -214,14 +214,14 @@ class _Expected:
 
     def take(self, server: int, value: bytes) -> None:
         join_lines(self._joiner, self._parser, server_name(server), decode_lines(value), self._counts)
-        for row in self._joiner.take_changed()[0]:
+        for row in self._joiner.take_dirty()[0]:
             self._keep(row)
 
-    def unheard(self) -> list[bytes]:
+    def pending_recipients(self) -> list[bytes]:
         """Queue ids of messages of which some recipient is pending; their rows no longer count."""
         found = [message.queue_id for message in self._joiner.open_messages() if self._joiner.pending_rows(message)]
-        left_out = set(found)
-        self._versions = {key: kept for key, kept in self._versions.items() if kept[2] not in left_out}
+        duplicate_aliases = set(found)
+        self._versions = {key: kept for key, kept in self._versions.items() if kept[2] not in duplicate_aliases}
         return [queue_id.encode() for queue_id in found]
 
     def rows(self) -> int:

@@ -125,11 +125,11 @@ def _judge_letters(judgement: Judgement, scene: Scene) -> None:
 
 
 def _judge_counts(judgement: Judgement, stack: Stack) -> None:
-    """Every line that a join has read is an event, foreign or a dead letter."""
+    """Every line that a join has read is an event, ignored or a dead letter."""
     uneven = []
     for name in stack.names("join"):
         counts = stack.members[name].metrics()
-        parts = ("event", "foreign", "unreadable")
+        parts = ("event", "ignored", "unreadable")
         kinds = [counts.get(f"postwatch_{part}_lines_total", 0.0) for part in parts]
         if "postwatch_records_total" not in counts or counts.get("postwatch_lines_total", 0.0) != sum(kinds):
             uneven.append((name, counts.get("postwatch_lines_total"), *zip(parts, kinds, strict=True)))

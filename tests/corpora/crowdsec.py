@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from postwatch.streams.parsers.events import Foreign, Refusal, Unreadable
+from postwatch.streams.parsers.events import Ignored, Refusal, Unreadable
 
 from tests.corpora.check import Check
 from tests.corpora.reading import new_parser, read_lines
@@ -54,6 +54,6 @@ def _compare(lines: list[str], clients: dict[str, str]) -> tuple[int, list[str]]
             differences.append(f"unreadable ({parsed.reason}): {line[:150]}")
         elif isinstance(parsed, Refusal) and client and parsed.client_ip != client:
             differences.append(f"client {parsed.client_ip!r}, not {client!r}: {line[:150]}")
-        elif isinstance(parsed, Foreign) and _REFUSED.search(line):
+        elif isinstance(parsed, Ignored) and _REFUSED.search(line):
             differences.append(f"a refusal that was not seen: {line[:150]}")
     return len(lines), differences

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from postwatch.streams.contracts.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, DISCARDED, EXPIRED, REJECTED
-from postwatch.streams.parsers.events import Arrival, Attempt, Ending, Refusal, Unreadable
+from postwatch.streams.parsers.events import Arrival, Attempt, LifecycleEvent, Refusal, Unreadable
 from postwatch.streams.parsers.registry import LineParser
 
 from tests.corpora.check import Check
@@ -185,7 +185,7 @@ def _count(lines: list[str], rules: list[Rule]) -> tuple[Counter[str], Counter[s
                 delayed.add(parsed.queue_id)
             elif parsed.status in _FAILED:
                 failed.add(parsed.queue_id)
-        elif isinstance(parsed, Ending) and parsed.status == BOUNCED:
+        elif isinstance(parsed, LifecycleEvent) and parsed.status == BOUNCED:
             failed.add(parsed.queue_id)
         elif isinstance(parsed, Refusal) and parsed.status == REJECTED:
             found["temp_rejects" if " temporarily rejected " in line else "rejects"] += 1

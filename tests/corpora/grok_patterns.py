@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 from postwatch.streams.contracts.outcome import BOUNCED, DEFERRED, DELIVERED, DISCARDED, EXPIRED
-from postwatch.streams.parsers.events import Arrival, Attempt, Foreign, Parsed, Refusal
+from postwatch.streams.parsers.events import Arrival, Attempt, Ignored, Parsed, Refusal
 from postwatch.streams.parsers.postfix.daemons import parse_message
 
 from tests.corpora.check import Check
@@ -78,7 +78,7 @@ def _compare(parsed: Parsed, expected: dict[str, str], pairs: dict[str, str]) ->
                 yield name, pairs[name], found
         if "postfix_client_ip" in expected and parsed.client_ip:
             yield "client", expected["postfix_client_ip"], parsed.client_ip
-    elif isinstance(parsed, Foreign):
+    elif isinstance(parsed, Ignored):
         if expected.get("postfix_status", "") in _STATUSES or (
             expected.get("postfix_action", "") in _KEPT_ACTIONS
             and expected.get("postfix_smtp_stage", "") not in _NO_MESSAGE

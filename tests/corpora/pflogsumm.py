@@ -1,4 +1,4 @@
-"""One large real Postfix log, with foreign and debug lines in it, counted as pflogsumm counts it."""
+"""One large real Postfix log, with ignored and debug lines in it, counted as pflogsumm counts it."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from postwatch.streams.contracts.outcome import Outcome
 from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.joining.joiner import Joiner
 from postwatch.streams.joining.lines import LineCounts, decode_lines, join_lines
-from postwatch.streams.parsers.events import Foreign, Unreadable
+from postwatch.streams.parsers.events import Ignored, Unreadable
 from postwatch.streams.parsers.registry import LineParser, make_parser
 from postwatch.streams.parsers.timestamps import StampReader, find_zone
 
@@ -41,7 +41,7 @@ def rows_of(blocks: Iterable[Sequence[str]], log_format: str) -> Rows:
     newest: Rows = {}
     for block in blocks:
         join_lines(joiner, parser, SERVER, block, counts)
-        _keep_newest(newest, joiner.take_changed()[0])
+        _keep_newest(newest, joiner.take_dirty()[0])
     for message in joiner.open_messages():
         _keep_newest(newest, joiner.pending_rows(message))
     shown = {key: row for key, row in newest.items() if not row.is_deleted}
@@ -60,7 +60,7 @@ def _keep_newest(newest: Rows, fresh: Iterable[Outcome]) -> None:
 def message_of(parser: LineParser, line: str) -> str:
     """The queue id that a line is about; empty for a line of no message."""
     parsed = parser.parse(line)
-    if isinstance(parsed, Foreign | Unreadable):
+    if isinstance(parsed, Ignored | Unreadable):
         return ""
     return parsed[0].queue_id if isinstance(parsed, list) else parsed.queue_id
 

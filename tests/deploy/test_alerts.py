@@ -29,9 +29,9 @@ class IdleWorker:
     def __init__(self) -> None:
         self.counts = JoinCounts()
         counts = self.counts.tally.of("web7", "auto")
-        counts.unreadable["x"] = counts.foreign["y"] = 1
+        counts.unreadable["x"] = counts.ignored["y"] = 1
         self.counts.heard("web7", 1)
-        self.holes = self.lost_records = self.waits = self.bytes_in_flight = 0
+        self.offset_gaps = self.lost_records = self.waits = self.bytes_in_flight = 0
         self.partitions: dict[int, Any] = {}
 
 

@@ -59,7 +59,7 @@ def joined(lines: list[LogLine], domains: dict[str, str]) -> Counter[tuple[str, 
 
     for line in lines:
         assert join_lines(joiner, parser, line.server, [line.text], counts) == [], line.text
-        keep(joiner.take_changed()[0])
+        keep(joiner.take_dirty()[0])
     for message in joiner.open_messages():
         keep(joiner.pending_rows(message))
     return Counter(

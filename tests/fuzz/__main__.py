@@ -67,11 +67,11 @@ def try_lines(value: bytes) -> None:
     joiner = Joiner(AccountBook(None))
     counts = LineCounts()
     join_lines(joiner, PARSER, "fuzz.example", lines, counts)
-    joiner.take_changed()
+    joiner.take_dirty()
     for message in joiner.open_messages():
         joiner.pending_rows(message)
     took = time.process_time() - start
-    assert counts.lines == counts.events + counts.foreign.total() + counts.unreadable.total()
+    assert counts.lines == counts.events + counts.ignored.total() + counts.unreadable.total()
     if took > MOST_SECONDS * max(len(lines), 1):
         raise AssertionError(f"{took * 1000:.0f} ms for {len(lines)} lines")
 

@@ -27,8 +27,8 @@ SHIPPER = (
     _mutation(
         "a checkpoint moves only past lines that Kafka has",
         "producers/shipper.py",
-        "            known.ledger.send(chunk.end)\n",
-        "            known.ledger.send(chunk.end)\n            known.ledger.acknowledge(chunk.end)\n",
+        "            known.in_flight.send(chunk.end)\n",
+        "            known.in_flight.send(chunk.end)\n            known.in_flight.acknowledge(chunk.end)\n",
         _SHIPPER + "test_a_checkpoint_that_is_written_meanwhile_stops_before_what_is_under_way",
     ),
     _mutation(
@@ -100,7 +100,7 @@ SHIPPER = (
     _mutation(
         "a rotation that is found later is read on where it was left",
         "producers/files/file_registry.py",
-        "        unread_bytes = file.source.unread_bytes(known.ledger.acknowledged.byte_offset)\n",
+        "        unread_bytes = file.source.unread_bytes(known.in_flight.acknowledged.byte_offset)\n",
         "        unread_bytes = 0\n",
         _SHIPPER + "test_several_rotations_while_it_was_down",
         _MODEL,
@@ -144,7 +144,7 @@ SHIPPER = (
     _mutation(
         "an identity is saved before the first record that carries it",
         "producers/shipper.py",
-        "has_more = not self._roster.has_news and self._read_files(now_ms)",
+        "has_more = not self._registry.has_news and self._read_files(now_ms)",
         "has_more = self._read_files(now_ms)",
         _SHIPPER + "test_while_the_checkpoint_cannot_be_written_no_new_file_is_read",
     ),
@@ -182,8 +182,8 @@ JOIN = (
     _mutation(
         "the marks are written before the acknowledgement",
         "streams/partition/partition_join.py",
-        "        self._table.put(MARKS_KEY, encode_seen(self._acked), confirm)\n",
-        "        self._table.put(MARKS_KEY, encode_seen(self._acked), lambda: None)\n        confirm()\n",
+        "        self._table.put(RANGES_KEY, encode_ranges(self._acked), confirm)\n",
+        "        self._table.put(RANGES_KEY, encode_ranges(self._acked), lambda: None)\n        confirm()\n",
         _JOIN + "test_nothing_is_acknowledged_before_its_outcomes_are_confirmed",
     ),
     _mutation(
@@ -203,8 +203,8 @@ JOIN = (
     _mutation(
         "fetches are acknowledged in order",
         "streams/partition/partition_join.py",
-        "done = list(takewhile(HeldFetch.is_done, self._held))",
-        "done = list(filter(HeldFetch.is_done, self._held))",
+        "done = list(takewhile(RetainedFetch.is_done, self._retained))",
+        "done = list(filter(RetainedFetch.is_done, self._retained))",
         _ACKNOWLEDGED + "test_a_fetch_waits_for_those_before_it",
     ),
     _mutation(
@@ -224,7 +224,7 @@ JOIN = (
     _mutation(
         "repeated lines of forgotten messages are kept out",
         "streams/partition/partition_join.py",
-        "            value = self._unseen(server, headers, value)\n",
+        "            value = self._unprocessed(server, headers, value)\n",
         "",
         _JOIN + "test_a_repeated_line_of_a_forgotten_message_is_kept_out",
     ),
@@ -252,7 +252,7 @@ JOIN = (
     _mutation(
         "what a message has from the one before it survives a crash",
         "streams/partition/partition_join.py",
-        "            self._hold_with(before, message, fetch, now)\n",
+        "            self._retain_with(before, message, fetch, now)\n",
         "            pass\n",
         _ACKNOWLEDGED + "test_what_a_filter_gave_back_holds_the_fetch_of_its_first_arrival",
     ),
@@ -379,7 +379,7 @@ JOIN = (
     _mutation(
         "a successor waits until the entries on their way have arrived",
         "streams/faust_glue/worker.py",
-        "        while any(table.has_sends_under_way for table in self._tables):\n",
+        "        while any(table.has_sends_in_flight for table in self._tables):\n",
         "        while False:\n",
         _REBALANCE + "test_a_successor_waits_until_the_entries_on_their_way_have_arrived",
     ),
@@ -449,8 +449,8 @@ JOIN = (
     _mutation(
         "the local table holds what the changelog confirmed, and nothing else",
         "streams/faust_glue/table.py",
-        "        self._under_way[key] = number, value\n",
-        "        self._under_way[key] = number, value\n        self._db.put(key, value)\n",
+        "        self._in_flight[key] = number, value\n",
+        "        self._in_flight[key] = number, value\n        self._db.put(key, value)\n",
         _TABLE + "test_a_worker_that_dies_leaves_nothing_that_its_successor_never_saw",
     ),
     _mutation(
@@ -463,7 +463,7 @@ JOIN = (
     _mutation(
         "what somebody else wrote to the changelog is read at the next recovery",
         "streams/faust_glue/table.py",
-        "        if self._is_alone:\n",
+        "        if self._is_only_writer:\n",
         "        if True:\n",
         _TABLE + "test_what_somebody_else_wrote_in_between_is_read_when_the_table_is_recovered",
     ),
@@ -599,7 +599,7 @@ MESSAGES = (
     _mutation(
         "a completed message is kept for the line that may claim it",
         "streams/joining/message.py",
-        "return self.is_complete() and (self.let_go or not self.may_be_claimed())",
+        "return self.is_complete() and (self.is_settled or not self.awaits_correlation())",
         "return self.is_complete()",
         _JOINER + "test_a_completed_message_is_kept_for_the_line_that_may_claim_it",
     ),
@@ -611,7 +611,7 @@ MESSAGES = (
         _JOINER + "test_a_message_that_passed_a_filter_is_one_row_for_each_recipient",
     ),
     _mutation(
-        "lines read = events + foreign + dead letters",
+        "lines read = events + ignored + dead letters",
         "streams/joining/lines.py",
         "counts.events += index + 1 - others",
         "counts.events += index + 1",
@@ -672,7 +672,7 @@ PARSERS = (
     _mutation(
         "a delivery that was under way when its message was deleted counts (Postfix)",
         "streams/joining/message.py",
-        "self.ending.status == CANCELLED:",
+        "self.terminal_event.status == CANCELLED:",
         "False:",
         "streams/joining/test_joiner.py::test_a_delivery_under_way_when_a_message_was_deleted_counts",
     ),

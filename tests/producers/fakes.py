@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from postwatch.producers.files.checkpoint import load_checkpoint
-from postwatch.producers.files.file_registry import Roster
+from postwatch.producers.files.file_registry import FileRegistry
 from postwatch.producers.record import Headers, Heartbeat, RawHeaders, decode_headers
 from postwatch.producers.service.health import Health
 from postwatch.producers.ship_settings import FollowedGlob
@@ -84,13 +84,13 @@ class MailServer:
     def start(self) -> None:
         """A new process: it knows what the checkpoint tells."""
         plan = ShipPlan(self.globs, "UTC", self.checkpoint_file, linger_ms=250, heartbeat_ms=10_000)
-        self.roster = Roster(load_checkpoint(self.checkpoint_file), self.now_ms)
-        self.shipper = Shipper(plan, self.roster, self.publisher, self.health, lambda: self.now_ms)
+        self.registry = FileRegistry(load_checkpoint(self.checkpoint_file), self.now_ms)
+        self.shipper = Shipper(plan, self.registry, self.publisher, self.health, lambda: self.now_ms)
 
     def crash(self) -> None:
         """kill -9: what is under way may have reached Kafka, but nobody hears of it. Then a new process."""
         self.publisher.waiting.clear()
-        self.roster.close()
+        self.registry.close()
         self.start()
 
     def restart(self) -> None:

@@ -123,7 +123,7 @@ def test_a_rotated_file_is_closed_when_nobody_writes_to_it_any_more(server: Mail
     rotated = server.rename("mainlog.1")
     server.write(b"new\n")
     server.pass_time(65_000)
-    assert [file.found.path for file in server.roster.open] == [str(server.mainlog)]
+    assert [file.found.path for file in server.registry.open] == [str(server.mainlog)]
     server.write(b"very late\n", path=rotated)
     server.pass_time(5000)
     assert server.publisher.lines() == [b"one\n", b"new\n", b"very late\n"]
@@ -233,7 +233,7 @@ def test_a_live_file_does_not_wait_for_ever_for_a_rotation_that_somebody_writes_
     server.pass_time(2000)
     server.write(b"two\n")
     for _ in range(20):
-        server.write(b"foreign\n", path=server.folder / "mainlog.1")
+        server.write(b"ignored\n", path=server.folder / "mainlog.1")
         server.pass_time(1000)
     assert server.publisher.lines()[:2] == [b"one\n", b"two\n"]
 

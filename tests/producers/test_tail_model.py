@@ -70,8 +70,8 @@ class MortalPublisher(FakePublisher):
 
     def end(self, arrived: int) -> None:
         """The process is no more: of the records under way only so many, the first ones, are in Kafka."""
-        under_way = {id(acknowledged) for acknowledged, _, _ in self.waiting}
-        lines_under_way = sum(id(record.acknowledged) in under_way for record in self.records)
+        in_flight = {id(acknowledged) for acknowledged, _, _ in self.waiting}
+        lines_under_way = sum(id(record.acknowledged) in in_flight for record in self.records)
         if lines_under_way > arrived:
             del self.records[arrived - lines_under_way :]
         self.waiting.clear()
@@ -272,7 +272,7 @@ class TailMachine(RuleBasedStateMachine):
         if name in self.logs:
             path = self.folder / name
             inode = path.stat().st_ino
-            if any(file.key.inode == inode for file in self.server.roster.open):
+            if any(file.key.inode == inode for file in self.server.registry.open):
                 self.held[inode] = self.logs[name]
             path.unlink()
             del self.logs[name]
@@ -318,7 +318,7 @@ class TailMachine(RuleBasedStateMachine):
         except (Killed, PublishError):
             pass
         self.kafka.end(arrived)
-        self.server.roster.close()
+        self.server.registry.close()
         self.has_ended()
 
     @precondition(lambda self: self.is_up)
@@ -351,7 +351,7 @@ class TailMachine(RuleBasedStateMachine):
     @invariant()
     def note_losses(self) -> None:
         """What is in no file any more, and was not handed to Kafka before it went, is nobody's to send."""
-        for inode in set(self.held) - {file.key.inode for file in self.server.roster.open}:
+        for inode in set(self.held) - {file.key.inode for file in self.server.registry.open}:
             assert {_short(line) for line in self.held[inode].lines} <= self.in_kafka() | self.lost or (
                 self.held[inode] is self.log
             ), "a deleted file was closed before it was read"
@@ -368,7 +368,7 @@ class TailMachine(RuleBasedStateMachine):
             self.server.start()
         for _ in range(3):
             self.drain()
-        self.server.roster.close()
+        self.server.registry.close()
         os.close(self.writer)
         shutil.rmtree(self.folder)
         published = Counter(line for record in self.kafka.records for line in _lines(record))

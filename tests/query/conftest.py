@@ -1,4 +1,4 @@
-"""Rows, heartbeats and a desk over the real engine."""
+"""Rows, heartbeats and a service over the real engine."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import pyarrow as pa
 import pytest
 from clickhouse_connect.driver.client import Client
 from postwatch.producers.record import Heartbeat
-from postwatch.query.desk import ReportDesk
 from postwatch.query.reader import TableReader
+from postwatch.query.report_service import ReportService
 from postwatch.query.reports import AccountReport
 from postwatch.query.server import address_of, create_app, make_server, open_listener
 from postwatch.query.settings import QuerySettings
@@ -84,7 +84,7 @@ def make_rows(number: int, **known: Any) -> list[Outcome]:
 
 @dataclass
 class Office:
-    """A desk, the table behind it, and the clock it goes by."""
+    """A service, the table behind it, and the clock it goes by."""
 
     settings: ClickHouseSettings
     client: Client
@@ -92,9 +92,9 @@ class Office:
     query_settings: QuerySettings = field(default_factory=QuerySettings)
 
     @property
-    def desk(self) -> ReportDesk:
+    def service(self) -> ReportService:
         reader = TableReader(self.query_settings, self.settings)
-        return ReportDesk(reader, self.query_settings, self.settings, now_ms=lambda: self.now_ms)
+        return ReportService(reader, self.query_settings, self.settings, now_ms=lambda: self.now_ms)
 
     def insert(self, rows: Sequence[Outcome]) -> None:
         self.client.insert_arrow("deliveries", pa.Table.from_batches([to_batch(rows)]))
@@ -104,7 +104,7 @@ class Office:
         self.client.insert_arrow("servers", decode_heartbeat(encode_heartbeat(server, beat)))
 
     def report(self, account: str = "bob@example.org", **asked: Any) -> AccountReport:
-        return self.desk.account(self.desk.filters(account, **asked))
+        return self.service.account(self.service.filters(account, **asked))
 
 
 @pytest.fixture
@@ -112,14 +112,14 @@ def office(database: ClickHouseSettings) -> Office:
     return Office(database, connect(database))
 
 
-Open = Callable[[ReportDesk], httpx.Client]
+Open = Callable[[ReportService], httpx.Client]
 
 
 @contextlib.contextmanager
-def served(desk: ReportDesk) -> Iterator[httpx.Client]:
-    """Serves a desk as `postwatch serve` does, on a free port; gives a client for it."""
+def served(service: ReportService) -> Iterator[httpx.Client]:
+    """Serves a service as `postwatch serve` does, on a free port; gives a client for it."""
     listener = open_listener("127.0.0.1:0")
-    server = make_server(create_app(desk))
+    server = make_server(create_app(service))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
@@ -135,7 +135,7 @@ def served(desk: ReportDesk) -> Iterator[httpx.Client]:
 @pytest.fixture
 def open_site() -> Iterator[Open]:
     with contextlib.ExitStack() as opened:
-        yield lambda desk: opened.enter_context(served(desk))
+        yield lambda service: opened.enter_context(served(service))
 
 
 @pytest.fixture(scope="module")
@@ -145,14 +145,14 @@ def empty_site() -> Iterator[httpx.Client]:
     def read(statement: Statement) -> Sequence[Sequence[Any]]:
         return [(0, 0)] if "count()" in statement.sql else []
 
-    with served(ReportDesk(read, QuerySettings(), ClickHouseSettings())) as client:
+    with served(ReportService(read, QuerySettings(), ClickHouseSettings())) as client:
         yield client
 
 
-def refusing(error: Exception) -> ReportDesk:
-    """A desk whose tables can't be read."""
+def refusing(error: Exception) -> ReportService:
+    """A service whose tables can't be read."""
 
     def read(_statement: Statement) -> Sequence[Sequence[Any]]:
         raise error
 
-    return ReportDesk(read, QuerySettings(), ClickHouseSettings())
+    return ReportService(read, QuerySettings(), ClickHouseSettings())

@@ -19,7 +19,7 @@ def test_the_report_as_json(office: Office, open_site: Open) -> None:
     office.insert([make_row(recipient="Größe@example.net", attempts=(attempt,), log_lines=("a line",))])
     office.beat("web1", age_ms=1000)
     office.beat("web2", age_ms=70_000)
-    answer = open_site(office.desk).get(DELIVERIES)
+    answer = open_site(office.service).get(DELIVERIES)
     assert answer.status_code == 200
     page = DeliveriesShape.model_validate(answer.json())
     assert (page.account, page.days, page.next_cursor, page.stale_servers) == ("bob@example.org", 30, None, ["web2"])
@@ -36,7 +36,7 @@ def test_a_delivery_tells_all_that_its_row_knows() -> None:
 
 def test_filters_and_pages(office: Office, open_site: Open) -> None:
     office.insert([*make_rows(5), make_row(recipient="bounced@example.net", status="bounced")])
-    site = open_site(office.desk)
+    site = open_site(office.service)
 
     def recipients(**asked: str | int) -> list[str]:
         found = DeliveriesShape.model_validate(site.get(DELIVERIES, params=asked).json())
@@ -52,14 +52,14 @@ def test_filters_and_pages(office: Office, open_site: Open) -> None:
 def test_an_account_may_hold_any_character(office: Office, open_site: Open) -> None:
     row = make_row(account="a/b+c%d?e@example.org")
     office.insert([row])
-    answer = open_site(office.desk).get("/api/v1/accounts/a%2Fb%2Bc%25d%3Fe@example.org/deliveries")
+    answer = open_site(office.service).get("/api/v1/accounts/a%2Fb%2Bc%25d%3Fe@example.org/deliveries")
     assert [one["account"] for one in answer.json()["deliveries"]] == [row.account]
 
 
 def test_trace_and_servers_as_json(office: Office, open_site: Open) -> None:
     office.insert([make_row(message_id="m1@example.org")])
     office.beat("web1", age_ms=1000, last_line_ms=0)
-    site = open_site(office.desk)
+    site = open_site(office.service)
     trace = TraceShape.model_validate(site.get("/api/v1/trace", params={"id": "<m1@example.org>"}).json())
     assert [one.message_id for one in trace.deliveries] == ["m1@example.org"]
     assert site.get("/api/v1/trace", params={"id": "unknown"}).json()["deliveries"] == []

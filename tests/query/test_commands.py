@@ -31,7 +31,7 @@ def _arguments(module: ModuleType, *words: str) -> argparse.Namespace:
 
 
 def _run_report(office: Office, *words: str) -> int:
-    return report.print_report(office.desk, _arguments(report, "bob@example.org", *words))
+    return report.print_report(office.service, _arguments(report, "bob@example.org", *words))
 
 
 @pytest.fixture
@@ -62,8 +62,8 @@ def test_tables_fit_the_terminal_and_obey_no_stranger(
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     assert _run_report(hostile_office) == 0
-    assert trace.print_trace_report(hostile_office.desk, _arguments(trace, "m1@example.org")) == 0
-    assert servers.print_servers_report(hostile_office.desk, _arguments(servers)) == 0
+    assert trace.print_trace_report(hostile_office.service, _arguments(trace, "m1@example.org")) == 0
+    assert servers.print_servers_report(hostile_office.service, _arguments(servers)) == 0
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= columns
     assert not re.search(r"[^\n\x20-\x7e]", out)
@@ -137,14 +137,16 @@ def test_json_and_csv_hold_the_data_alone(office: Office, capsys: pytest.Capture
 
 
 def test_trace_and_servers_as_json(hostile_office: Office, capsys: pytest.CaptureFixture[str]) -> None:
-    assert trace.print_trace_report(hostile_office.desk, _arguments(trace, "m1@example.org", "--format", "json")) == 0
+    assert (
+        trace.print_trace_report(hostile_office.service, _arguments(trace, "m1@example.org", "--format", "json")) == 0
+    )
     assert TraceShape.model_validate_json(capsys.readouterr().out).deliveries[0].subject == HOSTILE
-    assert servers.print_servers_report(hostile_office.desk, _arguments(servers, "--format", "json")) == 0
+    assert servers.print_servers_report(hostile_office.service, _arguments(servers, "--format", "json")) == 0
     assert ServersShape.model_validate_json(capsys.readouterr().out).servers[0].server == HOSTILE
 
 
 def test_a_trace_of_the_unknown_says_so_and_fails(office: Office, capsys: pytest.CaptureFixture[str]) -> None:
-    assert trace.print_trace_report(office.desk, _arguments(trace, "nothing")) == 1
+    assert trace.print_trace_report(office.service, _arguments(trace, "nothing")) == 1
     assert "Nothing is known of nothing" in capsys.readouterr().out
 
 

@@ -81,7 +81,7 @@ def test_rows_are_shown_with_time_recipient_status_and_message(office: Office, o
     )
     office.insert([row])
     office.beat("web1", age_ms=1000)
-    page = _page(open_site(office.desk), account="bob@example.org")
+    page = _page(open_site(office.service), account="bob@example.org")
     for words in (
         "Delivery time",
         "Recipient",
@@ -108,7 +108,7 @@ def test_rows_are_shown_with_time_recipient_status_and_message(office: Office, o
 
 def test_run_report_narrows_and_show_all_does_not(office: Office, open_site: Open) -> None:
     office.insert([*make_rows(3), make_row(recipient="failed@example.net", status="bounced")])
-    site = open_site(office.desk)
+    site = open_site(office.service)
     asked = {"account": "bob@example.org", "recipient": "reader1", "status": "accepted", "days": "7"}
     page = _page(site, **asked)
     assert "reader1@example.net" in page.words
@@ -123,7 +123,7 @@ def test_run_report_narrows_and_show_all_does_not(office: Office, open_site: Ope
 
 def test_pages_are_links(office: Office, open_site: Open) -> None:
     office.insert(make_rows(70))
-    site = open_site(office.desk)
+    site = open_site(office.service)
     first = _page(site, account="bob@example.org", status="accepted")
     assert "reader49@example.net" in first.words
     assert "reader50@example.net" not in first.words
@@ -137,7 +137,7 @@ def test_pages_are_links(office: Office, open_site: Open) -> None:
 
 
 def test_no_mail_does_not_look_like_no_data(office: Office, open_site: Open) -> None:
-    site = open_site(office.desk)
+    site = open_site(office.service)
     words = " ".join(_page(site, account="bob@example.org").words)
     assert "No mail of bob@example.org in the last 30 days." in words
     assert "No server has sent a sign of life yet" in words
@@ -185,7 +185,7 @@ def test_strangers_words_stay_words(office: Office, open_site: Open) -> None:
     attempt = Attempt(NOW_MS, HOSTILE, 550, HOSTILE, HOSTILE, HOSTILE)
     office.insert([make_row(**{**text, **kept}, attempts=(attempt,), log_lines=(HOSTILE,))])
     office.beat(HOSTILE, age_ms=DAY_MS)
-    site = open_site(office.desk)
+    site = open_site(office.service)
     for page in (
         _page(site, account="bob@example.org"),
         _page(site, "/trace", id="m1" + HOSTILE.rstrip("\n").replace("\x00", "").replace("\x1b", "")),
@@ -203,7 +203,7 @@ def test_strangers_words_stay_words(office: Office, open_site: Open) -> None:
 
 def test_the_trace_page(office: Office, open_site: Open) -> None:
     office.insert(make_rows(2, message_id="m1@example.org"))
-    site = open_site(office.desk)
+    site = open_site(office.service)
     page = _page(site, "/trace", id="<m1@example.org>")
     assert {"reader0@example.net", "reader1@example.net"} <= set(page.words)
     assert any("Nothing is known of it" in words for words in _page(site, "/trace", id="unknown").words)
@@ -213,7 +213,7 @@ def test_the_trace_page(office: Office, open_site: Open) -> None:
 def test_the_servers_page(office: Office, open_site: Open) -> None:
     office.beat("web1", age_ms=1000, lag_bytes=2_500_000)
     office.beat("web2", age_ms=600_000, last_line_ms=0)
-    page = _page(open_site(office.desk), "/servers")
+    page = _page(open_site(office.service), "/servers")
     assert {"web1", "Alive", "2.5 MB", "web2", "Silent", "10 min ago", "none yet", "2 servers, 1 silent"} <= set(
         page.words
     )
@@ -235,7 +235,7 @@ def test_nothing_is_loaded_from_elsewhere(empty_site: httpx.Client) -> None:
 
 def test_a_bounce_is_shown_where_it_is_asked_for_and_leads_to_its_message(office: Office, open_site: Open) -> None:
     office.insert([make_row(sender="", parent_queue_id="1tPARE-NT&", direction="received")])
-    site = open_site(office.desk)
+    site = open_site(office.service)
     nothing = "No mail of bob@example.org in the last 30 days."
     assert nothing in _page(site, account="bob@example.org").words
     page = _page(site, account="bob@example.org", bounces="yes")

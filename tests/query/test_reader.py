@@ -49,7 +49,7 @@ def test_a_database_that_is_not_migrated_is_told_with_the_remedy(office: Office)
     with pytest.raises(NotMigratedError, match=r"'nowhere' at http.* run `postwatch migrate`"):
         office.report()
     with pytest.raises(NotMigratedError):
-        office.desk.servers()
+        office.service.servers()
 
 
 def test_a_query_that_takes_too_long_is_ended(reader: TableReader) -> None:
@@ -99,11 +99,11 @@ def test_questions_wait_for_their_turn_and_not_for_ever(monkeypatch: pytest.Monk
 
 def test_many_threads_share_a_reader(office: Office) -> None:
     office.insert(make_rows(10))
-    desk = office.desk
+    service = office.service
     answers: list[int] = []
 
     def ask() -> None:
-        answers.append(len(desk.account(desk.filters("bob@example.org")).rows))
+        answers.append(len(service.account(service.filters("bob@example.org")).rows))
 
     threads = [threading.Thread(target=ask) for _ in range(24)]
     for thread in threads:

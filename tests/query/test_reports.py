@@ -109,7 +109,7 @@ def test_a_withdrawn_row_is_gone(office: Office) -> None:
     office.insert([row])
     office.insert([row._replace(version=2, is_deleted=1)])
     assert office.report().rows == ()
-    assert office.desk.trace(row.queue_id).rows == ()
+    assert office.service.trace(row.queue_id).rows == ()
 
 
 def test_a_page_is_full_even_where_old_versions_hide_what_matched(office: Office) -> None:
@@ -168,7 +168,7 @@ def test_nothing_older_than_the_days_is_shown(office: Office) -> None:
     assert _recipients(office.report().rows) == ["1", "2", "30"]
     assert _recipients(office.report(days=2).rows) == ["1", "2"]
     assert _recipients(office.report(days=1).rows) == ["1"]
-    assert office.desk.trace("old@example.org").rows == ()
+    assert office.service.trace("old@example.org").rows == ()
     assert office.client.query("SELECT count() FROM deliveries WHERE recipient = 'old'").result_rows == [(1,)]
 
 
@@ -219,7 +219,7 @@ def test_a_message_is_traced_by_each_of_its_ids(office: Office, words: str) -> N
     other = make_row(message_id="m2@example.org", queue_id="1tABCD-00000000002-ABCD", recipient="alice@example.com")
     office.insert([mine, other])
     office.insert([newer])
-    report = office.desk.trace(words)
+    report = office.service.trace(words)
     assert report.rows == (newer,)
     assert not report.has_more
 
@@ -229,26 +229,26 @@ def test_a_trace_shows_every_passage_and_what_came_of_a_message(office: Office) 
     bounce = make_row(queue_id="D1B2C3D4E5", parent_queue_id="B1B2C3D4E5", queued_at=NOW_MS - 2000)
     other = make_row(queue_id="E1B2C3D4E5", next_queue_id="B1B2C3D4E", queued_at=NOW_MS - 1000)
     office.insert([first, bounce, other])
-    assert office.desk.trace("B1B2C3D4E5").rows == (bounce, first)
-    assert office.desk.trace("C1B2C3D4E5").rows == (first,)
+    assert office.service.trace("B1B2C3D4E5").rows == (bounce, first)
+    assert office.service.trace("C1B2C3D4E5").rows == (first,)
 
 
 def test_a_trace_by_recipient_crosses_accounts_and_takes_either_case(office: Office) -> None:
     one = make_row(account="bob@example.org", queued_at=NOW_MS - 5000)
     two = make_row(account="carol@example.com", queued_at=NOW_MS - 9000)
     office.insert([two, one, make_row(recipient="malice@example.net")])
-    assert office.desk.trace("Alice@Example.NET").rows == (one, two)
+    assert office.service.trace("Alice@Example.NET").rows == (one, two)
 
 
 def test_a_message_id_may_lack_its_at_sign(office: Office) -> None:
     row = make_row(message_id="odd-id")
     office.insert([row])
-    assert office.desk.trace("<odd-id>").rows == (row,)
+    assert office.service.trace("<odd-id>").rows == (row,)
 
 
 def test_a_trace_is_bounded_and_says_so(office: Office) -> None:
     office.insert(make_rows(205, recipient="all@example.net"))
-    report = office.desk.trace("all@example.net")
+    report = office.service.trace("all@example.net")
     assert len(report.rows) == 200
     assert report.has_more
     assert report.rows[0].queued_at == NOW_MS - MINUTE_MS
@@ -257,7 +257,7 @@ def test_a_trace_is_bounded_and_says_so(office: Office) -> None:
 @pytest.mark.parametrize("words", ["", "  ", "<>", "a\nb", "x" * 1000])
 def test_a_trace_of_nothing_is_refused(office: Office, words: str) -> None:
     with pytest.raises(FilterError, match="id"):
-        office.desk.trace(words)
+        office.service.trace(words)
 
 
 def test_a_question_may_be_as_long_as_a_header_line(office: Office) -> None:
@@ -266,14 +266,14 @@ def test_a_question_may_be_as_long_as_a_header_line(office: Office) -> None:
     row = make_row(recipient=long + "@example.net", message_id=long)
     office.insert([row])
     assert office.report(recipient=long).rows == (row,)
-    assert office.desk.trace(long).rows == (row,)
+    assert office.service.trace(long).rows == (row,)
 
 
 def test_hostile_words_are_only_words(office: Office) -> None:
     words = HOSTILE.replace("\x1b", "")
     row = make_row(queue_id=words, message_id=words)
     office.insert([row])
-    assert office.desk.trace(words).rows == (row,)
+    assert office.service.trace(words).rows == (row,)
     assert office.report(recipient=words).rows == ()
     assert office.report().rows == (row,)
 
@@ -283,9 +283,9 @@ def test_a_partial_row_gives_way_to_the_whole_one(office: Office) -> None:
     lonely = make_row(account="", account_domain="", message_id="", recipient="lonely@example.net")
     whole = make_row(message_id="m1@example.org")
     office.insert([partial, lonely])
-    assert set(office.desk.trace(partial.queue_id).rows) == {partial, lonely}
+    assert set(office.service.trace(partial.queue_id).rows) == {partial, lonely}
     office.insert([whole])
-    assert set(office.desk.trace(partial.queue_id).rows) == {whole, lonely}
+    assert set(office.service.trace(partial.queue_id).rows) == {whole, lonely}
     assert without_partial([partial]) == [partial]
 
 
@@ -295,7 +295,7 @@ def test_servers_by_their_newest_heartbeat(office: Office) -> None:
     office.beat("web2", age_ms=60_001, last_line_ms=0)
     office.beat("web3", age_ms=-3_000)
     office.beat("gone", age_ms=31 * DAY_MS)
-    report = office.desk.servers()
+    report = office.service.servers()
     assert [(one.server, one.age_ms, one.is_stale) for one in report.servers] == [
         ("web1", 5_000, False),
         ("web2", 60_001, True),
@@ -308,7 +308,7 @@ def test_servers_by_their_newest_heartbeat(office: Office) -> None:
 
 def test_a_bounce_of_ours_is_no_mail_of_its_own_unless_asked_for(office: Office) -> None:
     sent = make_row(queue_id="first", status="bounced")
-    from_elsewhere = make_row(queue_id="foreign", sender="", direction="received", queued_at=NOW_MS - 2 * MINUTE_MS)
+    from_elsewhere = make_row(queue_id="ignored", sender="", direction="received", queued_at=NOW_MS - 2 * MINUTE_MS)
     forwarded = make_row(queue_id="forward", parent_queue_id="other", queued_at=NOW_MS - 3 * MINUTE_MS)
     bounce = make_row(
         queue_id="bounce", sender="", parent_queue_id="first", direction="received", queued_at=NOW_MS - 4 * MINUTE_MS
@@ -316,5 +316,5 @@ def test_a_bounce_of_ours_is_no_mail_of_its_own_unless_asked_for(office: Office)
     office.insert([sent, from_elsewhere, forwarded, bounce])
     assert office.report().rows == (sent, from_elsewhere, forwarded)
     assert office.report(bounces=True).rows == (sent, from_elsewhere, forwarded, bounce)
-    assert [row.queue_id for row in office.desk.trace("first").rows] == ["first", "bounce"]
-    assert [row.queue_id for row in office.desk.trace("bounce").rows] == ["bounce"]
+    assert [row.queue_id for row in office.service.trace("first").rows] == ["first", "bounce"]
+    assert [row.queue_id for row in office.service.trace("bounce").rows] == ["bounce"]

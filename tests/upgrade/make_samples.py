@@ -61,7 +61,7 @@ def _write_join(folder: Path, records: list[Record]) -> None:
             worker.commit()  # what closes behind it stays in the table
     worker.take(records[9:11], now)
     worker.join.tend(now + 6_000, kafka.committed)
-    kafka.crash(len(kafka.under_way))
+    kafka.crash(len(kafka.in_flight))
     entries = {key.hex(): value.hex() for key, value in sorted(kafka.changelog.items())}
     _write_json(folder / "changelog.json", {"committed": kafka.committed, "entries": entries})
     (folder / "outcomes.arrow").write_bytes(encode_outcomes(kafka.rows))

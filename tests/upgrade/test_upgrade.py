@@ -19,9 +19,9 @@ from postwatch.producers.record import Heartbeat, decode_headers
 from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.contracts.heartbeat import decode_heartbeat
 from postwatch.streams.contracts.outcome import SCHEMA, decode_outcomes, encode_outcomes, from_table, to_json_object
-from postwatch.streams.joining.stored_message import OPEN, decode_parked
-from postwatch.streams.partition.partition_join import MARKS_KEY
-from postwatch.streams.partition.processed_ranges import decode_seen
+from postwatch.streams.joining.stored_message import OPEN, decode_stored
+from postwatch.streams.partition.partition_join import RANGES_KEY
+from postwatch.streams.partition.processed_ranges import decode_ranges
 from postwatch.streams.settings import ClickHouseSettings
 
 from tests.producers.fakes import MailServer
@@ -68,7 +68,7 @@ def undisturbed(sample: Path) -> list[dict[str, Any]]:
 
 def test_a_join_goes_on_where_the_earlier_version_died(sample: Path) -> None:
     kafka = died(sample)
-    entries = [decode_parked(value) for key, value in kafka.changelog.items() if key != MARKS_KEY]
+    entries = [decode_stored(value) for key, value in kafka.changelog.items() if key != RANGES_KEY]
     assert {entry.closed_by_offset == OPEN for entry in entries} == {True, False}  # the sample holds both kinds
     finish(Worker(kafka), raw_records(sample), 10**6)
     assert fates(table_rows(kafka.rows)) == fates(undisturbed(sample))
@@ -78,7 +78,7 @@ def test_a_join_goes_on_where_the_earlier_version_died(sample: Path) -> None:
 
 def test_marks_of_the_earlier_version_keep_repeated_lines_out(sample: Path) -> None:
     kafka = died(sample)
-    marks = decode_seen(kafka.changelog[MARKS_KEY])
+    marks = decode_ranges(kafka.changelog[RANGES_KEY])
     assert marks.servers[SERVER]
     records = raw_records(sample)
     again = [

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from postwatch.streams.contracts.outcome import BOUNCED, DELIVERED, DISCARDED
-from postwatch.streams.parsers.events import Arrival, Attempt, Ending, Parsed, Refusal
+from postwatch.streams.parsers.events import Arrival, Attempt, LifecycleEvent, Parsed, Refusal
 from postwatch.streams.parsers.exim import ambiguous
 from postwatch.streams.parsers.exim.attempts import NO_ANSWER, answered, deferred, failed, final_address
 from postwatch.streams.parsers.exim.grammar import ID
@@ -30,7 +30,7 @@ _USUAL_DELIVERY = (
     rf"(?: H=([^ ]++) \[([0-9A-Za-z.:]++)\]{_PORT}\*?+(?: I=\[[0-9A-Za-z.:]++\]{_PORT}|)(?: X=([^ ]++) CV=[a-z]++|)|)"
     r"(?: K|)(?: C=\"([^\"]*+)\"|)(?: QT=[^ ]++|)(?: DT=[^ ]++|)$"
 )
-USUAL = re.compile(rf" ({ID}) (?:{_USUAL_ARRIVAL}|{_USUAL_DELIVERY}|Completed(?: |$))", re.ASCII)
+FAST = re.compile(rf" ({ID}) (?:{_USUAL_ARRIVAL}|{_USUAL_DELIVERY}|Completed(?: |$))", re.ASCII)
 """What follows the stamp: the queue id, the groups of ARRIVAL, those of DELIVERY."""
 USUAL_TRY = re.compile(
     rf" ({ID}) (==|\*\*) ([^ \"(<|>/:][^ ]*+) (?:<([^ \"<>]++)> |)R=([^ :]++)(?: T=([^ :]++)|)"
@@ -49,7 +49,7 @@ USUAL_REFUSAL = re.compile(
 
 
 def read_usual(line: str, found: re.Match[str], at: int) -> Parsed | None:
-    """What the groups of USUAL mean, as `_arrival` and `_delivery` would read them; None: it takes those to tell."""
+    """What the groups of FAST mean, as `_arrival` and `_delivery` would read them; None: it takes those to tell."""
     (
         queue_id, sender, parent, client, client_ip, user, method, login, size, message_id, subject, listed,
         final, original, router, transport, host, ip, tls, answer,
@@ -83,7 +83,7 @@ def read_usual(line: str, found: re.Match[str], at: int) -> Parsed | None:
             parent,
         )
     if not final:
-        return Ending(queue_id, at, line, "", True)
+        return LifecycleEvent(queue_id, at, line, "", True)
     code, enhanced, next_id, handover = answered(answer, ip) if answer else NO_ANSWER
     final = final.lower()
     if original:

@@ -13,10 +13,10 @@ import re
 import msgspec
 from postwatch.producers.record import CUT_MARK
 from postwatch.streams.contracts.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, DISCARDED
-from postwatch.streams.parsers.events import IDENTITY, Arrival, Attempt, Ending, Foreign, Parsed, Unreadable
+from postwatch.streams.parsers.events import IDENTITY, Arrival, Attempt, Ignored, LifecycleEvent, Parsed, Unreadable
 from postwatch.streams.parsers.exim import ambiguous, rejections
 from postwatch.streams.parsers.exim.attempts import NO_ANSWER, answered, deferred, failed, final_address
-from postwatch.streams.parsers.exim.fast_path import USUAL, USUAL_REFUSAL, USUAL_TRY, read_refusal, read_try, read_usual
+from postwatch.streams.parsers.exim.fast_path import FAST, USUAL_REFUSAL, USUAL_TRY, read_refusal, read_try, read_usual
 from postwatch.streams.parsers.exim.grammar import (
     ARRIVAL,
     DEFER,
@@ -33,25 +33,25 @@ from postwatch.streams.parsers.timestamps import StampReader
 
 _CUT = CUT_MARK.decode()
 _STAMP_LENGTH = len("2026-11-23 13:42:18")
-NO_STAMP = Foreign("no-stamp")
-_ARGUMENTS = Foreign("arguments")
+NO_STAMP = Ignored("no-stamp")
+_ARGUMENTS = Ignored("arguments")
 _CALLED = " cwd="
 _FROM_HOST = " H="
-_QUEUE_RUN = Foreign("queue-run")
+_QUEUE_RUN = Ignored("queue-run")
 _QUEUE_RUNS = ("Start queue run", "End queue run", "Start '", "End '")
-_FROZEN = Foreign("frozen")
+_FROZEN = Ignored("frozen")
 _FROZEN_WORDS = ("Frozen", "Unfrozen", "unfrozen by ", "Message is frozen")
-HEADERS = Foreign("headers")
+HEADERS = Ignored("headers")
 _HEADER = re.compile(r"(?:[A-Z* ] [!-9;-~]++:|[ \t]|Envelope-(?:from|to): )")
 """What the reject log writes below an entry: each header behind a letter or a blank, so no header begins a line."""
 _IDENTIFICATION = re.compile(r"Sender identification U=([^\s=]++) D=[^\s=]++ S=")
 _SHARED_USERS = frozenset(("nobody", "root", "mailnull"))
-_NOT_IDENTIFIED = Foreign("sender-not-identified")
-_REFUSED = Foreign("refused-session")
-_NOTE = Foreign("note")
+_NOT_IDENTIFIED = Ignored("sender-not-identified")
+_REFUSED = Ignored("refused-session")
+_NOTE = Ignored("note")
 _TWO_WAYS = Unreadable("an address that can be read in two ways")
-_SUPPRESSED = Foreign("suppressed-delivery")
-_OTHER = Foreign("other")
+_SUPPRESSED = Ignored("suppressed-delivery")
+_OTHER = Ignored("other")
 _DISCARDED_ALL = re.compile(
     r"discarded \(system filter\)$|blackhole (?:\([^()]*discarded recipients\)(?:: .*)?|\*.*\* ?)$"
 )
@@ -76,7 +76,7 @@ class EximMainParser:
         """One line without its newline → what it means. Never raises."""
         at = self._seconds.get(line[:_STAMP_LENGTH])
         if at is not None:
-            found = USUAL.match(line, _STAMP_LENGTH)
+            found = FAST.match(line, _STAMP_LENGTH)
             if found is not None:
                 parsed = read_usual(line, found, at)
             elif line.startswith(_CALLED, _STAMP_LENGTH):
@@ -102,7 +102,7 @@ class EximMainParser:
         except ValueError:
             return Unreadable("impossible time stamp")
         if flag == "Completed":
-            return Ending(queue_id, at, line, "", True)
+            return LifecycleEvent(queue_id, at, line, "", True)
         read = _READERS.get(flag, _unflagged)
         parsed = read(line, head.end(), at, queue_id)
         if type(parsed) is Unreadable and line.endswith(_CUT):
@@ -134,16 +134,16 @@ def _unflagged(line: str, start: int, at: int, queue_id: str | None) -> Parsed:
     if queue_id is None:
         return _QUEUE_RUN if line.startswith(_QUEUE_RUNS, start) else _OTHER
     if line.startswith("removed by ", start):
-        return Ending(queue_id, at, line, CANCELLED, True)
+        return LifecycleEvent(queue_id, at, line, CANCELLED, True)
     if line.startswith("cancelled by ", start):
-        return Ending(queue_id, at, line, CANCELLED, False)
+        return LifecycleEvent(queue_id, at, line, CANCELLED, False)
     if line.startswith("frozen by ", start):
-        return Ending(queue_id, at, line, DEFERRED, False)
+        return LifecycleEvent(queue_id, at, line, DEFERRED, False)
     if line.startswith(_FROZEN_WORDS, start):
         return _FROZEN
-    taken_off = _TAKEN_OFF.match(line, start)
-    if taken_off is not None:
-        return Ending(queue_id, at, line, CANCELLED, False, taken_off[1].lower())
+    cancelled_recipients = _TAKEN_OFF.match(line, start)
+    if cancelled_recipients is not None:
+        return LifecycleEvent(queue_id, at, line, CANCELLED, False, cancelled_recipients[1].lower())
     if line.startswith("Sender identification ", start):
         return _identity(line, start, at, queue_id)
     return _NOTE
@@ -201,7 +201,7 @@ def _delivery(line: str, start: int, at: int, queue_id: str) -> Parsed:
     elif line.startswith(_DISCARDED_ONE_BY_ONE, start):
         return _NOTE
     elif _DISCARDED_ALL.match(line, start):
-        return Ending(queue_id, at, line, DISCARDED, False)
+        return LifecycleEvent(queue_id, at, line, DISCARDED, False)
     else:
         stretched = ambiguous.addressed(line, start, DELIVERY_TAIL)
         if stretched is None:
@@ -278,7 +278,7 @@ def _failure(line: str, start: int, at: int, queue_id: str) -> Parsed:
         if wrapped is not None and wrapped[1]:
             return failed(queue_id, at, line, BOUNCED, (wrapped[1], "", "", "", "", "", "", wrapped[2]))
         if wrapped is not None:
-            return Ending(queue_id, at, line, BOUNCED, False)
+            return LifecycleEvent(queue_id, at, line, BOUNCED, False)
         return Unreadable("a failure whose fields make no sense")
     return failed(queue_id, at, line, BOUNCED, fields)
 

@@ -28,9 +28,9 @@ from postwatch.streams.parsers.events import (
     SUBJECT,
     Arrival,
     Attempt,
-    Ending,
     Event,
-    Foreign,
+    Ignored,
+    LifecycleEvent,
     Parsed,
     Refusal,
     Unreadable,
@@ -78,14 +78,14 @@ _MOST_OF_HEADER = 1500
 """Postfix shows 200 bytes of a header, then whom it came from."""
 _CLEANUP_REPLY = 550
 
-CONNECT = Foreign("connect")
-DISCONNECT = Foreign("disconnect")
-_OTHER = Foreign("other")
-_REPEATED = Foreign("repeated")
-_NOTE = Foreign("note")
-_PROBE = Foreign("probe")
-_WARNING = Foreign("warning")
-_REFUSED_CLIENT = Foreign("refused-client")
+CONNECT = Ignored("connect")
+DISCONNECT = Ignored("disconnect")
+_OTHER = Ignored("other")
+_REPEATED = Ignored("repeated")
+_NOTE = Ignored("note")
+_PROBE = Ignored("probe")
+_WARNING = Ignored("warning")
+_REFUSED_CLIENT = Ignored("refused-client")
 
 Reader = Callable[[str, int, int, str, str], Parsed]
 """Text, start of the words behind the queue id, time, line, queue id."""
@@ -182,7 +182,10 @@ def _client_of_process(text: str, start: int, at: int, line: str) -> Parsed:
     client = _smtpd(text, start + 9, at, line, LOGIN_PREFIX + process) if process else _NOTE
     if not isinstance(client, Arrival):
         return client
-    return [_part(client.queue_id, at, line, LOGIN, **_known(client)), Ending(client.queue_id, at, line, "", True)]
+    return [
+        _part(client.queue_id, at, line, LOGIN, **_known(client)),
+        LifecycleEvent(client.queue_id, at, line, "", True),
+    ]
 
 
 def _known(client: Arrival) -> dict[str, str | int]:
@@ -226,13 +229,13 @@ def _decode_subject(subject: str) -> str:
 
 def _qmgr(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
     if text.startswith("removed", start):
-        return Ending(queue_id, at, line, "", True)
+        return LifecycleEvent(queue_id, at, line, "", True)
     found = QUEUED.match(text, start)
     if found is None:
         return Unreadable("a sender whose fields make no sense") if text.startswith("from=<", start) else _NOTE
     sender, size, expired = found.groups()
     if expired:
-        return Ending(queue_id, at, line, EXPIRED, False)
+        return LifecycleEvent(queue_id, at, line, EXPIRED, False)
     return Arrival(queue_id, at, line, sender, (), "", "", "", "", "", int(size[:18]), "", "", "", QUEUE)
 
 
@@ -245,7 +248,7 @@ def _bounce(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
 
 
 def _postsuper(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
-    return Ending(queue_id, at, line, CANCELLED, True) if text[start:] == "removed" else _NOTE
+    return LifecycleEvent(queue_id, at, line, CANCELLED, True) if text[start:] == "removed" else _NOTE
 
 
 def _refusing(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from postwatch.streams.parsers.events import CLIENT, MESSAGE_ID, QUEUE, Arrival, Ending, Parsed
+from postwatch.streams.parsers.events import CLIENT, MESSAGE_ID, QUEUE, Arrival, LifecycleEvent, Parsed
 from postwatch.streams.parsers.postfix import daemons
 from postwatch.streams.parsers.postfix.grammar import LONG_ID
 
@@ -48,7 +48,7 @@ def _named(agent: str, fields: tuple[str, ...], at: int, line: str) -> Parsed:
 def _queued(agent: str, fields: tuple[str, ...], at: int, line: str) -> Parsed:
     queue_id, sender, size, removed = fields
     if removed:
-        return Ending(queue_id, at, line, "", True)
+        return LifecycleEvent(queue_id, at, line, "", True)
     return Arrival(queue_id, at, line, sender, (), "", "", "", "", "", int(size), "", "", "", QUEUE)
 
 
@@ -57,7 +57,7 @@ def _delivered(agent: str, fields: tuple[str, ...], at: int, line: str) -> Parse
     return daemons.read_attempt(queue_id, at, line, agent, (to, original, relay, address, tls, enhanced, status, words))
 
 
-class UsualForm(NamedTuple):
+class FastForm(NamedTuple):
     """What a daemon usually writes behind its head, and what that means."""
 
     agent: str
@@ -67,10 +67,10 @@ class UsualForm(NamedTuple):
 
 
 _DELIVERING = ("smtp", "lmtp", "local", "virtual", "pipe", "error", "discard")
-USUAL_FORMS = {
-    "smtpd": UsualForm("smtpd", _CLIENT, _client),
-    "cleanup": UsualForm("cleanup", _NAMED, _named),
-    "qmgr": UsualForm("qmgr", _QUEUED, _queued),
-    **{agent: UsualForm(agent, _DELIVERED, _delivered) for agent in _DELIVERING},
+FAST_FORMS = {
+    "smtpd": FastForm("smtpd", _CLIENT, _client),
+    "cleanup": FastForm("cleanup", _NAMED, _named),
+    "qmgr": FastForm("qmgr", _QUEUED, _queued),
+    **{agent: FastForm(agent, _DELIVERED, _delivered) for agent in _DELIVERING},
 }
 """By agent."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from postwatch.streams.contracts.outcome import BOUNCED, DISCARDED, REJECTED
-from postwatch.streams.parsers.events import LINK, LOGIN, Arrival, Foreign, Parsed, Refusal, Unreadable
+from postwatch.streams.parsers.events import LINK, LOGIN, Arrival, Ignored, Parsed, Refusal, Unreadable
 from postwatch.streams.parsers.exim.grammar import SMTP_CODE
 from postwatch.streams.parsers.postfix.grammar import ADDRESS, ENHANCED, NEXT_ID, TAIL_START, VERDICT, WHOLE_ID
 from postwatch.streams.parsers.queue_ids import LOGIN_PREFIX, refusal_id
@@ -31,8 +31,8 @@ _PASSED = re.compile(
 """amavisd-new's `$log_templ` as it comes: the queue id before, those behind with slashes between them."""
 _LONGEST_LOGIN = 1000
 _QUEUED_AS = ", queued_as: "
-_NOTE = Foreign("note")
-_FILTERED = Foreign("filter")
+_NOTE = Ignored("note")
+_FILTERED = Ignored("filter")
 
 
 def next_queue_id(answer: str) -> str:

@@ -38,7 +38,7 @@ def test_a_thread_that_starts_later_names_the_part_too(capsys: pytest.CaptureFix
 def test_a_library_logs_in_the_same_form(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs("sink")
     logging.getLogger("somebody.else").warning("it is %s", "so")
-    logging.getLogger("somebody.else").debug("unheard")
+    logging.getLogger("somebody.else").debug("pending_recipients")
     [found] = lines(capsys)
     assert (found["event"], found["level"], found["part"]) == ("it is so", "warning", "sink")
 

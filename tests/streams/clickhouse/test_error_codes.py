@@ -9,8 +9,8 @@ from postwatch.streams.clickhouse.error_codes import (
     ROWS_AT_FAULT,
     TOO_MANY_PARTS,
     TOO_MUCH_AT_ONCE,
+    classify_error,
     explain,
-    sort_refusal,
 )
 from postwatch.streams.errors import OversizedInsertError, RefusedRowsError
 
@@ -34,15 +34,15 @@ PARTS = "Code: 252. DB::Exception: Too many parts (3000) in table. Merges are pr
     ],
 )
 def test_an_answer_is_sorted(code: int, text: str, expected: type[Exception]) -> None:
-    assert type(sort_refusal(code, text)) is expected
+    assert type(classify_error(code, text)) is expected
 
 
 def test_a_row_that_quotes_a_code_does_not_overrule_the_header() -> None:
-    assert type(sort_refusal(60, "Table x does not exist, near 'Code: 469'")) is UnavailableError
+    assert type(classify_error(60, "Table x does not exist, near 'Code: 469'")) is UnavailableError
 
 
 def test_what_can_be_done_is_said() -> None:
-    assert str(sort_refusal(60, "Table postwatch.deliveries\n does not exist.")) == (
+    assert str(classify_error(60, "Table postwatch.deliveries\n does not exist.")) == (
         "Table postwatch.deliveries does not exist.; create or upgrade the tables with `postwatch migrate`"
     )
 

@@ -179,7 +179,7 @@ def test_a_hole_is_sought_back_and_nothing_behind_it_is_taken() -> None:
     worker = make_worker(faust)
     consume(worker, faust, 5)
     assert faust.seeks == [3]
-    assert (worker.holes, worker.counts.records, worker.partitions[0].next_offset) == (1, 0, 3)
+    assert (worker.offset_gaps, worker.counts.records, worker.partitions[0].next_offset) == (1, 0, 3)
     consume(worker, faust, 3, 4, 5)
     assert (worker.counts.records, worker.partitions[0].next_offset) == (3, 6)
 
@@ -334,7 +334,7 @@ def test_a_partition_that_is_revoked_while_a_hole_is_asked_for_is_not_sought() -
     worker = make_worker(faust)
     faust.asked = worker.partitions.clear
     consume(worker, faust, 5)
-    assert (faust.seeks, worker.holes, worker.counts.records) == ([], 0, 0)
+    assert (faust.seeks, worker.offset_gaps, worker.counts.records) == ([], 0, 0)
 
 
 def test_a_partition_of_another_worker_is_left_alone() -> None:

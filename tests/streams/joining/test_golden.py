@@ -45,7 +45,7 @@ def rows_of(blocks: list[list[str]]) -> list[dict[str, Any]]:
 
     for block in blocks:
         assert join_lines(joiner, parser, SERVER, block, counts) == []
-        keep(joiner.take_changed()[0])
+        keep(joiner.take_dirty()[0])
     for message in joiner.open_messages():
         keep(joiner.pending_rows(message))
     return ordered([to_json_object(row) for row in newest.values() if not row.is_deleted])

@@ -22,7 +22,7 @@ from postwatch.streams.contracts.outcome import (
 from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.joining.joiner import Joiner
 from postwatch.streams.joining.message import Message
-from postwatch.streams.joining.stored_message import decode_parked, encode_parked
+from postwatch.streams.joining.stored_message import decode_stored, encode_stored
 from postwatch.streams.parsers.events import (
     CLIENT,
     ENVELOPE,
@@ -40,8 +40,8 @@ from postwatch.streams.parsers.events import (
     WHOLE,
     Arrival,
     Attempt,
-    Ending,
     Event,
+    LifecycleEvent,
     Refusal,
 )
 
@@ -83,8 +83,8 @@ def tried(queue_id: str, at: int, recipient: str, status: str = DELIVERED, **fie
     return Attempt(**values)  # type: ignore[arg-type]
 
 
-def removed(queue_id: str, at: int) -> Ending:
-    return Ending(queue_id, at, f"{at} removed {queue_id}", "", True)
+def removed(queue_id: str, at: int) -> LifecycleEvent:
+    return LifecycleEvent(queue_id, at, f"{at} removed {queue_id}", "", True)
 
 
 class Table:
@@ -109,7 +109,7 @@ def joined(batches: Iterable[Sequence[Event]], joiner: Joiner | None = None) -> 
     table = Table()
     for batch in batches:
         joiner.add(SERVER, batch)
-        table.insert(joiner.take_changed()[0])
+        table.insert(joiner.take_dirty()[0])
     return table.rows()
 
 
@@ -356,10 +356,10 @@ def test_a_forward_points_at_the_message_that_it_was_made_of() -> None:
 
 def test_what_expired_or_was_cancelled_as_a_whole() -> None:
     head = MESSAGE[:5]
-    expired = Ending("A1", 8000, "expired", EXPIRED, False)
+    expired = LifecycleEvent("A1", 8000, "expired", EXPIRED, False)
     rows = one_by_one([*head, expired, removed("A1", 8001)])
     assert [row.status for row in rows] == [EXPIRED, DELIVERED]
-    rows = one_by_one([*head, Ending("A1", 8000, "postsuper", CANCELLED, True)])
+    rows = one_by_one([*head, LifecycleEvent("A1", 8000, "postsuper", CANCELLED, True)])
     assert [row.status for row in rows] == [CANCELLED, DELIVERED]
 
 
@@ -430,7 +430,11 @@ def test_an_id_that_never_shows_leaves_the_answer_and_the_attempt() -> None:
 
 
 def test_a_delivery_under_way_when_a_message_was_deleted_counts() -> None:
-    deleted = [*MESSAGE[:5], Ending("A1", 8000, "postsuper", CANCELLED, True), tried("A1", 8001, "bob@far.example")]
+    deleted = [
+        *MESSAGE[:5],
+        LifecycleEvent("A1", 8000, "postsuper", CANCELLED, True),
+        tried("A1", 8001, "bob@far.example"),
+    ]
     assert [row.status for row in one_by_one(deleted)] == [row.status for row in joined([deleted])] == [
         DELIVERED, DELIVERED,
     ]  # fmt: skip
@@ -485,7 +489,7 @@ def held(queue_id: str, at: int, recipient: str) -> list[Event]:
 def test_a_message_on_hold_is_its_senders_and_ends_as_it_is_let_go_or_deleted() -> None:
     waiting = held("A1", 1000, "all@here.example")
     wanted = ("ann@here.example", "all@here.example", "m@here.example")
-    cancelled = Ending("A1", 8000, "postsuper", CANCELLED, True)
+    cancelled = LifecycleEvent("A1", 8000, "postsuper", CANCELLED, True)
     for events, status in ((waiting, DEFERRED), ([*waiting, cancelled], CANCELLED)):
         (row,) = [row for row in one_by_one(events) if row.account == "ann@here.example"]
         assert (row.account, row.recipient, row.message_id, row.status) == (*wanted, status)
@@ -521,7 +525,7 @@ def test_a_recipient_that_was_taken_off_alone() -> None:
     made = tried("A1", 2500, "dora@far.example", DEFERRED, original_recipient="list@here.example")
     left = tried("A1", 2600, "emil@far.example", DEFERRED)
     off = [
-        Ending("A1", 8000, f"8000 {recipient}", CANCELLED, False, recipient)
+        LifecycleEvent("A1", 8000, f"8000 {recipient}", CANCELLED, False, recipient)
         for recipient in ("bob@far.example", "carl@far.example", "list@here.example")
     ]
     rows = one_by_one([*MESSAGE[:5], made, left, *off])
@@ -568,16 +572,16 @@ def test_a_message_may_be_parked_at_any_time(place: int) -> None:
 
     def find(server: str, queue_id: str) -> Message | None:
         value = stored.pop((server, queue_id), None)
-        return decode_parked(value).message if value else None
+        return decode_stored(value).message if value else None
 
     joiner = Joiner(BOOK, find)
     events = [*BEFORE[:place], *BEHIND[:4], *BEFORE[place:], *BEHIND[4:]]
     table = Table()
     for event in events:
         joiner.add(SERVER, [event])
-        table.insert(joiner.take_changed()[0])
+        table.insert(joiner.take_dirty()[0])
         for message in list(joiner.open_messages()):
-            stored[message.server, message.queue_id] = encode_parked(message)
+            stored[message.server, message.queue_id] = encode_stored(message)
             joiner.forget(message)
     found = [
         (row.account, row.direction, row.queue_id, row.queued_at, row.recipient, row.original_recipient, row.status)
@@ -612,8 +616,8 @@ def test_whoever_logged_in_is_the_account_whatever_the_control_panel_says() -> N
 def test_a_parked_message_keeps_what_the_control_panel_said() -> None:
     joiner = Joiner(BOOK)
     joiner.add(SERVER, SCRIPT[:2])
-    [message] = joiner.take_changed()[1]
-    assert decode_parked(encode_parked(message)).message.submitted() == message.submitted()
+    [message] = joiner.take_dirty()[1]
+    assert decode_stored(encode_stored(message)).message.submitted() == message.submitted()
 
 
 def counted(events: Sequence[Event]) -> Joiner:
@@ -667,16 +671,16 @@ def test_a_connection_may_be_parked_at_any_time(parked_after: int) -> None:
 
     def find(server: str, queue_id: str) -> Message | None:
         value = parked.get((server, queue_id))
-        return decode_parked(value).message if value else None
+        return decode_stored(value).message if value else None
 
     joiner = Joiner(BOOK, find)
     table = Table()
     for count, event in enumerate(CONNECTION, 1):
         joiner.add(SERVER, [event])
-        table.insert(joiner.take_changed()[0])
+        table.insert(joiner.take_dirty()[0])
         if count == parked_after:
             for message in list(joiner.open_messages()):
-                parked[message.server, message.queue_id] = encode_parked(message)
+                parked[message.server, message.queue_id] = encode_stored(message)
                 joiner.forget(message)
     assert table.rows() == joined([event] for event in CONNECTION)
 
@@ -690,7 +694,7 @@ def test_a_refusal_is_of_whoever_logged_in_on_its_connection() -> None:
 def login(at: int, name: str) -> list[Event]:
     key = "l:2013@192.0.2.7"
     known = part(key, at, LOGIN, authenticated_as=name, auth_method="PLAIN")
-    return [known, Ending(key, at, known.line, "", True)]
+    return [known, LifecycleEvent(key, at, known.line, "", True)]
 
 
 def taken(queue_id: str, at: int, session_id: str = "l:2013@192.0.2.7") -> list[Event]:

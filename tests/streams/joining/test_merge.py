@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import permutations
 
 from postwatch.streams.contracts.outcome import DEFERRED, DELIVERED
-from postwatch.streams.joining.merge import add_attempt, add_ending, merge
+from postwatch.streams.joining.merge import add_attempt, add_lifecycle_event, merge
 from postwatch.streams.joining.message import Message
-from postwatch.streams.parsers.events import Ending
+from postwatch.streams.parsers.events import LifecycleEvent
 
 from tests.streams.joining.test_joiner import SERVER, tried
 
@@ -30,7 +30,7 @@ def test_two_copies_of_a_message_know_what_either_knows() -> None:
     known, other = Message(SERVER, "Q1", 1), Message(SERVER, "Q1", 1)
     add_attempt(known, late)
     add_attempt(other, early)
-    add_ending(other, Ending("Q1", 30, "removed", "", True))
+    add_lifecycle_event(other, LifecycleEvent("Q1", 30, "removed", "", True))
     merge(known, other)
     assert known.attempts == {"bob@far.example": [early, late]}
     assert known.completed_at == 30

@@ -6,7 +6,7 @@ import pytest
 from postwatch.streams.contracts.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, EXPIRED
 from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.joining.joiner import Joiner
-from postwatch.streams.parsers.events import WHOLE, Ending, Event
+from postwatch.streams.parsers.events import WHOLE, Event, LifecycleEvent
 
 from tests.streams.joining.test_joiner import BOOK, SERVER, Table, part, removed, tried
 
@@ -18,7 +18,7 @@ def test_whoever_saw_more_arrivals_has_the_higher_version() -> None:
     whole, partial = Joiner(BOOK), Joiner(BOOK)
     whole.add(SERVER, [arrival, tried(EXIM_ID, 2000, "bob@far.example", DEFERRED)])
     partial.add(SERVER, [tried(EXIM_ID, 90_000, "bob@far.example"), removed(EXIM_ID, 90_000)])
-    ((known,), _), ((unknown,), _) = whole.take_changed(), partial.take_changed()
+    ((known,), _), ((unknown,), _) = whole.take_dirty(), partial.take_dirty()
     assert (known.account, unknown.account) == ("ann@here.example", "")
     assert known.version > unknown.version
 
@@ -37,7 +37,7 @@ def test_the_last_final_attempt_decides(deferred_at: int, is_attempt: bool, stat
     ]
     joiner = Joiner(BOOK)
     joiner.add(SERVER, [arrival, *attempts])
-    ((row,), _) = joiner.take_changed()
+    ((row,), _) = joiner.take_dirty()
     assert (row.status, row.updated_at) == (status, max(3000, deferred_at) if is_attempt else 3000)
 
 
@@ -52,10 +52,10 @@ def test_a_mailbox_stays_its_owners_whatever_comes_of_it_beside_a_reply(end: str
         mailbox,
     ]
     if end == CANCELLED:
-        events += [Ending(EXIM_ID, 5000, "cancelled", CANCELLED, False), removed(EXIM_ID, 6000)]
+        events += [LifecycleEvent(EXIM_ID, 5000, "cancelled", CANCELLED, False), removed(EXIM_ID, 6000)]
     for event in events:
         joiner.add(SERVER, [event])
-        table.insert(joiner.take_changed()[0])
+        table.insert(joiner.take_dirty()[0])
     assert [(row.account, row.status) for row in table.rows()] == [("bob@here.example", end)]
 
 
@@ -72,7 +72,7 @@ def test_a_clock_that_was_set_back_makes_no_delivery_pending_again() -> None:
     ]
     for event in events:
         joiner.add(SERVER, [event])
-        table.insert(joiner.take_changed()[0])
+        table.insert(joiner.take_dirty()[0])
     assert [(row.recipient, row.status, row.updated_at) for row in table.rows()] == [
         ("bob@far.example", DELIVERED, 3_602_000),
         ("carl@far.example", BOUNCED, 6000),
@@ -85,7 +85,7 @@ def test_a_timeout_ends_what_a_clock_that_was_set_back_put_behind_it() -> None:
     joiner.add(SERVER, [part(EXIM_ID, 1000, WHOLE, sender="ann@here.example")])
     joiner.add(SERVER, [tried(EXIM_ID, 3_602_000, "bob@far.example", DEFERRED, router="dnslookup")])
     joiner.add(SERVER, [tried(EXIM_ID, 90_000, "bob@far.example", EXPIRED)])
-    ((row,), _) = joiner.take_changed()
+    ((row,), _) = joiner.take_dirty()
     assert row.status == EXPIRED
 
 
@@ -94,11 +94,11 @@ def test_a_message_that_is_done_is_not_under_way_whatever_the_clock_said() -> No
     joiner = Joiner(BOOK)
     joiner.add(SERVER, [arrival, tried(EXIM_ID, 3_602_000, "bob@far.example", DEFERRED, router="mailbox")])
     joiner.add(SERVER, [tried(EXIM_ID, 3000, "bob@far.example", DELIVERED, router="reply")])
-    ((under_way,), _) = joiner.take_changed()
+    ((in_flight,), _) = joiner.take_dirty()
     joiner.add(SERVER, [removed(EXIM_ID, 3001)])
-    ((done,), _) = joiner.take_changed()
-    assert (under_way.status, done.status) == (DEFERRED, DELIVERED)
-    assert done.version > under_way.version
+    ((done,), _) = joiner.take_dirty()
+    assert (in_flight.status, done.status) == (DEFERRED, DELIVERED)
+    assert done.version > in_flight.version
 
 
 @pytest.mark.parametrize(
@@ -127,15 +127,15 @@ def test_a_recipient_of_which_nothing_is_said_when_others_are_tried_again(
         tried(EXIM_ID, **({"recipient": "bob@far.example", "status": DEFERRED} | again)),  # type: ignore[arg-type]
     ]
     joiner.add(SERVER, tries)
-    table.insert(joiner.take_changed()[0])
+    table.insert(joiner.take_dirty()[0])
     assert ("also@here.example" in {row.recipient for row in table.rows()}) is not is_withdrawn
 
 
 def test_a_message_that_an_operator_holds_before_its_first_try_is_deferred() -> None:
     recipients = ("bob@far.example", "sales@here.example")
     arrival = part(EXIM_ID, 1000, WHOLE, sender="ann@here.example", recipients=recipients)
-    held = Ending(EXIM_ID, 1001, "frozen by ACL", DEFERRED, False)
-    away = Ending(EXIM_ID, 9000, "removed", CANCELLED, True)
+    held = LifecycleEvent(EXIM_ID, 1001, "frozen by ACL", DEFERRED, False)
+    away = LifecycleEvent(EXIM_ID, 9000, "removed", CANCELLED, True)
     tries = [
         tried(EXIM_ID, 9000, "bob@far.example"),
         tried(EXIM_ID, 9000, "carl@far.example", original_recipient="sales@here.example"),
@@ -149,7 +149,7 @@ def test_a_message_that_an_operator_holds_before_its_first_try_is_deferred() -> 
         events: list[Event] = [arrival, held, held, *behind]
         for event in events:
             joiner.add(SERVER, [event])
-            table.insert(joiner.take_changed()[0])
+            table.insert(joiner.take_dirty()[0])
         found = {row.recipient: row.status for row in table.rows() if row.account == "ann@here.example"}
         assert found == expected
 
@@ -158,5 +158,5 @@ def test_an_address_that_was_an_alias_is_withdrawn_before_the_message_ends() -> 
     arrival = part(EXIM_ID, 1000, WHOLE, sender="ann@here.example", recipients=("sales@far.example", "eve@far.example"))
     joiner = Joiner(BOOK)
     joiner.add(SERVER, [arrival, tried(EXIM_ID, 2000, "bob@far.example", original_recipient="sales@far.example")])
-    rows, _ = joiner.take_changed()
+    rows, _ = joiner.take_dirty()
     assert {row.recipient: row.is_deleted for row in rows} == {"sales@far.example": 1, "bob@far.example": 0}

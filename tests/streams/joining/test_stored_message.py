@@ -7,8 +7,8 @@ import pytest
 from postwatch.streams.contracts.outcome import BOUNCED, DEFERRED, DELIVERED
 from postwatch.streams.joining.merge import add_attempt
 from postwatch.streams.joining.message import Message
-from postwatch.streams.joining.status import find_fate
-from postwatch.streams.joining.stored_message import MOST_BYTES, decode_parked, encode_parked
+from postwatch.streams.joining.status import find_status
+from postwatch.streams.joining.stored_message import MOST_BYTES, decode_stored, encode_stored
 from postwatch.streams.parsers.events import Attempt
 
 from tests.streams.joining.test_joiner import part, tried
@@ -37,7 +37,7 @@ def newsletter(recipients: int, deferrals: int, line_characters: int) -> Message
 def fates(message: Message) -> dict[str, tuple[str, int]]:
     told = {}
     for recipient, attempts in message.attempts.items():
-        _, status, updated_at = find_fate(message, recipient, attempts, 0)
+        _, status, updated_at = find_status(message, recipient, attempts, 0)
         told[recipient] = status, updated_at
     return told
 
@@ -50,9 +50,9 @@ def test_a_message_too_large_for_kafka_is_thinned_out_and_every_fate_stays(
 ) -> None:
     message = newsletter(recipients, deferrals, line_characters)
     before = fates(message)
-    stored = encode_parked(message)
+    stored = encode_stored(message)
     assert MOST_BYTES // 20 < len(stored) <= MOST_BYTES
-    again = decode_parked(stored).message
+    again = decode_stored(stored).message
     assert fates(again) == before
     assert again.is_tried_again == message.is_tried_again
 
@@ -60,12 +60,12 @@ def test_a_message_too_large_for_kafka_is_thinned_out_and_every_fate_stays(
 def test_whatever_strangers_write_an_entry_is_not_larger_than_kafka_takes() -> None:
     message = newsletter(40_000, 0, 300)
     message.earlier = newsletter(20_000, 1, 1000)
-    stored = encode_parked(message)
+    stored = encode_stored(message)
     assert len(stored) <= MOST_BYTES
-    assert decode_parked(stored).message.arrival == message.arrival
+    assert decode_stored(stored).message.arrival == message.arrival
 
 
 def test_any_other_message_is_stored_as_it_is() -> None:
     message = newsletter(20, 50, 200)
     before = {recipient: list(attempts) for recipient, attempts in message.attempts.items()}
-    assert decode_parked(encode_parked(message)).message.attempts == before
+    assert decode_stored(encode_stored(message)).message.attempts == before

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from postwatch.streams.contracts.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, EXPIRED
-from postwatch.streams.parsers.events import Arrival, Attempt, Foreign, Parsed, Refusal, Unreadable
+from postwatch.streams.parsers.events import Arrival, Attempt, Ignored, Parsed, Refusal, Unreadable
 from postwatch.streams.parsers.kumomta import parse_record
 from postwatch.streams.parsers.queue_ids import queued_at
 from postwatch.streams.parsers.registry import make_parser
@@ -98,10 +98,10 @@ def test_a_rejection() -> None:
 @pytest.mark.parametrize(
     ("line", "wanted"),
     [
-        (record("OOB"), Foreign("late-bounce")),
-        (record("Feedback"), Foreign("feedback")),
-        (record("Reception", reception_protocol="LogRecord"), Foreign("log-hook")),
-        ('{"level":"info"}', Foreign("other")),
+        (record("OOB"), Ignored("late-bounce")),
+        (record("Feedback"), Ignored("feedback")),
+        (record("Reception", reception_protocol="LogRecord"), Ignored("log-hook")),
+        ('{"level":"info"}', Ignored("other")),
         (record("Whatever"), Unreadable("a record of a type that is not known")),
         (record("Delivery")[:-9], Unreadable("a record whose fields make no sense")),
         (record("Delivery", timestamp=-1), Unreadable("a record whose fields make no sense")),
@@ -127,7 +127,7 @@ def test_a_record_of_the_journal_is_none_of_kumomta() -> None:
         "SYSLOG_IDENTIFIER": "postfix/qmgr",
         "MESSAGE": "7F00AA: removed",
     }
-    assert not isinstance(AUTO.parse(json.dumps(entry)), Foreign)
+    assert not isinstance(AUTO.parse(json.dumps(entry)), Ignored)
     assert AUTO.parse(json.dumps(entry, separators=(",", ":")) + " ") is not None
 
 

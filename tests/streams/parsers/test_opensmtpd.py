@@ -16,8 +16,8 @@ from postwatch.streams.parsers.events import (
     QUEUE,
     Arrival,
     Attempt,
-    Ending,
-    Foreign,
+    Ignored,
+    LifecycleEvent,
     Parsed,
     Refusal,
     Unreadable,
@@ -97,7 +97,7 @@ def test_an_arrival() -> None:
     assert arrival(f"smtp-in: New session {SESSION} from host h.example [192.0.2.1]").client_ip == "192.0.2.1"
     for words in (f"{SESSION} smtp disconnected reason=quit", f"smtp-in: Closing session {SESSION}"):
         ended = read(words)
-        assert isinstance(ended, Ending)
+        assert isinstance(ended, LifecycleEvent)
         assert (ended.queue_id, ended.status, ended.closes) == (f"s:{SESSION}", "", True)
 
 
@@ -156,15 +156,15 @@ def test_refusals() -> None:
 @pytest.mark.parametrize(
     ("message", "wanted"),
     [
-        (f"{SESSION} smtp authentication user=root result=permfail", Foreign("login-failed")),
-        (f"{SESSION} smtp authentication user=root result=ok result=permfail", Foreign("login-failed")),
+        (f"{SESSION} smtp authentication user=root result=permfail", Ignored("login-failed")),
+        (f"{SESSION} smtp authentication user=root result=ok result=permfail", Ignored("login-failed")),
         (f"{SESSION} smtp authentication user=eve result=permfail x result=ok", Unreadable("a login that can be read in two ways")),
-        (f'{SESSION} smtp failed-command command="DATA" result="451 Try again later"', Foreign("refused-command")),
+        (f'{SESSION} smtp failed-command command="DATA" result="451 Try again later"', Ignored("refused-command")),
         (f'{SESSION} smtp failed-command command="RCPT TO:<a@b.example>" result="250 ok" result="550 no"',
          Unreadable("a refusal that can be read in two ways")),
-        (f"{SESSION} mta connected", Foreign("connection")),
-        (f"{SESSION} smtp tls ciphers=TLSv1.3:x:256", Foreign("connection")),
-        ("info: OpenSMTPD 7.4.0 starting", Foreign("other")),
+        (f"{SESSION} mta connected", Ignored("connection")),
+        (f"{SESSION} smtp tls ciphers=TLSv1.3:x:256", Ignored("connection")),
+        ("info: OpenSMTPD 7.4.0 starting", Ignored("other")),
         (f"{SESSION} mta delivery evpid=c405", Unreadable("a delivery whose fields make no sense")),
         (MTA + 'result="Maybe" stat="x"', Unreadable("a delivery with a result that is not known")),
         (f"{SESSION} smtp message msgid=c405e301", Unreadable("an arrival whose fields make no sense")),
@@ -181,7 +181,7 @@ def test_auto_knows_its_program() -> None:
     line = f"Nov 23 08:00:01 mx5 smtpd[2013]: {SESSION} smtp connected address=192.0.2.1 host=h"
     for name in ("auto", "opensmtpd"):
         assert isinstance(make_parser(name, stamps).parse(line), Arrival)
-    assert make_parser("sendmail", stamps).parse(line) == Foreign("other-program")
+    assert make_parser("sendmail", stamps).parse(line) == Ignored("other-program")
 
 
 FORGERIES = (

@@ -13,8 +13,8 @@ from postwatch.streams.parsers.events import (
     LOGIN,
     Arrival,
     Attempt,
-    Ending,
-    Foreign,
+    Ignored,
+    LifecycleEvent,
     Parsed,
     Refusal,
     Unreadable,
@@ -149,8 +149,8 @@ def test_a_message_without_a_login_claims_none(rest: str) -> None:
 
 
 def test_a_login_without_process_or_address_tells_nothing() -> None:
-    assert read(LOGIN_LINE) == Foreign("login")
-    assert read(f"sm-mta[2013]: {LOGIN_LINE}"[14:]) == Foreign("login")
+    assert read(LOGIN_LINE) == Ignored("login")
+    assert read(f"sm-mta[2013]: {LOGIN_LINE}"[14:]) == Ignored("login")
 
 
 def test_a_bare_name_is_an_alias_of_the_daemon_but_as_given_to_the_submission_program() -> None:
@@ -179,7 +179,7 @@ def test_what_is_made_of_a_message_leads_to_it() -> None:
     )
     expired = read(f"{ID}: 6AN81L0g002034: return to sender: Cannot send message for 5 days")
     assert isinstance(expired, list)
-    assert isinstance(expired[0], Ending)
+    assert isinstance(expired[0], LifecycleEvent)
     assert (expired[0].queue_id, expired[0].status, expired[0].closes) == (ID, EXPIRED, True)
     assert isinstance(expired[1], Arrival)
 
@@ -202,20 +202,20 @@ def test_refusals() -> None:
     found = refusal(f"{ID}: Milter: to=<b@x.example>, reject=451 4.7.1 later")
     assert (found.recipient, found.smtp_code) == ("b@x.example", 451)
     discarded = read(f"{ID}: Milter: data, discard")
-    assert isinstance(discarded, Ending)
+    assert isinstance(discarded, LifecycleEvent)
     assert discarded.status == DISCARDED
 
 
 @pytest.mark.parametrize(
     ("message", "wanted"),
     [
-        ("AUTH=server, relay=h [192.0.2.1], authid=ann, mech=PLAIN, bits=0", Foreign("login")),
-        ("STARTTLS=client, relay=h., version=TLSv1.3, verify=OK", Foreign("tls")),
-        (f"{ID}: from=<a@x.example>, size=0, class=0, nrcpts=0, proto=ESMTP, daemon=MTA, relay=[192.0.2.1]", Foreign("nothing-taken")),
-        ("ruleset=check_relay, arg1=h, arg2=192.0.2.1, relay=h [192.0.2.1], reject=553 5.3.0 no", Foreign("refused-client")),
-        (f"{ID}: Milter add: header: X-Spam: yes", Foreign("milter")),
-        (f"{ID}: timeout waiting for input from [192.0.2.1]", Foreign("other")),
-        (f"{ID}: --- 250 2.0.0 ok", Foreign("protocol")),
+        ("AUTH=server, relay=h [192.0.2.1], authid=ann, mech=PLAIN, bits=0", Ignored("login")),
+        ("STARTTLS=client, relay=h., version=TLSv1.3, verify=OK", Ignored("tls")),
+        (f"{ID}: from=<a@x.example>, size=0, class=0, nrcpts=0, proto=ESMTP, daemon=MTA, relay=[192.0.2.1]", Ignored("nothing-taken")),
+        ("ruleset=check_relay, arg1=h, arg2=192.0.2.1, relay=h [192.0.2.1], reject=553 5.3.0 no", Ignored("refused-client")),
+        (f"{ID}: Milter add: header: X-Spam: yes", Ignored("milter")),
+        (f"{ID}: timeout waiting for input from [192.0.2.1]", Ignored("other")),
+        (f"{ID}: --- 250 2.0.0 ok", Ignored("protocol")),
         (f"{ID}: to=<a@x.exam", Unreadable("a delivery whose fields make no sense")),
         (TO + MX + "dsn=2.0.0, stat=Whatever", Unreadable("a delivery with a status that is not known")),
         (f"{ID}: from=<a@x.example>, size=1", Unreadable("an arrival whose fields make no sense")),
@@ -233,9 +233,9 @@ def test_auto_knows_its_programs() -> None:
     line = f"Nov 23 08:00:01 mx9 sm-mta[2013]: {FROM}relay=[192.0.2.1]"
     for name in ("auto", "sendmail"):
         assert isinstance(make_parser(name, stamps).parse(line), Arrival)
-    assert make_parser("postfix", stamps).parse(line) == Foreign("other-program")
+    assert make_parser("postfix", stamps).parse(line) == Ignored("other-program")
     postfix = "Nov 23 08:00:01 mx9 postfix/qmgr[2013]: 7F00AA: removed"
-    assert make_parser("sendmail", stamps).parse(postfix) == Foreign("other-program")
+    assert make_parser("sendmail", stamps).parse(postfix) == Ignored("other-program")
 
 
 def test_the_time_in_a_queue_id() -> None:

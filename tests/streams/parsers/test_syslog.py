@@ -8,7 +8,7 @@ import time
 
 import pytest
 from postwatch.streams.joining.lines import decode_lines
-from postwatch.streams.parsers.events import Arrival, Attempt, Foreign, Refusal, Unreadable
+from postwatch.streams.parsers.events import Arrival, Attempt, Ignored, Refusal, Unreadable
 from postwatch.streams.parsers.registry import make_parser
 from postwatch.streams.parsers.syslog import HeaderReader
 from postwatch.streams.parsers.timestamps import StampReader, find_zone
@@ -122,8 +122,8 @@ def test_every_daemon_is_read_behind_every_head(program: str) -> None:
 def test_what_syslog_counts_as_a_repetition_tells_nothing_new(program: str) -> None:
     parser = make_parser("auto", stamps())
     for words in (f"message repeated 2 times: [ {DAEMONS[program]}]", "last message repeated 2 times"):
-        assert parser.parse(RFC3164.format(program, words)) == Foreign("repeated")
-    assert parser.parse("Nov  3 17:27:12 mx2 last message repeated 2 times") == Foreign("repeated")
+        assert parser.parse(RFC3164.format(program, words)) == Ignored("repeated")
+    assert parser.parse("Nov  3 17:27:12 mx2 last message repeated 2 times") == Ignored("repeated")
 
 
 @pytest.mark.parametrize("program", DAEMONS)
@@ -136,7 +136,7 @@ def test_what_another_program_says_is_no_daemons_word(program: str, head: str) -
             tag = "dovecot 77 - - "
         for words in (f"{program}[7]: {DAEMONS[program]}", RFC3164.format(program, DAEMONS[program])):
             found = parser.parse(f"{head} {tag}{words}")
-            assert found == Foreign("other-program"), found
+            assert found == Ignored("other-program"), found
 
 
 @pytest.mark.parametrize(
@@ -197,11 +197,11 @@ def test_each_line_is_read_as_what_its_head_says() -> None:
         "NOQUEUE: reject: RCPT from a[192.0.2.1]: 550 5.1.1 no; from=<a@b.example> to=<c@d.example> proto=SMTP helo=<x>"
     )
     assert isinstance(parser.parse(f"Nov  3 17:27:12 mx2 postfix/smtpd[77]: {refused}"), Refusal)
-    assert parser.parse(f"Nov  3 17:27:12 mx2 postfix/smtpd[77]: message repeated 2 times: [ {refused}]") == Foreign(
+    assert parser.parse(f"Nov  3 17:27:12 mx2 postfix/smtpd[77]: message repeated 2 times: [ {refused}]") == Ignored(
         "repeated"
     )
-    assert parser.parse("Nov  3 17:27:12 mx2 dovecot: lmtp(7): x") == Foreign("other-program")
-    assert parser.parse("any words") == Foreign("no-stamp")
+    assert parser.parse("Nov  3 17:27:12 mx2 dovecot: lmtp(7): x") == Ignored("other-program")
+    assert parser.parse("any words") == Ignored("no-stamp")
     cut = "021-02-06T10:57:57+01:00 mx postfix/smtpd[1]: 7F00AA: client=a[192.0.2.1]"
     assert parser.parse(cut) == Unreadable("a stamp that makes no sense")
     assert parser.parse("Feb 30 10:57:57 mx postfix/qmgr[1]: 7F00AA: removed") == Unreadable(
@@ -227,7 +227,7 @@ def test_the_first_piece_of_an_entry_that_syslog_split_is_read(entry: str) -> No
         assert found.recipients in ((), ("x@far.example",))
     else:
         assert found.recipient == "b@far.example"
-    assert parser.parse("Nov  3 17:27:12 mx2 exim[77]: [2/2]  and more") == Foreign("continued")
+    assert parser.parse("Nov  3 17:27:12 mx2 exim[77]: [2/2]  and more") == Ignored("continued")
 
 
 def test_line_ends_of_windows() -> None:
@@ -238,8 +238,8 @@ def test_line_ends_of_windows() -> None:
 def test_a_named_format_reads_no_other() -> None:
     line = "Nov  3 17:27:12 mx2 postfix/cleanup[77]: 7F00AA: message-id=<a@b.example>"
     assert isinstance(make_parser("postfix", stamps()).parse(line), Arrival)
-    assert make_parser("exim-syslog", stamps()).parse(line) == Foreign("other-program")
-    assert make_parser("exim-main", stamps()).parse(line) == Foreign("no-stamp")
+    assert make_parser("exim-syslog", stamps()).parse(line) == Ignored("other-program")
+    assert make_parser("exim-main", stamps()).parse(line) == Ignored("no-stamp")
 
 
 def test_bytes_that_are_no_text_are_kept_as_escapes() -> None:

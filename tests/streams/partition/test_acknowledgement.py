@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from postwatch.producers.record import Heartbeat
 from postwatch.streams.contracts.dead_letters import DeadLetter
-from postwatch.streams.partition.partition_join import MARKS_KEY
+from postwatch.streams.partition.partition_join import RANGES_KEY
 from postwatch.streams.partition.ports import Confirm
 
 from tests.streams.joining.test_golden import LOGS, lines_of
@@ -40,7 +40,7 @@ class SlowWorker(Worker):
     def writes_marks(self, now: int) -> bool:
         """Whether nothing but the marks is waited for any more."""
         self.join.tend(now, 0)
-        return MARKS_KEY in dict(self.entries)
+        return RANGES_KEY in dict(self.entries)
 
 
 def test_a_parked_message_is_in_the_changelog_first() -> None:

@@ -16,13 +16,13 @@ from postwatch.producers.record import Heartbeat, RawHeaders
 from postwatch.streams.contracts.dead_letters import DeadLetter, LineOrigin
 from postwatch.streams.contracts.outcome import Outcome, to_json_object
 from postwatch.streams.enrichment.accounts import AccountBook
-from postwatch.streams.joining.stored_message import decode_parked
+from postwatch.streams.joining.stored_message import decode_stored
 from postwatch.streams.partition import partition_join
 from postwatch.streams.partition.counts import JoinCounts
 from postwatch.streams.partition.partition_join import (
-    MARKS_KEY,
     MOST_OPEN_CHARACTERS,
     MOST_OPEN_MESSAGES,
+    RANGES_KEY,
     JoinRules,
     PartitionJoin,
 )
@@ -57,26 +57,26 @@ class Kafka:
     beats: list[tuple[str, Heartbeat]] = field(default_factory=list)
     changelog: dict[bytes, bytes] = field(default_factory=dict)
     committed: int = 0
-    under_way: list[tuple[Callable[[], object], Confirm]] = field(default_factory=list)
+    in_flight: list[tuple[Callable[[], object], Confirm]] = field(default_factory=list)
 
     def send(self, arrive: Callable[[], object], confirm: Confirm) -> None:
-        self.under_way.append((arrive, confirm))
+        self.in_flight.append((arrive, confirm))
 
     def confirm_some(self, number: int) -> None:
-        for _ in range(min(number, len(self.under_way))):
-            arrive, confirm = self.under_way.pop(0)
+        for _ in range(min(number, len(self.in_flight))):
+            arrive, confirm = self.in_flight.pop(0)
             arrive()
             confirm()
 
     def confirm_all(self) -> None:
-        while self.under_way:
+        while self.in_flight:
             self.confirm_some(1)
 
     def crash(self, arrived: int) -> None:
         """Some of what was under way arrived although nobody was told; the rest is lost."""
-        for arrive, _ in self.under_way[:arrived]:
+        for arrive, _ in self.in_flight[:arrived]:
             arrive()
-        self.under_way.clear()
+        self.in_flight.clear()
 
 
 class Worker:
@@ -192,7 +192,7 @@ def test_crashes_change_no_row(log: Any, seed: int) -> None:
         elif step < 0.93:
             worker.commit()
         else:
-            kafka.crash(chooser.randrange(len(kafka.under_way) + 1))
+            kafka.crash(chooser.randrange(len(kafka.in_flight) + 1))
             worker = Worker(kafka)
     finish(worker, records, now)
     assert table_rows(kafka.rows) == golden_rows(log)
@@ -224,7 +224,7 @@ def test_crashes_and_a_second_shipper_of_one_file_change_no_reported_row(seed: i
         worker.join.tend(now, kafka.committed)
         worker.commit()
         if chooser.random() < 0.1:
-            kafka.crash(chooser.randrange(len(kafka.under_way) + 1))
+            kafka.crash(chooser.randrange(len(kafka.in_flight) + 1))
             worker = Worker(kafka)
     finish(worker, records, now)
     assert as_reported(table_rows(kafka.rows)) == golden_rows(LOGS[0])
@@ -292,7 +292,7 @@ def test_the_table_is_empty_behind_a_closed_message() -> None:
     worker.join.tend(60_001, 0)
     assert worker.counts.parked == 1
     finish(worker, records, 61_000)
-    assert set(kafka.changelog) == {MARKS_KEY}
+    assert set(kafka.changelog) == {RANGES_KEY}
 
 
 def test_a_repeated_line_of_a_forgotten_message_is_kept_out() -> None:
@@ -336,7 +336,7 @@ def test_unreadable_lines_are_dead_letters_byte_for_byte() -> None:
     assert letter.value == broken
     assert letter.origin == LineOrigin("web7", "file-1", 1045)
     counts = worker.counts.tally.total()
-    assert (counts.lines, counts.events, counts.foreign.total(), counts.unreadable.total()) == (2, 0, 1, 1)
+    assert (counts.lines, counts.events, counts.ignored.total(), counts.unreadable.total()) == (2, 0, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -379,8 +379,8 @@ def test_a_message_older_than_the_longest_retry_is_given_up(monkeypatch: pytest.
     kafka = Kafka()
     worker = Worker(kafka)
     finish(worker, make_records(lines, []), 0)
-    ((key, value),) = [(key, value) for key, value in kafka.changelog.items() if key != MARKS_KEY]
-    queued_at = decode_parked(value).message.queued_at
+    ((key, value),) = [(key, value) for key, value in kafka.changelog.items() if key != RANGES_KEY]
+    queued_at = decode_stored(value).message.queued_at
     worker.join.tend(queued_at + RULES.give_up_after_ms + 1, kafka.committed)
     kafka.confirm_all()
     assert key not in kafka.changelog
@@ -453,7 +453,7 @@ def test_messages_that_closed_leave_no_more_than_their_names_to_a_fetch_that_wai
             before, _ = tracemalloc.get_traced_memory()
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert worker.join.held_fetches == len(texts)
+    assert worker.join.retained_fetches == len(texts)
     assert (after - before) / (fetches * messages / 2) < 400
 
 

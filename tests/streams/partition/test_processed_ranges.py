@@ -6,21 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from postwatch.streams.partition import processed_ranges
-from postwatch.streams.partition.processed_ranges import SeenFile, SeenFiles, decode_seen, encode_seen
+from postwatch.streams.partition.processed_ranges import FileRanges, ProcessedRanges, decode_ranges, encode_ranges
 
 RANGES = st.lists(st.tuples(st.integers(0, 60), st.integers(1, 20)).map(lambda pair: (pair[0], pair[0] + pair[1])))
 
 
 @given(ranges=RANGES, asked=st.tuples(st.integers(0, 60), st.integers(1, 20)))
 def test_ranges_hold_exactly_what_was_added(ranges: list[tuple[int, int]], asked: tuple[int, int]) -> None:
-    file = SeenFile()
+    file = FileRanges()
     model: set[int] = set()
     for start, end in ranges:
         file.add(start, end)
         model.update(range(start, end))
     start, end = asked[0], asked[0] + asked[1]
     assert file.covers(start, end) == model.issuperset(range(start, end))
-    until = file.seen_until(start)
+    until = file.processed_until(start)
     assert model.issuperset(range(start, until))
     assert until not in model
     assert file.starts == sorted(file.starts)
@@ -28,7 +28,7 @@ def test_ranges_hold_exactly_what_was_added(ranges: list[tuple[int, int]], asked
 
 
 def test_too_many_pieces_forget_the_first() -> None:
-    file = SeenFile()
+    file = FileRanges()
     for number in range(processed_ranges.MOST_RANGES + 5):
         file.add(number * 10, number * 10 + 5)
     assert len(file.starts) == processed_ranges.MOST_RANGES
@@ -37,7 +37,7 @@ def test_too_many_pieces_forget_the_first() -> None:
 
 
 def test_a_server_keeps_its_newest_files() -> None:
-    seen = SeenFiles()
+    seen = ProcessedRanges()
     for number in range(processed_ranges.FILES_A_SERVER + 3):
         seen.add("web1", f"file{number}", 0, 10, now_ms=1000 + number)
     assert len(seen.servers["web1"]) == processed_ranges.FILES_A_SERVER
@@ -46,7 +46,7 @@ def test_a_server_keeps_its_newest_files() -> None:
 
 
 def test_quiet_files_are_forgotten() -> None:
-    seen = SeenFiles()
+    seen = ProcessedRanges()
     seen.add("web1", "old", 0, 10, now_ms=0)
     seen.add("web2", "new", 0, 10, now_ms=processed_ranges.FORGET_AFTER_MS)
     seen.forget_quiet(processed_ranges.FORGET_AFTER_MS + 1)
@@ -54,12 +54,12 @@ def test_quiet_files_are_forgotten() -> None:
 
 
 def test_stored_marks_come_back() -> None:
-    seen = SeenFiles()
+    seen = ProcessedRanges()
     seen.add("web1", "file", 5, 10, now_ms=7)
-    assert decode_seen(encode_seen(seen)).file("web1", "file").covers(5, 10)
-    assert decode_seen(None).servers == {}
+    assert decode_ranges(encode_ranges(seen)).file("web1", "file").covers(5, 10)
+    assert decode_ranges(None).servers == {}
 
 
 def test_marks_of_a_newer_version_are_refused() -> None:
     with pytest.raises(ValueError, match="newer Postwatch"):
-        decode_seen(b"\x09whatever")
+        decode_ranges(b"\x09whatever")

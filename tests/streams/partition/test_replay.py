@@ -38,7 +38,7 @@ def rows_of(queue_id: str, arrival: Arrival | None, at: int) -> list[Outcome]:
     joiner = Joiner(BOOK)
     events: list[Event] = [tried(queue_id, at, "bob@far.example"), removed(queue_id, at)]
     joiner.add(SERVER, [arrival, *events] if arrival else events)
-    rows, _ = joiner.take_changed()
+    rows, _ = joiner.take_dirty()
     return rows
 
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 from postwatch.streams.contracts.dead_letters import DeadLetter, RecordOrigin
-from postwatch.streams.sink.batch import RowBuffer
+from postwatch.streams.sink.batch import RowBatcher
 
 
 def record(kafka_offset: int, partition: int = 0, topic: str = "mail.outcomes") -> RecordOrigin:
@@ -22,13 +22,13 @@ def letter(origin: RecordOrigin, value: bytes = b"noise") -> DeadLetter:
 
 
 def test_an_empty_buffer_is_never_due() -> None:
-    buffer = RowBuffer(max_rows=10, max_wait_seconds=0.5)
+    buffer = RowBatcher(max_rows=10, max_wait_seconds=0.5)
     assert not buffer.is_due(1e9)
     assert buffer.seconds_until_due(1e9, at_most=0.25) == 0.25
 
 
 def test_a_batch_is_due_when_its_first_record_has_waited() -> None:
-    buffer = RowBuffer(max_rows=10, max_wait_seconds=0.5)
+    buffer = RowBatcher(max_rows=10, max_wait_seconds=0.5)
     buffer.add_rows(record(0), rows(1), 100, now=100.0)
     buffer.add_rows(record(1), rows(1), 100, now=100.375)
     assert buffer.seconds_until_due(100.375, at_most=1.0) == 0.125
@@ -37,7 +37,7 @@ def test_a_batch_is_due_when_its_first_record_has_waited() -> None:
 
 
 def test_a_batch_is_due_when_it_has_rows_enough() -> None:
-    buffer = RowBuffer(max_rows=10, max_wait_seconds=0.5)
+    buffer = RowBatcher(max_rows=10, max_wait_seconds=0.5)
     buffer.add_rows(record(0), rows(9), 100, now=100.0)
     assert not buffer.is_due(100.0)
     buffer.add_rows(record(1), rows(5), 100, now=100.0)
@@ -45,7 +45,7 @@ def test_a_batch_is_due_when_it_has_rows_enough() -> None:
 
 
 def test_a_batch_is_due_when_it_has_bytes_enough_letters_included() -> None:
-    buffer = RowBuffer(max_rows=10, max_wait_seconds=0.5, max_bytes=200)
+    buffer = RowBatcher(max_rows=10, max_wait_seconds=0.5, max_bytes=200)
     buffer.add_rows(record(0), rows(1), 100, now=100.0)
     buffer.add_letter(record(1), letter(record(1), bytes(99)), now=100.0)
     assert not buffer.is_due(100.0)
@@ -54,7 +54,7 @@ def test_a_batch_is_due_when_it_has_bytes_enough_letters_included() -> None:
 
 
 def test_taking_empties_the_buffer() -> None:
-    buffer = RowBuffer(max_rows=1, max_wait_seconds=0.5)
+    buffer = RowBatcher(max_rows=1, max_wait_seconds=0.5)
     buffer.add_rows(record(7), rows(1), 100, now=100.0)
     assert buffer.take().next_offsets == {("mail.outcomes", 0): 8}
     assert not buffer.is_due(200.0)
@@ -62,7 +62,7 @@ def test_taking_empties_the_buffer() -> None:
 
 
 def test_clearing_forgets_everything() -> None:
-    buffer = RowBuffer(max_rows=1, max_wait_seconds=0.5)
+    buffer = RowBatcher(max_rows=1, max_wait_seconds=0.5)
     buffer.add_rows(record(7), rows(1), 100, now=100.0)
     buffer.add_letter(record(8), letter(record(8)), now=100.0)
     buffer.clear()
@@ -75,7 +75,7 @@ RECORDS = st.tuples(st.sampled_from(["mail.outcomes", "mail.heartbeats"]), st.in
 
 @given(st.lists(RECORDS, max_size=30))
 def test_every_row_is_in_the_batch_once_and_knows_its_record(records: list[tuple[str, int, int]]) -> None:
-    buffer = RowBuffer(max_rows=1_000, max_wait_seconds=0.5)
+    buffer = RowBatcher(max_rows=1_000, max_wait_seconds=0.5)
     expected: dict[str, list[RecordOrigin]] = {}
     for kafka_offset, (topic, partition, count) in enumerate(records):
         origin = record(kafka_offset, partition, topic)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from postwatch.producers.service.health import Health
 from postwatch.streams.contracts.arrow_stream import decode_stream
 from postwatch.streams.contracts.dead_letters import DeadLetterSender
-from postwatch.streams.sink.batch import RowBuffer
+from postwatch.streams.sink.batch import RowBatcher
 from postwatch.streams.sink.consumer import LONGEST_WAIT_SECONDS, Sink, Target, backoff_seconds
 from prometheus_client import REGISTRY
 
@@ -50,7 +50,7 @@ class Bench:
         self.source = FakeSource(self.broker, self.clock, bound, self._stop_when_done)
         targets = {topic: Target("table", decode, self.table.insert) for topic, _ in self.broker.partitions}
         letters = DeadLetterSender(self.producer, "dead")  # type: ignore[arg-type]
-        buffer = RowBuffer(max_rows=10, max_wait_seconds=0.5)
+        buffer = RowBatcher(max_rows=10, max_wait_seconds=0.5)
         Sink(self.source, targets, letters, buffer, self.health, self.stopping, self.clock).run()
 
     def _stop_when_done(self) -> None:

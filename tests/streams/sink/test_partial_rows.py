@@ -83,7 +83,7 @@ def rows_of(lines: list[str], server: str = SERVER) -> list[Outcome]:
     parser = make_parser("auto", StampReader(find_zone("UTC", "the test")))
     parser.stamps.shipped(1_795_500_000_000)
     join_lines(joiner, parser, server, lines, LineCounts())
-    rows, _ = joiner.take_changed()
+    rows, _ = joiner.take_dirty()
     return rows
 
 

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from postwatch.producers.record import CUT_MARK
-from postwatch.streams.parsers.events import Arrival, Attempt, Ending, Event, Foreign, Parsed, Refusal, Unreadable
+from postwatch.streams.parsers.events import (
+    Arrival,
+    Attempt,
+    Event,
+    Ignored,
+    LifecycleEvent,
+    Parsed,
+    Refusal,
+    Unreadable,
+)
 from postwatch.streams.parsers.registry import make_parser
 from postwatch.streams.parsers.timestamps import StampReader, find_zone
 
@@ -25,7 +34,7 @@ def parse_entry(entry: str, queue_id: str = SHORT) -> Parsed:
 
 def told(parsed: Parsed) -> dict[str, object]:
     """What an event says beyond where and when."""
-    assert isinstance(parsed, Arrival | Attempt | Ending | Refusal), parsed
+    assert isinstance(parsed, Arrival | Attempt | LifecycleEvent | Refusal), parsed
     fields = msgspec.structs.asdict(parsed)
     return {name: value for name, value in fields.items() if value and name not in ("queue_id", "at", "line")}
 
@@ -150,7 +159,7 @@ def test_an_answer_of_several_lines_to_a_delivery_while_it_came_in() -> None:
     assert isinstance(found, Attempt)
     assert (found.status, found.recipient, found.router, found.smtp_code) == ("delivered", "carl@far.example", "r", 250)
     assert found.line.endswith(entry)
-    assert parse("250-second") == parse('250 2.0.0 Ok: queued as 1A2B"') == Foreign("no-stamp")
+    assert parse("250-second") == parse('250 2.0.0 Ok: queued as 1A2B"') == Ignored("no-stamp")
 
 
 @pytest.mark.parametrize("error", ["", " (No such file or directory: creating lock file /x/y (euid=8 egid=8))"])
@@ -177,7 +186,7 @@ def test_a_delivery_over_tls(tls: str) -> None:
 )
 def test_stamps_with_fraction_zone_and_pid(head: str, at: int) -> None:
     parsed = parse(f"{head}{SHORT} Completed QT=2s")
-    assert isinstance(parsed, Ending)
+    assert isinstance(parsed, LifecycleEvent)
     assert (parsed.at, parsed.queue_id, parsed.closes) == (at, SHORT, True)
 
 
@@ -307,14 +316,14 @@ def test_the_next_hop_is_this_server_only_over_the_loopback(
 )
 def test_endings(entry: str, status: str, closes: bool) -> None:
     found = parse_entry(entry)
-    assert isinstance(found, Ending)
+    assert isinstance(found, LifecycleEvent)
     assert (found.status, found.closes, found.recipient) == (status, closes, "")
 
 
 @pytest.mark.parametrize("address", ["Ann@B.example", '"a> marked delivered by x"@b.example'])
 def test_one_recipient_taken_off_by_an_administrator(address: str) -> None:
     found = parse_entry(f"address <{address}> marked delivered by root")
-    assert isinstance(found, Ending)
+    assert isinstance(found, LifecycleEvent)
     assert (found.status, found.closes, found.recipient) == ("cancelled", False, address.lower())
 
 
@@ -348,7 +357,7 @@ def test_one_recipient_taken_off_by_an_administrator(address: str) -> None:
     ],
 )
 def test_lines_of_no_interest(line: str, kind: str) -> None:
-    assert parse(line) == Foreign(kind)
+    assert parse(line) == Ignored(kind)
 
 
 @pytest.mark.parametrize("entry", ["<= ", "=> ", "** ", "=> a@b.example", "<= a@b.example H=(x) nowhere P=esmtp"])
@@ -415,7 +424,7 @@ def test_an_attempt_survives_print_and_parse(
 
 def test_events_are_what_the_joiner_takes() -> None:
     events: tuple[type, ...] = Event.__args__
-    assert set(events) == {Arrival, Attempt, Ending, Refusal}
+    assert set(events) == {Arrival, Attempt, LifecycleEvent, Refusal}
 
 
 @pytest.mark.parametrize("sender", ["anna@bakery.example", 'U=mill D=mill.example S="x', ""])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from postwatch.streams.parsers.events import Foreign, Parsed, Refusal, Unreadable
+from postwatch.streams.parsers.events import Ignored, Parsed, Refusal, Unreadable
 from postwatch.streams.parsers.registry import make_parser
 from postwatch.streams.parsers.timestamps import StampReader, find_zone
 
@@ -34,7 +34,7 @@ def test_an_entry_with_headers_is_one_refusal() -> None:
     refusal = parse(first)
     assert isinstance(refusal, Refusal)
     assert (refusal.queue_id, refusal.sender, refusal.client_ip) == (ID, "win@spam.example", "192.0.2.66")
-    assert [parse(line) for line in headers] == [Foreign("headers")] * len(headers)
+    assert [parse(line) for line in headers] == [Ignored("headers")] * len(headers)
 
 
 LINES = {

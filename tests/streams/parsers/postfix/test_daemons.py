@@ -20,8 +20,8 @@ from postwatch.streams.parsers.events import (
     SUBJECT,
     Arrival,
     Attempt,
-    Ending,
-    Foreign,
+    Ignored,
+    LifecycleEvent,
     Parsed,
     Refusal,
     Unreadable,
@@ -113,12 +113,12 @@ def test_message_id_sender_and_subject() -> None:
 
 
 def test_endings_and_notices() -> None:
-    assert read("qmgr", "7F00AA: removed") == Ending("7F00AA", 1000, "7F00AA: removed", "", True)
+    assert read("qmgr", "7F00AA: removed") == LifecycleEvent("7F00AA", 1000, "7F00AA: removed", "", True)
     expired = read("qmgr", "7F00AA: from=<a@b.example>, status=expired, returned to sender")
-    assert isinstance(expired, Ending)
+    assert isinstance(expired, LifecycleEvent)
     assert (expired.status, expired.closes) == (EXPIRED, False)
     cancelled = read("postsuper", "7F00AA: removed")
-    assert isinstance(cancelled, Ending)
+    assert isinstance(cancelled, LifecycleEvent)
     assert (cancelled.status, cancelled.closes) == (CANCELLED, True)
     notice = arrival("bounce", "7F00AA: sender non-delivery notification: 8E00CC")
     assert (notice.queue_id, notice.part, notice.parent_queue_id) == ("8E00CC", PARENT, "7F00AA")
@@ -178,7 +178,7 @@ def test_what_is_suspended_was_not_tried() -> None:
 
 
 def test_a_probe_is_no_delivery() -> None:
-    assert read("smtp", HEAD + "dsn=2.1.5, status=deliverable (250 Ok)") == Foreign("probe")
+    assert read("smtp", HEAD + "dsn=2.1.5, status=deliverable (250 Ok)") == Ignored("probe")
 
 
 REFUSED = "reject: RCPT from a.example[192.0.2.1]: 450 4.7.1 <b@here.example>: Greylisted; from=<s@far.example> to=<b@here.example> proto=ESMTP helo=<x>"
@@ -218,7 +218,7 @@ def test_what_is_put_on_hold_names_sender_and_recipient(agent: str, message: str
     assert isinstance(waits, Attempt)
     assert (sender.queue_id, sender.part, sender.sender) == ("7F00AA", HELD, "s@f.example")
     assert (waits.recipient, waits.status, waits.is_attempt, waits.transport) == ("b@h.example", DEFERRED, False, "")
-    assert read(agent, f"NOQUEUE: {message}") == Foreign("note")
+    assert read(agent, f"NOQUEUE: {message}") == Ignored("note")
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_what_is_put_on_hold_names_sender_and_recipient(agent: str, message: str
     ],
 )
 def test_what_is_of_no_interest(message: str) -> None:
-    assert isinstance(read("smtpd", message), Foreign)
+    assert isinstance(read("smtpd", message), Ignored)
 
 
 def test_what_claims_to_matter_and_is_cut_is_unreadable() -> None:
@@ -296,7 +296,7 @@ def test_no_greeting_hides_or_forges_a_refusal(command: str, helo: str) -> None:
     if isinstance(parsed, Refusal):
         assert (command, parsed.sender, parsed.recipient) == ("RCPT", "s@far.example", "b@here.example")
     elif command == "EHLO":
-        assert isinstance(parsed, Foreign)
+        assert isinstance(parsed, Ignored)
     else:
         assert isinstance(parsed, Unreadable) == ("helo=" in helo)
 

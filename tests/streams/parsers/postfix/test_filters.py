@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from postwatch.streams.contracts.outcome import BOUNCED, DISCARDED, REJECTED
-from postwatch.streams.parsers.events import LINK, LOGIN, Arrival, Foreign, Parsed, Refusal, Unreadable
+from postwatch.streams.parsers.events import LINK, LOGIN, Arrival, Ignored, Parsed, Refusal, Unreadable
 from postwatch.streams.parsers.postfix.daemons import parse_message
 from postwatch.streams.parsers.registry import make_parser
 from postwatch.streams.parsers.timestamps import StampReader, find_zone
@@ -27,7 +27,7 @@ def read_amavis(message: str) -> list[tuple[str, str, str]]:
     stamps.shipped(1_796_000_000_000)
     parsed = make_parser("postfix", stamps).parse(f"Nov 25 23:00:01 mx2 amavis[20]: (00020-01) {message}")
     if not isinstance(parsed, list):
-        assert parsed == Foreign("filter"), parsed
+        assert parsed == Ignored("filter"), parsed
         return []
     assert all(isinstance(event, Arrival) for event in parsed)
     return [(event.queue_id, event.part, event.earlier_queue_id) for event in parsed if isinstance(event, Arrival)]
@@ -93,7 +93,7 @@ def test_no_stranger_logs_in_with_an_address() -> None:
 
 
 def test_an_answer_that_names_no_id_is_a_note() -> None:
-    assert read(f"proxy-accept: END-OF-MESSAGE: 250 2.0.0 Ok{LOGGED_IN}") == Foreign("note")
+    assert read(f"proxy-accept: END-OF-MESSAGE: 250 2.0.0 Ok{LOGGED_IN}") == Ignored("note")
 
 
 FIELDS = "Message-ID: <m1@far.example>, mail_id: AbC123dEf_x, Hits: -1.2, size: 900, queued_as: {}, 1000 ms"

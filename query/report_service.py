@@ -27,7 +27,7 @@ def _wall_clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-class ReportDesk:
+class ReportService:
     """Answers the three questions. Raises the errors of query/errors.py."""
 
     def __init__(
@@ -75,6 +75,6 @@ class ReportDesk:
         return servers_report(self._read, self._database, self.retention_days, self.now_ms())
 
 
-def open_desk(query_settings: QuerySettings, clickhouse_settings: ClickHouseSettings) -> ReportDesk:
-    """A desk over the real tables. Does not connect yet."""
-    return ReportDesk(TableReader(query_settings, clickhouse_settings), query_settings, clickhouse_settings)
+def open_report_service(query_settings: QuerySettings, clickhouse_settings: ClickHouseSettings) -> ReportService:
+    """A service over the real tables. Does not connect yet."""
+    return ReportService(TableReader(query_settings, clickhouse_settings), query_settings, clickhouse_settings)
