@@ -408,13 +408,12 @@ class Joiner:
 
 def _refused_at_home(event: Refusal) -> Arrival:
     """The sender of what was submitted here: lines that bounce each recipient follow, but none of qmgr's."""
-    return Arrival(event.queue_id, event.at, event.line, event.sender, (), "", "", "", "", "", 0, "", "", "", HELD)
+    return Arrival(event.queue_id, event.at, event.line, sender=event.sender, part=HELD)
 
 
 def _parent(event: Attempt, message: Message) -> Arrival:
     """That the message which a forward made comes from this one."""
-    nothing = Arrival(event.next_queue_id, event.at, event.line, "", (), "", "", "", "", "", 0, "", "", "", PARENT)
-    return msgspec.structs.replace(nothing, parent_queue_id=message.queue_id)
+    return Arrival(event.next_queue_id, event.at, event.line, parent_queue_id=message.queue_id, part=PARENT)
 
 
 def _told_of(refusal: Refusal, client: Arrival) -> Refusal:

@@ -241,7 +241,7 @@ def envelope_key(recipient: str) -> str:
     return f"{ENVELOPE} {recipient}"
 
 
-_NO_PART = Arrival("", 0, "", "", (), "", "", "", "", "", 0, "", "", "")
+_NO_PART = Arrival("", 0, "")
 
 
 def _assemble(parts: dict[str, Arrival]) -> Arrival:
@@ -255,22 +255,24 @@ def _assemble(parts: dict[str, Arrival]) -> Arrival:
         first.queue_id,
         first.at,
         first.line,
-        (queued.sender or client.sender or (envelopes[0].sender if envelopes else ""))
+        sender=(queued.sender or client.sender or (envelopes[0].sender if envelopes else ""))
         if parent.sender != OWN_NOTICE
         else "",
-        queued.recipients or client.recipients or tuple(sorted(one.recipients[0] for one in envelopes)),
-        client.client_host or queued.client_host,
-        client.client_ip or queued.client_ip,
-        client.system_user or queued.system_user,
-        client.auth_method or queued.auth_method,
-        client.authenticated_as or queued.authenticated_as or parts.get(LOGIN, _NO_PART).authenticated_as,
-        queued.size_bytes,
-        named.message_id or queued.message_id,
-        parts.get(SUBJECT, _NO_PART).subject,
-        parent.parent_queue_id,
-        WHOLE,
-        client.earlier_queue_id,
-        queued.recipient_count,
+        recipients=queued.recipients or client.recipients or tuple(sorted(one.recipients[0] for one in envelopes)),
+        client_host=client.client_host or queued.client_host,
+        client_ip=client.client_ip or queued.client_ip,
+        system_user=client.system_user or queued.system_user,
+        auth_method=client.auth_method or queued.auth_method,
+        authenticated_as=client.authenticated_as
+        or queued.authenticated_as
+        or parts.get(LOGIN, _NO_PART).authenticated_as,
+        size_bytes=queued.size_bytes,
+        message_id=named.message_id or queued.message_id,
+        subject=parts.get(SUBJECT, _NO_PART).subject,
+        parent_queue_id=parent.parent_queue_id,
+        part=WHOLE,
+        earlier_queue_id=client.earlier_queue_id,
+        recipient_count=queued.recipient_count,
     )
 
 

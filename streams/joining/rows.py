@@ -20,9 +20,9 @@ from postwatch.streams.parsers.events import FILTER, LOGIN, Arrival, Attempt, Re
 from postwatch.streams.parsers.queue_ids import queued_at as time_in_id
 
 _MOST_ARRIVALS = 3
-_NO_ARRIVAL = Arrival("", 0, "", "", (), "", "", "", "", "", 0, "", "", "")
+_NO_ARRIVAL = Arrival("", 0, "")
 _NO_ATTEMPTS: list[Attempt] = []
-_NO_ATTEMPT = Attempt("", 0, "", PENDING, False, "", "", 0, "", "", "", "", "", "", "")
+_NO_ATTEMPT = Attempt("", 0, "", PENDING, is_attempt=False)
 _NOBODY = (UNKNOWN,)
 _NO_NEXT_HOP = ("", "", "", "", "", "", (), "", "")
 """From remote_host to parent_queue_id, of what was never handed on."""
@@ -312,17 +312,17 @@ def _joined_arrival(first: Arrival, own: Arrival | None) -> Arrival:
         first.queue_id,
         first.at,
         first.line,
-        first.sender,
-        first.recipients,
-        first.client_host,
-        first.client_ip,
-        first.system_user,
-        first.auth_method,
-        first.authenticated_as,
-        first.size_bytes or own.size_bytes,
-        first.message_id or own.message_id,
-        first.subject or own.subject,
-        first.parent_queue_id,
+        sender=first.sender,
+        recipients=first.recipients,
+        client_host=first.client_host,
+        client_ip=first.client_ip,
+        system_user=first.system_user,
+        auth_method=first.auth_method,
+        authenticated_as=first.authenticated_as,
+        size_bytes=first.size_bytes or own.size_bytes,
+        message_id=first.message_id or own.message_id,
+        subject=first.subject or own.subject,
+        parent_queue_id=first.parent_queue_id,
     )
 
 

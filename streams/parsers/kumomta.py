@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 from postwatch.streams.contracts.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, EXPIRED
 from postwatch.streams.parsers.events import Arrival, Attempt, Event, Ignored, Parsed, Refusal, Unreadable
-from postwatch.streams.parsers.postfix.filters import next_queue_id
 from postwatch.streams.parsers.queue_ids import refusal_id
+from postwatch.streams.parsers.smtp import next_queue_id
 from postwatch.streams.parsers.timestamps import MOST_MS, StampReader
 
 JOURNAL_MARK = '"__REALTIME_TIMESTAMP":'
@@ -124,17 +124,13 @@ def _arrival(record: _Record, at: int, line: str, recipients: tuple[str, ...]) -
         record.id,
         at,
         line,
-        _one_line(record.sender),
-        recipients,
-        "",
-        _client_ip(record),
-        "",
-        "",
-        _login(record),
-        max(record.size, 0),
-        _header(record, "message-id").removeprefix("<").removesuffix(">"),
-        _header(record, "subject"),
-        "",
+        sender=_one_line(record.sender),
+        recipients=recipients,
+        client_ip=_client_ip(record),
+        authenticated_as=_login(record),
+        size_bytes=max(record.size, 0),
+        message_id=_header(record, "message-id").removeprefix("<").removesuffix(">"),
+        subject=_header(record, "subject"),
         recipient_count=len(recipients),
     )
 
@@ -147,18 +143,16 @@ def _attempt(record: _Record, at: int, line: str, status: str, recipient: str) -
         at,
         line,
         status,
-        record.type not in _WAITS,
-        recipient,
-        "",
-        code,
-        enhanced,
-        response,
-        _one_line(peer.name).rstrip("."),
-        peer.addr,
-        ":".join(filter(None, (record.tls_protocol_version, record.tls_cipher))),
-        "",
-        record.delivery_protocol or "",
-        next_queue_id(response) if status == DELIVERED else "",
+        is_attempt=record.type not in _WAITS,
+        recipient=recipient,
+        smtp_code=code,
+        enhanced_code=enhanced,
+        response=response,
+        remote_host=_one_line(peer.name).rstrip("."),
+        remote_ip=peer.addr,
+        tls=":".join(filter(None, (record.tls_protocol_version, record.tls_cipher))),
+        transport=record.delivery_protocol or "",
+        next_queue_id=next_queue_id(response) if status == DELIVERED else "",
     )
 
 
@@ -168,16 +162,13 @@ def _refusal(record: _Record, at: int, line: str, recipients: tuple[str, ...]) -
         refusal_id(line),
         at,
         line,
-        _one_line(record.sender),
-        recipients[0] if recipients else "",
-        "",
-        _client_ip(record),
-        "",
-        "",
-        _login(record),
-        code,
-        enhanced,
-        response,
+        sender=_one_line(record.sender),
+        recipient=recipients[0] if recipients else "",
+        client_ip=_client_ip(record),
+        authenticated_as=_login(record),
+        smtp_code=code,
+        enhanced_code=enhanced,
+        response=response,
     )
 
 

@@ -24,9 +24,8 @@ from postwatch.streams.parsers.events import (
     Refusal,
     Unreadable,
 )
-from postwatch.streams.parsers.exim.grammar import SMTP_CODE
-from postwatch.streams.parsers.postfix.filters import next_queue_id
 from postwatch.streams.parsers.queue_ids import SESSION_PREFIX
+from postwatch.streams.parsers.smtp import next_queue_id, reply_codes
 
 PROGRAM = "smtpd"
 
@@ -99,7 +98,7 @@ def parse_message(text: str, start: int, at: int, line: str) -> Parsed:
     if word == "failed-command":
         return _failed_command(text, start, at, line, session)
     if word in _CLOSING:
-        return LifecycleEvent(session, at, line, "", True)
+        return LifecycleEvent(session, at, line, closes=True)
     return _CONNECTION
 
 
@@ -113,7 +112,7 @@ def _connected(text: str, start: int, at: int, line: str, session: str) -> Parse
 def _client(session: str, at: int, line: str, host: str, address: str) -> Arrival:
     ip = "" if address == "local" else address.removeprefix("[").removesuffix("]").removeprefix("IPv6:")
     host = "" if host == "<unknown>" or not ip else host
-    return Arrival(session, at, line, "", (), host, ip, "", "", "", 0, "", "", "", CLIENT)
+    return Arrival(session, at, line, client_host=host, client_ip=ip, part=CLIENT)
 
 
 def _login(text: str, start: int, at: int, line: str, session: str) -> Parsed:
@@ -122,7 +121,7 @@ def _login(text: str, start: int, at: int, line: str, session: str) -> Parsed:
         return Unreadable("a login that can be read in two ways") if text.endswith(" result=ok") else _LOGIN_FAILED
     if found[2] != "ok":
         return _LOGIN_FAILED
-    return Arrival(session, at, line, "", (), "", "", "", "", found[1], 0, "", "", "", LOGIN)
+    return Arrival(session, at, line, authenticated_as=found[1], part=LOGIN)
 
 
 def _message(text: str, start: int, at: int, line: str, session: str) -> Parsed:
@@ -138,9 +137,16 @@ def _queued(
 ) -> Arrival:
     recipients = (recipient.lower(),) if recipient else ()
     return Arrival(
-        queue_id, at, line, sender, recipients, "", "", "", "", "", int(size[:18]), "", "", "", QUEUE, "",
-        int(count[:9]), session,
-    )  # fmt: skip
+        queue_id,
+        at,
+        line,
+        sender=sender,
+        recipients=recipients,
+        size_bytes=int(size[:18]),
+        part=QUEUE,
+        recipient_count=int(count[:9]),
+        session_id=session,
+    )
 
 
 def _envelope(text: str, start: int, at: int, line: str) -> Parsed:
@@ -148,7 +154,7 @@ def _envelope(text: str, start: int, at: int, line: str) -> Parsed:
     if found is None:
         return Unreadable("an envelope whose fields make no sense")
     queue_id, sender, recipient = found.groups()
-    return Arrival(queue_id, at, line, sender, (recipient.lower(),), "", "", "", "", "", 0, "", "", "", ENVELOPE)
+    return Arrival(queue_id, at, line, sender=sender, recipients=(recipient.lower(),), part=ENVELOPE)
 
 
 def _delivery(text: str, start: int, at: int, line: str, agent: str) -> Parsed:
@@ -167,7 +173,7 @@ def _attempt(
         return Unreadable("a delivery with a result that is not known")
     recipient = to.lower()
     original = "" if rcpt in ("", "-") or rcpt.lower() == recipient else rcpt.lower()
-    code = SMTP_CODE.match(words)
+    code, enhanced = reply_codes(words)
     ip = address.removeprefix("[").removesuffix("]").removeprefix("IPv6:") if address != "-" else ""
     accepted = _NEXT.match(words)
     next_id = accepted[1] if accepted else next_queue_id(words) if status == DELIVERED else ""
@@ -177,20 +183,17 @@ def _attempt(
         at,
         line,
         status,
-        True,
-        recipient,
-        original,
-        int(code[1]) if code else 0,
-        (code[2] or "") if code else "",
-        words,
-        "" if host == ip else host,
-        ip,
-        "",
-        "",
-        agent,
-        next_id,
-        FILTER if is_here else "",
-        bool(original),
+        recipient=recipient,
+        original_recipient=original,
+        smtp_code=code,
+        enhanced_code=enhanced,
+        response=words,
+        remote_host="" if host == ip else host,
+        remote_ip=ip,
+        transport=agent,
+        next_queue_id=next_id,
+        handover=FILTER if is_here else "",
+        is_expanded=bool(original),
     )
 
 
@@ -203,13 +206,19 @@ def _failed_command(text: str, start: int, at: int, line: str, session: str) -> 
     if place < 0 or text.find(_RESULT, place + 1) >= 0:
         return Unreadable("a refusal that can be read in two ways")
     words = text[place + len(_RESULT) :].removesuffix('"')
-    code = SMTP_CODE.match(words)
+    code, enhanced = reply_codes(words)
     address = command[2]
     sender, recipient = ("", address.lower()) if command[1] else (address, "")
     return Refusal(
-        session, at, line, sender, recipient, "", "", "", "", "", int(code[1]) if code else 0,
-        (code[2] or "") if code else "", words,
-    )  # fmt: skip
+        session,
+        at,
+        line,
+        sender=sender,
+        recipient=recipient,
+        smtp_code=code,
+        enhanced_code=enhanced,
+        response=words,
+    )
 
 
 def _old(text: str, start: int, at: int, line: str) -> Parsed:
@@ -220,7 +229,7 @@ def _old(text: str, start: int, at: int, line: str) -> Parsed:
             return _client(SESSION_PREFIX + opened[1], at, line, opened[2], opened[3])
         closing = _OLD_CLOSING.match(text, start)
         if closing is not None:
-            return LifecycleEvent(SESSION_PREFIX + closing[1], at, line, "", True)
+            return LifecycleEvent(SESSION_PREFIX + closing[1], at, line, closes=True)
         message = _OLD_MESSAGE.match(text, start)
         if message is not None:
             queue_id, session, sender, recipient, size, count = message.groups()

@@ -25,10 +25,8 @@ from postwatch.streams.parsers.events import (
     Refusal,
     Unreadable,
 )
-from postwatch.streams.parsers.exim.grammar import SMTP_CODE
-from postwatch.streams.parsers.postfix.filters import next_queue_id
-from postwatch.streams.parsers.postfix.grammar import ADDRESS
 from postwatch.streams.parsers.queue_ids import LOGIN_PREFIX, REFUSAL_PREFIX, refusal_id
+from postwatch.streams.parsers.smtp import ADDRESS, next_queue_id, reply_codes
 from postwatch.streams.parsers.syslog import process_before
 
 PROGRAMS = frozenset(("sendmail", "sm-mta", "sm-msp-queue", "sm-msp", "sm-queue"))
@@ -94,7 +92,7 @@ def parse_message(text: str, start: int, at: int, line: str) -> Parsed:
     elif text.startswith("from=", start):
         return _arrival(text, start, at, line, queue_id)
     elif text.startswith("discarded", start):
-        return LifecycleEvent(queue_id, at, line, DISCARDED, True)
+        return LifecycleEvent(queue_id, at, line, DISCARDED, closes=True)
     if text.startswith("ruleset=", start):
         return _ruleset(text, start, at, line, queue_id)
     if text.startswith("Milter", start):
@@ -116,8 +114,8 @@ def _login(text: str, start: int, at: int, line: str) -> Parsed:
     if not process or found is None or not found[4]:
         return _LOGIN
     key = _login_key(process, found[4])
-    login = Arrival(key, at, line, "", (), "", "", "", found[7], found[6], 0, "", "", "", LOGIN)
-    return [login, LifecycleEvent(key, at, line, "", True)]
+    login = Arrival(key, at, line, auth_method=found[7], authenticated_as=found[6], part=LOGIN)
+    return [login, LifecycleEvent(key, at, line, closes=True)]
 
 
 def _login_key(process: str, ip: str) -> str:
@@ -150,17 +148,12 @@ def _arrival(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed
         queue_id,
         at,
         line,
-        _address_of(sender),
-        (),
-        "" if forged or is_local else host,
-        "" if ip == "RESPONSE" else ip,
-        user if is_local else "",
-        "",
-        "",
-        int(size[:18]),
-        message_id,
-        "",
-        "",
+        sender=_address_of(sender),
+        client_host="" if forged or is_local else host,
+        client_ip="" if ip == "RESPONSE" else ip,
+        system_user=user if is_local else "",
+        size_bytes=int(size[:18]),
+        message_id=message_id,
         recipient_count=int(count[:9]),
         session_id=_login_key(queue_id[8:], ip) if has_login else "",
     )
@@ -199,7 +192,7 @@ def _deliveries(text: str, start: int, at: int, line: str, queue_id: str) -> Par
         response, enhanced = _told_of(status, enhanced, reply, words)
     if status == DELIVERED and words.startswith("Sent (") and words.endswith(")"):
         response = words[6:-1]
-    code = SMTP_CODE.match(response)
+    code, _ = reply_codes(response)
     accepted = _NEXT.match(response)
     next_id = accepted[1] if accepted else next_queue_id(response) if address and status == DELIVERED else ""
     address = address.removeprefix("IPv6:")
@@ -215,19 +208,17 @@ def _deliveries(text: str, start: int, at: int, line: str, queue_id: str) -> Par
                 at,
                 line,
                 DISCARDED if status == DELIVERED and recipient == "/dev/null" else status,
-                words != "queued",
-                recipient,
-                original if is_made and original != recipient else "",
-                int(code[1]) if code else 0,
-                enhanced,
-                response,
-                "" if relay.startswith("[") or (not address and mailer in _LOCAL) else relay.rstrip("."),
-                address,
-                "",
-                "",
-                mailer,
-                next_id,
-                FILTER if is_here and "@" in recipient else "",
+                is_attempt=words != "queued",
+                recipient=recipient,
+                original_recipient=original if is_made and original != recipient else "",
+                smtp_code=code,
+                enhanced_code=enhanced,
+                response=response,
+                remote_host="" if relay.startswith("[") or (not address and mailer in _LOCAL) else relay.rstrip("."),
+                remote_ip=address,
+                transport=mailer,
+                next_queue_id=next_id,
+                handover=FILTER if is_here and "@" in recipient else "",
                 is_expanded=is_made or ("<" not in name and not owner and mailer != _SUBMITS),
             )
         )
@@ -279,9 +270,9 @@ def _address_of(name: str) -> str:
 
 def _notice(text: str, found: re.Match[str], at: int, line: str, queue_id: str) -> Parsed:
     """`ID: NEW: DSN: User unknown`: a bounce, a warning or a receipt was made of the message."""
-    made = Arrival(found[1], at, line, "", (), "", "", "", "", "", 0, "", "", queue_id, recipient_count=1)
+    made = Arrival(found[1], at, line, parent_queue_id=queue_id, recipient_count=1)
     if text.startswith(_EXPIRED, found.end()):
-        return [LifecycleEvent(queue_id, at, line, EXPIRED, True), made]
+        return [LifecycleEvent(queue_id, at, line, EXPIRED, closes=True), made]
     return made
 
 
@@ -298,7 +289,7 @@ def _ruleset(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed
     sender, recipient = (address, "") if name == "check_mail" else ("", address.lower())
     client = ("" if forged else host, ip)
     if verdict == "discard" and recipient and not queue_id.startswith(REFUSAL_PREFIX):
-        return Attempt(queue_id, at, line, DISCARDED, True, recipient, "", 0, "", "", "", "", "", "", "")
+        return Attempt(queue_id, at, line, DISCARDED, recipient=recipient)
     return _refusal(queue_id, at, line, sender, recipient, words, client, is_discard=verdict == "discard")
 
 
@@ -313,7 +304,7 @@ def _milter(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
             return _refusal(queue_id, at, line, sender, recipient, verdict[7:], ("", ""))
         return _MILTER_NOTE
     if verdict == "discard":
-        return LifecycleEvent(queue_id, at, line, DISCARDED, True)
+        return LifecycleEvent(queue_id, at, line, DISCARDED, closes=True)
     return _MILTER_NOTE  # lines about each recipient follow it
 
 
@@ -337,20 +328,17 @@ def _refusal(
     client: tuple[str, str],
     is_discard: bool = False,
 ) -> Refusal:
-    code = SMTP_CODE.match(words)
+    code, enhanced = reply_codes(words)
     return Refusal(
         queue_id,
         at,
         line,
-        sender,
-        recipient,
-        client[0],
-        client[1],
-        "",
-        "",
-        "",
-        int(code[1]) if code else 0,
-        (code[2] or "") if code else "",
-        words,
-        DISCARDED if is_discard else REJECTED,
+        sender=sender,
+        recipient=recipient,
+        client_host=client[0],
+        client_ip=client[1],
+        smtp_code=code,
+        enhanced_code=enhanced,
+        response=words,
+        status=DISCARDED if is_discard else REJECTED,
     )

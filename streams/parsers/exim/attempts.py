@@ -8,7 +8,8 @@ from functools import lru_cache
 from postwatch.streams.contracts.outcome import BOUNCED, CANCELLED, DEFERRED, DISCARDED, EXPIRED
 from postwatch.streams.parsers.events import FILTER, Attempt
 from postwatch.streams.parsers.exim import ambiguous
-from postwatch.streams.parsers.exim.grammar import ID, SMTP_CODE, SMTP_WORDS
+from postwatch.streams.parsers.exim.grammar import ID, SMTP_WORDS
+from postwatch.streams.parsers.smtp import reply_codes
 
 _NO_ATTEMPT = frozenset(("-51", "-52", "-53"))
 """Exim's ERRNO_RRETRY, ERRNO_LRETRY and ERRNO_HRETRY: retry time not reached."""
@@ -24,6 +25,8 @@ _DELIVER_TIME = re.compile(r" DT=[\d.dhmsw]++$")
 _LONGEST_ID = 40
 _NEXT_ID = re.compile(r"(?:\bid=|\bqueued as )([\w.-]{5,40})(?![\w@-])")
 NO_ANSWER = (0, "", "", "")
+_reply_codes = lru_cache(maxsize=8192)(reply_codes)
+"""Of the first characters of an answer: few answers begin in more than a handful of ways."""
 
 
 def answered(answer: str, ip: str) -> tuple[int, str, str, str]:
@@ -50,12 +53,6 @@ def _next_hop(answer: str, ip: str) -> tuple[str, str]:
     next_id = found[1].rstrip(".")
     is_here = ip.startswith(("127.", "::1")) and _EXIM_ID.fullmatch(next_id) is not None
     return next_id, FILTER if is_here else ""
-
-
-@lru_cache(maxsize=8192)
-def _reply_codes(opening: str) -> tuple[int, str]:
-    coded = SMTP_CODE.match(opening)
-    return (int(coded[1]), coded[2] or "") if coded else (0, "")
 
 
 def deferred(queue_id: str, at: int, line: str, fields: tuple[str, ...]) -> Attempt:

@@ -78,5 +78,3 @@ SMTP_WORDS = re.compile(
     r"(?:host \S+ \[[^\]]*\](?::\d+)?: )?"
 )
 """What Exim puts in front of the far server's words."""
-SMTP_CODE = re.compile(r"([2-5]\d\d)(?:[ -](?:(\d\.\d{1,3}\.\d{1,3})(?=[ \\]|$))?|$)")
-"""Reply code and enhanced code (RFC 5321 §4.2, RFC 3463 §2)."""

@@ -102,7 +102,7 @@ class EximMainParser:
         except ValueError:
             return Unreadable("impossible time stamp")
         if flag == "Completed":
-            return LifecycleEvent(queue_id, at, line, "", True)
+            return LifecycleEvent(queue_id, at, line, closes=True)
         read = _READERS.get(flag, _unflagged)
         parsed = read(line, head.end(), at, queue_id)
         if type(parsed) is Unreadable and line.endswith(_CUT):
@@ -134,16 +134,16 @@ def _unflagged(line: str, start: int, at: int, queue_id: str | None) -> Parsed:
     if queue_id is None:
         return _QUEUE_RUN if line.startswith(_QUEUE_RUNS, start) else _OTHER
     if line.startswith("removed by ", start):
-        return LifecycleEvent(queue_id, at, line, CANCELLED, True)
+        return LifecycleEvent(queue_id, at, line, CANCELLED, closes=True)
     if line.startswith("cancelled by ", start):
-        return LifecycleEvent(queue_id, at, line, CANCELLED, False)
+        return LifecycleEvent(queue_id, at, line, CANCELLED)
     if line.startswith("frozen by ", start):
-        return LifecycleEvent(queue_id, at, line, DEFERRED, False)
+        return LifecycleEvent(queue_id, at, line, DEFERRED)
     if line.startswith(_FROZEN_WORDS, start):
         return _FROZEN
     cancelled_recipients = _TAKEN_OFF.match(line, start)
     if cancelled_recipients is not None:
-        return LifecycleEvent(queue_id, at, line, CANCELLED, False, cancelled_recipients[1].lower())
+        return LifecycleEvent(queue_id, at, line, CANCELLED, recipient=cancelled_recipients[1].lower())
     if line.startswith("Sender identification ", start):
         return _identity(line, start, at, queue_id)
     return _NOTE
@@ -157,7 +157,7 @@ def _identity(line: str, start: int, at: int, queue_id: str) -> Parsed:
     user = found[1]
     if user.startswith("-") or user in _SHARED_USERS:
         return _NOT_IDENTIFIED
-    return Arrival(queue_id, at, line, "", (), "", "", user, "", "", 0, "", "", "", IDENTITY)
+    return Arrival(queue_id, at, line, system_user=user, part=IDENTITY)
 
 
 def _suppressed(line: str, start: int, at: int, queue_id: str) -> Parsed:
@@ -178,17 +178,17 @@ def _arrival(line: str, start: int, at: int, queue_id: str) -> Parsed:
         queue_id,
         at,
         line,
-        "" if sender == "<>" else sender,
-        recipients,
-        host,
-        ip,
-        "" if ip else user,
-        method,
-        login,
-        int(size[:18]) if size.isdigit() else 0,
-        message_id,
-        ambiguous.unescape(subject) if "\\" in subject else subject,
-        parent,
+        sender="" if sender == "<>" else sender,
+        recipients=recipients,
+        client_host=host,
+        client_ip=ip,
+        system_user="" if ip else user,
+        auth_method=method,
+        authenticated_as=login,
+        size_bytes=int(size[:18]) if size.isdigit() else 0,
+        message_id=message_id,
+        subject=ambiguous.unescape(subject) if "\\" in subject else subject,
+        parent_queue_id=parent,
     )
 
 
@@ -201,7 +201,7 @@ def _delivery(line: str, start: int, at: int, queue_id: str) -> Parsed:
     elif line.startswith(_DISCARDED_ONE_BY_ONE, start):
         return _NOTE
     elif _DISCARDED_ALL.match(line, start):
-        return LifecycleEvent(queue_id, at, line, DISCARDED, False)
+        return LifecycleEvent(queue_id, at, line, DISCARDED)
     else:
         stretched = ambiguous.addressed(line, start, DELIVERY_TAIL)
         if stretched is None:
@@ -221,19 +221,18 @@ def _delivery(line: str, start: int, at: int, queue_id: str) -> Parsed:
         at,
         line,
         status,
-        True,
-        final,
-        original,
-        code,
-        enhanced,
-        answer,
-        host,
-        ip,
-        tls,
-        router,
-        transport,
-        next_id,
-        handover,
+        recipient=final,
+        original_recipient=original,
+        smtp_code=code,
+        enhanced_code=enhanced,
+        response=answer,
+        remote_host=host,
+        remote_ip=ip,
+        tls=tls,
+        router=router,
+        transport=transport,
+        next_queue_id=next_id,
+        handover=handover,
     )
 
 
@@ -278,7 +277,7 @@ def _failure(line: str, start: int, at: int, queue_id: str) -> Parsed:
         if wrapped is not None and wrapped[1]:
             return failed(queue_id, at, line, BOUNCED, (wrapped[1], "", "", "", "", "", "", wrapped[2]))
         if wrapped is not None:
-            return LifecycleEvent(queue_id, at, line, BOUNCED, False)
+            return LifecycleEvent(queue_id, at, line, BOUNCED)
         return Unreadable("a failure whose fields make no sense")
     return failed(queue_id, at, line, BOUNCED, fields)
 

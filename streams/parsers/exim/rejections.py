@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from postwatch.streams.contracts.outcome import DISCARDED
 from postwatch.streams.parsers.events import Refusal, Unreadable
 from postwatch.streams.parsers.exim.ambiguous import hosts
-from postwatch.streams.parsers.exim.grammar import CONNECTION, QUOTED, SMTP_CODE, SMTP_WORDS, TLS
+from postwatch.streams.parsers.exim.grammar import CONNECTION, QUOTED, SMTP_WORDS, TLS
+from postwatch.streams.parsers.smtp import SMTP_CODE
 
 _REFUSAL_OPENING = re.compile(r"(?=U=|F=|H=|rejected|temporarily rejected)")
 _REFUSAL = re.compile(
@@ -66,16 +67,16 @@ def refusal(line: str, start: int, at: int, queue_id: str) -> Refusal | Unreadab
                 queue_id,
                 at,
                 line,
-                sender or "",
-                (recipient or bare or "").lower() if found[6] == "RCPT" else "",
-                name,
-                ip,
-                user if user and not ip else "",
-                method or "",
-                login or "",
-                code,
-                enhanced,
-                response,
+                sender=sender or "",
+                recipient=(recipient or bare or "").lower() if found[6] == "RCPT" else "",
+                client_host=name,
+                client_ip=ip,
+                system_user=user if user and not ip else "",
+                auth_method=method or "",
+                authenticated_as=login or "",
+                smtp_code=code,
+                enhanced_code=enhanced,
+                response=response,
             )
         )
     if len({(one.sender, one.recipient, one.authenticated_as) for one in readings}) > 1:
@@ -99,7 +100,18 @@ def _refused_far(line: str, found: re.Match[str], at: int, queue_id: str, name: 
     recipient, sender, words = found.groups()
     coded = SMTP_CODE.match(words)
     code, enhanced = (int(coded[1]), coded[2] or "") if coded else (550, "")
-    return Refusal(queue_id, at, line, sender, recipient.lower(), name, ip, "", "", "", code, enhanced, words)
+    return Refusal(
+        queue_id,
+        at,
+        line,
+        sender=sender,
+        recipient=recipient.lower(),
+        client_host=name,
+        client_ip=ip,
+        smtp_code=code,
+        enhanced_code=enhanced,
+        response=words,
+    )
 
 
 def _refused_whole(line: str, opening: re.Match[str], at: int, queue_id: str) -> Refusal | None:
@@ -109,7 +121,17 @@ def _refused_whole(line: str, opening: re.Match[str], at: int, queue_id: str) ->
         found = _WHY.match(line, end)
         if found is not None:
             user = "" if ip else found[1] or ""
-            return Refusal(queue_id, at, line, opening[1], "", name, ip, user, "", "", 550, "", found[2])
+            return Refusal(
+                queue_id,
+                at,
+                line,
+                sender=opening[1],
+                client_host=name,
+                client_ip=ip,
+                system_user=user,
+                smtp_code=550,
+                response=found[2],
+            )
     return None
 
 
@@ -122,7 +144,18 @@ def discard(line: str, start: int, at: int, queue_id: str) -> Refusal | Unreadab
         if found is not None:
             sender, recipient, words = found.groups("")
             readings.append(
-                Refusal(queue_id, at, line, sender, recipient.lower(), name, ip, "", "", "", 250, "", words, DISCARDED)
+                Refusal(
+                    queue_id,
+                    at,
+                    line,
+                    sender=sender,
+                    recipient=recipient.lower(),
+                    client_host=name,
+                    client_ip=ip,
+                    smtp_code=250,
+                    response=words,
+                    status=DISCARDED,
+                )
             )
     if len({(one.sender, one.recipient) for one in readings}) > 1:
         return Unreadable("a discard that can be read in two ways")

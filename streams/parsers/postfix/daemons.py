@@ -13,6 +13,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+import msgspec
 from postwatch.streams.contracts.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, DISCARDED, EXPIRED, REJECTED
 from postwatch.streams.parsers.events import (
     CLIENT,
@@ -35,15 +36,13 @@ from postwatch.streams.parsers.events import (
     Refusal,
     Unreadable,
 )
-from postwatch.streams.parsers.exim.grammar import SMTP_CODE
-from postwatch.streams.parsers.postfix.filters import PROXY, next_queue_id, read_proxied
+from postwatch.streams.parsers.postfix.filters import PROXY, read_proxied
 from postwatch.streams.parsers.postfix.grammar import (
     ACTION,
     CLIENT_FIELDS,
     CLIENT_LINE,
     CLIENT_NAME,
     DELIVERY,
-    ENHANCED,
     HEADER_TAIL,
     NOTICE,
     ORIGIN,
@@ -58,6 +57,7 @@ from postwatch.streams.parsers.postfix.grammar import (
     WHOLE_ID,
 )
 from postwatch.streams.parsers.queue_ids import LOGIN_PREFIX, refusal_id
+from postwatch.streams.parsers.smtp import ENHANCED, next_queue_id, reply_codes
 from postwatch.streams.parsers.syslog import process_before
 
 _STATUSES = {
@@ -139,14 +139,6 @@ def parse_without_id(text: str, start: int, at: int, line: str) -> Parsed:
     return _WARNING if text.startswith("warning: ", start) else _OTHER
 
 
-def _part(queue_id: str, at: int, line: str, part: str, **fields: str | int) -> Arrival:
-    nothing: dict[str, object] = {**_NOTHING, "queue_id": queue_id, "at": at, "line": line, "part": part, **fields}
-    return Arrival(**nothing)  # type: ignore[arg-type]
-
-
-_NOTHING = dict.fromkeys(Arrival.__struct_fields__, "") | {"recipients": (), "size_bytes": 0, "recipient_count": 0}
-
-
 def _smtpd(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
     if not text.startswith("client=", start):
         return _action(text, start, at, line, queue_id, False)
@@ -171,9 +163,16 @@ def _smtpd(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
         else:  # sasl_sender: whoever logged in says what stands there
             break
     return Arrival(
-        queue_id, at, line, "", (), "" if host == "unknown" else host, "" if ip == "unknown" else ip, "", method, login,
-        0, "", "", "", CLIENT, earlier,
-    )  # fmt: skip
+        queue_id,
+        at,
+        line,
+        client_host="" if host == "unknown" else host,
+        client_ip="" if ip == "unknown" else ip,
+        auth_method=method,
+        authenticated_as=login,
+        part=CLIENT,
+        earlier_queue_id=earlier,
+    )
 
 
 def _client_of_process(text: str, start: int, at: int, line: str) -> Parsed:
@@ -183,14 +182,9 @@ def _client_of_process(text: str, start: int, at: int, line: str) -> Parsed:
     if not isinstance(client, Arrival):
         return client
     return [
-        _part(client.queue_id, at, line, LOGIN, **_known(client)),
-        LifecycleEvent(client.queue_id, at, line, "", True),
+        msgspec.structs.replace(client, part=LOGIN, earlier_queue_id=""),
+        LifecycleEvent(client.queue_id, at, line, closes=True),
     ]
-
-
-def _known(client: Arrival) -> dict[str, str | int]:
-    names = ("client_host", "client_ip", "auth_method", "authenticated_as")
-    return {name: getattr(client, name) for name in names}
 
 
 def _pickup(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
@@ -198,7 +192,7 @@ def _pickup(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
     if found is None:
         return Unreadable("a local submission whose fields make no sense") if text.startswith("uid=", start) else _NOTE
     # The sender is what the user said; only the number is what the system knows.
-    return _part(queue_id, at, line, CLIENT, system_user=f"uid{found[1]}", earlier_queue_id=found[3] or "")
+    return Arrival(queue_id, at, line, system_user=f"uid{found[1]}", part=CLIENT, earlier_queue_id=found[3] or "")
 
 
 def _cleanup(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
@@ -206,12 +200,12 @@ def _cleanup(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed
         message_id = text[start + 11 :]
         if message_id[:1] == "<" and message_id[-1:] == ">":
             message_id = message_id[1:-1]
-        return Arrival(queue_id, at, line, "", (), "", "", "", "", "", 0, message_id, "", "", MESSAGE_ID)
+        return Arrival(queue_id, at, line, message_id=message_id, part=MESSAGE_ID)
     subject = SUBJECT_LINE.match(text, start)
     if subject is not None:
         ends = [origin.start() for origin in ORIGIN.finditer(text, subject.end())]
         if ends:
-            return _part(queue_id, at, line, SUBJECT, subject=_decode_subject(text[subject.end() : ends[-1]]))
+            return Arrival(queue_id, at, line, subject=_decode_subject(text[subject.end() : ends[-1]]), part=SUBJECT)
         return _NOTE
     return _action(text, start, at, line, queue_id, True)
 
@@ -229,14 +223,14 @@ def _decode_subject(subject: str) -> str:
 
 def _qmgr(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
     if text.startswith("removed", start):
-        return LifecycleEvent(queue_id, at, line, "", True)
+        return LifecycleEvent(queue_id, at, line, closes=True)
     found = QUEUED.match(text, start)
     if found is None:
         return Unreadable("a sender whose fields make no sense") if text.startswith("from=<", start) else _NOTE
     sender, size, expired = found.groups()
     if expired:
-        return LifecycleEvent(queue_id, at, line, EXPIRED, False)
-    return Arrival(queue_id, at, line, sender, (), "", "", "", "", "", int(size[:18]), "", "", "", QUEUE)
+        return LifecycleEvent(queue_id, at, line, EXPIRED)
+    return Arrival(queue_id, at, line, sender=sender, size_bytes=int(size[:18]), part=QUEUE)
 
 
 def _bounce(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
@@ -244,11 +238,11 @@ def _bounce(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
     if found is None:
         return _NOTE
     is_own = text.startswith("postmaster ", start)  # sent as double-bounce@, so that it is never bounced itself
-    return _part(found[1], at, line, PARENT, parent_queue_id=queue_id, sender=OWN_NOTICE if is_own else "")
+    return Arrival(found[1], at, line, sender=OWN_NOTICE if is_own else "", parent_queue_id=queue_id, part=PARENT)
 
 
 def _postsuper(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
-    return LifecycleEvent(queue_id, at, line, CANCELLED, True) if text[start:] == "removed" else _NOTE
+    return LifecycleEvent(queue_id, at, line, CANCELLED, closes=True) if text[start:] == "removed" else _NOTE
 
 
 def _refusing(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
@@ -276,7 +270,7 @@ def _delivery(text: str, start: int, at: int, line: str, queue_id: str, agent: s
 
 
 def read_attempt(queue_id: str, at: int, line: str, agent: str, fields: tuple[str, ...]) -> Parsed:
-    """The fields of a delivery's line (as in DELIVERY, each address once) → what it came to."""
+    """The fields of a delivery's line (as in DELIVERY, each address once) → what it came to. On the fast path."""
     to, original, relay, address, tls, enhanced, word, words = fields
     status = _STATUSES.get(word)
     if status is None:
@@ -289,7 +283,7 @@ def read_attempt(queue_id: str, at: int, line: str, agent: str, fields: tuple[st
         said = SAID.match(words)
         if said is not None:
             response = words[said.end() :]
-    code = SMTP_CODE.match(response)
+    code, enhanced_in_reply = reply_codes(response)
     is_socket = "/" in address
     next_id = handover = ""
     if status == DELIVERED:
@@ -306,24 +300,11 @@ def read_attempt(queue_id: str, at: int, line: str, agent: str, fields: tuple[st
             if is_here and WHOLE_ID.match(next_id):
                 handover = FILTER
     return Attempt(
-        queue_id,
-        at,
-        line,
-        status,
-        not words.startswith(_SUSPENDED),
-        recipient,
-        submitted if submitted != recipient else "",
-        int(code[1]) if code else 0,
-        enhanced or (code[2] or "" if code else ""),
-        response,
-        relay if address else "",
-        "" if is_socket else address,
-        tls,
-        "",
-        agent,
-        next_id,
-        handover,
-    )
+        queue_id, at, line, status, not words.startswith(_SUSPENDED),
+        recipient, submitted if submitted != recipient else "",
+        code, enhanced or enhanced_in_reply, response,
+        relay if address else "", "" if is_socket else address, tls, "", agent, next_id, handover,
+    )  # fmt: skip
 
 
 def _action(text: str, start: int, at: int, line: str, queue_id: str, by_cleanup: bool) -> Parsed:
@@ -348,7 +329,7 @@ def _action(text: str, start: int, at: int, line: str, queue_id: str, by_cleanup
         host, ip = tail.host, tail.ip
     response = tail.reply or text[opening.end() : tail.end]
     enhanced = ENHANCED.match(response)
-    code = SMTP_CODE.match(response)
+    code, _ = reply_codes(response)
     discards = action.endswith("discard")
     has_id = not text.startswith("NOQUEUE", start - 9)
     if action.endswith("hold"):
@@ -357,26 +338,23 @@ def _action(text: str, start: int, at: int, line: str, queue_id: str, by_cleanup
         queue_id,
         at,
         line,
-        tail.sender,
-        tail.recipient.lower(),
-        "" if host == "unknown" else host,
-        "" if ip == "unknown" else ip,
-        "",
-        "",
-        "",
-        int(code[1]) if code else 0 if discards else _reply_code(enhanced[1] if enhanced else ""),
-        enhanced[1] if enhanced else "",
-        response,
-        DISCARDED if discards else REJECTED,
-        has_id and (by_cleanup or discards or command == "END-OF-MESSAGE"),
+        sender=tail.sender,
+        recipient=tail.recipient.lower(),
+        client_host="" if host == "unknown" else host,
+        client_ip="" if ip == "unknown" else ip,
+        smtp_code=code or (0 if discards else _reply_code(enhanced[1] if enhanced else "")),
+        enhanced_code=enhanced[1] if enhanced else "",
+        response=response,
+        status=DISCARDED if discards else REJECTED,
+        closes=has_id and (by_cleanup or discards or command == "END-OF-MESSAGE"),
     )
 
 
 def _held(queue_id: str, at: int, line: str, tail: _Tail) -> list[Event]:
     """A message on hold shows in no line of qmgr's; this one names its sender and its last recipient."""
     recipient = tail.recipient.lower()
-    waits = Attempt(queue_id, at, line, DEFERRED, False, recipient, "", 0, "", _ON_HOLD, "", "", "", "", "")
-    return [_part(queue_id, at, line, HELD, sender=tail.sender or ""), *((waits,) if recipient else ())]
+    waits = Attempt(queue_id, at, line, DEFERRED, is_attempt=False, recipient=recipient, response=_ON_HOLD)
+    return [Arrival(queue_id, at, line, sender=tail.sender or "", part=HELD), *((waits,) if recipient else ())]
 
 
 def _reply_code(enhanced: str) -> int:

@@ -10,9 +10,9 @@ import re
 
 from postwatch.streams.contracts.outcome import BOUNCED, DISCARDED, REJECTED
 from postwatch.streams.parsers.events import LINK, LOGIN, Arrival, Ignored, Parsed, Refusal, Unreadable
-from postwatch.streams.parsers.exim.grammar import SMTP_CODE
-from postwatch.streams.parsers.postfix.grammar import ADDRESS, ENHANCED, NEXT_ID, TAIL_START, VERDICT, WHOLE_ID
+from postwatch.streams.parsers.postfix.grammar import TAIL_START, VERDICT, WHOLE_ID
 from postwatch.streams.parsers.queue_ids import LOGIN_PREFIX, refusal_id
+from postwatch.streams.parsers.smtp import ADDRESS, ENHANCED, next_queue_id, reply_codes
 from postwatch.streams.parsers.syslog import process_before
 
 AMAVIS_PROGRAMS = frozenset(("amavis", "amavisd", "amavisd-new"))
@@ -33,17 +33,6 @@ _LONGEST_LOGIN = 1000
 _QUEUED_AS = ", queued_as: "
 _NOTE = Ignored("note")
 _FILTERED = Ignored("filter")
-
-
-def next_queue_id(answer: str) -> str:
-    """The id under which the next hop queued the message; the last one, for a filter quotes its own next hop."""
-    for words in ("queued as ", " id="):
-        place = answer.rfind(words, 0, 1000)
-        if place >= 0:
-            found = NEXT_ID.match(answer, place + len(words))
-            if found is not None:
-                return found[0]
-    return ""
 
 
 def read_proxied(text: str, start: int, at: int, line: str) -> Parsed:
@@ -71,28 +60,24 @@ def read_proxied(text: str, start: int, at: int, line: str) -> Parsed:
     if opening[1] == "accept" and verdict is None:
         queue_id = next_queue_id(answer)
         return _queued(queue_id, at, line, login, client) if WHOLE_ID.match(queue_id) else _NOTE
-    enhanced, code = ENHANCED.match(answer), SMTP_CODE.match(answer)
+    enhanced, (code, _) = ENHANCED.match(answer), reply_codes(answer)
     return Refusal(
         refusal_id(line),
         at,
         line,
-        sender,
-        recipient.lower(),
-        "",
-        "",
-        "",
-        "",
-        login,
-        int(code[1]) if code else 0,
-        enhanced[1] if enhanced else "",
-        answer,
-        REJECTED if verdict is None else BOUNCED if verdict[1] else DISCARDED,
+        sender=sender,
+        recipient=recipient.lower(),
+        authenticated_as=login,
+        smtp_code=code,
+        enhanced_code=enhanced[1] if enhanced else "",
+        response=answer,
+        status=REJECTED if verdict is None else BOUNCED if verdict[1] else DISCARDED,
         session_id=client,
     )
 
 
 def _queued(queue_id: str, at: int, line: str, login: str, client: str) -> Arrival:
-    return Arrival(queue_id, at, line, "", (), "", "", "", "", login, 0, "", "", "", LOGIN, session_id=client)
+    return Arrival(queue_id, at, line, authenticated_as=login, part=LOGIN, session_id=client)
 
 
 def read_amavis(text: str, start: int, at: int, line: str) -> Parsed:
@@ -104,7 +89,4 @@ def read_amavis(text: str, start: int, at: int, line: str) -> Parsed:
     behind = [queue_id for queue_id in found[5].split("/") if WHOLE_ID.match(queue_id) and queue_id != before]
     if not WHOLE_ID.match(before) or not behind:
         return _FILTERED
-    return [
-        Arrival(queue_id, at, line, "", (), "", "", "", "", "", 0, "", "", "", LINK, before)
-        for queue_id in dict.fromkeys(behind)
-    ]
+    return [Arrival(queue_id, at, line, part=LINK, earlier_queue_id=before) for queue_id in dict.fromkeys(behind)]

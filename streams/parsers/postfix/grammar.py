@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from postwatch.streams.parsers.smtp import ADDRESS
+
 _LONG = "[0-9BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz]"
 LONG_ID = rf"{_LONG}{{10}}z{_LONG}++"
 ID = rf"(?:[0-9A-F]{{6,}}+(?=[: ]|$)|{LONG_ID})"
@@ -18,7 +20,6 @@ HEAD = re.compile(
 """The usual head of a line, and the queue id, in one go: stamp, program, queue id."""
 QUEUE_ID = re.compile(rf"({ID}):? ")
 WHOLE_ID = re.compile(rf"{ID}$")
-ADDRESS = r'((?:"(?:[^"\\]++|\\.)*+")?+[^<>"]*+)'
 _BARE = r"([^\s,<>]++)"
 
 DELIVERY = re.compile(
@@ -55,5 +56,3 @@ ORIGIN = re.compile(r" from (?:local|([^\s\[]*+)\[([^\s\[\]]*+)\](?::\d++)?+)(?=
 SAID = re.compile(r"host [^\s\[]*+\[[^\]]*+\](?::\d++)?+ (?:said|refused to talk to me): ")
 VERDICT = re.compile(r"250 (?:2\.\d\.\d )?+Ok, (?:discarded\b|id=[\w-]++, (?:(BOUNCE)|DISCARDED)\b)")
 """What a filter (amavisd-new) says when it keeps a message back; whether it sent a bounce itself."""
-NEXT_ID = re.compile(r"[0-9A-Za-z.-]{6,64}")
-ENHANCED = re.compile(r"(?:\d{3}[ -])?+([245]\.\d{1,3}\.\d{1,3})(?=[ :;]|$)")

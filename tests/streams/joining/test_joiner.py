@@ -50,13 +50,7 @@ BOOK = AccountBook({"here.example": "", "also.example": ""})
 
 
 def part(queue_id: str, at: int, name: str, **fields: object) -> Arrival:
-    values: dict[str, object] = dict.fromkeys(Arrival.__struct_fields__, "") | {
-        "recipients": (),
-        "size_bytes": 0,
-        "recipient_count": 0,
-    }
-    values |= {"queue_id": queue_id, "at": at, "line": f"{at} {name} {queue_id} {fields}", "part": name} | fields
-    return Arrival(**values)  # type: ignore[arg-type]
+    return Arrival(queue_id, at, f"{at} {name} {queue_id} {fields}", part=name, **fields)  # type: ignore[arg-type]
 
 
 def client(queue_id: str, at: int, **fields: object) -> Arrival:
@@ -73,18 +67,13 @@ def arrived(queue_id: str, at: int, sender: str = "ann@here.example", **fields: 
 
 
 def tried(queue_id: str, at: int, recipient: str, status: str = DELIVERED, **fields: object) -> Attempt:
-    values: dict[str, object] = dict.fromkeys(Attempt.__struct_fields__, "") | {
-        "smtp_code": 0,
-        "is_attempt": True,
-        "is_expanded": False,
-    }
-    values |= {"queue_id": queue_id, "at": at, "recipient": recipient, "status": status, "transport": "smtp"} | fields
-    values["line"] = f"{at} to {recipient} {queue_id} {status} {fields}"
-    return Attempt(**values)  # type: ignore[arg-type]
+    line = f"{at} to {recipient} {queue_id} {status} {fields}"
+    fields = {"transport": "smtp"} | fields
+    return Attempt(queue_id, at, line, status, recipient=recipient, **fields)  # type: ignore[arg-type]
 
 
 def removed(queue_id: str, at: int) -> LifecycleEvent:
-    return LifecycleEvent(queue_id, at, f"{at} removed {queue_id}", "", True)
+    return LifecycleEvent(queue_id, at, f"{at} removed {queue_id}", closes=True)
 
 
 class Table:
@@ -356,10 +345,10 @@ def test_a_forward_points_at_the_message_that_it_was_made_of() -> None:
 
 def test_what_expired_or_was_cancelled_as_a_whole() -> None:
     head = MESSAGE[:5]
-    expired = LifecycleEvent("A1", 8000, "expired", EXPIRED, False)
+    expired = LifecycleEvent("A1", 8000, "expired", EXPIRED)
     rows = one_by_one([*head, expired, removed("A1", 8001)])
     assert [row.status for row in rows] == [EXPIRED, DELIVERED]
-    rows = one_by_one([*head, LifecycleEvent("A1", 8000, "postsuper", CANCELLED, True)])
+    rows = one_by_one([*head, LifecycleEvent("A1", 8000, "postsuper", CANCELLED, closes=True)])
     assert [row.status for row in rows] == [CANCELLED, DELIVERED]
 
 
@@ -432,7 +421,7 @@ def test_an_id_that_never_shows_leaves_the_answer_and_the_attempt() -> None:
 def test_a_delivery_under_way_when_a_message_was_deleted_counts() -> None:
     deleted = [
         *MESSAGE[:5],
-        LifecycleEvent("A1", 8000, "postsuper", CANCELLED, True),
+        LifecycleEvent("A1", 8000, "postsuper", CANCELLED, closes=True),
         tried("A1", 8001, "bob@far.example"),
     ]
     assert [row.status for row in one_by_one(deleted)] == [row.status for row in joined([deleted])] == [
@@ -460,8 +449,19 @@ def test_the_login_before_a_filter_is_the_submitters() -> None:
 
 
 def test_a_refusal_of_what_was_submitted_here_bounces() -> None:
-    refusal = Refusal("A1", 1500, "spam", "ann@here.example", "bob@far.example", "", "127.0.0.1", "", "", "", 550,
-                      "5.7.1", "spam", REJECTED, True)  # fmt: skip
+    refusal = Refusal(
+        "A1",
+        1500,
+        "spam",
+        sender="ann@here.example",
+        recipient="bob@far.example",
+        client_ip="127.0.0.1",
+        smtp_code=550,
+        enhanced_code="5.7.1",
+        response="spam",
+        status=REJECTED,
+        closes=True,
+    )
     events: list[Event] = [
         part("A1", 1000, CLIENT, system_user="uid33"),
         part("A1", 1001, MESSAGE_ID, message_id="m@here.example"),
@@ -489,7 +489,7 @@ def held(queue_id: str, at: int, recipient: str) -> list[Event]:
 def test_a_message_on_hold_is_its_senders_and_ends_as_it_is_let_go_or_deleted() -> None:
     waiting = held("A1", 1000, "all@here.example")
     wanted = ("ann@here.example", "all@here.example", "m@here.example")
-    cancelled = LifecycleEvent("A1", 8000, "postsuper", CANCELLED, True)
+    cancelled = LifecycleEvent("A1", 8000, "postsuper", CANCELLED, closes=True)
     for events, status in ((waiting, DEFERRED), ([*waiting, cancelled], CANCELLED)):
         (row,) = [row for row in one_by_one(events) if row.account == "ann@here.example"]
         assert (row.account, row.recipient, row.message_id, row.status) == (*wanted, status)
@@ -525,7 +525,7 @@ def test_a_recipient_that_was_taken_off_alone() -> None:
     made = tried("A1", 2500, "dora@far.example", DEFERRED, original_recipient="list@here.example")
     left = tried("A1", 2600, "emil@far.example", DEFERRED)
     off = [
-        LifecycleEvent("A1", 8000, f"8000 {recipient}", CANCELLED, False, recipient)
+        LifecycleEvent("A1", 8000, f"8000 {recipient}", CANCELLED, recipient=recipient)
         for recipient in ("bob@far.example", "carl@far.example", "list@here.example")
     ]
     rows = one_by_one([*MESSAGE[:5], made, left, *off])
@@ -540,8 +540,17 @@ def test_a_recipient_that_was_taken_off_alone() -> None:
 
 
 def test_a_refusal_in_a_session_that_has_a_queue_id_is_the_submitters() -> None:
-    refusal = Refusal("A1", 1500, "refused", "ann@here.example", "no@here.example", "", "192.0.2.7", "", "", "", 550,
-                      "5.1.1", "550 5.1.1 no")  # fmt: skip
+    refusal = Refusal(
+        "A1",
+        1500,
+        "refused",
+        sender="ann@here.example",
+        recipient="no@here.example",
+        client_ip="192.0.2.7",
+        smtp_code=550,
+        enhanced_code="5.1.1",
+        response="550 5.1.1 no",
+    )
     rows = one_by_one([client("A1", 1000, authenticated_as="ann@here.example"), refusal])
     assert [(row.account, row.status, row.recipient) for row in rows] == [
         ("ann@here.example", REJECTED, "no@here.example")
@@ -550,8 +559,19 @@ def test_a_refusal_in_a_session_that_has_a_queue_id_is_the_submitters() -> None:
 
 def test_a_refusal_of_all_closes_the_message() -> None:
     joiner = Joiner(BOOK)
-    refusal = Refusal("A1", 1500, "spam", "s@far.example", "ann@here.example", "", "192.0.2.7", "", "", "", 550,
-                      "5.7.1", "spam", REJECTED, True)  # fmt: skip
+    refusal = Refusal(
+        "A1",
+        1500,
+        "spam",
+        sender="s@far.example",
+        recipient="ann@here.example",
+        client_ip="192.0.2.7",
+        smtp_code=550,
+        enhanced_code="5.7.1",
+        response="spam",
+        status=REJECTED,
+        closes=True,
+    )
     joined([[client("A1", 1000), refusal]], joiner)
     assert list(joiner.open_messages()) == []
 
@@ -686,7 +706,7 @@ def test_a_connection_may_be_parked_at_any_time(parked_after: int) -> None:
 
 
 def test_a_refusal_is_of_whoever_logged_in_on_its_connection() -> None:
-    refused = Refusal("s:1", 1500, "refused", "", "x@far.example", "", "", "", "", "", 550, "", "no")
+    refused = Refusal("s:1", 1500, "refused", recipient="x@far.example", smtp_code=550, response="no")
     [row] = one_by_one([*CONNECTION[:2], refused])
     assert (row.account, row.client_ip, row.status) == ("ann@here.example", "192.0.2.7", REJECTED)
 
@@ -694,7 +714,7 @@ def test_a_refusal_is_of_whoever_logged_in_on_its_connection() -> None:
 def login(at: int, name: str) -> list[Event]:
     key = "l:2013@192.0.2.7"
     known = part(key, at, LOGIN, authenticated_as=name, auth_method="PLAIN")
-    return [known, LifecycleEvent(key, at, known.line, "", True)]
+    return [known, LifecycleEvent(key, at, known.line, closes=True)]
 
 
 def taken(queue_id: str, at: int, session_id: str = "l:2013@192.0.2.7") -> list[Event]:
@@ -732,8 +752,15 @@ def test_a_login_that_the_process_did_not_tell_is_nobodys() -> None:
         [row] = {row.authenticated_as for row in one_by_one(events) if not row.is_deleted}
         assert row == told
         refusal = Refusal(
-            "r:1", 21, "no", "x@far.example", "bob@far.example", "", "", "", "", claimed, 554, "", "no",
+            "r:1",
+            21,
+            "no",
+            sender="x@far.example",
+            recipient="bob@far.example",
+            authenticated_as=claimed,
+            smtp_code=554,
+            response="no",
             session_id="l:303",
-        )  # fmt: skip
+        )
         [refused] = one_by_one([served, refusal])
         assert (refused.authenticated_as, refused.client_ip) == (told, "192.0.2.7" if told else "")

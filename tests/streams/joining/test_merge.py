@@ -30,7 +30,7 @@ def test_two_copies_of_a_message_know_what_either_knows() -> None:
     known, other = Message(SERVER, "Q1", 1), Message(SERVER, "Q1", 1)
     add_attempt(known, late)
     add_attempt(other, early)
-    add_lifecycle_event(other, LifecycleEvent("Q1", 30, "removed", "", True))
+    add_lifecycle_event(other, LifecycleEvent("Q1", 30, "removed", closes=True))
     merge(known, other)
     assert known.attempts == {"bob@far.example": [early, late]}
     assert known.completed_at == 30

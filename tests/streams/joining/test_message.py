@@ -52,7 +52,7 @@ def test_a_mailbox_stays_its_owners_whatever_comes_of_it_beside_a_reply(end: str
         mailbox,
     ]
     if end == CANCELLED:
-        events += [LifecycleEvent(EXIM_ID, 5000, "cancelled", CANCELLED, False), removed(EXIM_ID, 6000)]
+        events += [LifecycleEvent(EXIM_ID, 5000, "cancelled", CANCELLED), removed(EXIM_ID, 6000)]
     for event in events:
         joiner.add(SERVER, [event])
         table.insert(joiner.take_dirty()[0])
@@ -134,8 +134,8 @@ def test_a_recipient_of_which_nothing_is_said_when_others_are_tried_again(
 def test_a_message_that_an_operator_holds_before_its_first_try_is_deferred() -> None:
     recipients = ("bob@far.example", "sales@here.example")
     arrival = part(EXIM_ID, 1000, WHOLE, sender="ann@here.example", recipients=recipients)
-    held = LifecycleEvent(EXIM_ID, 1001, "frozen by ACL", DEFERRED, False)
-    away = LifecycleEvent(EXIM_ID, 9000, "removed", CANCELLED, True)
+    held = LifecycleEvent(EXIM_ID, 1001, "frozen by ACL", DEFERRED)
+    away = LifecycleEvent(EXIM_ID, 9000, "removed", CANCELLED, closes=True)
     tries = [
         tried(EXIM_ID, 9000, "bob@far.example"),
         tried(EXIM_ID, 9000, "carl@far.example", original_recipient="sales@here.example"),

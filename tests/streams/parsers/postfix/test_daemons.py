@@ -113,7 +113,7 @@ def test_message_id_sender_and_subject() -> None:
 
 
 def test_endings_and_notices() -> None:
-    assert read("qmgr", "7F00AA: removed") == LifecycleEvent("7F00AA", 1000, "7F00AA: removed", "", True)
+    assert read("qmgr", "7F00AA: removed") == LifecycleEvent("7F00AA", 1000, "7F00AA: removed", closes=True)
     expired = read("qmgr", "7F00AA: from=<a@b.example>, status=expired, returned to sender")
     assert isinstance(expired, LifecycleEvent)
     assert (expired.status, expired.closes) == (EXPIRED, False)
