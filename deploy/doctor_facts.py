@@ -17,7 +17,7 @@ from confluent_kafka.admin._config import ConfigResource
 from postwatch.deploy.doctor import MANY_LETTERS, ClickHouseFacts, KafkaFacts, LagFacts, TopicFacts
 from postwatch.deploy.migrate import read_migrations
 from postwatch.producers.service.kafka import unavailable as kafka_unavailable
-from postwatch.producers.service.settings import KafkaSettings
+from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.streams.clickhouse.client import connect, unavailable
 from postwatch.streams.settings import ClickHouseSettings
 from urllib3.exceptions import HTTPError

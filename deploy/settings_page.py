@@ -11,7 +11,8 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from postwatch.producers.service.settings import CONFIG_VARIABLE, PREFIX, KafkaSettings
+from postwatch.producers.service.kafka_settings import KafkaSettings
+from postwatch.producers.service.settings import CONFIG_VARIABLE, PREFIX
 from postwatch.producers.ship_settings import ShipSettings
 from postwatch.query.settings import QuerySettings
 from postwatch.streams.settings import ClickHouseSettings, JoinSettings, SinkSettings

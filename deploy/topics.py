@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from postwatch.producers.service.errors import UnavailableError
-from postwatch.producers.service.settings import KafkaSettings
+from postwatch.producers.service.kafka import check_topics
+from postwatch.producers.service.kafka_settings import MAX_MESSAGE_BYTES, KafkaSettings
 
 _DAY_MS = 86_400_000
-_ALREADY_EXISTS = 36
 _TIMEOUT_SECONDS = 10.0
 
 
 def topic_configs(kafka: KafkaSettings) -> dict[str, dict[str, str]]:
     """Topic → its settings."""
-    largest = {"max.message.bytes": str(8 * 1024 * 1024)}
+    largest = {"max.message.bytes": str(MAX_MESSAGE_BYTES)}
     return {
         kafka.raw_topic: {"retention.ms": str(3 * _DAY_MS), **largest},
         kafka.outcomes_topic: {"retention.ms": str(3 * _DAY_MS), **largest},
@@ -33,13 +33,7 @@ def topic_configs(kafka: KafkaSettings) -> dict[str, dict[str, str]]:
 def create_topics(kafka: KafkaSettings, partitions: int) -> Mapping[str, str]:
     """Create what is missing; returns topic → 'created' or 'exists'. Raises UnavailableError without a broker."""
     admin = AdminClient({**kafka.client_config(), "log_level": 2})
-    try:
-        known = admin.list_topics(timeout=_TIMEOUT_SECONDS)
-    except KafkaException as error:
-        raise UnavailableError(
-            f"no Kafka broker answers at {kafka.brokers} ({error.args[0].str()}); "
-            "start it or set POSTWATCH_KAFKA_BROKERS"
-        ) from error
+    known = check_topics(admin, kafka, [])
     replication = min(3, len(known.brokers))
     wanted = [
         NewTopic(topic, partitions, replication, config=config)
@@ -54,6 +48,6 @@ def create_topics(kafka: KafkaSettings, partitions: int) -> Mapping[str, str]:
             created.result(_TIMEOUT_SECONDS)
             done[topic] = "created"
         except KafkaException as error:
-            if error.args[0].code() != _ALREADY_EXISTS:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise UnavailableError(f"the topic {topic} can't be created: {error.args[0].str()}") from error
     return done

@@ -15,7 +15,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from postwatch.producers import ship_metrics as metrics
 from postwatch.producers.record import Headers
 from postwatch.producers.service.errors import PublishError
-from postwatch.producers.service.settings import KafkaSettings
+from postwatch.producers.service.kafka_settings import KafkaSettings
 
 log = structlog.get_logger()
 
@@ -56,16 +56,9 @@ class KafkaPublisher:
         self._last_error = ""
         self._producer = Producer(
             {
-                **settings.client_config(),
-                "client.id": f"postwatch-ship-{server}",
-                "acks": "all",
-                "enable.idempotence": True,
-                "message.timeout.ms": 0,  # for ever: the file is the spool, and nothing may be dropped
-                "compression.type": "lz4",
+                **settings.producer_config(f"postwatch-ship-{server}"),
                 "partitioner": "murmur2_random",  # as Java's clients have it
-                "linger.ms": 5,  # records come filled
                 "queue.buffering.max.kbytes": _QUEUE_KBYTES,
-                "reconnect.backoff.max.ms": 2_000,
                 "log_level": 3,
                 "error_cb": self._on_error,
             },

@@ -5,9 +5,9 @@ The command line, the API and the page all ask here, so they can't disagree.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
+from postwatch.producers.service.lifecycle import now_ms
 from postwatch.query.filters import ReportFilters, read_filters
 from postwatch.query.reader import TableReader
 from postwatch.query.reports import (
@@ -23,10 +23,6 @@ from postwatch.query.settings import QuerySettings
 from postwatch.streams.settings import ClickHouseSettings
 
 
-def _wall_clock_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 class ReportService:
     """Answers the three questions. Raises the errors of query/errors.py."""
 
@@ -35,7 +31,7 @@ class ReportService:
         read: Read,
         query_settings: QuerySettings,
         clickhouse_settings: ClickHouseSettings,
-        now_ms: Callable[[], int] = _wall_clock_ms,
+        now_ms: Callable[[], int] = now_ms,
     ) -> None:
         self._read = read
         self._page_rows = query_settings.page_rows

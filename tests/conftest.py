@@ -17,7 +17,7 @@ import structlog
 from postwatch.deploy.embedded.clickhouse import EmbeddedClickHouse
 from postwatch.deploy.embedded.kafka import EmbeddedKafka
 from postwatch.deploy.migrate import migrate
-from postwatch.producers.service.settings import KafkaSettings
+from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.settings import ClickHouseSettings
 

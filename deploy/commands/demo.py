@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -13,8 +14,9 @@ from postwatch.deploy.embedded.data_folder import claimed
 from postwatch.deploy.embedded.process import Children
 from postwatch.deploy.embedded.progress import Progress
 from postwatch.deploy.embedded.stack import Shipper, StackBuilder, fetch_kafka
-from postwatch.deploy.embedded.watch import stop_on_signal, watch
+from postwatch.deploy.embedded.watch import watch
 from postwatch.deploy.simulator.fleet import SimulatedFleet
+from postwatch.producers.service.lifecycle import stop_on_signal
 
 SERVERS = 5
 POSTFIX_SERVERS = 1
@@ -52,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _run(folder: Path, progress: Progress, *, once: bool) -> int:
     fleet = SimulatedFleet(folder / "servers", SERVERS, POSTFIX_SERVERS, HISTORY_MESSAGES, MESSAGES_PER_SECOND)
-    stopping = stop_on_signal()
+    stopping = stop_on_signal(signal.SIGHUP)
     with claimed(folder) as lock, Children(held=[lock]) as children:
         settings = {"POSTWATCH_JOIN_DOMAINS_FILE": str(fleet.folder / "domains")}
         stack = StackBuilder(folder, children, settings).build(shippers_of(fleet, folder / "ship"), progress.tell)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import time
 
 from postwatch.deploy.doctor import OK, TROUBLE, WARNING, Finding, judge_clickhouse, judge_kafka, worst
 from postwatch.deploy.doctor_facts import collect_clickhouse, collect_kafka
 from postwatch.deploy.topics import topic_configs
 from postwatch.producers.service.errors import UnavailableError
-from postwatch.producers.service.settings import KafkaSettings, load
+from postwatch.producers.service.kafka_settings import KafkaSettings
+from postwatch.producers.service.lifecycle import now_ms
+from postwatch.producers.service.settings import load
 from postwatch.streams.settings import ClickHouseSettings, JoinSettings, SinkSettings
 from rich.console import Console
 from rich.table import Table
@@ -42,12 +43,12 @@ def run(arguments: argparse.Namespace) -> int:
 def _look_at_kafka(kafka: KafkaSettings, join_group: str, sink_group: str) -> list[Finding]:
     wanted = topic_configs(kafka)
     groups = [(join_group, kafka.raw_topic), (sink_group, kafka.outcomes_topic)]
-    now_ms = _now_ms()
+    at_ms = now_ms()
     try:
-        facts = collect_kafka(kafka, list(wanted), groups, now_ms)
+        facts = collect_kafka(kafka, list(wanted), groups, at_ms)
     except UnavailableError as error:
         return [_unanswered("brokers", error), Finding("topics, lag, dead letters", WARNING, "Not looked at.")]
-    return judge_kafka(facts, wanted, kafka.raw_topic, now_ms)
+    return judge_kafka(facts, wanted, kafka.raw_topic, at_ms)
 
 
 def _look_at_clickhouse(settings: ClickHouseSettings) -> list[Finding]:
@@ -55,7 +56,7 @@ def _look_at_clickhouse(settings: ClickHouseSettings) -> list[Finding]:
         facts = collect_clickhouse(settings)
     except UnavailableError as error:
         return [_unanswered("ClickHouse", error), Finding("tables, migrations, servers", WARNING, "Not looked at.")]
-    return judge_clickhouse(facts, _now_ms())
+    return judge_clickhouse(facts, now_ms())
 
 
 def _unanswered(check: str, error: UnavailableError) -> Finding:
@@ -79,7 +80,3 @@ def print_findings(console: Console, findings: list[Finding]) -> None:
         console.print(Text(f"{counts[TROUBLE]} in trouble, {counts[WARNING]} to look at."))
     else:
         console.print(Text("All is well."))
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

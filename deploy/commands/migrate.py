@@ -6,7 +6,8 @@ import argparse
 
 from postwatch.deploy.migrate import migrate
 from postwatch.deploy.topics import create_topics
-from postwatch.producers.service.settings import KafkaSettings, load
+from postwatch.producers.service.kafka_settings import KafkaSettings
+from postwatch.producers.service.settings import load
 from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.settings import ClickHouseSettings
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
-import threading
 from pathlib import Path
 
 from postwatch.deploy.simulator.files import Schedule, ServerLogs, play
 from postwatch.deploy.simulator.simulation import Simulation
 from postwatch.producers.service.errors import BadInputError
+from postwatch.producers.service.lifecycle import stop_on_signal
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -70,9 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         raise BadInputError(f"--servers, --postfix: {error}") from error
     schedule = Schedule(arguments.history, arguments.history_hours, arguments.rate, arguments.seconds, arguments.seed)
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    stopping = stop_on_signal()
     count = 0
     with ServerLogs(arguments.folder, simulation) as logs:
         for count in play(simulation, schedule, logs, stopping, arguments.rotate_every):

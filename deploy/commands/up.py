@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from postwatch.deploy.embedded.data_folder import claimed
 from postwatch.deploy.embedded.process import Children
 from postwatch.deploy.embedded.progress import Progress
 from postwatch.deploy.embedded.stack import Shipper, Stack, StackBuilder, fetch_kafka
-from postwatch.deploy.embedded.watch import stop_on_signal, watch
+from postwatch.deploy.embedded.watch import watch
+from postwatch.producers.service.lifecycle import stop_on_signal
 from postwatch.producers.service.settings import is_set, load
 from postwatch.producers.ship_settings import ShipSettings
 
@@ -45,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     fetch_kafka(progress.tell)
     with claimed(folder) as lock, Children(held=[lock]) as children:
         stack = StackBuilder(folder, children, {}).build(_shippers(folder), progress.tell)
-        stopping = stop_on_signal()
+        stopping = stop_on_signal(signal.SIGHUP)
         is_told = False
 
         def turn() -> bool:

@@ -26,6 +26,7 @@ from postwatch.deploy.embedded.part import Part
 from postwatch.deploy.embedded.ports import LOOPBACK, answers, choose_port
 from postwatch.deploy.embedded.process import Children
 from postwatch.producers.service.errors import PostwatchError, UnavailableError
+from postwatch.producers.service.kafka_settings import MAX_MESSAGE_BYTES
 
 # Adding log4j's artifacts would drag kafka-clients down to 3.8, which does not start; hence slf4j-simple.
 _ARTIFACTS = "org.apache.kafka:kafka_2.13:4.4.0+org.slf4j:slf4j-simple:1.7.36"
@@ -52,8 +53,8 @@ listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 log.dirs={logs}
 auto.create.topics.enable=false
-message.max.bytes=8388608
-replica.fetch.max.bytes=8388608
+message.max.bytes={max_message_bytes}
+replica.fetch.max.bytes={max_message_bytes}
 log.retention.check.interval.ms=60000
 log.cleaner.dedupe.buffer.size=33554432
 offsets.topic.replication.factor=1
@@ -193,7 +194,11 @@ def broker_command(data_dir: Path, port: int, controller_port: int) -> list[str]
     data_dir.mkdir(parents=True, exist_ok=True)
     logs = data_dir / "logs"
     properties = data_dir / "server.properties"
-    properties.write_text(_PROPERTIES.format(host=LOOPBACK, port=port, controller_port=controller_port, logs=logs))
+    properties.write_text(
+        _PROPERTIES.format(
+            host=LOOPBACK, port=port, controller_port=controller_port, logs=logs, max_message_bytes=MAX_MESSAGE_BYTES
+        )
+    )
     if not (logs / "meta.properties").exists():
         shutil.rmtree(logs, ignore_errors=True)  # half formatted by a start that was cut off
         _format(jars, properties)

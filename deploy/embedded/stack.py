@@ -18,7 +18,8 @@ from postwatch.deploy.embedded.process import Children
 from postwatch.deploy.embedded.supervisor import Supervisor, Task, Watched
 from postwatch.deploy.embedded.worker import Worker
 from postwatch.producers.service.health import parse_address
-from postwatch.producers.service.settings import KafkaSettings, load
+from postwatch.producers.service.kafka_settings import KafkaSettings
+from postwatch.producers.service.settings import load
 from postwatch.query.settings import QuerySettings
 from postwatch.streams.settings import ClickHouseSettings, JoinSettings, SinkSettings
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Callable
 
@@ -10,14 +9,6 @@ from postwatch.deploy.embedded.progress import Progress
 from postwatch.deploy.embedded.supervisor import Supervisor
 
 _TURN_SECONDS = 0.1
-
-
-def stop_on_signal() -> threading.Event:
-    """An event that Ctrl-C, SIGTERM and a closed terminal set."""
-    stopping = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: stopping.set())
-    return stopping
 
 
 def watch(supervisor: Supervisor, progress: Progress, stopping: threading.Event, turn: Callable[[], bool]) -> None:

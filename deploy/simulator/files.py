@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import random
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import BinaryIO
 from postwatch.deploy.simulator.simulation import LogLine, Simulation
 from postwatch.deploy.simulator.truth import Truth, write_truth
 from postwatch.producers.service.errors import BadInputError
+from postwatch.producers.service.lifecycle import now_ms
 
 HOUR_MS = 3_600_000
 _KEPT_ROTATIONS = 9
@@ -124,13 +124,13 @@ def play(
 
     `rotate_seconds` rotates every log so often; 0 never does. Ends early, at a whole line, when `stopping` is set.
     """
-    now_ms = time.time_ns() // 1_000_000
-    end_ms = now_ms + int(schedule.seconds * 1000)
-    next_rotation_ms = now_ms + rotate_seconds * 1000 if rotate_seconds else end_ms
-    next_word_ms = now_ms + 1000
+    start_ms = now_ms()
+    end_ms = start_ms + int(schedule.seconds * 1000)
+    next_rotation_ms = start_ms + rotate_seconds * 1000 if rotate_seconds else end_ms
+    next_word_ms = start_ms + 1000
     count = 0
-    for line in simulation.lines(schedule.arrivals(now_ms), end_ms, present_ms=now_ms):
-        wait_ms = line.at_ms - time.time_ns() // 1_000_000
+    for line in simulation.lines(schedule.arrivals(start_ms), end_ms, present_ms=start_ms):
+        wait_ms = line.at_ms - now_ms()
         if wait_ms > 0:
             logs.flush()
             stopping.wait(wait_ms / 1000)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import threading
-import time
 from pathlib import Path
 
 import structlog
@@ -13,8 +11,10 @@ from postwatch.producers.files.checkpoint import claim_checkpoint, load_checkpoi
 from postwatch.producers.files.file_registry import FileRegistry
 from postwatch.producers.publisher import KafkaPublisher
 from postwatch.producers.service.health import Health, serve_metrics
+from postwatch.producers.service.kafka_settings import KafkaSettings
+from postwatch.producers.service.lifecycle import now_ms, stop_on_signal
 from postwatch.producers.service.logs import configure_logs
-from postwatch.producers.service.settings import KafkaSettings, describe, load
+from postwatch.producers.service.settings import describe, load
 from postwatch.producers.ship_settings import ShipSettings, followed_globs, server_name, time_zone
 from postwatch.producers.shipper import Shipper, ShipPlan
 
@@ -33,7 +33,7 @@ example:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    stopping = _stop_on_signal()
+    stopping = stop_on_signal()
     settings, kafka = load(ShipSettings), load(KafkaSettings)
     checkpoint_file = Path(settings.checkpoint_file)
     plan = ShipPlan(
@@ -52,23 +52,12 @@ def run(arguments: argparse.Namespace) -> int:
     publisher = KafkaPublisher(kafka, server)
     log.info("shipper_started", server=server, files=settings.files, tz=plan.tz, brokers=kafka.brokers)
     if _await_kafka(publisher, kafka, health, stopping):
-        shipper = Shipper(plan, FileRegistry(checkpoint, _now_ms()), publisher, health, _now_ms)
+        shipper = Shipper(plan, FileRegistry(checkpoint, now_ms()), publisher, health, now_ms)
         while not stopping.is_set():
             shipper.turn()
         shipper.stop()
     log.info("shipper_stopped", server=server)
     return 0
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
-def _stop_on_signal() -> threading.Event:
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
-    return stopping
 
 
 def _await_kafka(publisher: KafkaPublisher, kafka: KafkaSettings, health: Health, stopping: threading.Event) -> bool:

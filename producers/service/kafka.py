@@ -1,10 +1,9 @@
-"""Turns what librdkafka says, by itself and every few seconds, into health and lag; and how to wait for a start."""
+"""Turns what librdkafka says, by itself and every few seconds, into health and lag; and asks for topics."""
 
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Protocol
 
 import structlog
@@ -12,14 +11,13 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin._metadata import ClusterMetadata
 from postwatch.producers.service.errors import UnavailableError
 from postwatch.producers.service.health import Health
-from postwatch.producers.service.settings import KafkaSettings
+from postwatch.producers.service.kafka_settings import KafkaSettings
 from prometheus_client import Gauge
 
 log = structlog.get_logger()
 
 STATISTICS_MS = 5_000
 _TIMEOUT_SECONDS = 5.0
-_RETRY_SECONDS = 2.0
 
 
 class KafkaWatch:
@@ -51,43 +49,26 @@ class KafkaWatch:
 
 
 class MetadataSource(Protocol):
-    """What the check below needs of confluent_kafka.Consumer."""
+    """What the check below needs of a Consumer, a Producer or an AdminClient of confluent_kafka."""
 
     def list_topics(self, *, timeout: float) -> ClusterMetadata: ...
 
 
-def check_topics(source: MetadataSource, kafka: KafkaSettings, topics: Collection[str]) -> None:
-    """Raises UnavailableError, with the remedy, unless the brokers answer and have the topics."""
+def check_topics(source: MetadataSource, kafka: KafkaSettings, topics: Collection[str]) -> ClusterMetadata:
+    """What the brokers say of themselves. Raises UnavailableError, with the remedy, unless they have the topics."""
     try:
-        known = source.list_topics(timeout=_TIMEOUT_SECONDS).topics
+        metadata = source.list_topics(timeout=_TIMEOUT_SECONDS)
     except KafkaException as error:
         raise unavailable(kafka, error.args[0]) from error
     for topic in topics:
-        if topic not in known:
+        if topic not in metadata.topics or not metadata.topics[topic].partitions:
             raise UnavailableError(
                 f"the topic {topic} does not exist at {kafka.brokers}; create it with `postwatch migrate --topics`"
             )
+    return metadata
 
 
 def unavailable(kafka: KafkaSettings, error: KafkaError) -> UnavailableError:
     return UnavailableError(
         f"Kafka does not answer at {kafka.brokers} ({error.str()}); start it, or set POSTWATCH_KAFKA_BROKERS"
     )
-
-
-def await_server(name: str, check: Callable[[], object], health: Health, stopping: threading.Event) -> bool:
-    """Wait until `check` raises no UnavailableError any more, complaining; False when it is time to stop."""
-    said = ""
-    while not stopping.is_set():
-        try:
-            check()
-        except UnavailableError as error:
-            health.complain(name, str(error))
-            if str(error) != said:
-                said = str(error)
-                log.error(f"{name}_unavailable", error=said)
-            stopping.wait(_RETRY_SECONDS)
-        else:
-            health.settle(name)
-            return True
-    return False

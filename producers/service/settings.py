@@ -17,7 +17,7 @@ import types
 import typing
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 from postwatch.producers.service.errors import SettingsError
 
@@ -46,48 +46,6 @@ def setting(
     if default is dataclasses.MISSING:
         return dataclasses.field(metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class KafkaSettings:
-    """How every part reaches Kafka, and the names of the topics."""
-
-    SECTION: ClassVar[str] = "kafka"
-
-    brokers: str = setting("127.0.0.1:9092", doc="Comma-separated host:port of the brokers to start from.")
-    security_protocol: str = setting(
-        "plaintext",
-        doc="plaintext, ssl, sasl_plaintext or sasl_ssl.",
-        choices=("plaintext", "ssl", "sasl_plaintext", "sasl_ssl"),
-    )
-    sasl_mechanism: str = setting(
-        "",
-        doc="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, when SASL is used.",
-        choices=("", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"),
-    )
-    sasl_username: str = setting("", doc="SASL user.")
-    sasl_password: str = setting("", doc="SASL password.", secret=True)
-    ssl_ca_file: str = setting("", doc="PEM file of the authority that signed the brokers' certificates.")
-    raw_topic: str = setting("mail.raw", doc="Topic of raw log lines.")
-    outcomes_topic: str = setting("mail.outcomes", doc="Topic of delivery rows.")
-    heartbeats_topic: str = setting("mail.heartbeats", doc="Topic of the servers' heartbeats, as rows.")
-    dead_letters_topic: str = setting("mail.dead-letters", doc="Topic of lines and rows that can't be used.")
-
-    def client_config(self) -> dict[str, str | int | float | bool]:
-        """The librdkafka properties that reach these brokers."""
-        config: dict[str, str | int | float | bool] = {
-            "bootstrap.servers": self.brokers,
-            "security.protocol": self.security_protocol,
-        }
-        if self.sasl_mechanism:
-            config |= {
-                "sasl.mechanism": self.sasl_mechanism,
-                "sasl.username": self.sasl_username,
-                "sasl.password": self.sasl_password,
-            }
-        if self.ssl_ca_file:
-            config["ssl.ca.location"] = self.ssl_ca_file
-        return config
 
 
 def load(section: type[Section], environ: Mapping[str, str] | None = None) -> Section:

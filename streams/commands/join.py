@@ -9,22 +9,23 @@ import gc
 import logging
 import re
 import tempfile
-import time
+import threading
 from pathlib import Path
 
 import structlog
-from postwatch.producers.service.errors import BadInputError, UnavailableError
+from postwatch.producers.service.errors import BadInputError
 from postwatch.producers.service.health import Health, serve_metrics
+from postwatch.producers.service.kafka_settings import KafkaSettings
+from postwatch.producers.service.lifecycle import await_server, now_ms
 from postwatch.producers.service.logs import configure_logs
 from postwatch.producers.service.memory import bound_arrow, bound_heap
-from postwatch.producers.service.settings import KafkaSettings, load
+from postwatch.producers.service.settings import load
 from postwatch.streams.errors import EXIT_FAILED
 from postwatch.streams.settings import JoinSettings
 from prometheus_client import REGISTRY
 
 log = structlog.get_logger()
 
-_RETRY_SECONDS = 2.0
 _AGE = re.compile(r"(\d{1,6})([smhd])")
 _UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
@@ -47,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     bound_heap()
     bound_arrow()
     if arguments.start is not None:
-        return _replay(parse_start(arguments.start, int(time.time() * 1000)))
+        return _replay(parse_start(arguments.start, now_ms()))
     configure_logs("join")
     for library in ("faust", "mode", "aiokafka", "postwatch.streams.faust_glue.transport"):
         logging.getLogger(library).setLevel(logging.WARNING)
@@ -61,16 +62,14 @@ def run(arguments: argparse.Namespace) -> int:
     join_rules(settings)
     health = Health()
     serve_metrics(settings.metrics_address, "POSTWATCH_JOIN_METRICS_ADDRESS", health)
-    while True:
-        try:
-            partitions = ensure_changelog(kafka, changelog_topic(settings))
-            break
-        except UnavailableError as error:
-            log.error("kafka_unavailable", error=str(error), retry_seconds=_RETRY_SECONDS)
-            health.complain("kafka", str(error))
-            time.sleep(_RETRY_SECONDS)
-    health.settle("kafka")
-    app, worker = create_app(settings, kafka, partitions, health)
+    partitions: list[int] = []
+    await_server(
+        "kafka",
+        lambda: partitions.append(ensure_changelog(kafka, changelog_topic(settings))),
+        health,
+        threading.Event(),  # until Faust runs, a signal ends the process at once
+    )
+    app, worker = create_app(settings, kafka, partitions[0], health)
     REGISTRY.register(JoinCollector(worker))
     gc.collect()
     gc.freeze()

@@ -6,7 +6,8 @@ import argparse
 import sys
 
 import msgspec
-from postwatch.producers.service.settings import KafkaSettings, load
+from postwatch.producers.service.kafka_settings import KafkaSettings
+from postwatch.producers.service.settings import load
 from postwatch.streams.contracts.outcome import decode_outcomes, from_table, to_json_object
 from postwatch.streams.contracts.topic_reader import read_topic
 

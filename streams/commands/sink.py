@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import signal
-import threading
 from functools import partial
 
 import structlog
 from confluent_kafka import Consumer, KafkaException, Producer
 from postwatch.producers.service.errors import SettingsError
 from postwatch.producers.service.health import Health, serve_metrics
-from postwatch.producers.service.kafka import STATISTICS_MS, KafkaWatch, await_server, check_topics
+from postwatch.producers.service.kafka import STATISTICS_MS, KafkaWatch, check_topics
+from postwatch.producers.service.kafka_settings import RECONNECT_MAX_MS, KafkaSettings
+from postwatch.producers.service.lifecycle import await_server, stop_on_signal
 from postwatch.producers.service.logs import configure_logs
 from postwatch.producers.service.memory import bound_arrow, bound_heap
-from postwatch.producers.service.settings import KafkaSettings, load
+from postwatch.producers.service.settings import load
 from postwatch.streams.settings import ClickHouseSettings, SinkSettings
 from postwatch.streams.sink import metrics
 
@@ -40,13 +40,13 @@ def run(arguments: argparse.Namespace) -> int:
     from postwatch.streams.sink.consumer import Sink, Target
     from postwatch.streams.sink.writer import ClickHouseWriter  # with Arrow, which is bounded before it is read
 
-    stopping = _stop_on_signal()
+    stopping = stop_on_signal()
     health = Health()
     writer = ClickHouseWriter(clickhouse)
     try:
         watch = KafkaWatch(kafka, health, metrics.LAG)
         consumer = Consumer(_consumer_config(settings, kafka, watch), logger=log)
-        producer = Producer(_producer_config(kafka), logger=log)
+        producer = Producer(kafka.producer_config("postwatch-sink"), logger=log)
     except KafkaException as error:
         raise SettingsError(f"the POSTWATCH_KAFKA_* settings can't be used: {error.args[0].str()}") from error
     serve_metrics(settings.metrics_address, "POSTWATCH_SINK_METRICS_ADDRESS", health)
@@ -67,13 +67,6 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _stop_on_signal() -> threading.Event:
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
-    return stopping
-
-
 def _consumer_config(settings: SinkSettings, kafka: KafkaSettings, watch: KafkaWatch) -> dict[str, object]:
     return {
         **kafka.client_config(),
@@ -92,20 +85,8 @@ def _consumer_config(settings: SinkSettings, kafka: KafkaSettings, watch: KafkaW
         "fetch.max.bytes": 1024 * 1024,
         "max.partition.fetch.bytes": 512 * 1024,
         "fetch.queue.backoff.ms": 50,  # by default a full queue is left alone for a second after it was emptied
-        "reconnect.backoff.max.ms": 2_000,
+        "reconnect.backoff.max.ms": RECONNECT_MAX_MS,
         "statistics.interval.ms": STATISTICS_MS,
         "error_cb": watch.on_error,
         "stats_cb": watch.on_statistics,
-    }
-
-
-def _producer_config(kafka: KafkaSettings) -> dict[str, object]:
-    return {
-        **kafka.client_config(),
-        "client.id": "postwatch-sink",
-        "acks": "all",
-        "enable.idempotence": True,
-        "message.timeout.ms": 0,  # for ever: a letter that is not delivered holds its record back
-        "compression.type": "lz4",
-        "reconnect.backoff.max.ms": 2_000,
     }

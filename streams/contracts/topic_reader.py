@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from postwatch.producers.service.errors import UnavailableError
 from postwatch.producers.service.kafka import check_topics, unavailable
-from postwatch.producers.service.settings import KafkaSettings
+from postwatch.producers.service.kafka_settings import KafkaSettings
 
 _TIMEOUT_SECONDS = 10.0
 _POLL_SECONDS = 0.2

@@ -7,7 +7,7 @@ from typing import Any
 
 import faust
 from postwatch.producers.service.health import Health
-from postwatch.producers.service.settings import KafkaSettings
+from postwatch.producers.service.kafka_settings import MAX_MESSAGE_BYTES, KafkaSettings
 from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.enrichment.hosted_domains import DomainsSource, follow, read_domains
 from postwatch.streams.enrichment.reasons import BUILT_IN
@@ -80,7 +80,7 @@ def create_app(settings: JoinSettings, kafka: KafkaSettings, partitions: int, he
         broker_session_timeout=_SESSION_SECONDS,
         broker_heartbeat_interval=1.0,
         broker_commit_interval=1.0,
-        producer_max_request_size=8 * 1024 * 1024,
+        producer_max_request_size=MAX_MESSAGE_BYTES,
         producer_acks=-1,
     )
     lease = Lease(_SESSION_SECONDS)

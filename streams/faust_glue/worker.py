@@ -18,6 +18,7 @@ from typing import Any
 import structlog
 from faust.types import TP
 from postwatch.producers.service.health import Health
+from postwatch.producers.service.lifecycle import now_ms
 from postwatch.streams.errors import EXIT_FAILED
 from postwatch.streams.faust_glue.lease import Lease
 from postwatch.streams.faust_glue.table import FaustTable
@@ -100,7 +101,7 @@ class JoinWorker:
             if self._has(join):
                 message.ack(self._app.consumer)
 
-        join.take(records, _now_ms(), acknowledge)
+        join.take(records, now_ms(), acknowledge)
         await asyncio.sleep(0)
 
     def _has(self, join: PartitionJoin) -> bool:
@@ -185,7 +186,7 @@ class JoinWorker:
         """Call four times a second, from a timer of the app."""
         if self._app.rebalancing or self._app.in_recovery or not self._lease.is_held():
             return
-        now = _now_ms()
+        now = now_ms()
         committed = self._app.consumer.committed
         oldest = now
         try:
@@ -219,7 +220,3 @@ def fail(reason: str) -> None:
     """End the process at once; nothing of what failed was acknowledged."""
     log.error("join_failed", reason=reason, remedy="the supervisor starts it again; it reads on from the last commit")
     os._exit(EXIT_FAILED)
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1000)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 import structlog
 from confluent_kafka import KafkaError, Message, Producer
 from postwatch.producers.record import Headers, Heartbeat
-from postwatch.producers.service.settings import KafkaSettings
+from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.streams.contracts.dead_letters import MAX_VALUE_BYTES, DeadLetter, dead_letter_headers
 from postwatch.streams.contracts.heartbeat import encode_heartbeat
 from postwatch.streams.contracts.outcome import Outcome, encode_outcomes
@@ -27,20 +27,6 @@ MAX_BATCH_BYTES = 2_000_000
 MAX_EVIDENCE_BYTES = 256 * 1024
 """Of one row: beyond this only the first and the last lines are kept."""
 _QUEUE_KBYTES = 32_768
-
-
-def producer_config(kafka: KafkaSettings) -> dict[str, str | int | float | bool]:
-    """librdkafka's properties: idempotent, acknowledged by all, retried until the brokers are back."""
-    return {
-        **kafka.client_config(),
-        "enable.idempotence": True,
-        "acks": "all",
-        "compression.type": "lz4",
-        "linger.ms": 5,
-        "message.timeout.ms": 0,
-        "message.max.bytes": 8 * 1024 * 1024,
-        "queue.buffering.max.kbytes": _QUEUE_KBYTES,
-    }
 
 
 def cut_batches(rows: Sequence[Outcome]) -> Iterator[list[Outcome]]:
@@ -75,7 +61,9 @@ class KafkaOutlet:
         self._kafka = kafka
         self._loop = loop
         self._fail = fail
-        self._producer = Producer(producer_config(kafka), logger=None)
+        self._producer = Producer(
+            {**kafka.producer_config("postwatch-join"), "queue.buffering.max.kbytes": _QUEUE_KBYTES}, logger=None
+        )
         self.bytes_in_flight = 0
         """Of values not confirmed yet; read and written on the loop only."""
         self._stopping = threading.Event()

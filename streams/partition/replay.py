@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from postwatch.producers.record import Heartbeat
 from postwatch.producers.service.errors import UnavailableError
 from postwatch.producers.service.kafka import check_topics, unavailable
-from postwatch.producers.service.settings import KafkaSettings
+from postwatch.producers.service.kafka_settings import KafkaSettings
+from postwatch.producers.service.lifecycle import now_ms
 from postwatch.streams.contracts.dead_letters import DeadLetter
 from postwatch.streams.contracts.outcome import SENT, Outcome
 from postwatch.streams.partition.counts import JoinCounts
@@ -135,7 +135,7 @@ class ReplayedPartition:
         records = [_raw(message) for message in messages if int(message.offset() or 0) < self.end]
         if records:
             came_at = max(int(message.timestamp()[1]) for message in messages)
-            self._now = max(self._now, min(came_at, _now_ms()))
+            self._now = max(self._now, min(came_at, now_ms()))
             following = records[-1].offset + 1
             self.join.take(records, self._now, lambda: self._acknowledge(following))
             self.is_read = following >= self.end
@@ -143,7 +143,7 @@ class ReplayedPartition:
 
     def finish(self) -> None:
         """Nothing more comes: what is open is told as it stands."""
-        self.join.tend(_now_ms() + 365 * 86_400_000, self._acknowledged)
+        self.join.tend(now_ms() + 365 * 86_400_000, self._acknowledged)
         self.table.close()
 
     def _acknowledge(self, following: int) -> None:
@@ -238,9 +238,5 @@ def _spans(consumer: Consumer, kafka: KafkaSettings, since_ms: int) -> dict[int,
     except KafkaException as error:
         raise unavailable(kafka, error.args[0]) from error
     if not found:
-        raise UnavailableError(f"the topic {topic} has no partitions; `postwatch migrate --topics` makes it")
+        raise UnavailableError(f"the topic {topic} has no partitions; create it with `postwatch migrate --topics`")
     return found
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1000)

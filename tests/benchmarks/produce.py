@@ -11,7 +11,8 @@ from pathlib import Path
 
 from confluent_kafka import KafkaError, Message, Producer
 from postwatch.producers.record import RawHeaders
-from postwatch.producers.service.settings import KafkaSettings, load
+from postwatch.producers.service.kafka_settings import KafkaSettings
+from postwatch.producers.service.settings import load
 
 from tests.benchmarks.workload import read_records
 

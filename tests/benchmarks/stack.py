@@ -19,7 +19,7 @@ from postwatch.deploy.embedded.worker import Worker
 from postwatch.deploy.migrate import migrate
 from postwatch.deploy.topics import create_topics
 from postwatch.producers.record import Heartbeat
-from postwatch.producers.service.settings import KafkaSettings
+from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.settings import ClickHouseSettings
 

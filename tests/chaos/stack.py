@@ -26,7 +26,7 @@ from postwatch.deploy.embedded.supervisor import end_parts
 from postwatch.deploy.embedded.worker import Worker
 from postwatch.deploy.migrate import migrate
 from postwatch.deploy.topics import create_topics
-from postwatch.producers.service.settings import KafkaSettings
+from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.errors import EXIT_FAILED
 

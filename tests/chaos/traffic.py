@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from postwatch.deploy.simulator import exim
 from postwatch.deploy.simulator.files import Schedule
 from postwatch.deploy.simulator.simulation import LogLine, Simulation
 from postwatch.deploy.simulator.truth import DELIVERED, Truth
+from postwatch.producers.service.lifecycle import now_ms
 
 MESSAGES_PER_SECOND = 80.0
 HISTORY_MESSAGES = 1_000
@@ -63,7 +63,7 @@ class ServerLog:
         """Append a line that claims to be a delivery and is none; returns it as the dead letter has it."""
         queue_id = exim.queue_id(1_700_000_000_000 + number * 1000, 1)
         with self.lock:
-            line = f"{exim.stamp(_now_ms())} {queue_id} => torn@cust".encode() + b"\xff"
+            line = f"{exim.stamp(now_ms())} {queue_id} => torn@cust".encode() + b"\xff"
             self._write(line + b"\n")
         return line
 
@@ -82,7 +82,7 @@ class ServerLog:
 
     def copytruncate_within_line(self, number: int) -> None:
         """The same between the halves of a line; one of no interest, for the method itself destroys it."""
-        line = f"{exim.stamp(_now_ms())} Start queue run: pid={number}\n".encode()
+        line = f"{exim.stamp(now_ms())} Start queue run: pid={number}\n".encode()
         first, second = line[:26], line[26:]
         with self.lock:
             self._live.write(first)
@@ -152,10 +152,10 @@ class Traffic:
             log.close()
 
     def _write(self) -> None:
-        now_ms = _now_ms()
-        end_ms = now_ms + int(_DAY_SECONDS * 1000)
-        for line in self._simulation.lines(self._schedule.arrivals(now_ms), end_ms, present_ms=now_ms):
-            wait_ms = line.at_ms - _now_ms()
+        start_ms = now_ms()
+        end_ms = start_ms + int(_DAY_SECONDS * 1000)
+        for line in self._simulation.lines(self._schedule.arrivals(start_ms), end_ms, present_ms=start_ms):
+            wait_ms = line.at_ms - now_ms()
             if wait_ms > 0:
                 self._stopping.wait(wait_ms / 1000)
             if self._stopping.is_set():
@@ -168,7 +168,3 @@ class Traffic:
         for row in line.rows:
             if row.status == DELIVERED:
                 self._newest[row.server] = row.queue_id
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -26,7 +26,7 @@ from postwatch.deploy.doctor import (
 )
 from postwatch.deploy.embedded.ports import choose_port
 from postwatch.deploy.topics import create_topics
-from postwatch.producers.service.settings import KafkaSettings
+from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.settings import ClickHouseSettings
 

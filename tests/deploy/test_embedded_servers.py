@@ -14,7 +14,7 @@ from postwatch.deploy.embedded.kafka import EmbeddedKafka, class_path, has_jars
 from postwatch.deploy.embedded.part import Part
 from postwatch.deploy.topics import create_topics
 from postwatch.producers.service.errors import UnavailableError
-from postwatch.producers.service.settings import KafkaSettings
+from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.streams.clickhouse.client import connect
 
 from tests.waiting import wait_until

@@ -14,7 +14,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, TopicPartition
 from postwatch.deploy.topics import create_topics
-from postwatch.producers.service.settings import KafkaSettings
+from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.contracts.outcome import SCHEMA, from_table, to_json_object
 from postwatch.streams.settings import ClickHouseSettings

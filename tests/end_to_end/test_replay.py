@@ -11,7 +11,7 @@ from confluent_kafka import Producer
 from postwatch.deploy import cli
 from postwatch.producers.record import RawHeaders
 from postwatch.producers.service.errors import BadInputError
-from postwatch.producers.service.settings import KafkaSettings
+from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.streams.commands.join import parse_start
 from postwatch.streams.parsers.registry import make_parser
 from postwatch.streams.partition import partition_join

@@ -157,7 +157,7 @@ SHIPPER = (
     ),
     _mutation(
         "Kafka away: the shipper waits and drops nothing",
-        "producers/publisher.py",
+        "producers/service/kafka_settings.py",
         '"message.timeout.ms": 0,',
         '"message.timeout.ms": 1500,',
         "producers/test_ship_kafka.py::test_an_outage_of_kafka_holds_the_lines_up_and_loses_none",

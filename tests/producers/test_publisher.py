@@ -6,7 +6,7 @@ import pytest
 from postwatch.deploy.embedded.ports import choose_port
 from postwatch.producers.publisher import MAX_IN_FLIGHT_BYTES, KafkaPublisher
 from postwatch.producers.record import MAX_RECORD_BYTES
-from postwatch.producers.service.settings import KafkaSettings
+from postwatch.producers.service.kafka_settings import KafkaSettings
 
 from tests.waiting import wait_until
 

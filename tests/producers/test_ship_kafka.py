@@ -21,7 +21,7 @@ from postwatch.deploy.embedded.kafka import EmbeddedKafka
 from postwatch.deploy.embedded.ports import choose_port
 from postwatch.deploy.topics import create_topics
 from postwatch.producers.record import Heartbeat, RawHeaders, decode_headers
-from postwatch.producers.service.settings import KafkaSettings
+from postwatch.producers.service.kafka_settings import KafkaSettings
 
 from tests.waiting import wait_until
 

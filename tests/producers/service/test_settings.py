@@ -8,7 +8,8 @@ from typing import ClassVar
 
 import pytest
 from postwatch.producers.service.errors import SettingsError
-from postwatch.producers.service.settings import KafkaSettings, describe, load, setting
+from postwatch.producers.service.kafka_settings import KafkaSettings
+from postwatch.producers.service.settings import describe, load, setting
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from postwatch.deploy.embedded.ports import choose_port
 from postwatch.deploy.topics import create_topics
-from postwatch.producers.service.settings import KafkaSettings
+from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.streams.contracts.outcome import Outcome, encode_outcomes, to_json_object
 
 from tests.streams.contracts.test_outcome import EXAMPLE

@@ -15,7 +15,7 @@ from faust.types import TP
 from mode.threads import QueueServiceThread
 from postwatch.deploy.embedded.ports import choose_port
 from postwatch.producers.service.health import Health
-from postwatch.producers.service.settings import KafkaSettings
+from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.streams.faust_glue.app import create_app
 from postwatch.streams.faust_glue.transport import METADATA_PAUSE_SECONDS, pace
 from postwatch.streams.settings import JoinSettings

@@ -14,7 +14,7 @@ import httpx
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from postwatch.deploy.embedded.ports import choose_port
-from postwatch.producers.service.settings import KafkaSettings
+from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.streams.settings import ClickHouseSettings
 
 from tests.waiting import wait_until

@@ -14,7 +14,7 @@ from postwatch.deploy.embedded.ports import answers, choose_port
 from postwatch.deploy.migrate import migrate
 from postwatch.deploy.topics import create_topics
 from postwatch.producers.service.errors import UnavailableError
-from postwatch.producers.service.settings import KafkaSettings
+from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.settings import ClickHouseSettings
 

@@ -12,7 +12,7 @@ from postwatch.deploy.embedded.ports import choose_port
 from postwatch.deploy.migrate import migrate
 from postwatch.deploy.topics import create_topics
 from postwatch.producers.record import Heartbeat
-from postwatch.producers.service.settings import KafkaSettings
+from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.contracts.arrow_stream import decode_stream, encode_stream
 from postwatch.streams.contracts.heartbeat import encode_heartbeat
