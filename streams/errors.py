@@ -3,6 +3,7 @@
 PostwatchError
 ├── UnavailableError               retry with backoff, for ever, and complain in /health: it is not the rows' fault
 ├── RefusedRowsError               bisect: some of these rows can't be stored; those found are dead-lettered
+├── StoreError                     ends the process: the table of parked messages can't be read
 └── OversizedInsertError           halve: too much for one insert, though nothing is wrong with any row
 """
 
@@ -18,3 +19,7 @@ class RefusedRowsError(PostwatchError):
 
 class OversizedInsertError(PostwatchError):
     """ClickHouse answered that this was too much at once."""
+
+
+class StoreError(PostwatchError):
+    """The table of parked messages can't be read: a broken disk, or an entry of a newer Postwatch."""

@@ -21,8 +21,8 @@ from postwatch.streams.enrichment.hosted_domains import read_domains
 from postwatch.streams.enrichment.reasons import BUILT_IN
 from postwatch.streams.enrichment.reasons_file import read_reasons
 from postwatch.streams.joining.joiner import Joiner
-from postwatch.streams.joining.lines import LineCounts, decode_lines, join_lines
 from postwatch.streams.parsers.explanation import explain, shown_line
+from postwatch.streams.parsers.lines import LineCounts, decode_lines, parse_lines
 from postwatch.streams.parsers.registry import LineParser, make_parser
 from postwatch.streams.parsers.timestamps import StampReader, find_zone
 
@@ -68,11 +68,15 @@ def run(arguments: argparse.Namespace) -> int:
         parser.stamps.shipped(_written_ms(path))
         for block in _blocks(path):
             lines = decode_lines(block)
-            for index, reason in join_lines(joiner, parser, arguments.server, lines, counts):
+            parsed = parse_lines(parser, lines, counts)
+            for unreadable in parsed.unreadable:
                 if shown < _SHOWN_UNREADABLE:
                     shown += 1
-                    print(f"unreadable ({reason}): {lines[index][:500]!a}", file=sys.stderr)
+                    print(f"unreadable ({unreadable.reason}): {lines[unreadable.number][:500]!a}", file=sys.stderr)
+            joiner.add(arguments.server, parsed.events)
             _keep_newest(rows, joiner.take_dirty()[0])
+            for failure in joiner.take_failures():
+                print(f"postwatch failed on message {failure.queue_id}: {failure.error!r}", file=sys.stderr)
     for message in joiner.open_messages():
         _keep_newest(rows, joiner.pending_rows(message))
     _print(rows, counts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from postwatch.streams.faust_glue.worker import JoinWorker
-from postwatch.streams.joining.lines import LineTally
+from postwatch.streams.parsers.lines import LineTally
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -35,6 +35,12 @@ class JoinCollector(Collector):
         yield CounterMetricFamily("postwatch_lost_records", "Records that expired unread.", worker.lost_records)
         yield CounterMetricFamily("postwatch_join_pauses", "Times that reading waited for Kafka.", worker.waits)
         yield GaugeMetricFamily("postwatch_join_in_flight_bytes", "Results not confirmed.", worker.bytes_in_flight)
+        failures = CounterMetricFamily(
+            "postwatch_failures", "Lines and messages lost to a fault of Postwatch, as dead letters.", labels=["stage"]
+        )
+        for stage, count in list(counts.failures.counts.items()):
+            failures.add_metric([stage], count)
+        yield failures
         joins = list(worker.partitions.values())
         yield GaugeMetricFamily("postwatch_partitions", "Partitions of this worker.", len(joins))
         yield GaugeMetricFamily(

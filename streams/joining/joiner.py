@@ -8,13 +8,15 @@ has two or more: `message.Lineage` ties them together, whichever of their lines 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 import msgspec
 from postwatch.streams.contracts.outcome import REJECTED, Outcome
 from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.enrichment.reasons import BUILT_IN, ReasonBook
+from postwatch.streams.errors import StoreError
 from postwatch.streams.joining.merge import add_attempt, add_lifecycle_event, add_part
-from postwatch.streams.joining.message import TOLD_BY_OTHERS, Lineage, Message, arrival_lines
+from postwatch.streams.joining.message import TOLD_BY_OTHERS, Lineage, Message, all_lines, arrival_lines, begin_message
 from postwatch.streams.joining.recent import Recent
 from postwatch.streams.joining.rows import RowMaker
 from postwatch.streams.parsers.events import (
@@ -34,7 +36,7 @@ from postwatch.streams.parsers.events import (
     LifecycleEvent,
     Refusal,
 )
-from postwatch.streams.parsers.queue_ids import LOGIN_PREFIX, REFUSAL_PREFIX, SESSION_PREFIX, queued_at
+from postwatch.streams.parsers.queue_ids import LOGIN_PREFIX, REFUSAL_PREFIX, SESSION_PREFIX
 
 EARLIER_BY_MS = 2 * 3_600_000
 """A line so much older than its message is one of an earlier message of that queue id. Clocks are set back by less."""
@@ -47,8 +49,18 @@ MOST_RECENT = 256
 file brings late. Alone they would look like a message whose arrival was never seen. About as many as a record of 128
 KiB holds; more of them would cost the processor's cache, and a tenth of the join's speed."""
 
+
+class Failure(NamedTuple):
+    """A message on which the join failed, a fault of Postwatch: what it knew of it becomes dead letters."""
+
+    server: str
+    queue_id: str
+    lines: tuple[str, ...]
+    error: Exception
+
+
 Find = Callable[[str, str], Message | None]
-"""Server and queue id → the message as it was parked, if it was."""
+"""Server and queue id → the message as it was parked, if it was. Raises StoreError where the table can't be read."""
 
 
 def _find_nothing(server: str, queue_id: str) -> Message | None:
@@ -74,6 +86,7 @@ class Joiner:
         self._dirty: list[Message] = []
         self._refusals: list[tuple[str, Refusal]] = []
         self._links: list[tuple[Message, Message]] = []
+        self._failures: list[Failure] = []
         self.links: list[tuple[Message, Message]] = []
         """Of the rows taken last: messages, and those that have a lineage from them."""
         self._awaited: dict[tuple[str, str], dict[str, Arrival]] = {}
@@ -94,45 +107,57 @@ class Joiner:
                 messages[message.queue_id], message.earlier = message.earlier, None
 
     def add(self, server: str, events: Iterable[Event]) -> None:
-        """Take in events of one server; a repeated one changes nothing. One loop, for it is gone through per line."""
+        """Take in events of one server; a repeated one changes nothing. One loop, for it is gone through per line.
+
+        An event on which the join fails costs its message, see `take_failures`, and no other one.
+        """
         messages = self._servers.setdefault(server, {})
         for event in events:
-            message = messages.get(event.queue_id)
-            if message is None:
-                if isinstance(event, Refusal):
-                    self._add_refusal(messages, server, event)
-                    continue
-                if self._closed_ids and self._is_repeated(server, event):
-                    message = self._revive(server, event)
-                    if message is None:
+            try:
+                message = messages.get(event.queue_id)
+                if message is None:
+                    if isinstance(event, Refusal):
+                        self._add_refusal(messages, server, event)
                         continue
-                else:
-                    message = self._reopen(server, event) or self._open(server, event.queue_id, event.at)
-            if message.parts is not None and event.at < message.queued_at - EARLIER_BY_MS and _is_earlier(event):
-                self._touch(message)
-                continue
-            if message.dirty is None:
-                message.dirty = []
-                self._dirty.append(message)
-            if isinstance(event, Attempt):
-                add_attempt(message, event)
-                if event.handover:
-                    self._hand_over(messages, message, event)
-            elif isinstance(event, LifecycleEvent):
-                add_lifecycle_event(message, event)
-            elif isinstance(event, Refusal):
-                self._add_refusal(messages, server, event)
-            elif event.part:
-                self._add_part(messages, message, event)
-            elif message.arrival is None:
-                message.arrival = self._with_login(messages, message, event) if event.session_id else event
-                if message.attempts:
-                    message.was_partial = True
-                    message.dirty += message.attempts
-                if message.lineage is not None:
-                    message.dirty += message.lineage.handed
-            elif not message.was_parked and not message.completed_at:
-                message.is_repeated = True
+                    if self._closed_ids and self._is_repeated(server, event):
+                        message = self._revive(server, event)
+                        if message is None:
+                            continue
+                    else:
+                        message = self._reopen(server, event) or self._open(server, event.queue_id, event.at)
+                if (
+                    message.parts is not None
+                    and event.at < message.queued_at - EARLIER_BY_MS
+                    and _is_earlier(message, event)
+                ):
+                    self._touch(message)
+                    continue
+                if message.dirty is None:
+                    message.dirty = []
+                    self._dirty.append(message)
+                if isinstance(event, Attempt):
+                    add_attempt(message, event)
+                    if event.handover:
+                        self._hand_over(messages, message, event)
+                elif isinstance(event, LifecycleEvent):
+                    add_lifecycle_event(message, event)
+                elif isinstance(event, Refusal):
+                    self._add_refusal(messages, server, event)
+                elif event.part:
+                    self._add_part(messages, message, event)
+                elif message.arrival is None:
+                    message.arrival = self._with_login(messages, message, event) if event.session_id else event
+                    if message.attempts:
+                        message.was_partial = True
+                        message.dirty += message.attempts
+                    if message.lineage is not None:
+                        message.dirty += message.lineage.handed
+                elif not message.was_parked and not message.completed_at:
+                    message.is_repeated = True
+            except (StoreError, MemoryError):
+                raise
+            except Exception as error:
+                self._fail_on(server, event, error)
 
     def _is_repeated(self, server: str, event: Arrival | Attempt | LifecycleEvent) -> bool:
         closed = self._closed_ids.get(server)
@@ -175,7 +200,7 @@ class Joiner:
     def _open(self, server: str, queue_id: str, at: int) -> Message:
         message = self._find_parked(server, queue_id)
         if message is None:
-            message = Message(server, queue_id, queued_at(queue_id) or at)
+            message = begin_message(server, queue_id, at)
         else:
             message.was_parked = True
         self._servers[server][queue_id] = message
@@ -197,7 +222,7 @@ class Joiner:
             (parts is None or PARENT in parts or LINK in parts)
             and event.part not in TOLD_BY_OTHERS
             and not message.was_seen()
-            and not queued_at(event.queue_id)
+            and not message.id_time
         ):
             message.queued_at = event.at  # what came before was another message's line about this one
         add_part(message, event)
@@ -212,7 +237,7 @@ class Joiner:
 
     def _replace(self, messages: dict[str, Message], known: Message, event: Arrival) -> Message:
         """The queue id is in use again; or an older message that had it is being repeated."""
-        message = Message(known.server, event.queue_id, queued_at(event.queue_id) or event.at)
+        message = begin_message(known.server, event.queue_id, event.at)
         if event.at < known.queued_at:
             message.earlier = known
         else:
@@ -363,39 +388,81 @@ class Joiner:
         """The rows that became due since the last call, and the messages that they are of; closed ones are let go."""
         rows: list[Outcome] = []
         for server, refusal in self._refusals:
-            rows += self._rows.refusal_rows(server, refusal)
+            try:
+                rows += list(self._rows.refusal_rows(server, refusal))
+            except Exception as error:
+                self._failures.append(Failure(server, refusal.queue_id, (refusal.line,), error))
         self._refusals.clear()
-        changed = self._dirty
+        dirty = self._dirty
         self._dirty = []
         self.links, self._links = self._links, []
-        for message in changed:
-            if not message.completed_at:
-                message.count_completes()
-            if message.dirty or message.completed_at:
-                self._add_due_rows(message, rows)
+        for message in dirty:
+            made = len(rows)
+            try:
+                if not message.completed_at:
+                    message.count_completes()
+                if message.dirty or message.completed_at:
+                    self._add_due_rows(message, rows)
+            except Exception as error:
+                del rows[made:]
+                self.fail(message, error)
             message.dirty = None
-        for message in changed:
+        for message in dirty:
             if message.completed_at and (message.is_settled or not message.awaits_correlation()):
                 self.forget(message)
                 if message.parts is None:
                     self._recent.put((message.server, message.queue_id), message)
-                elif not queued_at(message.queue_id):
+                elif not message.id_time:
                     self._remember(message)
         self._handed_on.clear()
-        return rows, changed
+        return rows, dirty
 
     def pending_rows(self, message: Message) -> list[Outcome]:
         """Rows of the recipients of an open message of which nothing was heard yet."""
         rows: list[Outcome] = []
-        if message.is_whole():
-            for recipient in message.pending_recipients():
-                self._rows.add_rows(message, recipient, rows)
+        try:
+            if message.is_whole():
+                for recipient in message.pending_recipients():
+                    self._rows.add_rows(message, recipient, rows)
+        except Exception as error:
+            self.fail(message, error)
+            return []
         return rows
 
+    def take_failures(self) -> list[Failure]:
+        """The messages on which the join failed since the last call. Each is closed, and its rows stay as they are."""
+        if not self._failures:
+            return []
+        failures, self._failures = self._failures, []
+        return failures
+
+    def fail(self, message: Message, error: Exception, event: Event | None = None) -> None:
+        """Close a message on which the join failed, with nothing left in it that could fail again."""
+        lines = dict.fromkeys(all_lines(message))
+        if event is not None:
+            lines[event.line] = None
+        empty = Message(message.server, message.queue_id, message.queued_at)
+        for name in message.__struct_fields__:
+            if name not in ("dirty", "id_time"):
+                setattr(message, name, getattr(empty, name))
+        if message.dirty:
+            message.dirty.clear()
+        message.completed_at = max(event.at if event is not None else message.queued_at, 1)
+        message.is_settled = True
+        self._failures.append(Failure(message.server, message.queue_id, tuple(lines), error))
+
+    def _fail_on(self, server: str, event: Event, error: Exception) -> None:
+        message = self._servers[server].get(event.queue_id)
+        if message is None:
+            self._failures.append(Failure(server, event.queue_id, (event.line,), error))
+            return
+        self._touch(message)
+        self.fail(message, error, event)
+
     def _add_due_rows(self, message: Message, rows: list[Outcome]) -> None:
-        changed = message.dirty or ()
+        dirty = message.dirty or ()
         handed_on = self._handed_on
-        for recipient in dict.fromkeys(changed) if len(changed) > 1 else changed:
+        for recipient in dict.fromkeys(dirty) if len(dirty) > 1 else dirty:
             if not handed_on or (message, recipient) not in handed_on:
                 self._rows.add_rows(message, recipient, rows)
         if message.completed_at and message.terminal_event is None and (message.parts is None or message.is_whole()):
@@ -428,13 +495,15 @@ def _told_of(refusal: Refusal, client: Arrival) -> Refusal:
     )
 
 
-def _is_earlier(event: Event) -> bool:
+def _is_earlier(message: Message, event: Event) -> bool:
     """Whether a line that is much older than its message is of another one; a client's line begins that one."""
-    return not (isinstance(event, Arrival) and event.part == CLIENT) and not queued_at(event.queue_id)
+    return not message.id_time and not (isinstance(event, Arrival) and event.part == CLIENT)
 
 
 def _is_another(message: Message, event: Arrival) -> bool:
     """Whether the line begins another message than the known one of the same queue id; one with a time is unique."""
+    if message.id_time:
+        return False
     parts = message.parts
     known = parts.get(event.part) if parts is not None else None
     if known is not None and known.line == event.line:
@@ -449,4 +518,4 @@ def _is_another(message: Message, event: Arrival) -> bool:
         is_late = parts is not None and (message.is_complete() or QUEUE in parts)
     else:
         return False
-    return bool(is_late) and not queued_at(event.queue_id)
+    return bool(is_late)

@@ -32,7 +32,7 @@ from postwatch.streams.parsers.events import (
     Attempt,
     LifecycleEvent,
 )
-from postwatch.streams.parsers.queue_ids import LOGIN_PREFIX, SESSION_PREFIX
+from postwatch.streams.parsers.queue_ids import LOGIN_PREFIX, SESSION_PREFIX, queued_at
 
 RETRACTED = "withdrawn"
 RANKS = {
@@ -103,6 +103,8 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
     """The first try to deliver it is over."""
     held_at: int = 0
     """When an operator or a rule of his held it up first, before or behind its first try."""
+    id_time: int = 0
+    """The time in its queue id, ms since the epoch; 0: the id carries none, and may be used again."""
 
     def is_complete(self) -> bool:
         """The MTA is done with it."""
@@ -237,6 +239,12 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
             self.dirty += recipients
 
 
+def begin_message(server: str, queue_id: str, at: int) -> Message:
+    """A message of which nothing is known but that a line of `at` names it."""
+    id_time = queued_at(queue_id)
+    return Message(server, queue_id, id_time or at, id_time=id_time)
+
+
 def envelope_key(recipient: str) -> str:
     return f"{ENVELOPE} {recipient}"
 
@@ -292,6 +300,20 @@ def arrival_lines(message: Message) -> list[str]:
     else:
         lines = [message.arrival.line] if message.arrival else []
     return [*lines, message.identity.line] if message.identity else lines
+
+
+def all_lines(message: Message) -> list[str]:
+    """Every line that the message was made of, as far as they are kept."""
+    lines = arrival_lines(message)
+    lines += [part.line for part in (message.parts or {}).values()]
+    if message.lineage is not None:
+        lines += message.lineage.lines
+    for attempts in message.attempts.values():
+        lines += [attempt.line for attempt in attempts]
+    if message.terminal_event is not None:
+        lines.append(message.terminal_event.line)
+    lines += [event.line for event in (message.cancelled_recipients or {}).values()]
+    return lines
 
 
 def count_characters(message: Message) -> int:

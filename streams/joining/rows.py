@@ -17,7 +17,6 @@ from postwatch.streams.enrichment.reasons import ReasonBook
 from postwatch.streams.joining.message import RANKS, RETRACTED, Message, arrival_lines, envelope_key
 from postwatch.streams.joining.status import OPEN, find_account_evidence, find_status, terminal_event_of
 from postwatch.streams.parsers.events import FILTER, LOGIN, Arrival, Attempt, Refusal
-from postwatch.streams.parsers.queue_ids import queued_at as time_in_id
 
 _MOST_ARRIVALS = 3
 _NO_ARRIVAL = Arrival("", 0, "")
@@ -152,7 +151,7 @@ class RowMaker:
         accounts: tuple[Account, ...]
         if whole or message.lineage is not None:
             accounts = self._accounts.of_delivery(arrival, recipient, judged, message.server)
-        elif time_in_id(message.queue_id):
+        elif message.id_time:
             accounts = self._accounts.of_delivery(None, recipient, judged, message.server)
         else:
             accounts = _NOBODY  # the key needs the time of the first line, which was not seen

@@ -10,8 +10,10 @@ from collections.abc import Iterator
 
 import msgspec
 from postwatch.streams.contracts.outcome import DEFERRED
+from postwatch.streams.errors import StoreError
 from postwatch.streams.joining.message import Message
 from postwatch.streams.parsers.events import ENVELOPE, Attempt
+from postwatch.streams.parsers.queue_ids import queued_at
 
 OPEN = -1
 MOST_BYTES = 6 * 1024 * 1024
@@ -86,7 +88,14 @@ def _without_repetitions(attempts: list[Attempt], most: int) -> list[Attempt]:
 
 
 def decode_stored(value: bytes) -> StoredMessage:
-    """The inverse of `encode_stored`. Raises ValueError for another version."""
+    """The inverse of `encode_stored`. Raises StoreError for an entry that this version can't read."""
     if value[:1] != _VERSION:
-        raise ValueError(f"a parked message of version {value[0]} was written by a newer Postwatch; run that version")
-    return _decoder.decode(value[1:])
+        raise StoreError(
+            f"a parked message of version {value[:1].hex()} was written by a newer Postwatch; run that version"
+        )
+    try:
+        stored = _decoder.decode(value[1:])
+    except (msgspec.DecodeError, ValueError) as error:
+        raise StoreError(f"a parked message can't be read: {error}") from error
+    stored.message.id_time = queued_at(stored.message.queue_id)
+    return stored

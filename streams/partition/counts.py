@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from postwatch.streams.joining.lines import MOST_SOURCES, LineTally
+from postwatch.streams.parsers.lines import MOST_SOURCES, LineTally
+from postwatch.streams.partition.failures import FailureLog
 
 
 @dataclass(slots=True)
@@ -22,6 +23,7 @@ class JoinCounts:
     parked: int = 0
     loaded: int = 0
     given_up: int = 0
+    failures: FailureLog = field(default_factory=FailureLog)
 
     def heard(self, server: str, sent_ms: int) -> None:
         self.heartbeats += 1

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from postwatch.streams.contracts.outcome import Outcome, encode_outcomes
 from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.joining.joiner import Joiner
-from postwatch.streams.joining.lines import LineCounts, decode_lines, join_lines
+from postwatch.streams.parsers.lines import LineCounts, decode_lines, parse_lines
 from postwatch.streams.parsers.registry import make_parser
 from postwatch.streams.parsers.timestamps import StampReader, find_zone
 from postwatch.streams.partition.outlet import cut_batches
@@ -53,7 +53,7 @@ def _run(records: Sequence[bytes]) -> JoinSpeed:
         for first in range(0, len(records), _RECORDS_A_FETCH):
             rows: list[Outcome] = []
             for value in records[first : first + _RECORDS_A_FETCH]:
-                join_lines(joiner, parser, "web1.bench.example", decode_lines(value), counts)
+                joiner.add("web1.bench.example", parse_lines(parser, decode_lines(value), counts).events)
                 rows += joiner.take_dirty()[0]
             row_count += len(rows)
             if len(sample) < _ENCODED_FETCHES:

@@ -21,7 +21,7 @@ from postwatch.deploy.simulator.simulation import Simulation
 from postwatch.streams.contracts.outcome import KEY, Outcome
 from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.joining.joiner import Joiner
-from postwatch.streams.joining.lines import LineCounts, decode_lines, join_lines
+from postwatch.streams.parsers.lines import LineCounts, decode_lines, parse_lines
 from postwatch.streams.parsers.registry import make_parser
 from postwatch.streams.parsers.timestamps import StampReader, find_zone
 
@@ -213,7 +213,8 @@ class _Expected:
         self._versions: dict[int, tuple[int, int, str]] = {}
 
     def take(self, server: int, value: bytes) -> None:
-        join_lines(self._joiner, self._parser, server_name(server), decode_lines(value), self._counts)
+        parsed = parse_lines(self._parser, decode_lines(value), self._counts)
+        self._joiner.add(server_name(server), parsed.events)
         for row in self._joiner.take_dirty()[0]:
             self._keep(row)
 

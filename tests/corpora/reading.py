@@ -13,8 +13,8 @@ from pathlib import Path
 from postwatch.streams.contracts.outcome import Outcome
 from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.joining.joiner import Joiner
-from postwatch.streams.joining.lines import LineCounts, decode_lines, join_lines
 from postwatch.streams.parsers.events import Ignored, Unreadable
+from postwatch.streams.parsers.lines import LineCounts, decode_lines, parse_lines
 from postwatch.streams.parsers.registry import LineParser, make_parser
 from postwatch.streams.parsers.timestamps import StampReader, find_zone
 
@@ -40,7 +40,7 @@ def rows_of(blocks: Iterable[Sequence[str]], log_format: str) -> Rows:
     joiner, parser, counts = Joiner(AccountBook(None)), new_parser(log_format), LineCounts()
     newest: Rows = {}
     for block in blocks:
-        join_lines(joiner, parser, SERVER, block, counts)
+        joiner.add(SERVER, parse_lines(parser, block, counts).events)
         _keep_newest(newest, joiner.take_dirty()[0])
     for message in joiner.open_messages():
         _keep_newest(newest, joiner.pending_rows(message))

@@ -31,6 +31,7 @@ class IdleWorker:
         counts = self.counts.tally.of("web7", "auto")
         counts.unreadable["x"] = counts.ignored["y"] = 1
         self.counts.heard("web7", 1)
+        self.counts.failures.counts["parser"] = 1
         self.offset_gaps = self.lost_records = self.waits = self.bytes_in_flight = 0
         self.partitions: dict[int, Any] = {}
 

@@ -18,7 +18,7 @@ from postwatch.streams.contracts.outcome import KEY, Outcome
 from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.enrichment.hosted_domains import read_domains
 from postwatch.streams.joining.joiner import Joiner
-from postwatch.streams.joining.lines import LineCounts, join_lines
+from postwatch.streams.parsers.lines import LineCounts, parse_lines
 from postwatch.streams.parsers.queue_ids import queued_at
 from postwatch.streams.parsers.registry import make_parser
 from postwatch.streams.parsers.timestamps import StampReader
@@ -58,7 +58,9 @@ def joined(lines: list[LogLine], domains: dict[str, str]) -> Counter[tuple[str, 
                 rows[key] = row
 
     for line in lines:
-        assert join_lines(joiner, parser, line.server, [line.text], counts) == [], line.text
+        parsed = parse_lines(parser, [line.text], counts)
+        assert parsed.unreadable == [], line.text
+        joiner.add(line.server, parsed.events)
         keep(joiner.take_dirty()[0])
     for message in joiner.open_messages():
         keep(joiner.pending_rows(message))

@@ -14,7 +14,7 @@ import atheris  # installed by `make fuzz` alone
 with atheris.instrument_imports(include=["postwatch.streams"]):
     from postwatch.streams.enrichment.accounts import AccountBook
     from postwatch.streams.joining.joiner import Joiner
-    from postwatch.streams.joining.lines import LineCounts, decode_lines, join_lines
+    from postwatch.streams.parsers.lines import LineCounts, decode_lines, parse_lines
     from postwatch.streams.parsers.registry import LineParser, make_parser
     from postwatch.streams.parsers.timestamps import StampReader, find_zone
 
@@ -66,7 +66,9 @@ def try_lines(value: bytes) -> None:
     start = time.process_time()
     joiner = Joiner(AccountBook(None))
     counts = LineCounts()
-    join_lines(joiner, PARSER, "fuzz.example", lines, counts)
+    parsed = parse_lines(PARSER, lines, counts)
+    assert all(line.error is None for line in parsed.unreadable), parsed.unreadable
+    joiner.add("fuzz.example", parsed.events)
     joiner.take_dirty()
     for message in joiner.open_messages():
         joiner.pending_rows(message)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from postwatch.streams.contracts.outcome import Outcome, to_json_object
 from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.joining.joiner import Joiner
-from postwatch.streams.joining.lines import LineCounts, decode_lines, join_lines
+from postwatch.streams.parsers.lines import LineCounts, decode_lines, parse_lines
 from postwatch.streams.parsers.registry import LineParser, make_parser
 from postwatch.streams.parsers.timestamps import StampReader, find_zone
 
@@ -44,7 +44,9 @@ def rows_of(blocks: list[list[str]]) -> list[dict[str, Any]]:
                 newest[key] = row
 
     for block in blocks:
-        assert join_lines(joiner, parser, SERVER, block, counts) == []
+        parsed = parse_lines(parser, block, counts)
+        assert parsed.unreadable == []
+        joiner.add(SERVER, parsed.events)
         keep(joiner.take_dirty()[0])
     for message in joiner.open_messages():
         keep(joiner.pending_rows(message))

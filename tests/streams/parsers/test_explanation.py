@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from postwatch.deploy.cli import main
-from postwatch.streams.joining.lines import MOST_SOURCES, LineTally
 from postwatch.streams.parsers.explanation import explain, shown_line
+from postwatch.streams.parsers.lines import MOST_SOURCES, LineTally
 
 from tests.streams.joining.test_golden import parser_of_all
 

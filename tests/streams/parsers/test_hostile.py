@@ -10,8 +10,8 @@ from postwatch.producers.record import MAX_LINE_BYTES
 from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.enrichment.hosted_domains import Domains
 from postwatch.streams.joining.joiner import Joiner
-from postwatch.streams.joining.lines import LineCounts, decode_lines, join_lines
 from postwatch.streams.parsers.events import Event, Ignored, Parsed, Unreadable
+from postwatch.streams.parsers.lines import LineCounts, decode_lines, parse_lines
 from postwatch.streams.parsers.registry import LineParser, make_parser
 from postwatch.streams.parsers.timestamps import StampReader, find_zone
 
@@ -121,7 +121,7 @@ def test_no_words_give_a_row_to_a_victim(name: str, domains: Domains | None) -> 
     parser = parser_of_all()
     for hostile in hostile_lines(_FORMATS[name], 1000, seed=12):
         joiner = Joiner(AccountBook(domains))
-        join_lines(joiner, parser, "mx1", [hostile.line], LineCounts())
+        joiner.add("mx1", parse_lines(parser, [hostile.line], LineCounts()).events)
         rows = joiner.take_dirty()[0]
         for message in joiner.open_messages():
             rows += joiner.pending_rows(message)

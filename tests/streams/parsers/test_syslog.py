@@ -7,8 +7,8 @@ import json
 import time
 
 import pytest
-from postwatch.streams.joining.lines import decode_lines
 from postwatch.streams.parsers.events import Arrival, Attempt, Ignored, Refusal, Unreadable
+from postwatch.streams.parsers.lines import decode_lines
 from postwatch.streams.parsers.registry import make_parser
 from postwatch.streams.parsers.syslog import HeaderReader
 from postwatch.streams.parsers.timestamps import StampReader, find_zone

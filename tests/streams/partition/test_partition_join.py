@@ -17,16 +17,11 @@ from postwatch.streams.contracts.dead_letters import DeadLetter, LineOrigin
 from postwatch.streams.contracts.outcome import Outcome, to_json_object
 from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.joining.stored_message import decode_stored
-from postwatch.streams.partition import partition_join
+from postwatch.streams.partition import message_store
 from postwatch.streams.partition.counts import JoinCounts
-from postwatch.streams.partition.partition_join import (
-    MOST_OPEN_CHARACTERS,
-    MOST_OPEN_MESSAGES,
-    RANGES_KEY,
-    JoinRules,
-    PartitionJoin,
-)
+from postwatch.streams.partition.partition_join import RANGES_KEY, JoinRules, PartitionJoin
 from postwatch.streams.partition.ports import Confirm
+from postwatch.streams.partition.retained_fetches import MAX_OPEN_CHARACTERS, MAX_OPEN_MESSAGES
 
 from tests.streams.joining.test_golden import LOGS, SENT_MS, SERVER, golden_rows, lines_of, ordered
 
@@ -426,7 +421,7 @@ def test_messages_that_never_complete_are_parked_and_memory_stays() -> None:
         worker.kafka.confirm_all()
         worker.join.tend(offset, worker.kafka.committed)
         worker.commit()
-        assert worker.join.open_messages <= MOST_OPEN_MESSAGES
+        assert worker.join.open_messages <= MAX_OPEN_MESSAGES
         if offset in (99, 199):
             resident.append(process.memory_info().rss)
     assert worker.counts.parked == 200_000 - worker.join.open_messages
@@ -457,9 +452,9 @@ def test_messages_that_closed_leave_no_more_than_their_names_to_a_fetch_that_wai
     assert (after - before) / (fetches * messages / 2) < 400
 
 
-@pytest.mark.parametrize("bound", ["MOST_PARKING", "MOST_PARKING_BYTES"])
+@pytest.mark.parametrize("bound", ["MAX_IN_FLIGHT", "MAX_IN_FLIGHT_BYTES"])
 def test_what_is_under_way_to_the_changelog_stops_the_reading(monkeypatch: pytest.MonkeyPatch, bound: str) -> None:
-    monkeypatch.setattr(partition_join, bound, 0)
+    monkeypatch.setattr(message_store, bound, 0)
     lines = [line for line in lines_of(LOGS[0]) if "-0003cA-1b" in line]
     worker = Worker(Kafka())
     worker.take(make_records(lines, []))
@@ -480,5 +475,5 @@ def test_long_lines_of_open_messages_are_parked_early() -> None:
         for number in range(1000):
             value = text.format(number=number).encode()
             worker.take([Record(worker.join.next_offset, b"web7", value, headers)], now=0)
-            assert worker.join.open_messages * len(subject) <= MOST_OPEN_CHARACTERS
+            assert worker.join.open_messages * len(subject) <= MAX_OPEN_CHARACTERS
     assert worker.join.open_messages == 0

@@ -10,7 +10,7 @@ from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.contracts.outcome import Outcome, to_batch
 from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.joining.joiner import Joiner
-from postwatch.streams.joining.lines import LineCounts, join_lines
+from postwatch.streams.parsers.lines import LineCounts, parse_lines
 from postwatch.streams.parsers.registry import make_parser
 from postwatch.streams.parsers.timestamps import StampReader, find_zone
 from postwatch.streams.settings import ClickHouseSettings
@@ -82,7 +82,7 @@ def rows_of(lines: list[str], server: str = SERVER) -> list[Outcome]:
     joiner = Joiner(AccountBook(None))
     parser = make_parser("auto", StampReader(find_zone("UTC", "the test")))
     parser.stamps.shipped(1_795_500_000_000)
-    join_lines(joiner, parser, server, lines, LineCounts())
+    joiner.add(server, parse_lines(parser, lines, LineCounts()).events)
     rows, _ = joiner.take_dirty()
     return rows
 

@@ -1,6 +1,6 @@
-"""From the bytes of a record or a file to joined events, every line accounted for.
+"""From the bytes of a record or a file to events, every line accounted for.
 
-Lines read = events + ignored + unreadable, always.
+Lines read = events + ignored + unreadable, always; a line on which a parser fails is one of the unreadable.
 """
 
 from __future__ import annotations
@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from postwatch.producers.record import CUT_MARK, MAX_LINE_BYTES
-from postwatch.streams.joining.joiner import Joiner
-from postwatch.streams.parsers.events import CLIENT, Arrival, Event, Ignored
+from postwatch.streams.parsers.events import Event, Ignored
 from postwatch.streams.parsers.registry import LineParser
 
 _CUT = CUT_MARK.decode()
@@ -73,31 +73,50 @@ def decode_lines(value: bytes) -> list[str]:
     return lines
 
 
-def join_lines(
-    joiner: Joiner,
-    parser: LineParser,
-    server: str,
-    lines: Iterable[str],
-    counts: LineCounts,
-    done: set[str] | None = None,
-) -> list[tuple[int, str]]:
-    """Parse and join lines of one server; returns the index and reason of each line that can't be read.
+PARSER_ERROR = "parser-error"
+"""The reason of a line on which a parser failed: a fault of Postwatch, not of the line."""
 
-    Events of the queue ids in `done` are counted and otherwise ignored, until one of these ids is given out again.
-    """
+
+class UnreadableLine(NamedTuple):
+    """A line of a block that becomes a dead letter."""
+
+    number: int
+    """Its place in the block, from 0."""
+    reason: str
+    error: Exception | None = None
+    """What the parser raised, where the reason is PARSER_ERROR."""
+
+
+class ParsedLines(NamedTuple):
+    """What a block of lines holds, in its order."""
+
+    events: list[Event]
+    unreadable: list[UnreadableLine]
+
+
+def parse_lines(parser: LineParser, lines: Iterable[str], counts: LineCounts) -> ParsedLines:
+    """Parse lines of one server and count them. A parser that fails on a line costs that line."""
     parse = parser.parse
     events: list[Event] = []
-    unreadable: list[tuple[int, str]] = []
+    unreadable: list[UnreadableLine] = []
     others = 0
     index = -1
     for index, line in enumerate(lines):
-        parsed = parse(line)
+        try:
+            parsed = parse(line)
+        except MemoryError:
+            raise
+        except Exception as error:
+            others += 1
+            unreadable.append(UnreadableLine(index, PARSER_ERROR, error))
+            counts.unreadable[PARSER_ERROR] += 1
+            continue
         if isinstance(parsed, tuple):
             others += 1
             if isinstance(parsed, Ignored):
                 counts.ignored[parsed.kind] += 1
             else:
-                unreadable.append((index, parsed.reason))
+                unreadable.append(UnreadableLine(index, parsed.reason))
                 counts.unreadable[parsed.reason] += 1
         elif isinstance(parsed, list):
             events += parsed
@@ -105,16 +124,4 @@ def join_lines(
             events.append(parsed)
     counts.lines += index + 1
     counts.events += index + 1 - others
-    joiner.add(server, _without_done(events, done) if done else events)
-    return unreadable
-
-
-def _without_done(events: list[Event], done: set[str]) -> list[Event]:
-    """Events but those of messages that are closed for good; a client's line begins another of the same queue id."""
-    kept: list[Event] = []
-    for event in events:
-        if isinstance(event, Arrival) and event.part == CLIENT:
-            done.discard(event.queue_id)
-        if event.queue_id not in done:
-            kept.append(event)
-    return kept
+    return ParsedLines(events, unreadable)
