@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from postwatch.streams.faust_glue.standstill import Progress
 from postwatch.streams.faust_glue.worker import JoinWorker
 from postwatch.streams.parsers.lines import LineTally
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -41,6 +42,7 @@ class JoinCollector(Collector):
         for stage, count in list(counts.failures.counts.items()):
             failures.add_metric([stage], count)
         yield failures
+        yield from _progress_metrics(list(worker.progress.items()))
         joins = list(worker.partitions.values())
         yield GaugeMetricFamily("postwatch_partitions", "Partitions of this worker.", len(joins))
         yield GaugeMetricFamily(
@@ -54,6 +56,21 @@ class JoinCollector(Collector):
         yield GaugeMetricFamily(
             "postwatch_retained_fetches", "Fetches not acknowledged.", sum(join.retained_fetches for join in joins)
         )
+
+
+def _progress_metrics(progress: list[tuple[int, Progress]]) -> Iterator[Metric]:
+    lag = GaugeMetricFamily("postwatch_join_lag_records", "Raw records not acknowledged.", labels=["partition"])
+    acknowledged = GaugeMetricFamily(
+        "postwatch_join_acknowledged_timestamp_seconds",
+        "When the group took the last commit, or assigned the partition.",
+        labels=["partition"],
+    )
+    for partition, of_partition in progress:
+        if of_partition.lag_records is not None:
+            lag.add_metric([str(partition)], of_partition.lag_records)
+        acknowledged.add_metric([str(partition)], of_partition.acknowledged_ms / 1000)
+    yield lag
+    yield acknowledged
 
 
 def _heartbeat_metric(heard_ms: dict[str, int]) -> Metric:

@@ -1,12 +1,16 @@
 """Faust's way to Kafka, changed: all records of one fetch of a partition come as one event, and sends know a lease.
 
 Faust spends 100 µs and more on each event, whatever is in it; with one event for a fetch the join is limited by lines.
-The message of such an event has the list of records as its value and the offset of the last one. Changelogs are
+The value of such an event is a `Span`: the records, and the offsets between which there are no others. Changelogs are
 left as they are. Three things of Faust's own bookkeeping must then give way for the raw topic:
 
 - acknowledgement is strictly in order, so the offset to commit is the newest acknowledged plus one;
 - offsets between two events are no gaps;
 - what was read before is no filter: after a seek, records come again on purpose, and the agent tells them itself.
+
+Offsets without a record are no loss: the markers of transactional producers take one each, and the records of an
+aborted transaction are not handed over. Only aiokafka's position tells them from records that Faust dropped, so each
+span says from where to where the position went.
 
 What the group took is kept beside Faust's account of it; seeks run on the thread that reads, and aiokafka's sender
 asks for metadata at a pace.
@@ -15,35 +19,97 @@ asks for metadata at a pace.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from postwatch.streams.faust_glue.lease import Lease, guard_sends
+from postwatch.streams.faust_glue.standstill import Reading
 
 METADATA_PAUSE_SECONDS = 0.1
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """All records that a partition has between two offsets; there may be none."""
+
+    records: Sequence[Any]
+    begin: int
+    """Of the first record, or of markers and aborted records before it."""
+    end: int
+    """Behind the last record, and behind markers and aborted records that follow it."""
+
+
 class Fetch:
-    """Looks like a record to Faust; the value is every record of one fetch of one partition."""
+    """Looks like a record to Faust, the last one before the end of the span; acknowledging it commits that end."""
 
     __slots__ = ("checksum", "headers", "key", "offset", "partition", "timestamp", "timestamp_type", "topic", "value")
     serialized_key_size = 0
     serialized_value_size = 0
 
-    def __init__(self, records: list[Any]) -> None:
-        last = records[-1]
-        self.topic = last.topic
-        self.partition = last.partition
-        self.offset = last.offset
-        self.timestamp = last.timestamp
-        self.timestamp_type = last.timestamp_type
+    def __init__(self, tp: Any, span: Span) -> None:
+        last = span.records[-1] if span.records else None
+        self.topic = tp.topic
+        self.partition = tp.partition
+        self.offset = span.end - 1
+        self.timestamp = last.timestamp if last else None
+        self.timestamp_type = last.timestamp_type if last else None
         self.headers = ()
         self.key = None
-        self.value = records
+        self.value = span
         self.checksum = None
+
+
+class FetchThread(driver.AIOKafkaConsumerThread):
+    """Hands over what aiokafka read of the raw topic as spans, without the records of aborted transactions."""
+
+    consumer: FetchConsumer
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._isolation_level = "read_committed"  # Faust asks for that only when it writes in transactions itself
+        return consumer
+
+    async def _fetch_records(
+        self, consumer: Any, active_partitions: Any, timeout: float | None = None, max_records: int | None = None
+    ) -> dict[TP, list[Any]]:
+        """What is there, or comes in time. Nothing else runs between the two looks at the positions."""
+        raw_topic = self.consumer.raw_topic
+        give_up_at = time.monotonic() + (timeout or 0.0)
+        while True:
+            assignment, before = self._positions(consumer)
+            records = await super()._fetch_records(consumer, active_partitions, timeout=0, max_records=max_records)
+            is_same, after = self._positions(consumer)
+            if is_same is not assignment:
+                before = {}  # it waited for a rebalance
+            fetched = {tp: found for tp, found in records.items() if tp.topic != raw_topic}
+            for tp, end in after.items():
+                found = records.get(tp, [])
+                begin = before.get(tp, found[0].offset if found else end)
+                if begin < end:
+                    fetched[tp] = [Fetch(tp, Span(found, begin, end))]
+            left = give_up_at - time.monotonic()
+            if fetched or left <= 0 or not self.consumer.flow_active:
+                return fetched
+            waiter = consumer._fetcher._create_fetch_waiter()
+            await asyncio.wait([waiter], timeout=left)
+            if waiter.done():
+                waiter.result()  # raises what can't be retried, such as a topic that may not be read
+            else:
+                waiter.cancel()
+
+    def _positions(self, consumer: Any) -> tuple[Any, dict[TP, int]]:
+        """The assignment, and the next offset of each partition of the raw topic that has one."""
+        subscription = consumer._subscription.subscription
+        assignment = subscription.assignment if subscription is not None else None
+        if assignment is None:
+            return None, {}
+        states = {tp: assignment.state_value(tp) for tp in assignment.tps if tp.topic == self.consumer.raw_topic}
+        return assignment, {tp: state.position for tp, state in states.items() if state.has_valid_position}
 
 
 class _ReadOffsets(defaultdict[TP, Any]):
@@ -70,6 +136,9 @@ class FetchConsumer(driver.Consumer):
         """What the group knows of the partitions that are assigned; None: nothing yet."""
         self._coordinator: Any = None
 
+    def _new_consumer_thread(self) -> FetchThread:
+        return FetchThread(self, loop=self.loop, beacon=self.beacon)
+
     async def seek_to_committed(self) -> Any:
         self._renew_lease_by_heartbeats()
         offsets = await super().seek_to_committed()
@@ -87,18 +156,20 @@ class FetchConsumer(driver.Consumer):
         """On the consumer's thread. Faust seeks on its own, in the middle of what that thread reads: it would crash."""
         await self._thread.call_thread(self._thread._ensure_consumer().seek, partition, offset)
 
+    def reading(self, tp: TP) -> Reading:
+        """How far it is with a partition, as aiokafka knows; from any thread."""
+        subscription = self._thread._ensure_consumer()._subscription.subscription
+        assignment = subscription.assignment if subscription is not None else None
+        state = assignment.state_value(tp) if assignment is not None else None
+        if state is None:
+            return Reading()
+        return Reading(state._position, state.highwater, state.lso, state.timestamp)
+
     def _renew_lease_by_heartbeats(self) -> None:
         coordinator = self._thread._ensure_consumer()._coordinator
         if coordinator is not self._coordinator:
             self._coordinator = coordinator
             coordinator._do_heartbeat = self.lease.renewed_by(coordinator._do_heartbeat)
-
-    async def _getmany(self, active_partitions: Any, timeout: float) -> Any:
-        fetched = await super()._getmany(active_partitions, timeout)
-        return {
-            tp: [Fetch(records)] if records and tp.topic == self.raw_topic else records
-            for tp, records in fetched.items()
-        }
 
     def _new_offset(self, tp: TP) -> int | None:
         if tp.topic != self.raw_topic:

@@ -21,7 +21,9 @@ from postwatch.producers.service.health import Health
 from postwatch.producers.service.lifecycle import now_ms
 from postwatch.streams.errors import EXIT_FAILED
 from postwatch.streams.faust_glue.lease import Lease
+from postwatch.streams.faust_glue.standstill import STANDSTILL_MS, Progress
 from postwatch.streams.faust_glue.table import FaustTable
+from postwatch.streams.faust_glue.transport import Span
 from postwatch.streams.partition.counts import JoinCounts
 from postwatch.streams.partition.outlet import KafkaOutlet
 from postwatch.streams.partition.partition_join import JoinRules, PartitionJoin
@@ -46,12 +48,16 @@ class JoinWorker:
         self.waits = 0
         """How often reading waited because enough was under way to Kafka."""
         self.partitions: dict[int, PartitionJoin] = {}
+        self.progress: dict[int, Progress] = {}
+        """Of each partition that is assigned, whether a record of it came or not."""
         self._app = app
         self._table = table
         self._raw_topic = raw_topic
         self._rules = rules
         self._health = health
         self._lease = lease
+        self._passed: dict[int, Callable[[], None]] = {}
+        """Partition → acknowledges offsets without records that came behind all fetches."""
         self._tables: list[FaustTable] = []
         self._outlet: KafkaOutlet | None = None
         self._make_outlet: Callable[[asyncio.AbstractEventLoop], KafkaOutlet] | None = None
@@ -79,7 +85,7 @@ class JoinWorker:
 
     async def _take(self, event: Any) -> None:
         message = event.message
-        records = message.value
+        span: Span = message.value
         partition = message.partition
         while self._app.rebalancing:
             # Whose partition it is, and from where, is known at the end. Faust lets the first fetches through before,
@@ -88,20 +94,29 @@ class JoinWorker:
         join = self.partitions.get(partition) or await self._begin(message.tp)
         if join is None:
             return  # fetched before a rebalance, and the partition is not ours now: its owner reads it
-        if records[0].offset > join.next_offset and not await self._handle_gap(join, message.tp, records[0].offset):
+        if span.begin > join.next_offset and not await self._handle_gap(join, message.tp, span.begin):
             return
         while self._must_wait(join):
             self.waits += 1
             await asyncio.sleep(_LOOK_SECONDS)
         if not self._has(join):
             return  # revoked while we waited: the new owner reads these records
-        message.value = None  # the list of records; the message itself waits for its acknowledgement
+        message.value = None  # the records; the message itself waits for its acknowledgement
 
         def acknowledge() -> None:
             if self._has(join):
                 message.ack(self._app.consumer)
 
-        join.take(records, now_ms(), acknowledge)
+        if span.end <= join.next_offset:
+            self.counts.repeated_records += len(span.records)
+            return
+        if span.records and span.records[-1].offset >= join.next_offset:
+            self._passed.pop(partition, None)
+            join.take(span.records, now_ms(), acknowledge)
+        else:  # markers of transactions, and what was joined before
+            self.counts.repeated_records += len(span.records)
+            self._passed[partition] = acknowledge
+        join.next_offset = span.end
         await asyncio.sleep(0)
 
     def _has(self, join: PartitionJoin) -> bool:
@@ -173,6 +188,7 @@ class JoinWorker:
         if self.partitions:
             log.info("partitions_revoked", partitions=sorted(self.partitions))
         self.partitions.clear()
+        self._passed.clear()
         self._app.consumer.committed = {}
         while any(table.has_sends_in_flight for table in self._tables):
             if not self._lease.is_held():
@@ -184,6 +200,7 @@ class JoinWorker:
 
     def tend(self) -> None:
         """Call four times a second, from a timer of the app."""
+        self._watch(now_ms())
         if self._app.rebalancing or self._app.in_recovery or not self._lease.is_held():
             return
         now = now_ms()
@@ -193,6 +210,8 @@ class JoinWorker:
             for partition, join in self.partitions.items():
                 join.tend(now, committed.get(TP(self._raw_topic, partition)) or 0)
                 oldest = min(oldest, join.unconfirmed_since or now)
+                if not join.retained_fetches and partition in self._passed:
+                    self._passed.pop(partition)()
         except Exception:
             log.exception("join_crashed")
             os._exit(_EXIT_CRASHED)
@@ -201,6 +220,24 @@ class JoinWorker:
         else:
             self._health.settle("kafka")
         self._collect_garbage()
+
+    def _watch(self, now: int) -> None:
+        """Complain of partitions that stand still."""
+        consumer = self._app.consumer
+        committed = {tp.partition: offset for tp, offset in consumer.committed.items() if tp.topic == self._raw_topic}
+        if not committed:
+            return  # in a rebalance, or without a partition
+        self.progress = {partition: self.progress.get(partition) or Progress(now) for partition in committed}
+        limit = max(STANDSTILL_MS, 2 * self._rules.park_after_ms)
+        complaints = []
+        for partition, progress in sorted(self.progress.items()):
+            progress.see(committed[partition], consumer.reading(TP(self._raw_topic, partition)), now)
+            complaints.append(progress.complaint(partition, now, limit, is_recovering=self._app.in_recovery))
+        if complaints := [words for words in complaints if words]:
+            more = f" (and {len(complaints) - 1} more partitions)" if len(complaints) > 1 else ""
+            self._health.complain("standstill", complaints[0] + more)
+        else:
+            self._health.settle("standstill")
 
     def _collect_garbage(self) -> None:
         """The cyclic collector is off, for it halves the speed; what little garbage is cyclic goes here."""

@@ -13,6 +13,7 @@ import postwatch.streams.sink.metrics  # noqa: F401 - each module tells the regi
 import pytest
 import yaml
 from postwatch.streams.faust_glue.metrics import JoinCollector
+from postwatch.streams.faust_glue.standstill import Progress, Reading
 from postwatch.streams.faust_glue.worker import JoinWorker
 from postwatch.streams.partition.counts import JoinCounts
 from prometheus_client import REGISTRY
@@ -34,6 +35,8 @@ class IdleWorker:
         self.counts.failures.counts["parser"] = 1
         self.offset_gaps = self.lost_records = self.waits = self.bytes_in_flight = 0
         self.partitions: dict[int, Any] = {}
+        self.progress = {0: Progress(1)}
+        self.progress[0].see(1, Reading(2, 3, 3, 1), 1)
 
 
 def metrics() -> dict[str, set[str]]:

@@ -334,6 +334,27 @@ JOIN = (
         _REBALANCE + "test_a_hole_is_sought_back_and_nothing_behind_it_is_taken",
     ),
     _mutation(
+        "a hole before a marker is sought back",
+        "streams/faust_glue/worker.py",
+        "        if span.begin > join.next_offset and not",
+        "        if span.records and span.begin > join.next_offset and not",
+        _REBALANCE + "test_a_hole_before_a_marker_is_sought_back",
+    ),
+    _mutation(
+        "a marker is acknowledged behind what came before",
+        "streams/faust_glue/worker.py",
+        "                if not join.retained_fetches and partition in self._passed:\n",
+        "                if partition in self._passed:\n",
+        _REBALANCE + "test_a_marker_that_nothing_follows_is_acknowledged_behind_what_came_before",
+    ),
+    _mutation(
+        "records of aborted transactions are not joined",
+        "streams/faust_glue/transport.py",
+        '        consumer._isolation_level = "read_committed"',
+        "        _ = None",
+        "streams/faust_glue/test_transactions.py",
+    ),
+    _mutation(
         "records that expired unread are counted",
         "streams/faust_glue/worker.py",
         "            self.lost_records += first - join.next_offset\n",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,9 +11,11 @@ import pytest
 from faust.types import TP
 from postwatch.producers.service.health import Health
 from postwatch.streams.faust_glue.lease import Lease
+from postwatch.streams.faust_glue.standstill import STANDSTILL_MS, Reading
+from postwatch.streams.faust_glue.transport import Span
 from postwatch.streams.faust_glue.worker import JoinWorker
 
-from tests.streams.partition.test_partition_join import RULES, Record, make_records
+from tests.streams.partition.test_partition_join import RULES, make_records
 
 PLACE = TP("mail.raw", 0)
 
@@ -39,6 +41,7 @@ class FakeFaust:
 
     committed: dict[TP, int | None]
     earliest: int = 0
+    known: Reading = field(default_factory=Reading)
     seeks: list[int] = field(default_factory=list)
     sent: list[Callable[[Done], None]] = field(default_factory=list)
     acknowledged: list[int] = field(default_factory=list)
@@ -63,6 +66,9 @@ class FakeFaust:
     async def earliest_offsets(self, *places: TP) -> dict[TP, int]:
         self.asked()
         return dict.fromkeys(places, self.earliest)
+
+    def reading(self, place: TP) -> Reading:
+        return self.known
 
     async def seek(self, place: TP, offset: int) -> None:
         self.seeks.append(offset)
@@ -111,14 +117,14 @@ class FakeFaust:
 class FakeFetch:
     """A fetch as Faust's message, event and stream."""
 
-    value: Sequence[Record] | None
+    value: Span | None
     faust: FakeFaust
     tp = PLACE
     partition = PLACE.partition
 
     def __post_init__(self) -> None:
         assert self.value is not None
-        self.last_offset = self.value[-1].offset
+        self.last_offset = self.value.end - 1
 
     @property
     def message(self) -> FakeFetch:
@@ -134,25 +140,27 @@ class FakeFetch:
         yield self
 
 
-def make_worker(faust: FakeFaust, clock: Callable[[], float] = lambda: 0.0) -> JoinWorker:
+def make_worker(faust: FakeFaust, clock: Callable[[], float] = lambda: 0.0, health: Health | None = None) -> JoinWorker:
     lease = Lease(6.0, clock)
     lease.renew(0.0)
-    worker = JoinWorker(faust, faust, PLACE.topic, RULES, Health(), lease)
+    worker = JoinWorker(faust, faust, PLACE.topic, RULES, health or Health(), lease)
     outlet: Any = faust
     worker.use_outlet(lambda loop: outlet)
     return worker
 
 
-def make_fetch(faust: FakeFaust, *offsets: int) -> FakeFetch:
-    """A fetch of records at these offsets, with lines that matter to nobody."""
+def make_fetch(faust: FakeFaust, *offsets: int, begin: int = -1, end: int = -1) -> FakeFetch:
+    """A fetch of records at these offsets, with lines that matter to nobody, and of markers around them."""
+    if not offsets:
+        return FakeFetch(Span([], begin, end), faust)
     records = make_records([f"line {offset}" for offset in offsets], range(1, len(offsets)))
     for record, offset in zip(records, offsets, strict=True):
         record.offset = offset
-    return FakeFetch(records, faust)
+    return FakeFetch(Span(records, offsets[0] if begin < 0 else begin, max(end, offsets[-1] + 1)), faust)
 
 
-def consume(worker: JoinWorker, faust: FakeFaust, *offsets: int) -> None:
-    asyncio.run(worker.consume(make_fetch(faust, *offsets)))
+def consume(worker: JoinWorker, faust: FakeFaust, *offsets: int, begin: int = -1, end: int = -1) -> None:
+    asyncio.run(worker.consume(make_fetch(faust, *offsets, begin=begin, end=end)))
 
 
 def test_a_fetch_is_acknowledged_once_the_marks_are_written() -> None:
@@ -182,6 +190,75 @@ def test_a_hole_is_sought_back_and_nothing_behind_it_is_taken() -> None:
     assert (worker.offset_gaps, worker.counts.records, worker.partitions[0].next_offset) == (1, 0, 3)
     consume(worker, faust, 3, 4, 5)
     assert (worker.counts.records, worker.partitions[0].next_offset) == (3, 6)
+
+
+def test_offsets_of_markers_are_no_hole() -> None:
+    """Control records of transactions, and aborted records: aiokafka's position passed them, so nothing is missing."""
+    faust = FakeFaust({PLACE: 3})
+    worker = make_worker(faust)
+    consume(worker, faust, 5, begin=3, end=8)
+    assert (faust.seeks, worker.offset_gaps, worker.counts.records) == ([], 0, 1)
+    assert worker.partitions[0].next_offset == 8
+    worker.tend()
+    faust.changelog_takes_all()
+    assert faust.acknowledged == [7]
+
+
+def test_a_hole_before_a_marker_is_sought_back() -> None:
+    faust = FakeFaust({PLACE: 3})
+    worker = make_worker(faust)
+    consume(worker, faust, begin=5, end=6)
+    assert (faust.seeks, worker.partitions[0].next_offset) == ([3], 3)
+    worker.tend()
+    assert faust.acknowledged == []
+
+
+def test_a_marker_that_nothing_follows_is_acknowledged_behind_what_came_before() -> None:
+    faust = FakeFaust({PLACE: 3})
+    worker = make_worker(faust)
+    consume(worker, faust, 3)
+    consume(worker, faust, begin=4, end=6)
+    worker.tend()
+    assert faust.acknowledged == []  # the record before it is not safe yet
+    faust.changelog_takes_all()
+    worker.tend()
+    assert faust.acknowledged == [3, 5]
+    worker.tend()
+    assert faust.acknowledged == [3, 5]
+
+
+def test_a_partition_that_has_nothing_but_markers_is_acknowledged() -> None:
+    faust = FakeFaust({PLACE: None}, earliest=0)
+    worker = make_worker(faust)
+    consume(worker, faust, begin=0, end=3)
+    worker.tend()
+    assert faust.acknowledged == [2]
+
+
+def test_a_marker_of_a_revoked_partition_is_not_acknowledged() -> None:
+    faust = FakeFaust({PLACE: 3})
+    worker = make_worker(faust)
+    consume(worker, faust, begin=3, end=4)
+    revoke(worker)
+    worker.tend()
+    assert faust.acknowledged == []
+
+
+def test_a_partition_that_stands_still_is_no_health(monkeypatch: pytest.MonkeyPatch) -> None:
+    faust = FakeFaust({PLACE: 3}, known=Reading(3, 9, 9, 1_000))
+    health = Health()
+    worker = make_worker(faust, health=health)
+    now = 1_000
+    monkeypatch.setattr("postwatch.streams.faust_glue.worker.now_ms", lambda: now)
+    worker.tend()
+    assert health.complaints() == {}
+    now += 10 * STANDSTILL_MS
+    faust.known = Reading(3, 9, 9, now)
+    worker.tend()
+    assert "partition 0: nothing acknowledged for 1200 s, 6 records wait" in health.complaints()["standstill"]
+    faust.committed[PLACE] = 9
+    worker.tend()
+    assert health.complaints() == {}
 
 
 def test_what_kafka_no_longer_has_is_counted_and_passed() -> None:
