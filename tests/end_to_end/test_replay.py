@@ -14,7 +14,7 @@ from postwatch.producers.service.errors import BadInputError
 from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.streams.commands.join import parse_start
 from postwatch.streams.parsers.registry import make_parser
-from postwatch.streams.partition import partition_join
+from postwatch.streams.partition import record_parser
 from postwatch.streams.settings import ClickHouseSettings
 
 from tests.end_to_end.pipeline import Pipeline, running
@@ -96,7 +96,7 @@ def test_a_replay_mends_and_leaves_all_else_alone(
         def make_mended(name: str, *rest: Any) -> Any:
             return make_parser("exim-main" if name == "exim-of-tomorrow" else name, *rest)
 
-        monkeypatch.setattr(partition_join, "make_parser", make_mended)
+        monkeypatch.setattr(record_parser, "make_parser", make_mended)
         for variable, value in pipeline.environment().items():
             monkeypatch.setenv(variable, value)
         monkeypatch.setenv("TMPDIR", str(tmp_path))
