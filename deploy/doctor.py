@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from postwatch.deploy.topics import APPEND_TIME, TIMESTAMP_TYPE
+
 OK, WARNING, TROUBLE = "ok", "warning", "trouble"
 STATES = (OK, WARNING, TROUBLE)
 """Each one's place is the command's exit status."""
@@ -108,6 +110,14 @@ def _judge_topic(topic: str, facts: KafkaFacts, wanted: Mapping[str, str], raw_t
     for name in ("retention.ms", "max.message.bytes"):
         if name in wanted and 0 <= int(known.settings.get(name, "-1")) < int(wanted[name]):
             odd.append(f"{name} is {known.settings[name]}, less than {wanted[name]}")
+    if known.settings.get(TIMESTAMP_TYPE, APPEND_TIME) != APPEND_TIME:
+        yield Finding(
+            check,
+            WARNING,
+            f"{TIMESTAMP_TYPE} is {known.settings[TIMESTAMP_TYPE]}: a server whose clock is wrong may lose records.",
+            "Run `postwatch migrate --topics`.",
+        )
+        return
     raw = facts.topics.get(raw_topic)
     if raw is not None and topic != raw_topic and topic.endswith("outcomes") and known.partitions < raw.partitions:
         odd.append(f"it has {known.partitions} partitions and {raw_topic} has {raw.partitions}")

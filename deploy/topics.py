@@ -2,18 +2,26 @@
 
 The raw topic keeps three days: what a join or sink that was away may still read. Outcomes have as many partitions as
 raw records, for an outcome goes to the partition of the record that it came from.
+
+A record's time is the time at which the broker appended it, not the sender's. By the sender's time, a wrong clock on
+one mail server is enough to lose records: Kafka refuses those more than an hour ahead, and deletes those that look
+older than the retention although they have just arrived.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.cimpl import NewTopic
 from postwatch.producers.service.errors import UnavailableError
 from postwatch.producers.service.kafka import check_topics
 from postwatch.producers.service.kafka_settings import MAX_MESSAGE_BYTES, KafkaSettings
+
+TIMESTAMP_TYPE = "message.timestamp.type"
+APPEND_TIME = "LogAppendTime"
 
 _DAY_MS = 86_400_000
 _TIMEOUT_SECONDS = 10.0
@@ -22,32 +30,68 @@ _TIMEOUT_SECONDS = 10.0
 def topic_configs(kafka: KafkaSettings) -> dict[str, dict[str, str]]:
     """Topic → its settings."""
     largest = {"max.message.bytes": str(MAX_MESSAGE_BYTES)}
+    append_time = {TIMESTAMP_TYPE: APPEND_TIME}
     return {
-        kafka.raw_topic: {"retention.ms": str(3 * _DAY_MS), **largest},
-        kafka.outcomes_topic: {"retention.ms": str(3 * _DAY_MS), **largest},
-        kafka.heartbeats_topic: {"retention.ms": str(_DAY_MS)},
-        kafka.dead_letters_topic: {"retention.ms": str(14 * _DAY_MS)},
+        kafka.raw_topic: {"retention.ms": str(3 * _DAY_MS), **largest, **append_time},
+        kafka.outcomes_topic: {"retention.ms": str(3 * _DAY_MS), **largest, **append_time},
+        kafka.heartbeats_topic: {"retention.ms": str(_DAY_MS), **append_time},
+        kafka.dead_letters_topic: {"retention.ms": str(14 * _DAY_MS), **append_time},
     }
 
 
 def create_topics(kafka: KafkaSettings, partitions: int) -> Mapping[str, str]:
-    """Create what is missing; returns topic → 'created' or 'exists'. Raises UnavailableError without a broker."""
+    """Create the topics that are missing, and let the others go by append time too.
+
+    Returns topic → what was done: 'created', 'exists', or 'exists, message.timestamp.type set to LogAppendTime'. Other
+    settings of a topic that exists are its operator's. Raises UnavailableError without a broker.
+    """
     admin = AdminClient({**kafka.client_config(), "log_level": 2})
     known = check_topics(admin, kafka, [])
+    configs = topic_configs(kafka)
+    done = dict.fromkeys(configs, "exists")
     replication = min(3, len(known.brokers))
     wanted = [
         NewTopic(topic, partitions, replication, config=config)
-        for topic, config in topic_configs(kafka).items()
+        for topic, config in configs.items()
         if topic not in known.topics
     ]
-    done = dict.fromkeys(topic_configs(kafka), "exists")
-    if not wanted:
-        return done
-    for topic, created in admin.create_topics(wanted).items():
+    for topic, created in admin.create_topics(wanted).items() if wanted else ():
         try:
             created.result(_TIMEOUT_SECONDS)
             done[topic] = "created"
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise UnavailableError(f"the topic {topic} can't be created: {error.args[0].str()}") from error
+    for topic in _set_append_time(admin, [topic for topic, state in done.items() if state == "exists"]):
+        done[topic] = f"exists, {TIMESTAMP_TYPE} set to {APPEND_TIME}"
     return done
+
+
+def _set_append_time(admin: AdminClient, topics: Iterable[str]) -> list[str]:
+    """Topics that an earlier version created go by the sender's time: change it. Returns those that were changed."""
+    asked = [ConfigResource(ConfigResource.Type.TOPIC, topic) for topic in topics]
+    if not asked:
+        return []
+    changed = []
+    try:
+        for resource, described in admin.describe_configs(asked, request_timeout=_TIMEOUT_SECONDS).items():
+            if described.result(2 * _TIMEOUT_SECONDS)[TIMESTAMP_TYPE].value != APPEND_TIME:
+                changed.append(resource.name)
+        operations = [
+            ConfigResource(
+                ConfigResource.Type.TOPIC,
+                topic,
+                incremental_configs=[
+                    ConfigEntry(TIMESTAMP_TYPE, APPEND_TIME, incremental_operation=AlterConfigOpType.SET)
+                ],
+            )
+            for topic in changed
+        ]
+        for altered in admin.incremental_alter_configs(operations).values() if operations else ():
+            altered.result(_TIMEOUT_SECONDS)
+    except KafkaException as error:
+        raise UnavailableError(
+            f"{TIMESTAMP_TYPE} of the topics can't be set to {APPEND_TIME}: {error.args[0].str()}; "
+            "let the user of POSTWATCH_KAFKA_SASL_USERNAME describe and alter the configs of the topics"
+        ) from error
+    return changed

@@ -25,14 +25,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="make replicated, distributed tables on all servers of this ClickHouse cluster; name it every time",
     )
-    parser.add_argument("--topics", action="store_true", help="create the topics too")
+    parser.add_argument("--topics", action="store_true", help="create or upgrade the topics too")
     parser.add_argument(
         "--partitions",
-        type=int,
+        type=_partitions,
         default=_PARTITIONS,
         metavar="N",
         help="partitions of new topics; bounds the number of join workers (default: %(default)s)",
     )
+
+
+def _partitions(text: str) -> int:
+    """A topic has at least one. Checked here, before anything is changed in ClickHouse."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of partitions: use 1 or more")
+    return int(text)
 
 
 def run(arguments: argparse.Namespace) -> int:

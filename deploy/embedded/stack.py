@@ -141,6 +141,7 @@ class StackBuilder:
         states = create_topics(self._kafka, PARTITIONS)
         if created := [topic for topic, state in states.items() if state == "created"]:
             yield f"topics created: {', '.join(created)}"
+        yield from (f"topic {topic} {state}" for topic, state in states.items() if state not in ("created", "exists"))
 
     def _migrate(self) -> Iterator[str]:
         from postwatch.deploy.migrate import migrate

@@ -30,6 +30,7 @@ from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.settings import ClickHouseSettings
 
+from tests.deploy.test_topics import by_sender_time
 from tests.waiting import wait_until
 
 NOW = 1_790_000_000_000
@@ -61,6 +62,7 @@ def test_all_is_well() -> None:
         (replace(FINE, settings={**FINE.settings, "min.insync.replicas": "1"}), WARNING),
         (replace(FINE, settings={**FINE.settings, "retention.ms": str(HOUR)}), WARNING),
         (replace(FINE, settings={**FINE.settings, "retention.ms": "-1"}), OK),
+        (replace(FINE, settings={**FINE.settings, "message.timestamp.type": "CreateTime"}), WARNING),
         (replace(FINE, partitions=3), WARNING),
     ],
 )
@@ -140,6 +142,10 @@ def test_with_the_real_servers(
     _, found = doctor(capsys)
     assert found["migrations"]["seen"] == "All are applied."
 
+    by_sender_time(topics)  # so that a record can be old
+    status, found = doctor(capsys)
+    assert status == 1
+    assert "postwatch migrate --topics" in found[f"topic {topics.raw_topic}"]["remedy"]
     producer = Producer({"bootstrap.servers": topics.brokers})
     old = time.time_ns() // 1_000_000 - 60 * HOUR
     producer.produce(topics.dead_letters_topic, b"x", headers=[("reason", b"line")])
@@ -147,7 +153,7 @@ def test_with_the_real_servers(
     producer.flush(10)
     status, found = doctor(capsys)
     assert status == 1
-    assert found["dead letters"]["seen"] == "1 in the last day: 1 line."
+    assert found["dead letters"]["seen"] == "2 in the last day: 1 unknown, 1 line."
     assert found["lag of postwatch-join"]["state"] == WARNING
     assert cli.main(["doctor"]) == 1
     assert "→" in capsys.readouterr().out

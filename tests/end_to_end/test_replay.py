@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 from postwatch.deploy import cli
+from postwatch.deploy.topics import create_topics
 from postwatch.producers.record import RawHeaders
 from postwatch.producers.service.errors import BadInputError
 from postwatch.producers.service.kafka_settings import KafkaSettings
@@ -17,7 +18,8 @@ from postwatch.streams.parsers.registry import make_parser
 from postwatch.streams.partition import record_parser
 from postwatch.streams.settings import ClickHouseSettings
 
-from tests.end_to_end.pipeline import Pipeline, running
+from tests.deploy.test_topics import by_sender_time
+from tests.end_to_end.pipeline import PARTITIONS, Pipeline, running
 from tests.waiting import wait_until
 
 NOW = int(time.time())
@@ -78,6 +80,7 @@ def test_a_replay_mends_and_leaves_all_else_alone(
     old, start = NOW - 18_000, NOW - 6_000
     pipeline = Pipeline(tmp_path, topics, database, {"POSTWATCH_JOIN_PENDING_AFTER_SECONDS": "1"})
     with running(pipeline):
+        by_sender_time(topics)  # so that there is a past
         fleet = Fleet(topics)
         fleet.send(old, arrival(old, "0000aA-1A", "one@far.example two@far.example"))
         fleet.send(old + 2, delivery(old + 2, old, "0000aA-1A", "one@far.example").splitlines(True)[0])
@@ -87,6 +90,7 @@ def test_a_replay_mends_and_leaves_all_else_alone(
         fleet.send(start + 200, arrival(start + 200, "0000cC-1C", "carl@far.example"), "exim-of-tomorrow")
         fleet.send(start + 201, delivery(start + 201, start + 200, "0000cC-1C", "carl@far.example"))
         fleet.send(start + 300, "nonsense that stays\n", "nobody-knows")
+        create_topics(topics, PARTITIONS)  # records from now on go by the time at which Kafka got them
         pipeline.start("join")
         pipeline.start("sink")
         wait_until(lambda: pipeline.count() == 4, "the rows are there", seconds=60)
@@ -116,6 +120,21 @@ def test_a_replay_mends_and_leaves_all_else_alone(
         assert after == before
         assert pipeline.parts["join"].terminate() == 0
         assert pipeline.parts["sink"].terminate() == 0
+
+
+@pytest.mark.stack
+def test_a_server_whose_clock_is_wrong_is_replayed_too(
+    topics: KafkaSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    create_topics(topics, PARTITIONS)
+    fleet = Fleet(topics)
+    for second in (NOW - 5 * 86_400, NOW + 7_200):
+        fleet.send(second, arrival(NOW, "0000dD-1D", "dora@far.example"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    for name in ("brokers", "raw_topic", "outcomes_topic", "heartbeats_topic", "dead_letters_topic"):
+        monkeypatch.setenv(f"POSTWATCH_KAFKA_{name.upper()}", getattr(topics, name))
+    assert cli.main(["join", "--from", "10m"]) == 0
+    assert "in 2 records" in capsys.readouterr().out
 
 
 def test_times() -> None:
