@@ -1,7 +1,8 @@
 """The `postwatch` command. A subcommand's module is imported only when it is called: a mail server needs no Faust.
 
-A subcommand's module has `configure(parser)` and `run(arguments) -> int`, the exit status. A PostwatchError ends the
-command with its one line on standard error and exit status 1; usage errors end with 2, as argparse has it.
+A subcommand's module has `configure(parser)` and `run(arguments) -> int`, the exit status; those of the reports are
+made from what query/reports lists. A PostwatchError ends the command with its one line on standard error and exit
+status 1, or 2 where 1 means that nothing was found; usage errors end with 2, as argparse has it.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import NamedTuple
 
 from postwatch.producers.service.errors import PostwatchError
+from postwatch.query.reports import LISTED
 
 
 class Command(NamedTuple):
@@ -21,16 +24,19 @@ class Command(NamedTuple):
     extra: str
     """The extra of pyproject.toml that brings what the command needs."""
     summary: str
+    is_report: bool = False
+    error_status: int = 1
 
 
 COMMANDS = {
     "demo": Command("deploy.commands.demo", "embedded", "five simulated servers, the whole way to a report"),
     "up": Command("deploy.commands.up", "embedded", "everything on this machine, on a folder that persists"),
-    "report": Command("query.commands.report", "query", "what became of an account's mail"),
-    "trace": Command("query.commands.trace", "query", "one message: its attempts and log lines"),
-    "servers": Command("query.commands.servers", "query", "every server's last sign of life"),
-    "serve": Command("query.commands.serve", "query", "the Track Delivery page and the JSON API"),
-    "read": Command("streams.commands.read", "stream", "log files to rows, without Kafka"),
+    **{
+        name: Command("query.commands.reports", "query", listing.summary, is_report=True, error_status=2)
+        for name, listing in LISTED.items()
+    },
+    "serve": Command("query.commands.serve", "query", "serve the Track Delivery page and the JSON API"),
+    "read": Command("streams.commands.read", "stream", "log files to rows, without Kafka", error_status=2),
     "outcomes": Command("streams.commands.outcomes", "stream", "print the topic of outcomes as JSON"),
     "ship": Command("producers.commands.ship", "producer", "follow log files and publish their lines"),
     "join": Command("streams.commands.join", "stream", "join the lines of each message into outcomes"),
@@ -56,22 +62,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         subparser = subparsers.add_parser(name, help=command.summary, description=command.summary)
         if name == chosen:
             module = _import(name, command)
-            module.configure(subparser)
-            subparser.set_defaults(run=module.run)
+            part = module.command_of(name) if command.is_report else module
+            part.configure(subparser)
+            subparser.set_defaults(run=part.run)
     arguments = parser.parse_args(words)
+    error_status = COMMANDS[arguments.command].error_status
     try:
         status = int(arguments.run(arguments))
         sys.stdout.flush()  # here, where a reader that is gone is expected, and not at the interpreter's exit
         return status
     except PostwatchError as error:
         print(f"postwatch {arguments.command}:", " ".join(str(error).split()), file=sys.stderr)
-        return 1
+        return error_status
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         # `postwatch read … | head`: the reader has what it wanted. Nothing may be flushed to the closed pipe at exit.
         sys.stdout = None
         return 141
+    except Exception:
+        if error_status == 1:  # which is how Python ends on its own
+            raise
+        traceback.print_exc()
+        return error_status
 
 
 def _import(name: str, command: Command):  # type: ignore[no-untyped-def]
@@ -85,4 +98,4 @@ def _import(name: str, command: Command):  # type: ignore[no-untyped-def]
             f"install it with: pip install 'postwatch[{command.extra}]'",
             file=sys.stderr,
         )
-        raise SystemExit(1) from error
+        raise SystemExit(command.error_status) from error

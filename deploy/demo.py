@@ -18,9 +18,11 @@ from postwatch.deploy.simulator.fleet import SimulatedFleet
 from postwatch.deploy.simulator.truth import TruthRow
 from postwatch.deploy.simulator.verdict import Verdict, compare
 from postwatch.producers.service.settings import load
+from postwatch.query.commands.reports import print_answer
 from postwatch.query.report_service import open_report_service
+from postwatch.query.reports.account import REPORT as ACCOUNT
+from postwatch.query.reports.account import AccountQuestion
 from postwatch.query.settings import QuerySettings
-from postwatch.query.terminal import print_account_report
 from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.settings import ClickHouseSettings
 from rich.console import Console
@@ -99,12 +101,12 @@ class Demo:
     def _report(self) -> None:
         account = self._fleet.showcase
         service = open_report_service(load(QuerySettings), self._stack.clickhouse)
-        report = service.account(service.filters(account, limit=_REPORT_ROWS))
+        mail, servers = service.ask(ACCOUNT, AccountQuestion(account, limit=_REPORT_ROWS))
         console = Console(highlight=False)
         console.print(f"\nTrack Delivery of [bold]{account}[/bold]\n")
-        print_account_report(console, report, service.servers())
+        print_answer(console, ACCOUNT, mail, servers)
         if not self._once:
-            print(self._where(report.rows[0].queue_id if report.rows else ""), flush=True)
+            print(self._where(mail.rows[0].queue_id if mail.rows else ""), flush=True)
 
     def _where(self, queue_id: str) -> str:
         page = f"{self._stack.page}?account={quote(self._fleet.showcase)}"

@@ -1,10 +1,14 @@
-"""How errors leave the server: one shape in the API, a page for people elsewhere, and a status code that is right.
+"""How errors leave the server: one shape in the API, a page elsewhere, and a status code that is right.
 
-No error escapes as a traceback, and none as the framework's own shape.
+No error leaves as a traceback or in the framework's own shape. The texts are for mailbox owners: they name no setting,
+no address and no class. The log has the error as the engineer needs it.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
@@ -14,28 +18,60 @@ from postwatch.query.shapes import ErrorDetail, ErrorShape
 from postwatch.query.web.rendering import render
 from starlette.exceptions import HTTPException
 
+log = structlog.get_logger()
+
 API_PREFIX = "/api/"
 RETRY_AFTER_SECONDS = 5
-_ANSWERS: list[tuple[type[PostwatchError], int, str]] = [
-    (BadInputError, 422, "invalid"),
-    (BusyError, 503, "busy"),
-    (NotMigratedError, 503, "not_migrated"),
-    (UnavailableError, 503, "unavailable"),
-    (TooLargeError, 504, "too_large"),
-    (QueryError, 502, "query_refused"),
+
+
+class _ErrorKind(NamedTuple):
+    error: type[PostwatchError]
+    status: int
+    code: str
+    words: str
+    """What a mailbox owner reads; empty: the error's own text, which speaks of what was asked and of nothing else."""
+
+
+_AWAY = "Reports are not available at the moment. Try again in a minute."
+_KINDS = [
+    _ErrorKind(BadInputError, 422, "invalid", ""),
+    _ErrorKind(BusyError, 503, "busy", "Too many reports are being made at the moment. Try again in a minute."),
+    _ErrorKind(NotMigratedError, 503, "not_migrated", _AWAY),
+    _ErrorKind(UnavailableError, 503, "unavailable", _AWAY),
+    _ErrorKind(TooLargeError, 504, "too_large", "This report took too long. Ask for fewer days or for one recipient."),
+    _ErrorKind(QueryError, 502, "query_refused", "This report can't be made at the moment. Tell your provider."),
+    _ErrorKind(PostwatchError, 500, "internal", "This report can't be made at the moment. Tell your provider."),
 ]
 """The first that fits."""
 _HTTP_CODES = {404: "not_found", 405: "method_not_allowed"}
 
 
+def _kind(error: PostwatchError) -> _ErrorKind:
+    return next(kind for kind in _KINDS if isinstance(error, kind.error))
+
+
 def status_of(error: PostwatchError) -> tuple[int, str]:
     """An error → its HTTP status and code."""
-    return next(((status, code) for kind, status, code in _ANSWERS if isinstance(error, kind)), (500, "internal"))
+    kind = _kind(error)
+    return kind.status, kind.code
+
+
+def public_words(error: PostwatchError) -> str:
+    """An error → what a mailbox owner reads. The error itself, with its settings and addresses, goes to the log."""
+    kind = _kind(error)
+    if not kind.words:
+        return str(error)
+    log.warning("report_failed", code=kind.code, error=str(error))
+    return kind.words
+
+
+def error_headers(status: int) -> dict[str, str] | None:
+    return {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else None
 
 
 def error_answer(request: Request, status: int, code: str, message: str) -> Response:
     """The answer for an error: JSON under /api, else a page."""
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else None
+    headers = error_headers(status)
     if request.url.path.startswith(API_PREFIX):
         shape = ErrorShape(error=ErrorDetail(code=code, message=message))
         return JSONResponse(shape.model_dump(), status, headers)
@@ -47,7 +83,7 @@ def install_error_answers(app: FastAPI) -> None:
 
     @app.exception_handler(PostwatchError)
     def answer_own(request: Request, error: PostwatchError) -> Response:
-        return error_answer(request, *status_of(error), str(error))
+        return error_answer(request, *status_of(error), public_words(error))
 
     @app.exception_handler(RequestValidationError)
     def answer_invalid(request: Request, error: RequestValidationError) -> Response:
@@ -56,7 +92,7 @@ def install_error_answers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def answer_http(request: Request, error: HTTPException) -> Response:
-        message = f"there is nothing at {request.url.path}" if error.status_code == 404 else str(error.detail)
+        message = f"There is no page at {request.url.path}" if error.status_code == 404 else str(error.detail)
         answer = error_answer(request, error.status_code, _HTTP_CODES.get(error.status_code, "http_error"), message)
         answer.headers.update(error.headers or {})
         return answer
@@ -64,4 +100,6 @@ def install_error_answers(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     def answer_bug(request: Request, error: Exception) -> Response:
         # The framework raises it again behind this answer, and the server logs it with its traceback.
-        return error_answer(request, 500, "internal", "this should not have happened; the server's log says more")
+        return error_answer(
+            request, 500, "internal", "Something went wrong. Tell your provider the time of this error."
+        )

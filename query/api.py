@@ -1,63 +1,46 @@
-"""The JSON API: the reports under /api/v1, documented at /api/v1/openapi.json.
+"""The JSON API: every report under /api/v1, documented at /api/v1/openapi.json.
 
 Endpoints are plain functions on purpose: they wait for ClickHouse in the framework's thread pool, not on its loop.
 """
 
 from __future__ import annotations
 
+import inspect
+import re
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import PlainTextResponse
 from postwatch.producers.service.errors import PostwatchError
 from postwatch.query.advice import ADVICE
-from postwatch.query.filters import MAX_PAGE_ROWS, STATUS_WORDS
 from postwatch.query.report_service import ReportService
-from postwatch.query.shapes import DeliveriesShape, ErrorShape, HealthShape, ReasonShape, ServersShape, TraceShape
+from postwatch.query.reports.registry import AnyReport
+from postwatch.query.reports.report import Filter
+from postwatch.query.shapes import ErrorShape, HealthShape, ReasonShape, Shape
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 OPENAPI_PATH = "/api/v1/openapi.json"
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
-    422: {"model": ErrorShape, "description": "A parameter can't be used; the message says which and why."},
-    502: {"model": ErrorShape, "description": "ClickHouse refused the query."},
-    503: {"model": ErrorShape, "description": "ClickHouse is away, not migrated, or busy: ask again later."},
-    504: {"model": ErrorShape, "description": "The answer is too large or took too long: ask for less."},
+    422: {"model": ErrorShape, "description": "A parameter is not valid; the message says which one and why."},
+    502: {"model": ErrorShape, "description": "The report could not be read."},
+    503: {"model": ErrorShape, "description": "Reports are not available at the moment: try again later."},
+    504: {"model": ErrorShape, "description": "The report is too large or took too long: ask for less."},
 }
 
 
-def api_router(service: ReportService) -> APIRouter:
+def api_router(service: ReportService, reports: Iterable[AnyReport]) -> APIRouter:
     router = APIRouter()
 
-    @router.get("/api/v1/accounts/{account:path}/deliveries", responses=_ERRORS, tags=["reports"])
-    def account_deliveries(
-        account: Annotated[str, Path(description="user@domain, a system user, or @domain for a whole domain.")],
-        days: Annotated[
-            int | None, Query(description="The last so many days; default 30, at most what is kept.")
-        ] = None,
-        recipient: Annotated[str, Query(description="An address or a part of it, in either case.")] = "",
-        status: Annotated[str, Query(description=f"One of {', '.join(STATUS_WORDS)}.")] = "",
-        limit: Annotated[int | None, Query(description=f"Rows of a page, 1 to {MAX_PAGE_ROWS}.")] = None,
-        cursor: Annotated[str, Query(description="next_cursor of the page before.")] = "",
-        bounces: Annotated[bool, Query(description="Also bounces that our servers made of a message.")] = False,
-    ) -> DeliveriesShape:
-        """What became of an account's mail, newest first."""
-        report = service.account(service.filters(account, days, recipient, status, limit, cursor, bounces))
-        return DeliveriesShape.of(report, service.servers())
-
-    @router.get("/api/v1/trace", responses=_ERRORS, tags=["reports"])
-    def trace(
-        id: Annotated[
-            str, Query(description="A queue id, a Message-ID (with or without <>), or a recipient's address.")
-        ],
-    ) -> TraceShape:
-        """One message: its recipients, attempts and log lines. Unknown ids give an empty list."""
-        return TraceShape.of(service.trace(id))
-
-    @router.get("/api/v1/servers", responses=_ERRORS, tags=["reports"])
-    def servers() -> ServersShape:
-        """Every server's last sign of life."""
-        return ServersShape.of(service.servers())
+    for report in reports:
+        router.add_api_route(
+            report.path,
+            _endpoint(service, report),
+            description=inspect.getdoc(report),
+            responses=_ERRORS,
+            tags=["reports"],
+        )
 
     @router.get("/api/v1/reasons", tags=["reports"])
     def reasons() -> list[ReasonShape]:
@@ -66,7 +49,7 @@ def api_router(service: ReportService) -> APIRouter:
 
     @router.get("/health", responses={503: {"model": HealthShape, "description": "Degraded."}}, tags=["operation"])
     def health(response: Response) -> HealthShape:
-        """200 while reports can be read; 503 with the reason while not. The server itself goes on."""
+        """200 while reports can be read, else 503 with the cause. The server itself goes on."""
         try:
             service.servers()
         except PostwatchError as error:
@@ -80,3 +63,27 @@ def api_router(service: ReportService) -> APIRouter:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     return router
+
+
+def _endpoint(service: ReportService, report: AnyReport) -> Callable[..., Shape]:
+    """A function whose signature tells the framework the report's filters and its JSON."""
+
+    def endpoint(**words: Any) -> Shape:
+        answer, servers = service.ask(report, report.question(**words))
+        return report.shape(answer, [state.server for state in servers.stale()])
+
+    endpoint.__name__ = report.operation
+    parameters = [_parameter(one, report.path) for one in report.filters]
+    endpoint.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        parameters, return_annotation=report.shape_type
+    )
+    return endpoint
+
+
+def _parameter(one: Filter, path: str) -> inspect.Parameter:
+    words = one.doc[0].upper() + one.doc[1:] + (f": {', '.join(one.choices)}." if one.choices else ".")
+    is_in_path = re.search(rf"\{{{one.name}[:}}]", path)
+    place = Path(description=words) if is_in_path else Query(description=words)
+    annotation = Annotated[one.type, place]  # type: ignore[name-defined]
+    default = inspect.Parameter.empty if one.is_required else one.default
+    return inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)

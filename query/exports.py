@@ -1,6 +1,6 @@
 """Reports as files for other programs: CSV that a spreadsheet may open, JSON that a terminal may show.
 
-What strangers wrote can neither start a formula in the one nor reach the terminal as a control character in the other.
+What strangers wrote can't start a formula in CSV, and can't reach the terminal as a control character in JSON.
 """
 
 from __future__ import annotations
@@ -20,30 +20,37 @@ CSV_COLUMNS = (
     " remote_provider tls router transport client_host client_ip authenticated_as auth_method attempts"
     " next_queue_id parent_queue_id"
 ).split()
-"""Every field of a row but the log lines; of the attempts their number."""
+"""Every field of a row without the log lines. Of the attempts, their number."""
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _CONTROLS = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 
 
 def to_csv(rows: Iterable[Outcome]) -> str:
-    """Rows → CSV with a heading, lines ending in CRLF (RFC 4180)."""
+    """Rows → CSV."""
+    return csv_text(CSV_COLUMNS, ([_value(row, name) for name in CSV_COLUMNS] for row in rows))
+
+
+def csv_text(heading: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    """Values → CSV with a heading, lines ending in CRLF (RFC 4180)."""
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(CSV_COLUMNS)
+    writer.writerow(heading)
     for row in rows:
-        writer.writerow([_cell(row, name) for name in CSV_COLUMNS])
+        writer.writerow(map(_cell, row))
     return text.getvalue()
 
 
-def _cell(row: Outcome, name: str) -> str:
+def _value(row: Outcome, name: str) -> object:
     value = getattr(row, name)
     if name in ("queued_at", "updated_at"):
         return iso_time(value)
-    if name == "attempts":
-        return str(len(value))
-    if isinstance(value, int):
-        return str(value)
+    return len(value) if name == "attempts" else value
+
+
+def _cell(value: object) -> str:
+    if not isinstance(value, str):
+        return "" if value is None else str(value)
     # OWASP, "CSV Injection": an apostrophe makes a spreadsheet take the cell as text.
     guard = "'" if value.startswith(_FORMULA_STARTS) else ""
     return guard + visible(value)

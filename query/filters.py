@@ -1,6 +1,6 @@
-"""What is asked of a report: account, days, recipient, status and page, read from people's words once, at the edge.
+"""The filters that reports share: account, days, status, limit and cursor, read from people's words.
 
-Whatever passes here is bounded, valid UTF-8 and safe to bind as a query parameter; all else raises FilterError.
+What passes here is bounded, valid UTF-8 and safe to bind as a query parameter; all else raises FilterError.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -46,14 +47,16 @@ class SystemUser:
 
     user: str
     servers: tuple[str, ...] = ()
-    """Where to look; the report finds them out."""
+    """Where to look; the report fills them in."""
 
+
+_NO_NAME = re.compile(r"[\s@]")
 
 AccountScope = Mailbox | Domain | SystemUser
 
 
 class Position(NamedTuple):
-    """A row's place in a report. Reports are sorted by it, newest first, and a cursor is the place of a page's end."""
+    """The sort key of a row. Reports are sorted by it, newest first; a cursor is the key of a page's last row."""
 
     queued_at: int
     account: str
@@ -67,54 +70,25 @@ class Position(NamedTuple):
         return cls(row.queued_at, row.account, row.server, row.queue_id, row.recipient, row.direction)
 
 
-@dataclass(frozen=True, slots=True)
-class ReportFilters:
-    """A question to the account report. Empty text means: any."""
-
-    account: AccountScope
-    days: int
-    limit: int
-    recipient: str = ""
-    status: str = ""
-    after: Position | None = None
-    """Rows behind this place only: the next page."""
-    bounces: bool = False
-    """Also the bounces that our servers made of a message, which are no mail of their own: its rows tell the same."""
-
-
-def read_filters(
-    account: str,
-    *,
-    retention_days: int,
-    page_rows: int,
-    days: int | None = None,
-    recipient: str = "",
-    status: str = "",
-    limit: int | None = None,
-    cursor: str = "",
-    bounces: bool = False,
-) -> ReportFilters:
-    """People's words → filters. Raises FilterError that names the filter and what it may hold."""
-    return ReportFilters(
-        account=read_account(account),
-        days=read_days(days, retention_days),
-        limit=_read_limit(min(page_rows, MAX_PAGE_ROWS) if limit is None else limit),
-        recipient=clean_text(recipient, "recipient"),
-        status=_read_status(status),
-        after=decode_cursor(cursor) if cursor else None,
-        bounces=bounces,
-    )
+def account_words(account: AccountScope) -> str:
+    """The account as people write it."""
+    if isinstance(account, Mailbox):
+        return account.name
+    if isinstance(account, Domain):
+        return f"@{account.domain}"
+    return account.user
 
 
 def read_account(text: str) -> AccountScope:
-    """`user@domain`, `@domain`, a bare domain (it has a dot) or a bare system user (it has none).
+    """`user@domain`, `@domain`, a domain alone (it has a dot) or a system user (without a dot).
 
     Accounts are compared in lower case, as the join stores them.
     """
     name = clean_text(text, "account").lower()
     user, at, domain = name.rpartition("@")
-    if not name or (at and not domain):
-        raise FilterError(f"account {text!r} is none: use user@domain, @domain, or a system user's name")
+    is_quoted = len(user) > 1 and user[0] == user[-1] == '"'  # which may hold blanks and an @ (RFC 5321 §4.1.2)
+    if not name or (at and not domain) or _NO_NAME.search(domain if is_quoted else user + domain):
+        raise FilterError(f"{text!r} is not a valid account: use user@domain, @domain or a system user")
     if user:
         return Mailbox(name, domain)
     if at or "." in domain:
@@ -126,37 +100,40 @@ def read_days(days: int | None, retention_days: int) -> int:
     if days is None:
         return min(DEFAULT_DAYS, retention_days)
     if not 1 <= days <= retention_days:
-        raise FilterError(f"days={days} is out of range: mail is kept for {retention_days} days, so use 1 to that")
+        raise FilterError(
+            f"days={days} is out of range: use 1 to {retention_days} (mail is kept for {retention_days} days)"
+        )
     return days
 
 
 def clean_text(text: str, name: str) -> str:
-    """Text without blanks at its ends. Raises FilterError where no address or id could look like it."""
+    """Text without blanks at its ends. Raises FilterError where it can be no address or id."""
     found = text.strip()
     if len(found) > MAX_TEXT_CHARACTERS:
-        raise FilterError(f"{name} is too long: {len(found)} characters, at most {MAX_TEXT_CHARACTERS}")
+        raise FilterError(f"{name} is too long: it has {len(found)} characters, and {MAX_TEXT_CHARACTERS} are allowed")
     if any(ord(character) < 32 or 0xD800 <= ord(character) <= 0xDFFF for character in found):
-        raise FilterError(f"{name} {found!r} holds control characters or is not valid UTF-8")
+        raise FilterError(f"{name} {found!r} contains control characters or is not valid UTF-8")
     return found
 
 
-def _read_limit(limit: int) -> int:
+def read_limit(limit: int | None, page_rows: int) -> int:
+    """The rows of a page; `page_rows`, a setting, where none are asked for."""
+    if limit is None:
+        return min(page_rows, MAX_PAGE_ROWS)
     if not 1 <= limit <= MAX_PAGE_ROWS:
-        raise FilterError(
-            f"limit={limit} is out of range: a page has 1 to {MAX_PAGE_ROWS} rows; use the cursor for more"
-        )
+        raise FilterError(f"limit={limit} is out of range: use 1 to {MAX_PAGE_ROWS}, and the cursor for the next page")
     return limit
 
 
-def _read_status(text: str) -> str:
+def read_status(text: str) -> str:
     status = clean_text(text, "status").lower()
     if status and status not in STATUS_WORDS:
-        raise FilterError(f"status {text!r} is not known: use one of {', '.join(STATUS_WORDS)}")
+        raise FilterError(f"{text!r} is not a valid status: use {', '.join(STATUS_WORDS[:-1])} or {STATUS_WORDS[-1]}")
     return status
 
 
 def encode_cursor(place: Position) -> str:
-    """A place → the opaque word that asks for what is behind it."""
+    """A row's sort key → the opaque text that asks for the rows behind it."""
     text = json.dumps(place, ensure_ascii=False, separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
@@ -174,5 +151,5 @@ def decode_cursor(word: str) -> Position:
         for text in texts:
             text.encode()
     except (ValueError, TypeError, AttributeError, RecursionError, binascii.Error) as error:
-        raise FilterError("cursor is not one that a report gave: leave it out to begin with the newest") from error
+        raise FilterError("the cursor is not valid: leave it out to start with the newest mail") from error
     return place

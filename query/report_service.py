@@ -1,4 +1,4 @@
-"""Where questions are asked: the reports bound to the settings, the tables and the clock.
+"""Where questions are asked: the reports, bound to the settings, the tables and the clock.
 
 The command line, the API and the page all ask here, so they can't disagree.
 """
@@ -8,23 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from postwatch.producers.service.lifecycle import now_ms
-from postwatch.query.filters import ReportFilters, read_filters
 from postwatch.query.reader import TableReader
-from postwatch.query.reports import (
-    AccountReport,
-    Read,
-    ServersReport,
-    TraceReport,
-    account_report,
-    servers_report,
-    trace_report,
-)
+from postwatch.query.reports.report import Answered, Question, Read, Report, Tables
+from postwatch.query.reports.servers import REPORT as SERVERS
+from postwatch.query.reports.servers import ServersQuestion, ServerStates
 from postwatch.query.settings import QuerySettings
 from postwatch.streams.settings import ClickHouseSettings
 
 
 class ReportService:
-    """Answers the three questions. Raises the errors of query/errors.py."""
+    """Answers the questions of every report. Raises the errors of query/errors.py."""
 
     def __init__(
         self,
@@ -39,36 +32,18 @@ class ReportService:
         self.retention_days = clickhouse_settings.retention_days
         self.now_ms = now_ms
 
-    def filters(
-        self,
-        account: str,
-        days: int | None = None,
-        recipient: str = "",
-        status: str = "",
-        limit: int | None = None,
-        cursor: str = "",
-        bounces: bool = False,
-    ) -> ReportFilters:
-        return read_filters(
-            account,
-            retention_days=self.retention_days,
-            page_rows=self._page_rows,
-            days=days,
-            recipient=recipient,
-            status=status,
-            limit=limit,
-            cursor=cursor,
-            bounces=bounces,
-        )
+    def answer(self, report: Report[Question, Answered], question: Question) -> Answered:
+        tables = Tables(self._read, self._database, self.retention_days, self._page_rows, self.now_ms())
+        return report.answer(tables, question)
 
-    def account(self, filters: ReportFilters) -> AccountReport:
-        return account_report(self._read, self._database, filters, self.now_ms())
+    def servers(self) -> ServerStates:
+        """Which servers are silent: whoever shows a report says it with it."""
+        return self.answer(SERVERS, ServersQuestion())
 
-    def trace(self, wanted: str) -> TraceReport:
-        return trace_report(self._read, self._database, wanted, self.retention_days, self.now_ms())
-
-    def servers(self) -> ServersReport:
-        return servers_report(self._read, self._database, self.retention_days, self.now_ms())
+    def ask(self, report: Report[Question, Answered], question: Question) -> tuple[Answered, ServerStates]:
+        """The answer, and which servers are silent."""
+        answer = self.answer(report, question)
+        return answer, answer if isinstance(answer, ServerStates) else self.servers()
 
 
 def open_report_service(query_settings: QuerySettings, clickhouse_settings: ClickHouseSettings) -> ReportService:

@@ -13,6 +13,7 @@ from postwatch.query.answers import install_error_answers
 from postwatch.query.api import OPENAPI_PATH, api_router
 from postwatch.query.guards import LISTEN_VARIABLE, Guard, loopback_address
 from postwatch.query.report_service import ReportService
+from postwatch.query.reports.registry import load_reports
 from postwatch.query.web.pages import page_router
 from postwatch.query.web.rendering import FOLDER
 from starlette.responses import Response
@@ -38,15 +39,16 @@ def create_app(service: ReportService) -> ASGIApp:
     """The application over a report service. The framework's own documentation pages load scripts from afar: off."""
     app = FastAPI(
         title="Postwatch",
-        summary="What became of every message on every mail server.",
+        summary="What happened to every message on every mail server.",
         version="1",
         openapi_url=OPENAPI_PATH,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.include_router(api_router(service))
-    app.include_router(page_router(service))
+    reports = load_reports().values()
+    app.include_router(api_router(service, reports))
+    app.include_router(page_router(service, reports))
     app.mount("/static", _FreshFiles(directory=FOLDER / "static"))
     install_error_answers(app)
     return Guard(app)  # around all of it: a middleware of the framework would not see its answer to a bug

@@ -1,4 +1,4 @@
-"""The JSON of the API and of `--format json`: the same objects, documented in OpenAPI.
+"""The JSON of the API and of `--format json`: the same objects, documented in OpenAPI. Each report adds its own.
 
 Times are ISO 8601 in UTC with milliseconds. Empty text or 0 stands for "the log does not say".
 """
@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from postwatch.query.reports import AccountReport, ServersReport, ServerState, TraceReport
-from postwatch.query.wording import account_words
-from postwatch.streams.contracts.outcome import Outcome, iso_time, to_json_object
+from postwatch.streams.contracts.outcome import Outcome, to_json_object
 from pydantic import BaseModel, ConfigDict, Field
 
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
@@ -83,76 +81,6 @@ class DeliveryShape(Shape):
         fields = to_json_object(row)
         del fields["version"], fields["is_deleted"]
         return cls.model_validate(fields)
-
-
-class ServerShape(Shape):
-    server: str
-    heartbeat_at: Time = Field(description="The newest sign of life.")
-    age_seconds: float
-    is_stale: bool = Field(description="Silent for more than 60 s: newest mail of this server may be missing.")
-    last_line_at: Time | None = Field(description="When its shipper last read a line; null: never yet.")
-    lag_bytes: int = Field(description="Bytes of its logs that are not shipped yet.")
-    files: int
-    shipper_version: str
-
-    @classmethod
-    def of(cls, state: ServerState) -> ServerShape:
-        return cls(
-            server=state.server,
-            heartbeat_at=iso_time(state.sent_ms),
-            age_seconds=state.age_ms / 1000,
-            is_stale=state.is_stale,
-            last_line_at=iso_time(state.last_line_ms) if state.last_line_ms else None,
-            lag_bytes=state.lag_bytes,
-            files=state.files,
-            shipper_version=state.shipper_version,
-        )
-
-
-class ServersShape(Shape):
-    servers: list[ServerShape]
-
-    @classmethod
-    def of(cls, report: ServersReport) -> ServersShape:
-        return cls(servers=[ServerShape.of(state) for state in report.servers])
-
-
-class DeliveriesShape(Shape):
-    """A page of an account's mail."""
-
-    account: str
-    days: int
-    since: Time
-    deliveries: list[DeliveryShape]
-    next_cursor: str | None = Field(description="Ask with it for the next, older page; null: there is none.")
-    stale_servers: list[str] = Field(description="Servers silent for more than 60 s: their newest mail may be missing.")
-
-    @classmethod
-    def of(cls, report: AccountReport, servers: ServersReport) -> DeliveriesShape:
-        return cls(
-            account=account_words(report.filters.account),
-            days=report.filters.days,
-            since=iso_time(report.since_ms),
-            deliveries=[DeliveryShape.of(row) for row in report.rows],
-            next_cursor=report.next_cursor or None,
-            stale_servers=[state.server for state in servers.stale()],
-        )
-
-
-class TraceShape(Shape):
-    id: str
-    since: Time
-    deliveries: list[DeliveryShape]
-    has_more: bool = Field(description="There are older rows than these.")
-
-    @classmethod
-    def of(cls, report: TraceReport) -> TraceShape:
-        return cls(
-            id=report.wanted,
-            since=iso_time(report.since_ms),
-            deliveries=[DeliveryShape.of(row) for row in report.rows],
-            has_more=report.has_more,
-        )
 
 
 class HealthShape(Shape):

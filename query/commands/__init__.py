@@ -1,1 +1,1 @@
-"""The subcommands of the query side: report, trace, servers, serve."""
+"""The commands of the query side: those of the reports, and `serve`."""

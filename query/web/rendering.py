@@ -7,7 +7,10 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from postwatch.query.details import attempt_lines, facts, finer_status, way_words
-from postwatch.query.wording import byte_size, count, silence, time_span, utc_time, visible
+from postwatch.query.filters import RESULT_WORDS, STATUS_WORDS
+from postwatch.query.reports.registry import load_reports
+from postwatch.query.reports.servers import silence
+from postwatch.query.wording import byte_size, count, time_span, utc_time, visible
 from postwatch.streams.contracts.outcome import iso_time
 
 FOLDER = Path(__file__).parent
@@ -16,6 +19,11 @@ FOLDER = Path(__file__).parent
 def _finalize(value: Any) -> Any:
     # Markup, which is a str too, comes from the templates' own macros.
     return visible(value) if type(value) is str else value
+
+
+def _navigation() -> list[tuple[str, str]]:
+    """The pages that every page links to: address and title."""
+    return [(report.page, report.title) for report in load_reports().values() if report.has_link]
 
 
 _environment = Environment(
@@ -34,7 +42,10 @@ _environment.globals.update(
     facts=facts,
     finer_status=finer_status,
     iso_time=iso_time,
+    navigation=_navigation,
+    result_words=RESULT_WORDS,
     silence=silence,
+    status_words=[word for word in STATUS_WORDS if word not in RESULT_WORDS],
     time_span=time_span,
     utc_time=utc_time,
     way_words=way_words,

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 from postwatch.deploy.simulator import exim
 from postwatch.query.report_service import ReportService, open_report_service
+from postwatch.query.reports.account import REPORT as ACCOUNT
+from postwatch.query.reports.account import AccountQuestion
 from postwatch.query.settings import QuerySettings
 
 from tests.benchmarks.figures import percentile
@@ -110,7 +112,7 @@ def _probe(lane: Lane, log: GrowingLog, service: ReportService, numbers: range) 
             log.append(_message(account, number, chance))
             in_flight[account] = time.monotonic()
         for account, written_at in list(in_flight.items()):
-            if any(row.status == "delivered" for row in service.account(service.filters(account, days=1)).rows):
+            if any(row.status == "delivered" for row in service.answer(ACCOUNT, AccountQuestion(account, days=1)).rows):
                 waits.append(time.monotonic() - written_at)
                 del in_flight[account]
             elif time.monotonic() - written_at > _PROBE_SECONDS:

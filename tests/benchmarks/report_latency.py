@@ -13,7 +13,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from postwatch.query.report_service import open_report_service
-from postwatch.query.reports import DAY_MS
+from postwatch.query.reports.account import REPORT as ACCOUNT
+from postwatch.query.reports.account import AccountQuestion
+from postwatch.query.reports.report import DAY_MS
 from postwatch.query.settings import QuerySettings
 from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.settings import ClickHouseSettings
@@ -139,9 +141,9 @@ def _ask(
     service.servers()  # the connection is made before the first question
     times_ms = []
     for number in account_numbers:
-        filters = service.filters(f"user{number}@d{number % DOMAINS}.example", recipient=recipient, status=status)
+        question = AccountQuestion(f"user{number}@d{number % DOMAINS}.example", recipient=recipient, status=status)
         started = time.monotonic()
-        service.account(filters)
+        service.answer(ACCOUNT, question)
         times_ms.append((time.monotonic() - started) * 1000)
     percentiles = statistics.quantiles(times_ms, n=20)
     return Latency(len(times_ms), percentiles[9], percentiles[18])

@@ -947,14 +947,14 @@ QUERIES = (
     ),
     _mutation(
         "no word of a question gets into a query's text",
-        "query/statements.py",
+        "query/reports/account.py",
         'f"(positionCaseInsensitiveUTF8(recipient, {{recipient:String}}) {found}"',
-        "f\"(positionCaseInsensitiveUTF8(recipient, '{filters.recipient}') {found}\"",
+        "f\"(positionCaseInsensitiveUTF8(recipient, '{wanted.recipient}') {found}\"",
         "query/test_statements.py::test_no_word_of_a_question_gets_into_the_text_of_a_query",
     ),
     _mutation(
         "rows are shown in their last version",
-        "query/statements.py",
+        "query/reports/account.py",
         "FROM {DELIVERIES} FINAL WHERE {where} ORDER BY",
         "FROM {DELIVERIES} WHERE {where} ORDER BY",
         "query/test_statements.py::test_final_stands_only_where_rows_are_shown",

@@ -16,7 +16,10 @@ from clickhouse_connect.driver.client import Client
 from postwatch.producers.record import Heartbeat
 from postwatch.query.reader import TableReader
 from postwatch.query.report_service import ReportService
-from postwatch.query.reports import AccountReport
+from postwatch.query.reports.account import REPORT as ACCOUNT
+from postwatch.query.reports.account import AccountMail, AccountQuestion
+from postwatch.query.reports.trace import REPORT as TRACE
+from postwatch.query.reports.trace import Trace, TraceQuestion
 from postwatch.query.server import address_of, create_app, make_server, open_listener
 from postwatch.query.settings import QuerySettings
 from postwatch.query.statements import Statement
@@ -103,8 +106,11 @@ class Office:
         beat = Heartbeat(NOW_MS - age_ms, last_line_ms, lag_bytes, 2, "0.1.0")
         self.client.insert_arrow("servers", decode_heartbeat(encode_heartbeat(server, beat)))
 
-    def report(self, account: str = "bob@example.org", **asked: Any) -> AccountReport:
-        return self.service.account(self.service.filters(account, **asked))
+    def report(self, account: str = "bob@example.org", **asked: Any) -> AccountMail:
+        return self.service.answer(ACCOUNT, AccountQuestion(account, **asked))
+
+    def trace(self, words: str) -> Trace:
+        return self.service.answer(TRACE, TraceQuestion(words))
 
 
 @pytest.fixture

@@ -1,13 +1,20 @@
 from __future__ import annotations
 
+import re
+
 import httpx
 import pytest
 from fastapi.routing import APIRoute
 from postwatch.producers.service.errors import PostwatchError, UnavailableError
 from postwatch.query.api import api_router
 from postwatch.query.errors import BusyError, NotMigratedError, QueryError, TooLargeError
-from postwatch.query.shapes import DeliveriesShape, DeliveryShape, ErrorShape, ServersShape, TraceShape
+from postwatch.query.reports.account import DeliveriesShape
+from postwatch.query.reports.registry import load_reports
+from postwatch.query.reports.servers import ServersShape
+from postwatch.query.reports.trace import TraceShape
+from postwatch.query.shapes import DeliveryShape, ErrorShape
 from postwatch.streams.contracts.outcome import Attempt, Outcome
+from structlog.testing import capture_logs
 
 from tests.query.conftest import NOW_MS, Office, Open, make_row, make_rows, refusing
 
@@ -92,26 +99,34 @@ def test_a_wrong_question_is_told_so_in_the_one_shape(empty_site: httpx.Client, 
 
 
 @pytest.mark.parametrize(
-    ("error", "status", "code"),
+    ("error", "status", "code", "words"),
     [
-        (UnavailableError("away"), 503, "unavailable"),
-        (NotMigratedError("run `postwatch migrate`"), 503, "not_migrated"),
-        (BusyError("busy"), 503, "busy"),
-        (TooLargeError("narrow it"), 504, "too_large"),
-        (QueryError("refused"), 502, "query_refused"),
-        (PostwatchError("odd"), 500, "internal"),
+        (UnavailableError, 503, "unavailable", "Reports are not available at the moment"),
+        (NotMigratedError, 503, "not_migrated", "Reports are not available at the moment"),
+        (BusyError, 503, "busy", "Too many reports"),
+        (TooLargeError, 504, "too_large", "Ask for fewer days"),
+        (QueryError, 502, "query_refused", "Tell your provider"),
+        (PostwatchError, 500, "internal", "Tell your provider"),
     ],
 )
-def test_a_failure_has_its_own_status_and_words(open_site: Open, error: PostwatchError, status: int, code: str) -> None:
-    site = open_site(refusing(error))
+def test_a_failure_has_its_own_status_and_words(
+    open_site: Open, error: type[PostwatchError], status: int, code: str, words: str
+) -> None:
+    """The mailbox owner reads a plain sentence; the setting and the remedy are in the log and in /health."""
+    told = "NewConnectionError at http://10.0.0.7:8123; start it, or set POSTWATCH_CLICKHOUSE_URL"
+    site = open_site(refusing(error(told)))
     for path in (DELIVERIES, "/api/v1/trace?id=x", "/api/v1/servers"):
-        answer = site.get(path)
+        with capture_logs() as logged:
+            answer = site.get(path)
         assert answer.status_code == status
-        assert answer.json() == {"error": {"code": code, "message": str(error)}}
+        assert answer.json()["error"]["code"] == code
+        assert words in answer.json()["error"]["message"]
+        assert not re.search("POSTWATCH|Error|10.0.0.7", answer.json()["error"]["message"])
         assert ("Retry-After" in answer.headers) == (status == 503)
+        assert [(one["event"], one["error"]) for one in logged] == [("report_failed", told)]
     health = site.get("/health")
     assert health.status_code == 503
-    assert health.json() == {"healthy": False, "complaints": {"clickhouse": str(error)}}
+    assert health.json() == {"healthy": False, "complaints": {"clickhouse": told}}
 
 
 def test_a_bug_tells_strangers_nothing(open_site: Open) -> None:
@@ -136,10 +151,10 @@ def test_unknown_paths_and_methods(empty_site: httpx.Client) -> None:
 
 def test_every_endpoint_is_in_the_openapi_document(empty_site: httpx.Client) -> None:
     document = empty_site.get("/api/v1/openapi.json").json()
-    routes = api_router(refusing(RuntimeError())).routes
+    routes = api_router(refusing(RuntimeError()), load_reports().values()).routes
     served = {route.path.replace(":path", "") for route in routes if isinstance(route, APIRoute)}
     assert set(document["paths"]) == served
-    assert len(served) == 6
+    assert len(served) == len(load_reports()) + 3
     for path, methods in document["paths"].items():
         answers = methods["get"]["responses"]
         if path.startswith("/api/") and path != "/api/v1/reasons":  # which asks nobody

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,18 +14,17 @@ from postwatch.query.filters import (
     Domain,
     Mailbox,
     Position,
-    ReportFilters,
     SystemUser,
     decode_cursor,
     encode_cursor,
     read_account,
-    read_filters,
 )
+from postwatch.query.reports.account import AccountFilters, AccountQuestion, read_question
 from postwatch.streams.contracts.outcome import RESULTS
 
 
-def _filters(account: str = "bob@example.org", **asked: object) -> ReportFilters:
-    return read_filters(account, **{"retention_days": 30, "page_rows": 50, **asked})  # type: ignore[arg-type]
+def _filters(retention_days: int = 30, page_rows: int = 50, **asked: Any) -> AccountFilters:
+    return read_question(AccountQuestion("bob@example.org", **asked), retention_days, page_rows)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def _filters(account: str = "bob@example.org", **asked: object) -> ReportFilters
         ("bob@example.org", Mailbox("bob@example.org", "example.org")),
         ("  Bob@Example.ORG ", Mailbox("bob@example.org", "example.org")),
         ("root@web1.example.net", Mailbox("root@web1.example.net", "web1.example.net")),
-        ("a@b@example.org", Mailbox("a@b@example.org", "example.org")),
+        ('"a b@c"@example.org', Mailbox('"a b@c"@example.org', "example.org")),
         ("@example.org", Domain("example.org")),
         ("Example.org", Domain("example.org")),
         ("@web1", Domain("web1")),
@@ -46,7 +46,21 @@ def test_an_account_is_a_mailbox_a_domain_or_a_system_user(text: str, scope: obj
 
 
 @pytest.mark.parametrize(
-    "text", ["", "   ", "@", "bob@", "bob@ex\nample.org", "bob\x00@example.org", "\udcff", "x" * 999]
+    "text",
+    [
+        "",
+        "   ",
+        "@",
+        "bob@",
+        "foo bar",
+        "a@b@c",
+        "bob@exam ple.org",
+        '"a b"@c@example.org',
+        "bob@ex\nample.org",
+        "bob\x00@example.org",
+        "\udcff",
+        "x" * 999,
+    ],
 )
 def test_what_can_be_no_account_is_refused_by_name(text: str) -> None:
     with pytest.raises(FilterError, match="account"):
@@ -54,7 +68,7 @@ def test_what_can_be_no_account_is_refused_by_name(text: str) -> None:
 
 
 def test_defaults_are_thirty_days_and_the_page_of_the_settings() -> None:
-    assert _filters() == ReportFilters(Mailbox("bob@example.org", "example.org"), days=30, limit=50)
+    assert _filters() == AccountFilters(Mailbox("bob@example.org", "example.org"), days=30, limit=50)
     assert _filters(retention_days=90).days == 30
     assert _filters(retention_days=7).days == 7
     assert _filters(page_rows=10**6).limit == MAX_PAGE_ROWS
@@ -62,7 +76,7 @@ def test_defaults_are_thirty_days_and_the_page_of_the_settings() -> None:
 
 @pytest.mark.parametrize("days", [0, -1, 31])
 def test_days_beyond_the_retention_are_refused_with_the_most_there_is(days: int) -> None:
-    with pytest.raises(FilterError, match="kept for 30 days"):
+    with pytest.raises(FilterError, match=rf"^days={days} is out of range: use 1 to 30 \(mail is kept for 30 days\)$"):
         _filters(days=days)
 
 
@@ -75,7 +89,7 @@ def test_a_page_is_bounded(limit: int) -> None:
 def test_a_status_is_a_word_of_the_contract() -> None:
     assert set(STATUS_WORDS) == {*RESULTS, *RESULTS.values()}
     assert [_filters(status=word.upper()).status for word in STATUS_WORDS] == list(STATUS_WORDS)
-    with pytest.raises(FilterError, match=r"use one of accepted, .*bounced"):
+    with pytest.raises(FilterError, match=r"^'lost' is not a valid status: use accepted, .*bounced, .* or cancelled$"):
         _filters(status="lost")
 
 

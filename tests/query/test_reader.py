@@ -9,6 +9,8 @@ from postwatch.deploy.embedded.ports import choose_port
 from postwatch.producers.service.errors import UnavailableError
 from postwatch.query.errors import BusyError, NotMigratedError, QueryError, TooLargeError
 from postwatch.query.reader import MAX_RESULT_ROWS, TableReader
+from postwatch.query.reports.account import REPORT as ACCOUNT
+from postwatch.query.reports.account import AccountQuestion
 from postwatch.query.settings import QuerySettings
 from postwatch.query.statements import Statement
 from postwatch.streams.settings import ClickHouseSettings
@@ -103,7 +105,7 @@ def test_many_threads_share_a_reader(office: Office) -> None:
     answers: list[int] = []
 
     def ask() -> None:
-        answers.append(len(service.account(service.filters("bob@example.org")).rows))
+        answers.append(len(service.answer(ACCOUNT, AccountQuestion("bob@example.org")).rows))
 
     threads = [threading.Thread(target=ask) for _ in range(24)]
     for thread in threads:

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 from postwatch.query.errors import FilterError
-from postwatch.query.filters import Mailbox, ReportFilters
-from postwatch.query.reports import DAY_MS, account_report, without_partial
+from postwatch.query.filters import Mailbox
+from postwatch.query.reports.account import AccountFilters, newest_mail
+from postwatch.query.reports.report import DAY_MS, Tables
+from postwatch.query.reports.trace import without_partial
 from postwatch.query.statements import Statement
 from postwatch.streams.contracts.outcome import RESULTS, Attempt, Outcome
 
@@ -109,7 +111,7 @@ def test_a_withdrawn_row_is_gone(office: Office) -> None:
     office.insert([row])
     office.insert([row._replace(version=2, is_deleted=1)])
     assert office.report().rows == ()
-    assert office.service.trace(row.queue_id).rows == ()
+    assert office.trace(row.queue_id).rows == ()
 
 
 def test_a_page_is_full_even_where_old_versions_hide_what_matched(office: Office) -> None:
@@ -168,7 +170,7 @@ def test_nothing_older_than_the_days_is_shown(office: Office) -> None:
     assert _recipients(office.report().rows) == ["1", "2", "30"]
     assert _recipients(office.report(days=2).rows) == ["1", "2"]
     assert _recipients(office.report(days=1).rows) == ["1"]
-    assert office.service.trace("old@example.org").rows == ()
+    assert office.trace("old@example.org").rows == ()
     assert office.client.query("SELECT count() FROM deliveries WHERE recipient = 'old'").result_rows == [(1,)]
 
 
@@ -191,7 +193,7 @@ def test_a_busy_account_is_not_read_further_back_than_its_page() -> None:
         asked.append(statement)
         return [[NOW_MS - 1000, statement.parameters["rows"]]] if "count()" in statement.sql else []
 
-    filters = ReportFilters(Mailbox("bob@example.org", "example.org"), days=30, limit=50)
+    filters = AccountFilters(Mailbox("bob@example.org", "example.org"), days=30, limit=50)
     # Nothing remains of them, so that a second round has to go on behind them.
     rounds = iter([False, True])
 
@@ -202,7 +204,7 @@ def test_a_busy_account_is_not_read_further_back_than_its_page() -> None:
         return found
 
     with pytest.raises(InterruptedError):
-        account_report(stop_after_two, "mail", filters, NOW_MS)
+        newest_mail(Tables(stop_after_two, "mail", 30, 50, NOW_MS), filters)
     first_bound, first_rows, second_bound, second_rows = asked
     assert first_bound.parameters["since_ms"] == NOW_MS - 2 * DAY_MS
     assert first_rows.parameters["since_ms"] == NOW_MS - 1000
@@ -219,7 +221,7 @@ def test_a_message_is_traced_by_each_of_its_ids(office: Office, words: str) -> N
     other = make_row(message_id="m2@example.org", queue_id="1tABCD-00000000002-ABCD", recipient="alice@example.com")
     office.insert([mine, other])
     office.insert([newer])
-    report = office.service.trace(words)
+    report = office.trace(words)
     assert report.rows == (newer,)
     assert not report.has_more
 
@@ -229,26 +231,26 @@ def test_a_trace_shows_every_passage_and_what_came_of_a_message(office: Office) 
     bounce = make_row(queue_id="D1B2C3D4E5", parent_queue_id="B1B2C3D4E5", queued_at=NOW_MS - 2000)
     other = make_row(queue_id="E1B2C3D4E5", next_queue_id="B1B2C3D4E", queued_at=NOW_MS - 1000)
     office.insert([first, bounce, other])
-    assert office.service.trace("B1B2C3D4E5").rows == (bounce, first)
-    assert office.service.trace("C1B2C3D4E5").rows == (first,)
+    assert office.trace("B1B2C3D4E5").rows == (bounce, first)
+    assert office.trace("C1B2C3D4E5").rows == (first,)
 
 
 def test_a_trace_by_recipient_crosses_accounts_and_takes_either_case(office: Office) -> None:
     one = make_row(account="bob@example.org", queued_at=NOW_MS - 5000)
     two = make_row(account="carol@example.com", queued_at=NOW_MS - 9000)
     office.insert([two, one, make_row(recipient="malice@example.net")])
-    assert office.service.trace("Alice@Example.NET").rows == (one, two)
+    assert office.trace("Alice@Example.NET").rows == (one, two)
 
 
 def test_a_message_id_may_lack_its_at_sign(office: Office) -> None:
     row = make_row(message_id="odd-id")
     office.insert([row])
-    assert office.service.trace("<odd-id>").rows == (row,)
+    assert office.trace("<odd-id>").rows == (row,)
 
 
 def test_a_trace_is_bounded_and_says_so(office: Office) -> None:
     office.insert(make_rows(205, recipient="all@example.net"))
-    report = office.service.trace("all@example.net")
+    report = office.trace("all@example.net")
     assert len(report.rows) == 200
     assert report.has_more
     assert report.rows[0].queued_at == NOW_MS - MINUTE_MS
@@ -257,7 +259,7 @@ def test_a_trace_is_bounded_and_says_so(office: Office) -> None:
 @pytest.mark.parametrize("words", ["", "  ", "<>", "a\nb", "x" * 1000])
 def test_a_trace_of_nothing_is_refused(office: Office, words: str) -> None:
     with pytest.raises(FilterError, match="id"):
-        office.service.trace(words)
+        office.trace(words)
 
 
 def test_a_question_may_be_as_long_as_a_header_line(office: Office) -> None:
@@ -266,14 +268,14 @@ def test_a_question_may_be_as_long_as_a_header_line(office: Office) -> None:
     row = make_row(recipient=long + "@example.net", message_id=long)
     office.insert([row])
     assert office.report(recipient=long).rows == (row,)
-    assert office.service.trace(long).rows == (row,)
+    assert office.trace(long).rows == (row,)
 
 
 def test_hostile_words_are_only_words(office: Office) -> None:
     words = HOSTILE.replace("\x1b", "")
     row = make_row(queue_id=words, message_id=words)
     office.insert([row])
-    assert office.service.trace(words).rows == (row,)
+    assert office.trace(words).rows == (row,)
     assert office.report(recipient=words).rows == ()
     assert office.report().rows == (row,)
 
@@ -283,9 +285,9 @@ def test_a_partial_row_gives_way_to_the_whole_one(office: Office) -> None:
     lonely = make_row(account="", account_domain="", message_id="", recipient="lonely@example.net")
     whole = make_row(message_id="m1@example.org")
     office.insert([partial, lonely])
-    assert set(office.service.trace(partial.queue_id).rows) == {partial, lonely}
+    assert set(office.trace(partial.queue_id).rows) == {partial, lonely}
     office.insert([whole])
-    assert set(office.service.trace(partial.queue_id).rows) == {whole, lonely}
+    assert set(office.trace(partial.queue_id).rows) == {whole, lonely}
     assert without_partial([partial]) == [partial]
 
 
@@ -316,5 +318,5 @@ def test_a_bounce_of_ours_is_no_mail_of_its_own_unless_asked_for(office: Office)
     office.insert([sent, from_elsewhere, forwarded, bounce])
     assert office.report().rows == (sent, from_elsewhere, forwarded)
     assert office.report(bounces=True).rows == (sent, from_elsewhere, forwarded, bounce)
-    assert [row.queue_id for row in office.service.trace("first").rows] == ["first", "bounce"]
-    assert [row.queue_id for row in office.service.trace("bounce").rows] == ["bounce"]
+    assert [row.queue_id for row in office.trace("first").rows] == ["first", "bounce"]
+    assert [row.queue_id for row in office.trace("bounce").rows] == ["bounce"]

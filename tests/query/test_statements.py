@@ -4,27 +4,29 @@ import re
 
 import pytest
 from postwatch.query import statements
-from postwatch.query.filters import Position, ReportFilters, SystemUser, read_filters
+from postwatch.query.filters import Mailbox, Position, SystemUser
+from postwatch.query.reports import account, servers, trace
+from postwatch.query.reports.account import AccountFilters, AccountQuestion, read_question
 from postwatch.query.statements import Span, Statement
 from postwatch.streams.contracts.outcome import Outcome
 
 HOSTILE = "x'; DROP TABLE deliveries; -- \\ {database:Identifier} %s"
 
 
-def _filters(account: str = "bob@example.org", **asked: object) -> ReportFilters:
-    return read_filters(account, **{"retention_days": 30, "page_rows": 50, **asked})  # type: ignore[arg-type]
+def _filters(account: str = "bob@example.org", status: str = "") -> AccountFilters:
+    return read_question(AccountQuestion(account, status=status), 30, 50)
 
 
 def _every_statement(word: str) -> list[Statement]:
     after = Position(5, word, word, word, word, word)
-    filters = ReportFilters(_filters(f"{word}@{word}.org").account, 30, 50, word, word, after)
+    filters = AccountFilters(Mailbox(f"{word}@{word}", word), 30, 50, word, word, after)
     return [
-        statements.newest_bound("mail", filters, Span(1, 2), 100),
-        statements.newest_rows("mail", filters, Span(1, 2), 100),
-        statements.trace_rows("mail", word, 1, 100),
-        statements.newest_heartbeats("mail", 1, 100),
-        statements.server_names("mail", 1),
-        statements.newest_rows("mail", ReportFilters(SystemUser(word, (word,)), 30, 50), Span(1), 100),
+        account.newest_bound("mail", filters, Span(1, 2), 100),
+        account.newest_rows("mail", filters, Span(1, 2), 100),
+        trace.trace_rows("mail", word, 1, 100),
+        servers.newest_heartbeats("mail", 1, 100),
+        account.server_names("mail", 1),
+        account.newest_rows("mail", AccountFilters(SystemUser(word, (word,)), 30, 50), Span(1), 100),
     ]
 
 
@@ -40,10 +42,10 @@ def test_every_parameter_of_a_query_is_given_and_none_is_left_over() -> None:
 
 
 def test_final_stands_only_where_rows_are_shown() -> None:
-    bound, rows, trace, heartbeats, *_ = (statement.sql for statement in _every_statement("tame"))
+    bound, rows, traced, heartbeats, *_ = (statement.sql for statement in _every_statement("tame"))
     assert "FINAL" not in bound
     assert rows.count("FINAL") == heartbeats.count("FINAL") == 1
-    outer, keys = trace.split(" GLOBAL IN ")
+    outer, keys = traced.split(" GLOBAL IN ")
     assert "FINAL" in outer
     assert "FINAL" not in keys
 
@@ -64,12 +66,12 @@ def test_every_field_of_an_outcome_is_read() -> None:
     ],
 )
 def test_a_result_and_a_finer_status_are_told_apart(status: str, condition: str) -> None:
-    sql = statements.newest_rows("mail", _filters(status=status), Span(0), 10).sql
+    sql = account.newest_rows("mail", _filters(status=status), Span(0), 10).sql
     assert f" AND {condition} " in sql
 
 
 def test_what_is_not_asked_is_no_condition() -> None:
-    statement = statements.newest_rows("mail", _filters(), Span(7), 10)
+    statement = account.newest_rows("mail", _filters(), Span(7), 10)
     assert statement.parameters == {
         "database": "mail",
         "rows": 10,
@@ -80,11 +82,11 @@ def test_what_is_not_asked_is_no_condition() -> None:
 
 
 def test_a_domain_is_asked_without_an_account() -> None:
-    assert "account" not in statements.newest_rows("mail", _filters("@example.org"), Span(0), 10).parameters
+    assert "account" not in account.newest_rows("mail", _filters("@example.org"), Span(0), 10).parameters
 
 
 def test_only_what_can_hold_the_word_is_searched_for_a_trace() -> None:
-    assert "queue_id IN" in statements.trace_rows("mail", "1tABCD-0000000001-ABCD", 0, 10).sql
-    assert "recipient IN" not in statements.trace_rows("mail", "1tABCD-0000000001-ABCD", 0, 10).sql
-    assert "recipient IN" in statements.trace_rows("mail", "bob@example.org", 0, 10).sql
-    assert "queue_id IN" not in statements.trace_rows("mail", "bob@example.org", 0, 10).sql
+    assert "queue_id IN" in trace.trace_rows("mail", "1tABCD-0000000001-ABCD", 0, 10).sql
+    assert "recipient IN" not in trace.trace_rows("mail", "1tABCD-0000000001-ABCD", 0, 10).sql
+    assert "recipient IN" in trace.trace_rows("mail", "bob@example.org", 0, 10).sql
+    assert "queue_id IN" not in trace.trace_rows("mail", "bob@example.org", 0, 10).sql

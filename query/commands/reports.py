@@ -1,0 +1,89 @@
+"""The commands of the reports, `postwatch report`, `trace`, `servers` and so on: options, output and exit status.
+
+Exit status: 0 something was found, 1 nothing was found, 2 an error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from postwatch.producers.service.settings import load
+from postwatch.query.exports import to_json
+from postwatch.query.report_service import ReportService, open_report_service
+from postwatch.query.reports.registry import AnyReport, load_report
+from postwatch.query.reports.report import Answer, Filter
+from postwatch.query.reports.servers import ServerStates, silence
+from postwatch.query.settings import QuerySettings
+from postwatch.streams.settings import ClickHouseSettings
+from rich.console import Console
+from rich.text import Text
+
+FORMATS = ("table", "json", "csv")
+FOUND, NOTHING_FOUND = 0, 1
+_OLDER = "older:"
+
+
+class ReportCommand:
+    """The command of one report."""
+
+    def __init__(self, report: AnyReport) -> None:
+        self._report = report
+
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        for one in self._report.filters:
+            _add(parser, one)
+        parser.add_argument("--format", choices=FORMATS, default="table", help="default: table")
+        parser.epilog = "Exit status: 0 if something was found, 1 if nothing was found, 2 if an error occurred."
+
+    def run(self, arguments: argparse.Namespace) -> int:
+        return self.show(open_report_service(load(QuerySettings), load(ClickHouseSettings)), arguments)
+
+    def show(self, service: ReportService, arguments: argparse.Namespace) -> int:
+        """Data goes to standard output; notes do too beside a table, else to standard error."""
+        report = self._report
+        question = report.question(**{one.name: getattr(arguments, one.name) for one in report.filters})
+        answer, servers = service.ask(report, question)
+        if arguments.format == "table":
+            print_answer(Console(highlight=False), report, answer, servers)
+        elif arguments.format == "json":
+            print(to_json(report.shape(answer, [state.server for state in servers.stale()])))
+        else:
+            sys.stdout.write(report.csv(answer))
+            for note in _notes(report, answer, servers):
+                print(note, file=sys.stderr)
+        return FOUND if answer.rows else NOTHING_FOUND
+
+
+def command_of(name: str) -> ReportCommand:
+    """The command of this name."""
+    return ReportCommand(load_report(name))
+
+
+def print_answer(console: Console, report: AnyReport, answer: Answer, servers: ServerStates) -> None:
+    """An answer as a table, with its notes."""
+    for part in report.table(answer, console.width):
+        console.print(part)
+    if not answer.rows and (words := report.nothing_found(answer)):
+        console.print(Text(words))
+    for note in _notes(report, answer, servers):
+        # A cursor is there to be copied: in one piece, whatever the width.
+        console.print(Text(note, "yellow"), soft_wrap=note.startswith(_OLDER))
+
+
+def _notes(report: AnyReport, answer: Answer, servers: ServerStates) -> list[str]:
+    """What is no part of the data: servers that are silent, and how to ask for the next page."""
+    cursor = report.next_cursor(answer)
+    return [note for note in (silence(servers), f"{_OLDER} --cursor {cursor}" if cursor else "") if note]
+
+
+def _add(parser: argparse.ArgumentParser, one: Filter) -> None:
+    words = one.doc + (f": {', '.join(one.choices)}" if one.choices else "")
+    if one.is_required:
+        parser.add_argument(one.name, metavar=one.name.upper(), help=words)
+    elif one.is_flag:
+        parser.add_argument(f"--{one.name}", action="store_true", help=words)
+    elif one.is_number:
+        parser.add_argument(f"--{one.name}", type=int, default=one.default, metavar="N", help=words)
+    else:
+        parser.add_argument(f"--{one.name}", default=one.default, metavar=one.name.upper(), help=words)

@@ -1,0 +1,24 @@
+"""The reports: each is one module of this folder, listed here under the name of its command.
+
+A new report is a module with a `REPORT` (see report.py for what it says) and a line in `LISTED`. Its command, help, API
+route and page, and its output as a table, JSON and CSV come from that. This module imports nothing of the others:
+`postwatch --help` reads it where the packages of the query side are not installed.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Listing(NamedTuple):
+    module: str
+    """In this folder."""
+    summary: str
+    """The command's line in `postwatch --help`."""
+
+
+LISTED = {
+    "report": Listing("account", "find out what happened to an account's mail"),
+    "trace": Listing("trace", "show one message with its attempts and log lines"),
+    "servers": Listing("servers", "show the last heartbeat of every mail server"),
+}

@@ -1,0 +1,234 @@
+"""`postwatch report`: what happened to an account's mail, a page at a time, newest first.
+
+A page shows each row once and in its last version, never a row older than the days asked for, and never more rows than
+its limit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from postwatch.query import filters
+from postwatch.query.filters import AccountScope, Position, SystemUser, account_words
+from postwatch.query.reports.deliveries import Deliveries, DeliveriesReport, read_newest
+from postwatch.query.reports.report import DAY_MS, Tables, asked
+from postwatch.query.shapes import DeliveryShape, Shape, Time
+from postwatch.query.statements import (
+    DELIVERIES,
+    NEWEST_FIRST,
+    PLACE,
+    ROW_COLUMNS,
+    Span,
+    Statement,
+    scope_conditions,
+)
+from postwatch.query.wording import count, visible
+from postwatch.streams.contracts.outcome import Outcome, iso_time
+from pydantic import Field
+
+NEAR_DAYS = 2
+"""The newest rows are looked for in so many days before they are in all: a busy account has its page in them."""
+_MAX_SOUGHT_ROWS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class AccountQuestion:
+    """What people ask, in their words. Empty text means: any."""
+
+    account: str = asked(doc="a mailbox (user@domain), a system user (root, or root@server), or a domain (@domain)")
+    days: int | None = asked(None, doc="the last N days (default: 30, or the retention if that is shorter)")
+    recipient: str = asked("", doc="only this recipient: an address or a part of it, upper or lower case")
+    status: str = asked("", doc="only this status", choices=filters.STATUS_WORDS)
+    limit: int | None = asked(None, doc=f"rows on a page, 1 to {filters.MAX_PAGE_ROWS} (default: 50)")
+    cursor: str = asked("", doc="show the next page: next_cursor of the page before")
+    bounces: bool = asked(False, doc="also list the bounce messages that our servers sent for a listed message")
+
+
+@dataclass(frozen=True, slots=True)
+class AccountFilters:
+    """A question that was checked. Empty text means: any."""
+
+    account: AccountScope
+    days: int
+    limit: int
+    recipient: str = ""
+    status: str = ""
+    after: Position | None = None
+    """Only the rows behind this place: the next page."""
+    bounces: bool = False
+    """Also the bounces that our servers sent for a message: its own rows tell the same."""
+
+
+def read_question(question: AccountQuestion, retention_days: int, page_rows: int) -> AccountFilters:
+    """People's words → filters. Raises FilterError that names the filter and what it takes."""
+    return AccountFilters(
+        account=filters.read_account(question.account),
+        days=filters.read_days(question.days, retention_days),
+        limit=filters.read_limit(question.limit, page_rows),
+        recipient=filters.clean_text(question.recipient, "recipient"),
+        status=filters.read_status(question.status),
+        after=filters.decode_cursor(question.cursor) if question.cursor else None,
+        bounces=question.bounces,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountMail(Deliveries):
+    """One page of an account's mail."""
+
+    filters: AccountFilters
+
+
+class DeliveriesShape(Shape):
+    """A page of an account's mail."""
+
+    account: str
+    days: int
+    since: Time
+    deliveries: list[DeliveryShape]
+    next_cursor: str | None = Field(description="Ask with it for the next, older page; null: there is none.")
+    stale_servers: list[str] = Field(description="Servers silent for more than 60 s: their newest mail may be missing.")
+
+
+class AccountReport(DeliveriesReport[AccountQuestion, AccountMail]):
+    """What happened to an account's mail, newest first."""
+
+    question = AccountQuestion
+    path = "/api/v1/accounts/{account:path}/deliveries"
+    operation = "account_deliveries"
+    page = "/"
+    title = "Track Delivery"
+    template = "track.html"
+    shape_type = DeliveriesShape
+
+    def answer(self, tables: Tables, question: AccountQuestion) -> AccountMail:
+        return newest_mail(tables, read_question(question, tables.retention_days, tables.page_rows))
+
+    def shape(self, answer: AccountMail, silent_servers: list[str]) -> DeliveriesShape:
+        return DeliveriesShape(
+            account=account_words(answer.filters.account),
+            days=answer.filters.days,
+            since=iso_time(answer.since_ms),
+            deliveries=[DeliveryShape.of(row) for row in answer.rows],
+            next_cursor=answer.next_cursor or None,
+            stale_servers=silent_servers,
+        )
+
+    def footer(self, answer: AccountMail) -> str:
+        kept = f"the last {count(answer.filters.days, 'day')}"
+        more = "; there are more" if answer.next_cursor else ""
+        return f"{count(len(answer.rows), 'row')} of {kept}, newest first, times in UTC{more}."
+
+    def nothing_found(self, answer: AccountMail) -> str:
+        asked_for = answer.filters
+        older = "older " if asked_for.after else ""
+        where = f"{visible(account_words(asked_for.account))} in the last {count(asked_for.days, 'day')}"
+        narrowed = []
+        if asked_for.recipient:
+            narrowed.append(f"recipient {visible(asked_for.recipient)}")
+        if asked_for.status:
+            narrowed.append(f"status {asked_for.status}")
+        return f"No {older}mail found for {where}{' with ' if narrowed else ''}{' and '.join(narrowed)}."
+
+
+REPORT = AccountReport()
+
+
+def newest_mail(tables: Tables, wanted: AccountFilters) -> AccountMail:
+    """The page of rows that the filters ask for.
+
+    In two steps, again and again until the page is full or the days are over: how far back the newest rows reach,
+    which is cheap but counts old versions of rows too; then the rows since then in their last versions.
+    """
+    since_ms = tables.now_ms - wanted.days * DAY_MS
+    asked_for = wanted
+    if isinstance(wanted.account, SystemUser):
+        servers = tuple(server for (server,) in tables.read(server_names(tables.database, since_ms)))
+        asked_for = replace(wanted, account=replace(wanted.account, servers=servers))
+    needed = wanted.limit + 1  # one more tells whether there is a next page
+    sought = needed + needed // 4  # some are old versions
+    until_ms: int | None = None
+    rows: list[Outcome] = []
+    while True:
+        span = _newest_span(tables, asked_for, Span(since_ms, until_ms), sought)
+        rows += read_newest(tables, newest_rows(tables.database, asked_for, span, needed - len(rows)))
+        if len(rows) >= needed or span.since_ms <= since_ms:
+            break
+        until_ms = span.since_ms
+        sought = min(sought * 4, _MAX_SOUGHT_ROWS)
+    page = tuple(rows[: wanted.limit])
+    cursor = filters.encode_cursor(Position.of(page[-1])) if len(rows) >= needed else ""
+    return AccountMail(since_ms=since_ms, rows=page, next_cursor=cursor, has_more=bool(cursor), filters=wanted)
+
+
+def _newest_span(tables: Tables, wanted: AccountFilters, whole: Span, sought: int) -> Span:
+    """The end of `whole` that has its newest `sought` rows, or all of it."""
+    newest_ms = tables.now_ms if whole.until_ms is None else whole.until_ms
+    if wanted.after:
+        newest_ms = min(newest_ms, wanted.after.queued_at)
+    near = Span(newest_ms - NEAR_DAYS * DAY_MS, whole.until_ms)
+    for span in (near, whole) if near.since_ms > whole.since_ms else (whole,):
+        ((earliest_ms, found),) = tables.read(newest_bound(tables.database, wanted, span, sought))
+        if found >= sought:
+            return Span(earliest_ms, whole.until_ms)
+    return whole
+
+
+def newest_bound(database: str, wanted: AccountFilters, span: Span, rows: int) -> Statement:
+    """How far back the newest so many matching rows reach: (earliest queued_at in ms, how many there are up to `rows`).
+
+    Without FINAL: old versions of rows count too, so fewer may remain of them.
+    """
+    where, parameters = _account_conditions(wanted, span)
+    sql = (
+        "SELECT toUnixTimestamp64Milli(min(queued_at)), count() FROM "
+        f"(SELECT queued_at FROM {DELIVERIES} WHERE {where} ORDER BY queued_at DESC LIMIT {{rows:UInt32}})"
+    )
+    return Statement(sql, {"database": database, "rows": rows, **parameters})
+
+
+def newest_rows(database: str, wanted: AccountFilters, span: Span, rows: int) -> Statement:
+    """The newest so many matching rows of the span, each in its last version."""
+    where, parameters = _account_conditions(wanted, span)
+    sql = f"SELECT {ROW_COLUMNS} FROM {DELIVERIES} FINAL WHERE {where} ORDER BY {NEWEST_FIRST} LIMIT {{rows:UInt32}}"
+    return Statement(sql, {"database": database, "rows": rows, **parameters})
+
+
+def _account_conditions(wanted: AccountFilters, span: Span) -> tuple[str, dict[str, Any]]:
+    conditions, parameters = scope_conditions(wanted.account)
+    conditions.append("queued_at >= fromUnixTimestamp64Milli({since_ms:Int64})")
+    parameters["since_ms"] = span.since_ms
+    if span.until_ms is not None:
+        conditions.append("queued_at < fromUnixTimestamp64Milli({until_ms:Int64})")
+        parameters["until_ms"] = span.until_ms
+    if wanted.recipient:
+        # A whole address means that address and not one that ends in it; `@domain` and other parts match anywhere.
+        found = "= 1" if wanted.recipient.rpartition("@")[0] else "> 0"
+        conditions.append(
+            f"(positionCaseInsensitiveUTF8(recipient, {{recipient:String}}) {found}"
+            f" OR positionCaseInsensitiveUTF8(original_recipient, {{recipient:String}}) {found})"
+        )
+        parameters["recipient"] = wanted.recipient
+    if wanted.status:
+        conditions.append(f"{'result' if wanted.status in filters.RESULT_WORDS else 'status'} = {{status:String}}")
+        parameters["status"] = wanted.status
+    if not wanted.bounces:
+        conditions.append("NOT (sender = '' AND parent_queue_id != '')")
+    if wanted.after:
+        names = [f"after_{name}" for name in wanted.after._fields]
+        place = ", ".join(
+            f"fromUnixTimestamp64Milli({{{name}:Int64}})" if number == 0 else f"{{{name}:String}}"
+            for number, name in enumerate(names)
+        )
+        # The first condition lets the primary key be used; the second is exact.
+        conditions.append("queued_at <= fromUnixTimestamp64Milli({after_queued_at:Int64})")
+        conditions.append(f"{PLACE} < ({place})")
+        parameters.update(zip(names, wanted.after, strict=True))
+    return " AND ".join(conditions), parameters
+
+
+def server_names(database: str, since_ms: int) -> Statement:
+    """Every server that has rows; one that sends no heartbeats too."""
+    sql = f"SELECT DISTINCT server FROM {DELIVERIES} WHERE queued_at >= fromUnixTimestamp64Milli({{since_ms:Int64}})"
+    return Statement(sql, {"database": database, "since_ms": since_ms})

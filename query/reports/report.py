@@ -1,0 +1,157 @@
+"""What a report is: a question in, an answer out, and how the answer is shown.
+
+A report names its filters once, as the fields of its `question`. The options of the command, the parameters of the API
+and the fields of the page are read from there, so they can't disagree.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
+
+from postwatch.query.errors import FilterError
+from postwatch.query.shapes import Shape
+from postwatch.query.statements import Row, Statement
+from rich.console import RenderableType
+
+Read = Callable[[Statement], Sequence[Row]]
+"""Runs a statement and returns its rows. Raises the errors of query/errors.py."""
+
+DAY_MS = 24 * 60 * 60 * 1000
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Tables:
+    """What a report reads from, the limits it keeps, and the time it goes by."""
+
+    read: Read
+    database: str
+    retention_days: int
+    page_rows: int
+    now_ms: int
+
+
+class Answer(Protocol):
+    """What a report gives back."""
+
+    @property
+    def rows(self) -> Sequence[Any]:
+        """What was found, newest first; empty: nothing."""
+
+
+Question = TypeVar("Question")
+Answered = TypeVar("Answered", bound=Answer)
+
+
+def asked(default: Any = dataclasses.MISSING, *, doc: str, choices: tuple[str, ...] = ()) -> Any:
+    """A field of a question: its default (none: it must be given), and what it takes, in a few words for people."""
+    metadata = {"doc": doc, "choices": choices}
+    if default is dataclasses.MISSING:
+        return dataclasses.field(metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+class Filter(NamedTuple):
+    """A field of a question, as the command, the API and the page need it."""
+
+    name: str
+    type: Any
+    """str, bool (a flag) or `int | None`."""
+    default: Any
+    is_required: bool
+    doc: str
+    choices: tuple[str, ...]
+
+    @property
+    def is_flag(self) -> bool:
+        return self.type is bool
+
+    @property
+    def is_number(self) -> bool:
+        return bool(self.type == (int | None))
+
+
+def filters_of(question: type) -> tuple[Filter, ...]:
+    """The fields of a question in order."""
+    types = typing.get_type_hints(question)
+    return tuple(
+        Filter(
+            field.name,
+            types[field.name],
+            None if field.default is dataclasses.MISSING else field.default,
+            field.default is dataclasses.MISSING,
+            field.metadata["doc"],
+            field.metadata["choices"],
+        )
+        for field in dataclasses.fields(question)
+    )
+
+
+class Report(ABC, Generic[Question, Answered]):
+    """One report. The docstring of a subclass describes it in the API's document."""
+
+    question: ClassVar[type]
+    """A frozen dataclass whose fields are made by `asked`."""
+    path: ClassVar[str]
+    """Its address in the API, with required filters in it or not: `/api/v1/servers/{server}/failed`."""
+    operation: ClassVar[str]
+    """Its name in the API's document."""
+    page: ClassVar[str]
+    """The address of its page."""
+    title: ClassVar[str]
+    """The heading of the page, and its name in links."""
+    template: ClassVar[str]
+    """Of web/templates."""
+    has_form: ClassVar[bool] = True
+    """Whether the page has a form. It then opens without a question, and shows an error above the form."""
+    has_link: ClassVar[bool] = True
+    """Whether every page links to this one."""
+    shape_type: ClassVar[type[Shape]]
+    """Its JSON."""
+
+    @abstractmethod
+    def answer(self, tables: Tables, question: Question) -> Answered:
+        """Raises FilterError for a question that can't be answered, and whatever reading raises."""
+
+    @abstractmethod
+    def shape(self, answer: Answered, silent_servers: list[str]) -> Shape:
+        """The answer as JSON, an object of `shape_type`."""
+
+    @abstractmethod
+    def table(self, answer: Answered, width: int) -> Iterator[RenderableType]:
+        """The answer for a terminal of so many columns; nothing where nothing was found."""
+
+    @abstractmethod
+    def csv(self, answer: Answered) -> str:
+        """The answer as CSV with a heading."""
+
+    def nothing_found(self, answer: Answered) -> str:
+        """What is said in place of an empty table."""
+        return "Nothing found."
+
+    def next_cursor(self, answer: Answered) -> str:
+        """Asks for the next page; empty: this is the last."""
+        return ""
+
+    @property
+    def filters(self) -> tuple[Filter, ...]:
+        return filters_of(self.question)
+
+    def question_of(self, words: Mapping[str, str]) -> Question:
+        """The fields of a form → a question. Raises FilterError where a number is none."""
+        given = {one.name: _value(one, words.get(one.name, "").strip()) for one in self.filters}
+        return typing.cast(Question, self.question(**given))
+
+
+def _value(one: Filter, word: str) -> Any:
+    if one.is_flag:
+        return bool(word)
+    if not one.is_number:
+        return word
+    try:
+        return int(word) if word else one.default
+    except ValueError as error:
+        raise FilterError(f"{one.name} {word!r} is not a whole number") from error

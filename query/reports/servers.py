@@ -1,0 +1,172 @@
+"""`postwatch servers`: the newest heartbeat of every server, so that "no data" never looks like "no mail"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from postwatch.query.exports import csv_text
+from postwatch.query.reports.report import DAY_MS, Report, Tables
+from postwatch.query.shapes import Shape, Time
+from postwatch.query.statements import SERVERS, Statement
+from postwatch.query.wording import byte_size, count, time_span, utc_time, visible
+from postwatch.streams.contracts.outcome import iso_time
+from pydantic import Field
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+MAX_SERVERS = 10_000
+STALE_AFTER_MS = 60_000
+_MOST_NAMED_SERVERS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ServersQuestion:
+    """It has no filters."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerState:
+    """A server's newest heartbeat, and what to think of it."""
+
+    server: str
+    sent_ms: int
+    last_line_ms: int
+    """When its shipper read a line for the last time; 0: never yet."""
+    lag_bytes: int
+    files: int
+    shipper_version: str
+    age_ms: int
+    is_stale: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStates:
+    """Every server that sent a heartbeat within the days that mail is kept."""
+
+    now_ms: int
+    servers: tuple[ServerState, ...]
+
+    @property
+    def rows(self) -> tuple[ServerState, ...]:
+        return self.servers
+
+    def stale(self) -> tuple[ServerState, ...]:
+        return tuple(server for server in self.servers if server.is_stale)
+
+
+class ServerShape(Shape):
+    server: str
+    heartbeat_at: Time = Field(description="The newest heartbeat.")
+    age_seconds: float
+    is_stale: bool = Field(
+        description="No heartbeat for more than 60 s: the newest mail of this server may be missing."
+    )
+    last_line_at: Time | None = Field(description="When its shipper last read a line; null: never yet.")
+    lag_bytes: int = Field(description="Bytes of its logs that are not shipped yet.")
+    files: int
+    shipper_version: str
+
+    @classmethod
+    def of(cls, state: ServerState) -> ServerShape:
+        return cls(
+            server=state.server,
+            heartbeat_at=iso_time(state.sent_ms),
+            age_seconds=state.age_ms / 1000,
+            is_stale=state.is_stale,
+            last_line_at=iso_time(state.last_line_ms) if state.last_line_ms else None,
+            lag_bytes=state.lag_bytes,
+            files=state.files,
+            shipper_version=state.shipper_version,
+        )
+
+
+class ServersShape(Shape):
+    servers: list[ServerShape]
+
+
+class ServersReport(Report[ServersQuestion, ServerStates]):
+    """The newest heartbeat of every server."""
+
+    question = ServersQuestion
+    path = "/api/v1/servers"
+    operation = "servers"
+    page = "/servers"
+    title = "Servers"
+    template = "servers.html"
+    has_form = False
+    shape_type = ServersShape
+
+    def answer(self, tables: Tables, question: ServersQuestion) -> ServerStates:
+        """A server silent for longer than mail is kept is gone."""
+        since_ms = tables.now_ms - tables.retention_days * DAY_MS
+        servers = []
+        for server, sent_ms, last_line_ms, lag_bytes, files, version in tables.read(
+            newest_heartbeats(tables.database, since_ms, MAX_SERVERS)
+        ):
+            age_ms = max(tables.now_ms - sent_ms, 0)  # a server's clock may be ahead
+            stale = age_ms > STALE_AFTER_MS
+            servers.append(ServerState(server, sent_ms, last_line_ms, lag_bytes, files, version, age_ms, stale))
+        return ServerStates(tables.now_ms, tuple(servers))
+
+    def shape(self, answer: ServerStates, silent_servers: list[str]) -> ServersShape:
+        return ServersShape(servers=[ServerShape.of(state) for state in answer.servers])
+
+    def table(self, answer: ServerStates, width: int) -> Iterator[RenderableType]:
+        if answer.servers:
+            yield _table(answer)
+
+    def csv(self, answer: ServerStates) -> str:
+        cells = (ServerShape.of(state).model_dump() for state in answer.servers)
+        return csv_text(list(ServerShape.model_fields), (list(one.values()) for one in cells))
+
+    def nothing_found(self, answer: ServerStates) -> str:
+        return ""  # `silence` says it
+
+
+REPORT = ServersReport()
+
+
+def newest_heartbeats(database: str, since_ms: int, rows: int) -> Statement:
+    """Each server's newest heartbeat: name, sent and last line in ms, lag in bytes, files, shipper's version."""
+    sql = (
+        "SELECT server, toUnixTimestamp64Milli(sent_at), toUnixTimestamp64Milli(last_line_at), lag_bytes, files,"
+        f" shipper_version FROM {SERVERS} FINAL WHERE sent_at >= fromUnixTimestamp64Milli({{since_ms:Int64}})"
+        " ORDER BY server LIMIT {rows:UInt32}"
+    )
+    return Statement(sql, {"database": database, "since_ms": since_ms, "rows": rows})
+
+
+def silence(states: ServerStates) -> str:
+    """Why mail may be missing from a report; empty where nothing is known to be."""
+    if not states.servers:
+        return "No mail server has reported yet, so mail may be missing. Is a shipper running?"
+    stale = sorted(states.stale(), key=lambda server: server.age_ms)
+    if not stale:
+        return ""
+    named = [f"{visible(server.server)} for {time_span(server.age_ms)}" for server in stale[:_MOST_NAMED_SERVERS]]
+    if len(stale) > len(named):
+        named.append(f"{len(stale) - len(named)} more for longer")
+    are = "is" if len(stale) == 1 else "are"
+    return (
+        f"{len(stale)} of {count(len(states.servers), 'server')} {are} silent ({', '.join(named)}):"
+        f" {'its' if len(stale) == 1 else 'their'} newest mail may be missing here."
+    )
+
+
+def _table(states: ServerStates) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in ("Server", "State", "Last heartbeat", "Last line (UTC)", "Not shipped", "Files", "Shipper"):
+        table.add_column(heading, overflow="fold", justify="right" if heading in ("Not shipped", "Files") else "left")
+    for state in states.servers:
+        table.add_row(
+            Text(visible(state.server)),
+            Text("silent", "yellow") if state.is_stale else Text("alive", "green"),
+            f"{time_span(state.age_ms)} ago",
+            utc_time(state.last_line_ms) if state.last_line_ms else "none yet",
+            byte_size(state.lag_bytes),
+            str(state.files),
+            Text(visible(state.shipper_version)),
+        )
+    return table

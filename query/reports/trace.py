@@ -1,0 +1,130 @@
+"""`postwatch trace`: one message with its recipients, attempts and log lines, found by any of its ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from postwatch.query.errors import FilterError
+from postwatch.query.filters import clean_text
+from postwatch.query.reports.deliveries import Deliveries, DeliveriesReport, read_newest
+from postwatch.query.reports.report import DAY_MS, Tables, asked
+from postwatch.query.shapes import DeliveryShape, Shape, Time
+from postwatch.query.statements import DELIVERIES, NEWEST_FIRST, ROW_COLUMNS, Statement
+from postwatch.query.terminal import delivery_details
+from postwatch.query.wording import count, visible
+from postwatch.streams.contracts.outcome import KEY, Outcome, iso_time
+from pydantic import Field
+from rich.console import RenderableType
+from rich.text import Text
+
+MAX_TRACE_ROWS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class TraceQuestion:
+    id: str = asked(doc="a queue id, a Message-ID (with or without <>), or a recipient's address")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace(Deliveries):
+    """All rows of a queue id, Message-ID or recipient; the newest MAX_TRACE_ROWS where there are more."""
+
+    wanted: str
+    days: int
+
+
+class TraceShape(Shape):
+    id: str
+    since: Time
+    deliveries: list[DeliveryShape]
+    has_more: bool = Field(description="There are older rows than these.")
+
+
+class TraceReport(DeliveriesReport[TraceQuestion, Trace]):
+    """One message: its recipients, attempts and log lines. An unknown id gives an empty list."""
+
+    question = TraceQuestion
+    path = "/api/v1/trace"
+    operation = "trace"
+    page = "/trace"
+    title = "One Message"
+    template = "trace.html"
+    has_form = False
+    has_link = False
+    shape_type = TraceShape
+
+    def answer(self, tables: Tables, question: TraceQuestion) -> Trace:
+        wanted = clean_text(question.id, "id").removeprefix("<").removesuffix(">")
+        if not wanted:
+            raise FilterError("id is empty: use a queue id, a Message-ID or a recipient's address")
+        since_ms = tables.now_ms - tables.retention_days * DAY_MS
+        found = read_newest(tables, trace_rows(tables.database, wanted, since_ms, MAX_TRACE_ROWS + 1))
+        rows = tuple(without_partial(found[:MAX_TRACE_ROWS]))
+        has_more = len(found) > MAX_TRACE_ROWS
+        return Trace(since_ms=since_ms, rows=rows, has_more=has_more, wanted=wanted, days=tables.retention_days)
+
+    def shape(self, answer: Trace, silent_servers: list[str]) -> TraceShape:
+        return TraceShape(
+            id=answer.wanted,
+            since=iso_time(answer.since_ms),
+            deliveries=[DeliveryShape.of(row) for row in answer.rows],
+            has_more=answer.has_more,
+        )
+
+    def table(self, answer: Trace, width: int) -> Iterator[RenderableType]:
+        yield from map(delivery_details, answer.rows)
+        if answer.has_more:
+            yield Text(f"Only the newest {len(answer.rows)} rows are shown; `postwatch report` shows the older ones.")
+
+    def nothing_found(self, answer: Trace) -> str:
+        return f"No message found for '{visible(answer.wanted)}' in the last {count(answer.days, 'day')}."
+
+
+REPORT = TraceReport()
+
+
+def without_partial(rows: Iterable[Outcome]) -> list[Outcome]:
+    """The rows without those of no account whose whole row, of a known account, is among them."""
+    rows = list(rows)
+    whole = {(row.server, row.queue_id, row.recipient) for row in rows if row.account}
+    return [row for row in rows if row.account or (row.server, row.queue_id, row.recipient) not in whole]
+
+
+def trace_rows(database: str, wanted: str, since_ms: int, rows: int) -> Statement:
+    """The newest so many rows that have this queue id, Message-ID (without its brackets) or recipient.
+
+    A queue id finds the messages that had it anywhere on their way, and the bounces and forwards of them.
+
+    The inner part finds their keys by the skip indexes, one SELECT for each column, for they serve no OR. GLOBAL: on a
+    cluster the keys are found once, not once on each shard.
+    """
+    key = ", ".join(KEY)
+    among = "IN ({wanted:String}, {lower:String})"
+    conditions = [f"message_id {among}"]
+    if "@" in wanted:
+        conditions.append(f"recipient {among}")
+    else:
+        conditions += [
+            f"queue_id {among}",
+            "has(splitByChar(' ', next_queue_id), {wanted:String})",
+            "parent_queue_id = {wanted:String}",
+        ]
+    keys = " UNION ALL ".join(
+        f"SELECT * FROM (SELECT DISTINCT {key} FROM {DELIVERIES}"
+        f" WHERE {condition}"
+        " AND queued_at >= fromUnixTimestamp64Milli({since_ms:Int64}) ORDER BY queued_at DESC LIMIT {rows:UInt32})"
+        for condition in conditions
+    )
+    sql = (
+        f"SELECT {ROW_COLUMNS} FROM {DELIVERIES} FINAL WHERE ({key}) GLOBAL IN ({keys})"
+        f" ORDER BY {NEWEST_FIRST} LIMIT {{rows:UInt32}}"
+    )
+    parameters = {
+        "database": database,
+        "wanted": wanted,
+        "lower": wanted.lower(),
+        "since_ms": since_ms,
+        "rows": rows,
+    }
+    return Statement(sql, parameters)
