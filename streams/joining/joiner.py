@@ -1,8 +1,8 @@
 """The join: events of messages in, delivery rows out. Pure; time comes in as an argument.
 
-A message is the set of its events, and a row is a function of that set: the order in which lines come, repetitions and
-the cut into records change nothing. A queue id may be used again, and a message that passes a filter of its own server
-has two or more: `message.Lineage` ties them together, whichever of their lines comes first.
+A message is the set of its events, and a row is a function of that set. So the order of lines, duplicates and the cut
+into records change no row. An MTA may reuse a queue id. A message that passes a content filter on its server has two
+or more queue ids: `message.Lineage` ties them together, whichever line comes first.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ from postwatch.streams.parsers.events import (
 from postwatch.streams.parsers.queue_ids import LOGIN_PREFIX, REFUSAL_PREFIX, SESSION_PREFIX
 
 EARLIER_BY_MS = 2 * 3_600_000
-"""A line so much older than its message is one of an earlier message of that queue id. Clocks are set back by less."""
+"""A line that is older than its message by more than this belongs to an earlier message with the same queue id."""
 MOST_CLOSED_IDS = 20_000
-"""Of one server, for repeated lines of messages whose queue id holds no time."""
+"""Per server: closed queue ids that carry no time. Their lines are duplicates until the id begins a new message."""
 MOST_AWAITED = 1_000
-"""Of a partition: queue ids that a filter names before their own lines were seen."""
+"""Per partition: queue ids that a filter names before their own lines arrive."""
 MOST_RECENT = 256
-"""Of a partition: closed messages with a unique queue id that are kept for lines which a second shipper of the same
-file brings late. Alone they would look like a message whose arrival was never seen. About as many as a record of 128
-KiB holds; more of them would cost the processor's cache, and a tenth of the join's speed."""
+"""Per partition: recently closed messages with a unique queue id. A second shipper of the same file repeats their lines
+late; without the message such a line would look like a message without an arrival. About what a record of 128 KiB
+holds: more would not fit the processor's cache, and would cost a tenth of the join's speed."""
 
 
 class Failure(NamedTuple):
-    """A message on which the join failed, a fault of Postwatch: what it knew of it becomes dead letters."""
+    """A message on which the join failed, which is a fault of Postwatch. Its lines become dead letters."""
 
     server: str
     queue_id: str
@@ -68,7 +68,7 @@ def _find_nothing(server: str, queue_id: str) -> Message | None:
 
 
 class Joiner:
-    """The open messages of one partition, and the rows that are due."""
+    """The open messages of one partition, and the messages whose rows have to be made again."""
 
     def __init__(
         self,
@@ -81,25 +81,25 @@ class Joiner:
         self._find_parked = find_parked
         self._servers: dict[str, dict[str, Message]] = {}
         self._closed_ids: dict[str, Recent[bool]] = {}
-        """By server; what comes of these is repeated until their queue id begins a message again."""
+        """Server → closed queue ids. An event of one of these is a duplicate until the id begins a new message."""
         self._recent: Recent[Message] = Recent(MOST_RECENT)
         self._dirty: list[Message] = []
         self._refusals: list[tuple[str, Refusal]] = []
         self._links: list[tuple[Message, Message]] = []
         self._failures: list[Failure] = []
         self.links: list[tuple[Message, Message]] = []
-        """Of the rows taken last: messages, and those that have a lineage from them."""
+        """Pairs of the last `take_dirty`: a message, and the message that has its lineage from it."""
         self._awaited: dict[tuple[str, str], dict[str, Arrival]] = {}
-        """By server and queue id: lines that tell of a message what it was before, from ahead of that one's own."""
+        """Server and queue id → later messages that name this id as their earlier one, before its own lines came."""
         self._handed_on: set[tuple[Message, str]] = set()
-        """Messages and recipients whose fate another message of the same server tells from now on."""
+        """Message and recipient pairs whose status another message on the same server tells from now on."""
 
     def open_messages(self) -> Iterator[Message]:
         for messages in self._servers.values():
             yield from messages.values()
 
     def forget(self, message: Message) -> None:
-        """Let go of a message that was parked or closed."""
+        """Remove a message that was parked or closed from memory."""
         messages = self._servers[message.server]
         if messages.get(message.queue_id) is message:
             del messages[message.queue_id]
@@ -107,7 +107,7 @@ class Joiner:
                 messages[message.queue_id], message.earlier = message.earlier, None
 
     def add(self, server: str, events: Iterable[Event]) -> None:
-        """Take in events of one server; a repeated one changes nothing. One loop, for it is gone through per line.
+        """Add events of one server; a duplicate changes nothing. One loop: it runs for every line.
 
         An event on which the join fails costs its message, see `take_failures`, and no other one.
         """
@@ -169,7 +169,7 @@ class Joiner:
         return True
 
     def _revive(self, server: str, event: Arrival | Attempt | LifecycleEvent) -> Message | None:
-        """A closed message that a crash left in the table: its next one may not have been parked with its lineage."""
+        """A closed message that a crash left in the table: the next one may have been parked without its lineage."""
         if not isinstance(event, Attempt) or not event.handover:
             return None
         message = self._find_parked(server, event.queue_id)
@@ -178,7 +178,7 @@ class Joiner:
         return message
 
     def _remember(self, message: Message) -> None:
-        """A line of a closed message that comes again would look like one whose arrival was never seen."""
+        """Remember a closed queue id: a duplicate line of it would look like a message without an arrival."""
         if message.queue_id in self._servers[message.server]:
             return  # in use again
         closed = self._closed_ids.get(message.server)
@@ -187,9 +187,9 @@ class Joiner:
         closed.put(message.queue_id, True)
 
     def _reopen(self, server: str, event: Arrival | Attempt | LifecycleEvent) -> Message | None:
-        """The message that was closed just now, for a late line.
+        """A recently closed message, for a late-arriving event.
 
-        An arrival begins the message anew, and wholly; unless it was missing so far, and rows stand under no account.
+        An arrival begins a new message, unless the closed one had none and its rows are under no account.
         """
         message = self._recent.get((server, event.queue_id))
         if message is None or (isinstance(event, Arrival) and message.arrival is not None):
@@ -224,7 +224,7 @@ class Joiner:
             and not message.was_seen()
             and not message.id_time
         ):
-            message.queued_at = event.at  # what came before was another message's line about this one
+            message.queued_at = event.at  # earlier parts came from lines of other messages about this one
         add_part(message, event)
         if lineage is not None and not was_whole and message.is_whole():
             message.change(list(lineage.handed))
@@ -236,7 +236,7 @@ class Joiner:
             self._continue(messages, message, event)
 
     def _replace(self, messages: dict[str, Message], known: Message, event: Arrival) -> Message:
-        """The queue id is in use again; or an older message that had it is being repeated."""
+        """The queue id begins a new message, or a duplicate of an older message with the same id."""
         message = begin_message(known.server, event.queue_id, event.at)
         if event.at < known.queued_at:
             message.earlier = known
@@ -249,7 +249,7 @@ class Joiner:
         return message
 
     def _add_refusal(self, messages: dict[str, Message], server: str, event: Refusal) -> None:
-        """A refusal in a session whose message has a queue id knows who is logged in from there."""
+        """Add a refusal. In a session whose message has a queue id, the login is taken from that message."""
         if event.session_id:
             login = self._find_login(messages, server, event)
             unnamed = msgspec.structs.replace(event, authenticated_as="")
@@ -270,7 +270,7 @@ class Joiner:
         self._refusals.append((server, event))
 
     def _hand_over(self, messages: dict[str, Message], message: Message, event: Attempt) -> None:
-        """The recipient goes on under another queue id of this server."""
+        """The recipient continues under another queue id on this server."""
         next_message = messages.get(event.next_queue_id)
         if event.handover == FORWARD:
             if next_message is None:
@@ -293,7 +293,7 @@ class Joiner:
             self._handed_on.add((message, event.recipient))
 
     def _lineage(self, message: Message, next_message: Message) -> Lineage | None:
-        """The lineage that `next_message` has from `message`; None: it came from somewhere else."""
+        """The lineage of `next_message` from `message`; None: it has another origin."""
         known = next_message.lineage
         before = message.lineage
         first_id = before.queue_id if before else message.queue_id
@@ -317,7 +317,7 @@ class Joiner:
         return [*(message.handed_over(recipient) or ()), *message.attempts[recipient]]
 
     def _continue(self, messages: dict[str, Message], message: Message, event: Arrival) -> None:
-        """The line names the id that the message had before: a proxy passed it on, or it was requeued."""
+        """The line names the earlier queue id of the message: a proxy passed it on, or it was requeued."""
         before = messages.get(event.earlier_queue_id) or self._find_parked(message.server, event.earlier_queue_id)
         if before is message:
             return
@@ -338,7 +338,7 @@ class Joiner:
         before.is_settled = True
 
     def _await(self, server: str, event: Arrival) -> None:
-        """The line came before those of the message that it names."""
+        """Keep a line that names a message of which no line has arrived yet."""
         awaited = self._awaited
         awaited.setdefault((server, event.earlier_queue_id), {})[event.queue_id] = event
         if len(awaited) > MOST_AWAITED:
@@ -353,7 +353,7 @@ class Joiner:
                 self._continue(messages, message, event)
 
     def _take_session(self, messages: dict[str, Message], message: Message, event: Arrival) -> None:
-        """What is known of the connection that the message came in by is known of the message."""
+        """Copy to the message what the log told of the connection that it was received on."""
         session = messages.get(event.session_id) or self._find_parked(message.server, event.session_id)
         if session is None or session is message or session.parts is None:
             return
@@ -364,7 +364,7 @@ class Joiner:
             add_part(message, msgspec.structs.replace(part, queue_id=message.queue_id))
 
     def _with_login(self, messages: dict[str, Message], message: Message, event: Arrival) -> Arrival:
-        """The arrival with who logged in at the process that took it."""
+        """The arrival with the login of the process that received it."""
         login = self._find_login(messages, message.server, event)
         if login is None or not login.parts:
             return msgspec.structs.replace(event, authenticated_as="")
@@ -373,7 +373,7 @@ class Joiner:
         return msgspec.structs.replace(event, authenticated_as=told.authenticated_as, auth_method=told.auth_method)
 
     def _find_login(self, messages: dict[str, Message], server: str, event: Arrival | Refusal) -> Message | None:
-        """What is known of the client that a process served then; None too where the line speaks of another login."""
+        """The login that a process logged for its client; None where there is none, or the line names another one."""
         login = messages.get(event.session_id) or self._find_parked(server, event.session_id)
         told = login.parts.get(LOGIN) if login is not None and login.parts else None
         if login is None or told is None or told.at > event.at:
@@ -385,7 +385,7 @@ class Joiner:
         return login
 
     def take_dirty(self) -> tuple[list[Outcome], list[Message]]:
-        """The rows that became due since the last call, and the messages that they are of; closed ones are let go."""
+        """The rows of all messages that changed since the last call, and these messages. Closed ones are forgotten."""
         rows: list[Outcome] = []
         for server, refusal in self._refusals:
             try:
@@ -418,7 +418,7 @@ class Joiner:
         return rows, dirty
 
     def pending_rows(self, message: Message) -> list[Outcome]:
-        """Rows of the recipients of an open message of which nothing was heard yet."""
+        """Rows of the pending recipients of an open message."""
         rows: list[Outcome] = []
         try:
             if message.is_whole():
@@ -430,7 +430,7 @@ class Joiner:
         return rows
 
     def take_failures(self) -> list[Failure]:
-        """The messages on which the join failed since the last call. Each is closed, and its rows stay as they are."""
+        """The messages on which the join failed since the last call. Each is closed; rows sent earlier stay."""
         if not self._failures:
             return []
         failures, self._failures = self._failures, []
@@ -474,17 +474,17 @@ class Joiner:
 
 
 def _refused_at_home(event: Refusal) -> Arrival:
-    """The sender of what was submitted here: lines that bounce each recipient follow, but none of qmgr's."""
+    """The sender of a local submission that was refused: a bounce of each recipient follows, but no line of qmgr."""
     return Arrival(event.queue_id, event.at, event.line, sender=event.sender, part=HELD)
 
 
 def _parent(event: Attempt, message: Message) -> Arrival:
-    """That the message which a forward made comes from this one."""
+    """The part that ties a message which a forward made to its parent."""
     return Arrival(event.next_queue_id, event.at, event.line, parent_queue_id=message.queue_id, part=PARENT)
 
 
 def _told_of(refusal: Refusal, client: Arrival) -> Refusal:
-    """The refusal with what is known of its client."""
+    """The refusal with the client's details."""
     return msgspec.structs.replace(
         refusal,
         authenticated_as=client.authenticated_as,
@@ -496,12 +496,12 @@ def _told_of(refusal: Refusal, client: Arrival) -> Refusal:
 
 
 def _is_earlier(message: Message, event: Event) -> bool:
-    """Whether a line that is much older than its message is of another one; a client's line begins that one."""
+    """Whether an event that is much older than its message belongs to an earlier one; a client's line begins one."""
     return not message.id_time and not (isinstance(event, Arrival) and event.part == CLIENT)
 
 
 def _is_another(message: Message, event: Arrival) -> bool:
-    """Whether the line begins another message than the known one of the same queue id; one with a time is unique."""
+    """Whether the event begins a new message with the same queue id. An id that carries a time is never reused."""
     if message.id_time:
         return False
     parts = message.parts

@@ -1,7 +1,7 @@
-"""The union of a message's events, one by one or of two copies of the message.
+"""The idempotent merge of events into a message, one by one or from another copy of it.
 
-Invariant: what is known of a message does not depend on the order of its events, nor on how often they come. Only the
-parts of one arrival are taken as they come, for one server writes them in their order.
+Invariant: the result does not depend on the order of events or on duplicates. Only the parts of one arrival are taken
+as they come, because one server writes them in order.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from postwatch.streams.joining.message import RANKS, Message, envelope_key
 from postwatch.streams.parsers.events import ENVELOPE, IDENTITY, Arrival, Attempt, LifecycleEvent
 
 MOST_ATTEMPTS = 50
-"""The first so many attempts of a recipient are kept, and the last."""
+"""Of a recipient: the first attempts, up to this number, and the last one are kept."""
 MOST_ENVELOPES = 1000
-"""Of a message, of lines that tell one recipient each."""
+"""Lines of a message that name one recipient each."""
 
 
 def merge(known: Message, other: Message) -> None:
-    """Add to `known` all that another copy of the same message knows: a set union."""
+    """Merge another copy of the same message into `known`: a set union."""
     for attempts in other.attempts.values():
         for attempt in attempts:
             add_attempt(known, attempt)
@@ -72,7 +72,7 @@ def add_attempt(message: Message, event: Attempt) -> None:
 
 
 def _is_another(first: Attempt, last: Attempt) -> bool:
-    """Whether they are of two things that were made of the same address, such as a mailbox and an automatic reply."""
+    """Whether these attempts are of two deliveries to the same address, such as a mailbox and an automatic reply."""
     return first.is_attempt and last.is_attempt and first.transport != last.transport
 
 
@@ -86,7 +86,7 @@ def _add_original(message: Message, original: str, at: int) -> None:
 
 
 def _replaces_waiting(attempts: list[Attempt], event: Attempt) -> bool:
-    """Of the many lines that say "retry time not reached" only the first is kept."""
+    """Of repeated lines "retry time not reached" only the first is kept."""
     for index, known in enumerate(attempts):
         if not known.is_attempt:
             if _order(known) <= _order(event):
@@ -126,7 +126,7 @@ def add_lifecycle_event(message: Message, event: LifecycleEvent) -> None:
 
 
 def _cancel_recipient(message: Message, event: LifecycleEvent) -> None:
-    """Whatever was made of the recipient, too, comes to that end."""
+    """Cancel a recipient, and the addresses that an alias made of it."""
     recipient = event.recipient
     if message.cancelled_recipients is None:
         message.cancelled_recipients = {}
@@ -138,7 +138,7 @@ def _cancel_recipient(message: Message, event: LifecycleEvent) -> None:
 
 
 def add_part(message: Message, event: Arrival) -> None:
-    """Take in one part of an arrival; of two that tell the same the older stays."""
+    """Add one part of an arrival; of two with the same name the older stays."""
     if event.part == IDENTITY:
         if message.identity is None or event.at < message.identity.at:
             message.identity = event

@@ -1,4 +1,4 @@
-"""A message as the set of its events: what is known of it. `union.py` adds to it."""
+"""A message as the set of its events. `merge.py` adds to it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _LOOPBACK = ("127.", "::1")
 
 
 class Lineage(msgspec.Struct, gc=False, eq=False, array_like=True):
-    """Where a message was before a filter of this server gave it back: its rows stand under its first queue id."""
+    """What a message was before a content filter on this server returned it. Its rows keep the first queue id."""
 
     queue_id: str
     queued_at: int
@@ -58,51 +58,51 @@ class Lineage(msgspec.Struct, gc=False, eq=False, array_like=True):
     lines: list[str]
     """The lines of the first arrival."""
     subsequent_ids: list[str]
-    """The queue ids behind the first, up to the one before this."""
+    """The queue ids after the first, up to the one before this message's."""
     handed: dict[str, list[Attempt]]
-    """By recipient as it was handed over: the attempts before, the last one into the filter."""
+    """Recipient as handed to the filter → the earlier attempts; the last one went into the filter."""
 
 
 class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
-    """All that is known of one message. Encoded as it is when it is parked."""
+    """One message. It is encoded as it is when it is parked, so fields are only ever added, at the end."""
 
     server: str
     queue_id: str
     queued_at: int
     arrival: Arrival | None = None
-    """Where the log tells it in parts, `tell_arrival` puts it together."""
+    """Where the log tells the arrival in parts, `tell_arrival` assembles it."""
     was_partial: bool = False
-    """Some other event came before the arrival, so rows may be out under no account."""
+    """Another event came before the arrival, so rows may have been sent under no account."""
     attempts: dict[str, list[Attempt]] = {}
     """By final recipient."""
     originals: dict[str, int] | None = None
-    """Addresses that turned out to be aliases → when, ms since the epoch."""
+    """Aliases → when they were resolved, ms since the epoch."""
     terminal_event: LifecycleEvent | None = None
-    """Cancelled, discarded or expired as a whole."""
+    """The event that cancelled, discarded or expired the whole message."""
     completed_at: int = 0
     dirty: list[str] | None = None
-    """Recipients whose rows are due; None: nothing changed since the last rows. Never parked."""
+    """Recipients that changed since the last rows; None: none did. Never parked."""
     parts: dict[str, Arrival] | None = None
     lineage: Lineage | None = None
     was_reported_alone: bool = False
-    """Rows may be out under its own queue id, from before its lineage was known."""
+    """Rows may have been sent under its own queue id, before its lineage was known."""
     earlier: Message | None = None
-    """The message that a repeated older one of the same queue id has set aside."""
+    """The newer message with the same queue id, while lines of this older one are repeated."""
     is_settled: bool = False
-    """Nothing will tell any more where it came from."""
+    """No later line can tie it to another message."""
     identity: Arrival | None = None
-    """What the control panel says of who submitted it."""
+    """The submitter as the control panel names it."""
 
     is_repeated: bool = False
-    """Its arrival came twice: a second shipper of the same file will bring the rest again, its end included."""
+    """Its arrival came twice: a second shipper of the same file will repeat the other lines, the last included."""
     was_parked: bool = False
-    """Lines read again after a crash repeat the arrival of such a message, too."""
+    """Its arrival may come again too, when records are read again after a crash."""
     cancelled_recipients: dict[str, LifecycleEvent] | None = None
-    """Recipients as submitted that were taken off the message."""
+    """Recipients, as submitted, whose delivery was cancelled."""
     is_tried_again: bool = False
-    """The first try to deliver it is over."""
+    """The first delivery attempt of the whole message is over."""
     held_at: int = 0
-    """When an operator or a rule of his held it up first, before or behind its first try."""
+    """When an operator or a rule first put it on hold."""
     id_time: int = 0
     """The time in its queue id, ms since the epoch; 0: the id carries none, and may be used again."""
 
@@ -111,7 +111,7 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
         return self.completed_at > 0
 
     def count_completes(self) -> None:
-        """Where no line says that the MTA is done: it is when every recipient is, as many as were submitted."""
+        """Complete a message of an MTA that logs no end, when as many recipients as it accepted have a final status."""
         arrival = self.arrival if self.parts is None else self.parts.get(QUEUE)
         if arrival is None or not 0 < arrival.recipient_count <= len(self.attempts):
             return
@@ -127,17 +127,17 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
             self.completed_at = completed_at
 
     def is_closed(self) -> bool:
-        """Nothing that is still to come can change a row of it."""
+        """No later event can change a row of it."""
         return self.is_complete() and (self.is_settled or not self.awaits_correlation())
 
     def awaits_correlation(self) -> bool:
-        """Whether another message's line may still tell that this one came from that, or its own lines come again."""
+        """Whether a line of another message may still tie to it, or its own lines will come again."""
         if self.is_repeated:
             return True
         if self.parts is None and self.lineage is None and self.arrival is not None:  # as nearly all of Exim's
             return not self.arrival.authenticated_as and self.arrival.client_ip.startswith(_LOOPBACK)
         if self.queue_id.startswith(LOGIN_PREFIX):
-            return True  # by each message that comes in there
+            return True  # each message received by that process refers to it
         if self.queue_id.startswith(SESSION_PREFIX):
             return False
         if self.lineage is not None:
@@ -145,7 +145,7 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
         if self.parts is None:
             return False
         if self.terminal_event is not None and self.terminal_event.status == CANCELLED:
-            return True  # a delivery that was under way then is logged behind it
+            return True  # a delivery that was in progress is logged later
         if PARENT in self.parts or LOGIN in self.parts:
             return False
         client = self.parts.get(CLIENT)
@@ -156,13 +156,13 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
         return client.client_ip.startswith(_LOOPBACK) and not client.authenticated_as
 
     def was_seen(self) -> bool:
-        """A line of its own came, not only one of another message about it."""
+        """A line of its own came, not only lines of other messages about it."""
         if self.parts is not None:
             return bool(self.attempts) or any(part not in TOLD_BY_OTHERS for part in self.parts)
         return self.arrival is not None or bool(self.attempts) or self.is_complete() or self.identity is not None
 
     def is_whole(self) -> bool:
-        """The arrival was seen, and not only what is said of it again at each attempt."""
+        """The whole arrival was seen, not only the parts that each attempt repeats."""
         if self.parts is None:
             return self.arrival is not None
         if QUEUE not in self.parts and HELD not in self.parts:
@@ -170,13 +170,13 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
         return CLIENT in self.parts or (MESSAGE_ID in self.parts and self._is_made_here())
 
     def _is_made_here(self) -> bool:
-        """No client handed it in: a bounce, or what another message's line names, such as a forward."""
+        """It has no client: a bounce, or a message that another one's line names, such as a forward."""
         assert self.parts is not None
         queued = self.parts.get(QUEUE) or self.parts[HELD]
         return not queued.sender or not TOLD_BY_OTHERS.isdisjoint(self.parts)
 
     def tell_arrival(self) -> Arrival | None:
-        """What is known of the arrival so far."""
+        """The arrival as far as it is known."""
         if self.arrival is None and self.parts:
             self.arrival = _assemble(self.parts)
         return self.arrival
@@ -192,10 +192,9 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
         return recipient not in self.attempts and (self.originals is None or recipient not in self.originals)
 
     def duplicate_aliases(self) -> list[str]:
-        """Recipients as submitted of which no line will come, for they resolve to the same address as another one.
+        """Recipients, as submitted, that resolve to the same address as another one: no line will name them.
 
-        Exim tells something of each recipient when it first tries: so those of which nothing was heard when it tries
-        again.
+        Exim logs each recipient at its first attempt, so these are the ones without an event when it tries again.
         """
         arrival = self.arrival
         if not self.is_tried_again or self.parts is not None or arrival is None:
@@ -203,7 +202,7 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
         return [recipient for recipient in arrival.recipients if self.is_pending(recipient)]
 
     def handed_over(self, recipient: str) -> list[Attempt] | None:
-        """The attempts that came before a filter gave the recipient back; None: it is not known to have been there."""
+        """The attempts before a filter returned the recipient; None: it is not known to have passed one."""
         if self.lineage is None:
             return None
         handed = self.lineage.handed
@@ -223,7 +222,7 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
         return known
 
     def pending_recipients(self) -> Sequence[str]:
-        """Recipients as submitted of which nothing was heard."""
+        """Recipients, as submitted, without any event."""
         if self.lineage is None:
             arrival = self.tell_arrival()
             known: Sequence[str] = arrival.recipients if arrival is not None else ()
@@ -234,7 +233,7 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
         return [recipient for recipient in known if self.is_pending(recipient)]
 
     def change(self, recipients: list[str]) -> None:
-        """The rows of these recipients are due; nothing to do for a message that is only being merged."""
+        """Mark recipients as dirty, unless the message is only being merged."""
         if self.dirty is not None:
             self.dirty += recipients
 
@@ -290,11 +289,11 @@ def _in_order(parts: dict[str, Arrival]) -> list[Arrival]:
 
 _PARTS = (CLIENT, LOGIN, MESSAGE_ID, QUEUE, SUBJECT, PARENT, LINK)
 TOLD_BY_OTHERS = frozenset((PARENT, LINK))
-"""Parts that lines of other messages and programs tell: the message itself has not been seen with them."""
+"""Parts that come from lines of other messages and programs: they do not show that the message itself was seen."""
 
 
 def arrival_lines(message: Message) -> list[str]:
-    """The lines that tell how the message arrived, in their order; but for those of one recipient each."""
+    """The lines of the arrival in their order, without those that name one recipient each."""
     if message.parts is not None:
         lines = [part.line for part in _in_order(message.parts)]
     else:
@@ -317,7 +316,7 @@ def all_lines(message: Message) -> list[str]:
 
 
 def count_characters(message: Message) -> int:
-    """Of the lines of its arrival and its attempts: a measure of the memory that it takes."""
+    """Characters of the lines of its arrival and attempts: a measure of its memory."""
     characters = len(message.arrival.line) if message.arrival is not None else 0
     for part in (message.parts or {}).values():
         characters += len(part.line)

@@ -1,4 +1,4 @@
-"""What became of a recipient: the attempt that decides, the status, and when the last thing about it happened. Pure."""
+"""The status of a recipient: the deciding attempt, the status, and the time of the last event. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OPEN = frozenset((PENDING, DEFERRED))
 def find_status(
     message: Message, recipient: str, attempts: list[Attempt], updated_at: int
 ) -> tuple[Attempt | None, str, int]:
-    """The attempt that decides, the status, and the time of the last event; of many that only wait, one is kept."""
+    """The deciding attempt, the status, and the time of the last event, ms since the epoch."""
     is_done = message.is_complete() and (not attempts or terminal_event_of(message, recipient, attempts[-1]) is None)
     deciding = _deciding(attempts, is_done)
     if deciding is not None and not deciding.original_recipient:
@@ -31,7 +31,7 @@ def find_status(
 
 
 def _with_original(deciding: Attempt, attempts: list[Attempt]) -> Attempt:
-    """What an alias made stays its own where later lines name the alias no more (`one_time` of Exim)."""
+    """Keep the alias that an earlier attempt named: with `one_time` of Exim later lines do not name it."""
     for attempt in attempts:
         if attempt.original_recipient:
             return msgspec.structs.replace(deciding, original_recipient=attempt.original_recipient)
@@ -39,7 +39,7 @@ def _with_original(deciding: Attempt, attempts: list[Attempt]) -> Attempt:
 
 
 def find_account_evidence(deciding: Attempt | None, attempts: list[Attempt]) -> Attempt | None:
-    """The attempt that tells whose mail it is: what once went into a mailbox does so for good."""
+    """The attempt that tells the account: a delivery into a mailbox stays the evidence, whatever follows."""
     if deciding is not None and deciding.status != DELIVERED:
         for attempt in attempts:
             if attempt.status == DELIVERED and not attempt.remote_ip:
@@ -50,9 +50,9 @@ def find_account_evidence(deciding: Attempt | None, attempts: list[Attempt]) -> 
 def _deciding(attempts: Iterable[Attempt], is_complete: bool) -> Attempt | None:
     """The attempt that tells the status: the last final one, else the last real one, else the wait. Sorted input.
 
-    A real one behind a final one is about something else that another router made of the same address, such as its
-    mailbox beside an automatic reply: that is still under way. Else, or when the MTA is done, the clock was set back;
-    and a final one of no router, such as a timeout, is about the whole address.
+    A deferral after a final attempt counts only where another router made it: the mailbox is still open beside an
+    automatic reply, say. Otherwise, or when the MTA is done, the clock was set back. A final attempt without a router,
+    such as a timeout, is about the whole address.
     """
     found: Attempt | None = None
     for attempt in attempts:
@@ -72,7 +72,7 @@ def _deciding(attempts: Iterable[Attempt], is_complete: bool) -> Attempt | None:
 
 
 def _without_final(message: Message, recipient: str, deciding: Attempt | None, updated_at: int) -> tuple[str, int]:
-    """Status and time of a recipient that has no final attempt."""
+    """Status and time of a recipient without a final attempt."""
     resolved_at = message.originals.get(recipient) if message.originals else None
     if resolved_at is not None and (deciding is None or not deciding.transport):
         return RETRACTED, max(updated_at, resolved_at)
@@ -89,7 +89,7 @@ def _without_final(message: Message, recipient: str, deciding: Attempt | None, u
 
 
 def terminal_event_of(message: Message, recipient: str, deciding: Attempt | None) -> LifecycleEvent | None:
-    """What befell the recipient, or the one that it was made from, or the message as a whole."""
+    """The event that ended the recipient, its original address or the whole message; None: none did."""
     if message.cancelled_recipients is not None:
         original = deciding.original_recipient if deciding else ""
         cancelled_recipients = message.cancelled_recipients.get(recipient) or message.cancelled_recipients.get(original)

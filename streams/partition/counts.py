@@ -19,7 +19,7 @@ class JoinCounts:
     rows: int = 0
     heartbeats: int = 0
     heard_ms: dict[str, int] = field(default_factory=dict)
-    """When each server's newest heartbeat was sent; of so many servers as are counted."""
+    """Server → when its newest heartbeat was sent, for at most MOST_SOURCES servers."""
     parked: int = 0
     loaded: int = 0
     given_up: int = 0

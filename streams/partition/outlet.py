@@ -1,7 +1,7 @@
-"""Everything that the join writes to Kafka but its own table: outcomes, heartbeats, dead letters.
+"""What the join writes to Kafka except its table: outcomes, heartbeats, dead letters.
 
-One idempotent confluent-kafka producer; its threads keep the work off the event loop. A send is confirmed on the loop
-when the brokers have it. What fails for good ends the process: nothing of it was acknowledged, so all is read again.
+One idempotent confluent-kafka producer, whose threads keep the work off the event loop. A send is confirmed on the loop
+once the brokers have it. A permanent failure ends the process; nothing of it was acknowledged, so it is read again.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ log = structlog.get_logger()
 
 MAX_BATCH_ROWS = 2000
 MAX_BATCH_BYTES = 2_000_000
-"""Of evidence in one record; topics take 8 MiB compressed."""
+"""Bytes of log lines in one record; the topics accept 8 MiB compressed."""
 MAX_EVIDENCE_BYTES = 256 * 1024
-"""Of one row: beyond this only the first and the last lines are kept."""
+"""Bytes of log lines in one row; beyond that only the first and the last lines are kept."""
 _QUEUE_KBYTES = 32_768
 
 
 def cut_batches(rows: Sequence[Outcome]) -> Iterator[list[Outcome]]:
-    """Rows in batches that fit into a record each; evidence that is too long is cut to its first and last lines."""
+    """Split rows into batches that fit into one record each; too many log lines are cut to the first and the last."""
     batch: list[Outcome] = []
     size = 0
     for row in rows:
@@ -55,7 +55,7 @@ def _ends(lines: Sequence[str]) -> tuple[str, ...]:
 
 
 class KafkaOutlet:
-    """The outlet of one worker. `fail` is called, from the producer's thread, with what can't be retried."""
+    """The outlet of one worker. `fail` is called from the producer's thread with an error that can't be retried."""
 
     def __init__(self, kafka: KafkaSettings, loop: asyncio.AbstractEventLoop, fail: Callable[[str], None]) -> None:
         self._kafka = kafka
@@ -65,7 +65,7 @@ class KafkaOutlet:
             {**kafka.producer_config("postwatch-join"), "queue.buffering.max.kbytes": _QUEUE_KBYTES}, logger=None
         )
         self.bytes_in_flight = 0
-        """Of values not confirmed yet; read and written on the loop only."""
+        """Bytes of values that are not confirmed yet; read and written on the loop only."""
         self._stopping = threading.Event()
         self._poller = threading.Thread(target=self._poll, name="outlet", daemon=True)
         self._poller.start()
@@ -84,7 +84,7 @@ class KafkaOutlet:
         self._produce(self._kafka.dead_letters_topic, confirm, value, headers=dead_letter_headers(letter))
 
     def close(self, timeout_seconds: float) -> int:
-        """Wait for what is under way; returns how many records are still unconfirmed."""
+        """Wait for what is in flight; returns the number of records that are still unconfirmed."""
         remaining = self._producer.flush(timeout_seconds)
         self._stopping.set()
         self._poller.join(1.0)

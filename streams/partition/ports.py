@@ -1,4 +1,4 @@
-"""What the join of a partition is connected to: records of Kafka, the way out, the table of parked messages."""
+"""The ports of a partition's join: records from Kafka, results to Kafka, the table of parked messages."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
-"""The marks: what was taken in and acknowledged, so that lines of closed messages are not taken for new ones.
+"""Processed ranges: the byte ranges of each log file whose lines are acknowledged.
 
-For each server and file a set of byte ranges, nearly always one. Ranges, not a single mark, so that a shipper that
-begins in the middle or two shippers of one file can never make a line count as seen that was not. And the messages that
-cross the acknowledged offset: opened before it and closed behind it. After a crash the lines behind it are read again,
-without those before it; what is left of such a message would look like one whose arrival was never seen.
+They keep duplicate lines of closed messages from looking like new messages. A file nearly always has one range. It may
+have more, so that a shipper that begins in the middle, or a second shipper, never hides a line that was not processed.
+
+The messages that cross the acknowledged offset (opened before it, closed after it) are kept beside them: after a crash
+only their last lines are read again, which would look like messages without an arrival.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from bisect import bisect_left
 import msgspec
 
 MOST_RANGES = 64
-"""Of one file; more means that pieces come at random. The first are dropped: lines may repeat, none is lost."""
+"""Ranges of one file. Beyond that the first are dropped: lines may be processed twice, none is lost."""
 FILES_A_SERVER = 16
 FORGET_AFTER_MS = 8 * 86_400_000
 """Raw records are kept for days; marks of files that were quiet for longer than any record lives are dropped."""
@@ -31,7 +32,7 @@ class FileRanges(msgspec.Struct, array_like=True):
         return place < len(self.ends) and self.starts[place] <= start
 
     def processed_until(self, start: int) -> int:
-        """The end of the range that holds `start`, or `start` itself where none does."""
+        """The end of the range that contains `start`, or `start` itself where no range does."""
         place = bisect_left(self.ends, start + 1)
         if place < len(self.ends) and self.starts[place] <= start:
             return self.ends[place]
@@ -101,8 +102,8 @@ _VERSION = b"\x01"
 _decoder = msgspec.msgpack.Decoder(ProcessedRanges)
 
 
-def encode_ranges(seen: ProcessedRanges) -> bytes:
-    return _VERSION + msgspec.msgpack.encode(seen)
+def encode_ranges(ranges: ProcessedRanges) -> bytes:
+    return _VERSION + msgspec.msgpack.encode(ranges)
 
 
 def decode_ranges(value: bytes | None) -> ProcessedRanges:
@@ -110,5 +111,5 @@ def decode_ranges(value: bytes | None) -> ProcessedRanges:
     if value is None:
         return ProcessedRanges()
     if value[:1] != _VERSION:
-        raise ValueError(f"marks of version {value[0]} were written by a newer Postwatch; run that version")
+        raise ValueError(f"processed ranges of version {value[0]} were written by a newer Postwatch; run that version")
     return _decoder.decode(value[1:])

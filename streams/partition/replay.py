@@ -1,8 +1,8 @@
-"""A replay: the raw records from a time on are joined once more, beside the live join, after a parser was mended.
+"""A replay: re-reads raw records since a time with the current parsers, while the workers keep running.
 
-It belongs to no consumer group, commits nothing and parks in a folder of its own: the live join does not notice. Only
-rows of messages that arrived at or after the time and whose arrival was seen leave it: what came before is known here
-in part only, and must not stand beside the whole row. The rest is idempotence: the same events give the same version.
+It has no consumer group, commits nothing and parks messages in a folder of its own, so the workers do not notice it. It
+sends only rows of messages that arrived at or after the time and whose arrival it saw: earlier messages are known in
+part only. The same events give the same version, so a row that did not change stays as it is.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from rocksdict import Options, Rdict
 log = structlog.get_logger()
 
 LEAD_MS = 3_600_000
-"""Read before the time, so that a message is known that a filter gives back behind it."""
+"""How long before the time it starts to read, so that it knows messages that a filter returns after the time."""
 _TIMEOUT_SECONDS = 10.0
 _RECORDS_A_FETCH = 500
 _MOST_BYTES_IN_FLIGHT = 32 * 1024 * 1024
@@ -45,13 +45,13 @@ _SILENT.propagate = False
 class ReplayCounts:
     rows: int = 0
     older_rows: int = 0
-    """Of messages that arrived before the time, or whose arrival was not seen: left as they are."""
+    """Rows of messages that arrived before the time, or whose arrival was not seen: not sent."""
     unreadable: int = 0
     """Lines that are still dead letters."""
 
 
 class WholeRowsOutlet:
-    """Lets whole rows pass, and takes back what the live join told under no account while it missed the arrival."""
+    """Passes whole rows on, and retracts what the live join sent under no account while it missed the arrival."""
 
     def __init__(self, outlet: Outlet, from_ms: int, counts: ReplayCounts) -> None:
         self._outlet = outlet
@@ -64,7 +64,7 @@ class WholeRowsOutlet:
         self._counts.older_rows += len(rows) - len(whole)
         if not whole:
             return 0
-        return self._outlet.send_outcomes(partition, [*whole, *_withdrawals(whole)], confirm)
+        return self._outlet.send_outcomes(partition, [*whole, *_retractions(whole)], confirm)
 
     def send_heartbeat(self, server: str, beat: Heartbeat, confirm: Confirm) -> None:
         confirm()  # an old one; the live join has forwarded it
@@ -74,7 +74,7 @@ class WholeRowsOutlet:
         confirm()  # it is in the topic already
 
 
-def _withdrawals(rows: Sequence[Outcome]) -> Iterator[Outcome]:
+def _retractions(rows: Sequence[Outcome]) -> Iterator[Outcome]:
     ours = {(row.queue_id, row.recipient) for row in rows if not row.account}
     for row in rows:
         if row.account and not row.is_deleted and (row.queue_id, row.recipient) not in ours:
@@ -84,7 +84,7 @@ def _withdrawals(rows: Sequence[Outcome]) -> Iterator[Outcome]:
 
 
 class FolderTable:
-    """What one partition parks, on disk; it lives as long as the replay."""
+    """The parked messages of one partition, on disk for as long as the replay runs."""
 
     def __init__(self, folder: Path) -> None:
         options = Options(raw_mode=True)
@@ -121,7 +121,7 @@ class RawMessage:
 
 
 class ReplayedPartition:
-    """The join of one partition, on the clock of its records: it waits and parks as the live join did."""
+    """The join of one partition on the clock of its records: it waits and parks as the live join did."""
 
     def __init__(self, join: PartitionJoin, table: FolderTable, end: int) -> None:
         self.join = join
@@ -142,7 +142,7 @@ class ReplayedPartition:
         self.join.tend(self._now, self._acknowledged)
 
     def finish(self) -> None:
-        """Nothing more comes: what is open is told as it stands."""
+        """All records are read: send the rows of open messages as they are now."""
         self.join.tend(now_ms() + 365 * 86_400_000, self._acknowledged)
         self.table.close()
 
@@ -162,13 +162,13 @@ class ReplayReport:
     lines: int
     counts: ReplayCounts
     expired_partitions: int
-    """Partitions of which Kafka no longer has everything since the time."""
+    """Partitions from which Kafka has already deleted records since the time."""
 
 
 async def replay(
     kafka: KafkaSettings, rules: JoinRules, from_ms: int, folder: Path, fail: Callable[[str], None]
 ) -> ReplayReport:
-    """Read from the time up to what is the end now. Raises UnavailableError when no broker answers at the start."""
+    """Read from the time to the current end. Raises UnavailableError when no broker answers at the start."""
     consumer = Consumer(
         {
             **kafka.client_config(),
@@ -225,7 +225,7 @@ def _hand_over(fetched: Sequence[Message], parts: dict[int, ReplayedPartition]) 
 
 
 def _spans(consumer: Consumer, kafka: KafkaSettings, since_ms: int) -> dict[int, tuple[int, int, bool]]:
-    """Partition → where to begin, where to end, and whether Kafka has deleted what may lie between."""
+    """Partition → first offset, end offset, and whether Kafka has deleted records between them."""
     topic = kafka.raw_topic
     found: dict[int, tuple[int, int, bool]] = {}
     try:

@@ -526,7 +526,7 @@ JOIN = (
     _mutation(
         "a replay takes back what was told under no account",
         "streams/partition/replay.py",
-        "[*whole, *_withdrawals(whole)]",
+        "[*whole, *_retractions(whole)]",
         "[*whole]",
         "streams/partition/test_replay.py::test_a_whole_row_takes_back_what_was_told_under_no_account",
     ),
