@@ -38,7 +38,7 @@ class JoinSettings:
     )
     reasons_file: str = setting(
         "",
-        doc="TOML file of reasons and providers that go before the built-in ones (see README).",
+        doc="TOML file of reasons and providers that go before the built-in ones (see docs/operations.md).",
     )
     log_lines: bool = setting(True, doc="Keep the raw lines of each recipient in its row, as evidence.")
     pending_after_seconds: float = setting(5.0, doc="A message open for so long is shown as pending.", least=0)

@@ -17,7 +17,7 @@ Series = Sequence[tuple[float, float]]
 """(Seconds since the start, MB resident), in the order of time."""
 
 BOUNDS_MB = {"broker": 500, "clickhouse": 800, "join": 320, "sink": 250, "ship": 70}
-"""By the name of the part up to its first hyphen; ARCHITECTURE.md says what they are made of."""
+"""By the name of the part up to its first hyphen; docs/bounds.md says what they are made of."""
 MOST_GROWTH_MB = 10.0
 """In ten minutes."""
 _SHORTEST_SECONDS = 600.0

@@ -23,12 +23,5 @@ def test_what_is_broken_stands_there_once_and_its_tests_exist(mutation: Mutation
         assert re.search(rf"^(?:async )?(?:def )?{re.escape(name)}\b", found, re.MULTILINE), test
 
 
-def test_the_tests_that_architecture_names_exist() -> None:
-    named = set(re.findall(r"::(test_\w+)", (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")))
-    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
-    assert named
-    assert named - set(re.findall(r"def (test_\w+)", tests)) == set()
-
-
 def test_there_are_many_and_no_two_are_the_same() -> None:
     assert len({(mutation.file, mutation.old, mutation.new) for mutation in MUTATIONS}) == len(MUTATIONS) >= 40

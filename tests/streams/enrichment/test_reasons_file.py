@@ -29,10 +29,10 @@ LINES = """\
 """
 
 
-def test_the_example_of_the_readme_is_read() -> None:
-    text = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+def test_the_example_of_the_documentation_is_read() -> None:
+    text = (Path(__file__).parents[3] / "docs/operations.md").read_text(encoding="utf-8")
     lines = text[text.index("    [words]") :].partition("\n\n")[0].splitlines()
-    book = parse_reasons("\n".join(line.removeprefix("    ") for line in lines), "README.md")
+    book = parse_reasons("\n".join(line.removeprefix("    ") for line in lines), "operations.md")
     assert book.find_reason(BOUNCED, "5.0.0", "550 Quarantined by ACME") == "spam"
     assert book.find_reason(BOUNCED, "5.7.606", "550 no") == "reputation"
     assert book.find_provider("a.mx.acme.example") == "Acme"
