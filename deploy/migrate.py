@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from clickhouse_connect.driver.client import Client
-from postwatch.deploy.cluster import spread
+from clickhouse_connect.driver.exceptions import DatabaseError
+from postwatch.deploy.cluster import UnknownStatementError, spread
 from postwatch.producers.service.errors import PostwatchError, SettingsError
+from postwatch.streams.clickhouse.error_codes import explain
 from postwatch.streams.settings import ClickHouseSettings
 
 _NAME = re.compile(r"\d{4}_\w+\.sql")
@@ -75,13 +77,24 @@ class Migration:
     def checksum(self) -> str:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
-    def statements(self, place: Place) -> Iterator[str]:
-        """The statements with the place filled in."""
+    def statements(self, place: Place) -> list[str]:
+        """The statements with the place filled in. Raises UnknownStatementError that names file and statement."""
+        found: list[str] = []
+        for number, statement in self._numbered(place):
+            try:
+                found += spread(statement, place.cluster) if place.cluster else [statement]
+            except UnknownStatementError as error:
+                raise UnknownStatementError(f"{self.name}, statement {number}: {error}") from error
+        return found
+
+    def _numbered(self, place: Place) -> Iterator[tuple[int, str]]:
         text = self.text.replace("{database}", place.database).replace("{retention_days}", str(place.retention_days))
-        for statement in text.split(";\n"):
-            if any(line.strip() and not line.startswith("--") for line in statement.splitlines()):
-                whole = statement.strip().rstrip(";")
-                yield from spread(whole, place.cluster) if place.cluster else [whole]
+        whole = [
+            statement.strip().rstrip(";")
+            for statement in text.split(";\n")
+            if any(line.strip() and not line.startswith("--") for line in statement.splitlines())
+        ]
+        yield from enumerate(whole, 1)
 
 
 def read_migrations() -> list[Migration]:
@@ -102,17 +115,23 @@ def migrate(client: Client, settings: ClickHouseSettings, cluster: str = "") -> 
 def _apply(client: Client, place: Place) -> Iterator[str]:
     rows = client.query(f"SELECT name, checksum FROM {place.database}.migrations FINAL").result_rows
     applied = {str(name): str(checksum) for name, checksum in rows}
-    for migration in read_migrations():
-        known = applied.get(migration.name)
-        if known == migration.checksum:
-            continue
-        if known is not None:
+    missing = [migration for migration in read_migrations() if applied.get(migration.name) != migration.checksum]
+    for migration in missing:
+        if migration.name in applied:
             raise PostwatchError(
                 f"{migration.name} was applied to {place.database} with another text: "
                 "a migration is never edited, add a new one instead"
             )
-        for statement in migration.statements(place):
-            client.command(statement)
+        migration.statements(place)  # what can't be applied is found before the first one is
+    for migration in missing:
+        for number, statement in enumerate(migration.statements(place), 1):
+            try:
+                client.command(statement)
+            except DatabaseError as error:
+                raise PostwatchError(
+                    f"{migration.name} stopped at statement {number}: {explain(0, str(error))}; "
+                    "mend the cause, then run `postwatch migrate` again"
+                ) from error
         client.insert(
             "migrations",
             [[migration.name, migration.checksum]],

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from postwatch.deploy.cluster import spread
-from postwatch.deploy.migrate import Place, read_migrations
-from postwatch.producers.service.errors import PostwatchError, SettingsError
+from postwatch.deploy.cluster import UnknownStatementError, spread
+from postwatch.deploy.migrate import Migration, Place, read_migrations
+from postwatch.producers.service.errors import SettingsError
 from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.settings import ClickHouseSettings
 
@@ -66,9 +66,71 @@ def test_clickhouse_can_read_every_statement(database: ClickHouseSettings) -> No
         assert "ON CLUSTER mail" in str(formatted)
 
 
-def test_a_statement_of_another_kind_is_refused() -> None:
-    with pytest.raises(PostwatchError, match="can't be applied to a cluster:\nALTER TABLE"):
-        spread("ALTER TABLE postwatch.deliveries ADD COLUMN x String", "mail")
+ADD_COLUMNS = "ADD COLUMN IF NOT EXISTS a Nested(b String, c UInt8) AFTER status, ADD COLUMN IF NOT EXISTS d String"
+ORDERS = "SELECT account, at FROM postwatch.deliveries ARRAY JOIN attempts.at AS at"
+
+
+def test_a_column_is_added_to_what_is_stored_and_to_the_table_over_it() -> None:
+    assert spread(f"-- Why.\nALTER TABLE postwatch.deliveries\n    {ADD_COLUMNS}", "mail") == [
+        f"ALTER TABLE postwatch.deliveries_local ON CLUSTER 'mail' {ADD_COLUMNS}",
+        f"ALTER TABLE postwatch.deliveries ON CLUSTER 'mail' {ADD_COLUMNS}",
+    ]
+
+
+@pytest.mark.parametrize("create", ["CREATE VIEW IF NOT EXISTS", "CREATE OR REPLACE VIEW"])
+def test_a_view_reads_all_shards(create: str) -> None:
+    query = "AS SELECT account, count() FROM postwatch.deliveries FINAL GROUP BY account"
+    assert spread(f"{create} postwatch.accounts\n{query}", "mail") == [
+        f"{create} postwatch.accounts ON CLUSTER 'mail' {query}"
+    ]
+
+
+def test_a_materialized_view_sees_what_is_stored_on_its_shard_and_writes_to_the_shard_of_the_key() -> None:
+    [made] = spread(
+        f"CREATE MATERIALIZED VIEW IF NOT EXISTS postwatch.to_attempts TO postwatch.attempts AS {ORDERS}", "mail"
+    )
+    assert made == (
+        "CREATE MATERIALIZED VIEW IF NOT EXISTS postwatch.to_attempts ON CLUSTER 'mail' TO postwatch.attempts "
+        f"AS {ORDERS.replace('deliveries', 'deliveries_local')}"
+    )
+
+
+UNKNOWN = [
+    "DROP TABLE postwatch.deliveries",
+    "ALTER TABLE postwatch.deliveries DROP COLUMN x",
+    "ALTER TABLE postwatch.deliveries MODIFY COLUMN x String",
+    "ALTER TABLE postwatch.deliveries ADD COLUMN x String, ADD INDEX y x TYPE bloom_filter",
+    "ALTER TABLE postwatch.deliveries ADD COLUMN x String, DROP COLUMN y",
+    "CREATE TABLE IF NOT EXISTS postwatch.t (a String) ENGINE = MergeTree() ORDER BY a",
+    "-- Sharded by a\nCREATE TABLE IF NOT EXISTS postwatch.t (a String) ENGINE = Log",
+    "CREATE MATERIALIZED VIEW IF NOT EXISTS postwatch.v ENGINE = MergeTree ORDER BY a AS SELECT a FROM postwatch.t",
+    "CREATE MATERIALIZED VIEW IF NOT EXISTS postwatch.v TO postwatch.w AS SELECT a FROM (SELECT a FROM postwatch.t)",
+    "CREATE MATERIALIZED VIEW IF NOT EXISTS postwatch.v TO postwatch.w AS SELECT a FROM postwatch.t JOIN u USING a",
+]
+
+
+@pytest.mark.parametrize("statement", UNKNOWN)
+def test_a_statement_of_another_kind_ends_the_migration_with_its_number(statement: str) -> None:
+    migration = Migration("0042_later.sql", f"{ADD};\n-- {'x' * 30}\n{statement};\n")
+    with pytest.raises(UnknownStatementError, match=r"^0042_later\.sql, statement 2: this statement can't be applied"):
+        migration.statements(PLACE)
+    assert len(migration.statements(Place("postwatch", 30))) == 2
+
+
+ADD = f"ALTER TABLE {{database}}.deliveries {ADD_COLUMNS}"
+
+
+@pytest.mark.stack
+def test_clickhouse_can_read_what_is_made_of_every_kind(database: ClickHouseSettings) -> None:
+    client = connect(database)
+    kinds = [
+        f"ALTER TABLE postwatch.deliveries {ADD_COLUMNS}",
+        f"CREATE VIEW IF NOT EXISTS postwatch.v AS {ORDERS}",
+        f"CREATE MATERIALIZED VIEW IF NOT EXISTS postwatch.v TO postwatch.w AS {ORDERS}",
+    ]
+    for statement in [made for kind in kinds for made in spread(kind, "mail")]:
+        formatted = client.query("SELECT formatQuery({s:String})", parameters={"s": statement}).result_rows[0][0]
+        assert "ON CLUSTER mail" in str(formatted)
 
 
 def test_odd_cluster_name_is_refused() -> None:

@@ -10,7 +10,7 @@ import pytest
 from postwatch.deploy import cli
 from postwatch.deploy.embedded.clickhouse import EmbeddedClickHouse
 from postwatch.deploy.embedded.ports import choose_port
-from postwatch.deploy.migrate import migrate
+from postwatch.deploy.migrate import Migration, migrate
 from postwatch.producers.service.errors import PostwatchError, SettingsError
 from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.contracts import heartbeat, outcome
@@ -62,6 +62,15 @@ def test_an_edited_migration_is_refused(database: ClickHouseSettings) -> None:
     client.insert("migrations", [["0001_deliveries.sql", "edited"]], column_names=["name", "checksum"])
     with pytest.raises(PostwatchError, match=r"0001_deliveries\.sql was applied to test\d+ with another text"):
         migrate(client, database)
+
+
+def test_a_migration_that_clickhouse_refuses_is_told_by_file_and_statement(
+    database: ClickHouseSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = Migration("9999_wrong.sql", "ALTER TABLE {database}.servers ADD COLUMN a NoSuchType;\n")
+    monkeypatch.setattr("postwatch.deploy.migrate.read_migrations", lambda: [wrong])
+    with pytest.raises(PostwatchError, match=r"^9999_wrong\.sql stopped at statement 1: Code: 50\."):
+        migrate(connect(database, database=""), database)
 
 
 def test_words_of_a_response_are_found_by_their_index(database: ClickHouseSettings) -> None:
