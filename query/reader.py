@@ -11,12 +11,12 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
-from postwatch.producers.service.errors import PostwatchError, UnavailableError
+from postwatch.producers.service.errors import PostwatchError
 from postwatch.query import statements
 from postwatch.query.errors import BusyError, NotMigratedError, QueryError, TooLargeError
 from postwatch.query.settings import QuerySettings
 from postwatch.query.statements import Statement
-from postwatch.streams.clickhouse.client import connect
+from postwatch.streams.clickhouse.client import connect, unavailable
 from postwatch.streams.settings import ClickHouseSettings
 from prometheus_client import Counter, Histogram
 from urllib3.exceptions import HTTPError
@@ -86,9 +86,7 @@ class TableReader:
         code = getattr(error, "code", None)
         settings = self._clickhouse_settings
         if code is None:
-            return UnavailableError(
-                f"ClickHouse no longer answers at {settings.url}; start it, or set POSTWATCH_CLICKHOUSE_URL"
-            )
+            return unavailable(settings, error)
         if code in _NOT_MIGRATED:
             return NotMigratedError(
                 f"database {settings.database!r} at {settings.url} has not Postwatch's tables: run `postwatch migrate`"

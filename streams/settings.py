@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import ClassVar
+from urllib.parse import urlsplit
 
+from postwatch.producers.service.errors import SettingsError
 from postwatch.producers.service.settings import setting
 
 
@@ -14,12 +17,42 @@ class ClickHouseSettings:
 
     SECTION: ClassVar[str] = "clickhouse"
 
-    url: str = setting("http://127.0.0.1:8123", doc="HTTP address of ClickHouse.")
+    url: str = setting(
+        "http://127.0.0.1:8123",
+        doc="HTTP address of ClickHouse: http(s)://HOST:PORT. The port is 8123 if none is named, 8443 for https.",
+    )
     user: str = setting("default", doc="ClickHouse user.")
     password: str = setting("", doc="ClickHouse password.", secret=True)
     database: str = setting("postwatch", doc="Database of the tables.")
     retention_days: int = setting(30, doc="Days that a row is kept and shown.", least=1, most=3650)
     """ClickHouse's TTL ends in 2106: a longer one wraps around and deletes every row at once."""
+
+    def __post_init__(self) -> None:
+        _check_clickhouse_url(self.url)
+
+
+def _check_clickhouse_url(url: str) -> None:
+    """Raises SettingsError. The URL is shown on pages, in logs and by /health: it may hold no password."""
+    if "@" in url or "?" in url:
+        raise SettingsError(
+            "POSTWATCH_CLICKHOUSE_URL must not hold a user, a password or options: "
+            "set POSTWATCH_CLICKHOUSE_USER and POSTWATCH_CLICKHOUSE_PASSWORD, and leave only http://HOST:PORT"
+        )
+    try:
+        address = urlsplit(url)
+        is_address = address.scheme in ("http", "https") and bool(address.hostname) and address.port != 0
+    except ValueError:  # a port that is no number, or too large
+        is_address = False
+    if not is_address or re.search(r"[\s\x00-\x1f]", url):
+        raise SettingsError(
+            f"POSTWATCH_CLICKHOUSE_URL={url!r} is not an HTTP address: use http://HOST:PORT, "
+            "such as http://127.0.0.1:8123"
+        )
+    if address.path not in ("", "/") or address.fragment:
+        raise SettingsError(
+            f"POSTWATCH_CLICKHOUSE_URL={url!r} must end after the port: "
+            "name the database in POSTWATCH_CLICKHOUSE_DATABASE"
+        )
 
 
 @dataclass(frozen=True, slots=True)

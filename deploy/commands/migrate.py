@@ -8,7 +8,7 @@ from postwatch.deploy.migrate import migrate
 from postwatch.deploy.topics import create_topics
 from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.producers.service.settings import load
-from postwatch.streams.clickhouse.client import connect
+from postwatch.streams.clickhouse.client import TRANSPORT_ERRORS, connect, unavailable
 from postwatch.streams.settings import ClickHouseSettings
 
 _PARTITIONS = 6
@@ -45,7 +45,10 @@ def _partitions(text: str) -> int:
 def run(arguments: argparse.Namespace) -> int:
     settings = load(ClickHouseSettings)
     kafka = load(KafkaSettings)
-    done = migrate(connect(settings, database=""), settings, arguments.cluster)
+    try:
+        done = migrate(connect(settings, database=""), settings, arguments.cluster)
+    except TRANSPORT_ERRORS as error:
+        raise unavailable(settings, error) from error
     for line in done or [f"the tables of {settings.database} are up to date"]:
         print(line)
     if arguments.topics:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from postwatch.producers.service.errors import SettingsError
 from postwatch.producers.service.settings import setting
 
 ClientConfig = dict[str, str | int | float | bool]
@@ -39,6 +40,14 @@ class KafkaSettings:
     outcomes_topic: str = setting("mail.outcomes", doc="Topic of delivery rows.")
     heartbeats_topic: str = setting("mail.heartbeats", doc="Topic of the servers' heartbeats, as rows.")
     dead_letters_topic: str = setting("mail.dead-letters", doc="Topic of lines and rows that can't be used.")
+
+    def __post_init__(self) -> None:
+        """Raises SettingsError. The brokers are shown in logs and by /health: they may hold no password."""
+        if "@" in self.brokers:
+            raise SettingsError(
+                "POSTWATCH_KAFKA_BROKERS must not hold a user and password: "
+                "set POSTWATCH_KAFKA_SASL_USERNAME and POSTWATCH_KAFKA_SASL_PASSWORD, and leave only HOST:PORT"
+            )
 
     def client_config(self) -> ClientConfig:
         """The librdkafka properties that reach these brokers."""

@@ -44,8 +44,8 @@ def setting(
     """A field of a section: its default (none: the setting is required), one line for people, what it may hold."""
     metadata = {"doc": doc, "secret": secret, "least": least, "most": most, "choices": choices}
     if default is dataclasses.MISSING:
-        return dataclasses.field(metadata=metadata)
-    return dataclasses.field(default=default, metadata=metadata)
+        return dataclasses.field(metadata=metadata, repr=not secret)
+    return dataclasses.field(default=default, metadata=metadata, repr=not secret)
 
 
 def load(section: type[Section], environ: Mapping[str, str] | None = None) -> Section:

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import logging
+import re
+from urllib.parse import urlsplit
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from postwatch.producers.service.errors import UnavailableError
 from postwatch.streams.clickhouse.error_codes import explain
+from postwatch.streams.clickhouse.transport import transport_reason
 from postwatch.streams.settings import ClickHouseSettings
 from urllib3.exceptions import HTTPError
 
+TRANSPORT_ERRORS = (ClickHouseError, HTTPError, OSError)
+"""What a call of the client may raise; `unavailable` makes one sentence of each."""
+
 _CONNECT_SECONDS = 5
+_STATUS = re.compile(r"\bHTTP status (\d{3})\b")
+_GATEWAY = {"502", "503", "504"}
+_NATIVE_PORT = "is for clickhouse-client program"
+_SET_URL = "set POSTWATCH_CLICKHOUSE_URL to the HTTP address of ClickHouse"
 
 
 def connect(settings: ClickHouseSettings, *, timeout_seconds: float = 60.0, database: str | None = None) -> Client:
@@ -20,11 +30,16 @@ def connect(settings: ClickHouseSettings, *, timeout_seconds: float = 60.0, data
 
     Raises UnavailableError, with the remedy, while no ClickHouse answers. `database` overrides the settings'.
     """
-    # The driver logs each error with a traceback, and raises it too.
+    # The driver logs each error with a traceback, and urllib3 each attempt; what matters is raised too.
     logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
+    address = urlsplit(settings.url)
+    host = address.hostname or ""
     try:
         return clickhouse_connect.get_client(
-            dsn=settings.url,
+            interface=address.scheme,  # as a `dsn`, https would be taken for http
+            host=f"[{host}]" if ":" in host else host,
+            port=address.port or 0,
             username=settings.user,
             password=settings.password,
             database=settings.database if database is None else database,
@@ -35,17 +50,28 @@ def connect(settings: ClickHouseSettings, *, timeout_seconds: float = 60.0, data
             # An insert returns when the rows are in the table, on every shard that they belong to.
             settings={"async_insert": "0", "distributed_foreground_insert": "1"},
         )
-    except (ClickHouseError, HTTPError, OSError) as error:
+    except TRANSPORT_ERRORS as error:
         raise unavailable(settings, error) from error
 
 
 def unavailable(settings: ClickHouseSettings, error: Exception) -> UnavailableError:
     """What went wrong between us and ClickHouse, with the remedy: nobody answered, or the answer was no."""
+    url = settings.url
     code: int | None = getattr(error, "code", None)
     if code is not None:
-        return UnavailableError(f"ClickHouse at {settings.url} refuses: {explain(code, str(error))}")
-    cause = error.__cause__ or error
+        return UnavailableError(f"ClickHouse at {url} refuses: {explain(code, str(error))}")
+    text = str(error)
+    if _NATIVE_PORT in text:
+        return UnavailableError(f"{url} is not the HTTP port of ClickHouse but that of its own protocol; {_SET_URL}")
+    if status := _STATUS.search(text):
+        if status[1] in _GATEWAY:
+            return UnavailableError(
+                f"a proxy answers at {url} (HTTP status {status[1]}), but ClickHouse behind it does not; start it"
+            )
+        return UnavailableError(f"{url} answers, but it is not ClickHouse (HTTP status {status[1]}); {_SET_URL}")
+    if "server version query" in text:
+        return UnavailableError(f"{url} answers, but it is not ClickHouse; {_SET_URL}")
+    reason = transport_reason(error)
     return UnavailableError(
-        f"ClickHouse does not answer at {settings.url} ({type(cause).__name__}); start it, or set "
-        "POSTWATCH_CLICKHOUSE_URL"
+        f"ClickHouse does not answer at {url} ({reason}); start it, or set POSTWATCH_CLICKHOUSE_URL"
     )

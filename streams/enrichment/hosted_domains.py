@@ -79,21 +79,26 @@ class DomainsSource:
     """A file or an http(s) address, and what it was like when it was read last."""
 
     def __init__(self, place: str, setting: str) -> None:
+        """Raises SettingsError for an address that names a password."""
         self._place = place
-        self._where = f"{setting}={place}"
+        self._is_address = place.startswith(("http://", "https://"))
+        if self._is_address and "@" in place.partition("://")[2].partition("/")[0]:
+            raise SettingsError(f"{setting} must not name a user and password in the address; none is sent")
+        # What stands behind the question mark may be a token, and this is shown in logs and errors.
+        self._where = f"{setting}={place.partition('?')[0] if self._is_address else place}"
         self._mark: object = None
         """The file's identity, or the answer's ETag and date."""
 
     def read(self) -> Domains | None:
         """The list, or None where it has not changed since it was read last. Raises SettingsError."""
         try:
-            found = self._fetch() if self._place.startswith(("http://", "https://")) else self._read_file()
+            found = self._fetch() if self._is_address else self._read_file()
             if found is None:
                 return None
             content, mark = found
             domains = parse_domains(content.decode(), self._where)
         except (OSError, ValueError, http.client.HTTPException) as error:
-            raise SettingsError(f"{self._where} can't be read: {error}") from error
+            raise SettingsError(f"{self._where} can't be read: {_reason(error)}") from error
         self._mark = mark
         return domains
 
@@ -128,6 +133,16 @@ class DomainsSource:
             raise OSError("the answer was cut short")
         known = {"If-None-Match": headers["ETag"], "If-Modified-Since": headers["Last-Modified"]}
         return content, {name: value for name, value in known.items() if value}
+
+
+def _reason(error: Exception) -> str:
+    """Without the wrapping of urllib; an address that it can't use stands in its words, and is not repeated."""
+    if isinstance(error, http.client.InvalidURL):
+        return "the address can't be used"
+    if isinstance(error, urllib.error.HTTPError):
+        return f"HTTP status {error.code}"
+    cause = error.reason if isinstance(error, urllib.error.URLError) else error
+    return str(getattr(cause, "strerror", None) or cause)
 
 
 def _identity(path: Path) -> tuple[int, int, int]:

@@ -105,6 +105,29 @@ def test_only_the_chosen_command_is_imported() -> None:
     assert shown.endswith("\n[]\n")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["migrate"],
+        ["sink"],
+        ["serve"],
+        ["servers"],
+        ["doctor"],
+        ["report", "a@b.example"],
+        ["trace", "1abcde-0000aA-1A"],
+    ],
+)
+def test_every_command_that_uses_clickhouse_refuses_a_wrong_address_at_start(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for url, said in (("nonsense", "is not an HTTP address"), ("http://anna:s3cret@ch:8123", "CLICKHOUSE_PASSWORD")):
+        monkeypatch.setenv("POSTWATCH_CLICKHOUSE_URL", url)
+        assert main(words) != 0
+        [line] = capsys.readouterr().err.splitlines()
+        assert said in line
+        assert "s3cret" not in line
+
+
 ENDLESS = "while True: print('row')"
 SHORT = "print('row', flush=True); sys.stdin.read(); print('row')"
 

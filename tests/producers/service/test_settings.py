@@ -217,3 +217,13 @@ def test_help_shows_every_variable_its_default_and_its_line() -> None:
     assert "  POSTWATCH_SHIP_PATHS=\n" in shown
     assert "  POSTWATCH_SHIP_LIMIT=\n" in shown
     assert "  POSTWATCH_KAFKA_BROKERS=127.0.0.1:9092\n" in shown
+
+
+def test_a_password_among_the_brokers_is_refused_and_not_repeated() -> None:
+    with pytest.raises(SettingsError, match="POSTWATCH_KAFKA_SASL_PASSWORD") as caught:
+        load(KafkaSettings, {"POSTWATCH_KAFKA_BROKERS": "anna:s3cret@kafka:9092"})
+    assert "s3cret" not in str(caught.value)
+
+
+def test_what_is_secret_stands_in_no_repr() -> None:
+    assert "s3cret" not in repr(KafkaSettings(sasl_password="s3cret"))

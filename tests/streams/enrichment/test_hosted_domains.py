@@ -69,6 +69,19 @@ def test_no_file_says_which_setting() -> None:
         read_domains("/nowhere", "--domains")
 
 
+@pytest.mark.parametrize("place", ["http://anna:s3cret@127.0.0.1/domains", "https://anna:s3cret@panel.example"])
+def test_a_password_in_the_address_is_refused_and_not_repeated(place: str) -> None:
+    with pytest.raises(SettingsError, match="must not name a user and password") as caught:
+        read_domains(place, "--domains")
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_token_in_the_address_is_not_repeated() -> None:
+    with pytest.raises(SettingsError) as caught:
+        read_domains("http://127.0.0.1:1/domains?token=s3cret", "--domains")
+    assert str(caught.value) == "--domains=http://127.0.0.1:1/domains can't be read: Connection refused"
+
+
 class _Answers(BaseHTTPRequestHandler):
     content: ClassVar[bytes] = b""
     code: ClassVar[int] = 200
