@@ -95,6 +95,8 @@ def install_error_answers(app: FastAPI) -> None:
         message = f"There is no page at {request.url.path}" if error.status_code == 404 else str(error.detail)
         answer = error_answer(request, error.status_code, _HTTP_CODES.get(error.status_code, "http_error"), message)
         answer.headers.update(error.headers or {})
+        if answer.headers.get("allow") == "GET":
+            answer.headers["allow"] = "GET, HEAD"  # see guards.py
         return answer
 
     @app.exception_handler(Exception)

@@ -26,6 +26,8 @@ _TIME_LABELS = {
 class Fact(NamedTuple):
     label: str
     words: str
+    is_reply: bool = False
+    """A server's reply, which may have several lines."""
 
 
 def finer_status(row: Outcome) -> str:
@@ -52,7 +54,7 @@ def facts(row: Outcome) -> list[Fact]:
             _TIME_LABELS.get(row.result, "last event"),
             f"{utc_time(row.updated_at)} UTC, {time_span(row.delay_ms)} after it came in",
         ),
-        Fact("error message" if row.result == "failed" else "response", row.response),
+        Fact("error message" if row.result == "failed" else "response", row.response, is_reply=True),
         Fact("answer code", _spaced(str(row.smtp_code or ""), row.enhanced_code)),
         Fact("reason", row.reason),
         *_advice(row),

@@ -89,4 +89,6 @@ class Guard:
             )
             await refusal(scope, receive, send_guarded)
             return
+        if scope["method"] == "HEAD":  # the routes know GET alone; uvicorn leaves out the body of an answer to HEAD
+            scope = {**scope, "method": "GET"}
         await self._app(scope, receive, send_guarded)

@@ -36,7 +36,7 @@ _TOO_MANY = {202}
 
 
 class TableReader:
-    """The reports' way to the tables. Connects when the first question comes, and again after a failure to."""
+    """Reads the tables for the reports. Connects at the first question, and again if that failed."""
 
     def __init__(self, query_settings: QuerySettings, clickhouse_settings: ClickHouseSettings) -> None:
         self._query_settings = query_settings
@@ -55,7 +55,7 @@ class TableReader:
         """The statement's rows."""
         if not self._turns.acquire(timeout=self._query_settings.timeout_seconds):
             _STATEMENTS.labels("busy").inc()
-            raise BusyError(f"{self._query_settings.max_queries} questions are being answered already; ask again soon")
+            raise BusyError(f"{self._query_settings.max_queries} reports are being made already; try again soon")
         try:
             with _SECONDS.time():
                 result = self._connected().query(
@@ -89,12 +89,12 @@ class TableReader:
             return unavailable(settings, error)
         if code in _NOT_MIGRATED:
             return NotMigratedError(
-                f"database {settings.database!r} at {settings.url} has not Postwatch's tables: run `postwatch migrate`"
+                f"database {settings.database!r} at {settings.url} lacks Postwatch's tables; run `postwatch migrate`"
             )
         if code in _TOO_LARGE:
-            return TooLargeError("the answer is too large or took too long: ask for fewer days, or for one recipient")
+            return TooLargeError("the report is too large or took too long; ask for fewer days or for one recipient")
         if code in _TOO_MANY:
-            return BusyError("ClickHouse is answering too many queries already; ask again soon")
+            return BusyError("ClickHouse runs too many queries already; try again soon")
         return QueryError(f"ClickHouse at {settings.url} refused the query: {_first_line(error)}")
 
 

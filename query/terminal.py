@@ -6,9 +6,10 @@ Every word of a log passes through `visible` and is never read as markup.
 from __future__ import annotations
 
 from postwatch.query.details import attempt_lines, facts, status_words
-from postwatch.query.wording import utc_time, visible
+from postwatch.query.wording import reply_lines, utc_time, visible
 from postwatch.streams.contracts.outcome import RECEIVED, Outcome
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -31,7 +32,7 @@ def deliveries_table(rows: tuple[Outcome, ...], is_wide: bool) -> Table:
             Text(utc_time(row.updated_at)),
             Text(visible(row.recipient if is_wide else _recipient_words(row))),
             Text(status_words(row), _STYLES.get(row.result, "")),
-            Text(visible(row.response)),
+            Text("\n".join(reply_lines(row.response))),
         ]
         if is_wide:
             cells.insert(1, Text(visible(row.sender or "<>")))
@@ -57,11 +58,14 @@ def delivery_details(row: Outcome) -> RenderableType:
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
     for fact in facts(row):
-        grid.add_row(f"  {fact.label}", Text(visible(fact.words)))
+        grid.add_row(
+            f"  {fact.label}", Text("\n".join(reply_lines(fact.words)) if fact.is_reply else visible(fact.words))
+        )
     parts: list[RenderableType] = [heading, grid]
     if row.attempts:
         parts.append(Text("  attempts", "dim"))
-        parts += [Text(f"    {visible(line)}", overflow="fold") for line in attempt_lines(row)]
+        for line in attempt_lines(row):
+            parts.append(Padding(Text("\n".join(reply_lines(line)), overflow="fold"), (0, 0, 0, 4)))
     if row.log_lines:
         parts.append(Text("  log lines", "dim"))
         parts += [Text(f"    {visible(line)}", overflow="fold") for line in row.log_lines]

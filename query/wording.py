@@ -6,8 +6,11 @@ responses, and a terminal obeys what it prints.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from datetime import UTC, datetime
+
+_LINE_BREAK = re.compile(r"\r?\n|(?:\\r)?\\n")
 
 
 def visible(text: str) -> str:
@@ -16,6 +19,11 @@ def visible(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(character if _is_harmless(character) else _escape(character) for character in text)
+
+
+def reply_lines(text: str) -> list[str]:
+    """A server's reply as lines, each made `visible`. In logs a line break may be written as a backslash and an n."""
+    return [visible(line) for line in _LINE_BREAK.split(text) if line] or [""]
 
 
 def _is_harmless(character: str) -> bool:

@@ -64,12 +64,15 @@ def serve_metrics(address: str, setting: str, health: Health) -> ThreadingHTTPSe
             else:
                 self._answer(404, "text/plain", b"GET /metrics or /health\n")
 
+        do_HEAD = do_GET
+
         def _answer(self, code: int, content_type: str, body: bytes) -> None:
             self.send_response(code)
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            if self.command != "HEAD":
+                self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
             """A scrape every few seconds is no news."""

@@ -10,7 +10,7 @@ from postwatch.query.details import attempt_lines, facts, finer_status, way_word
 from postwatch.query.filters import RESULT_WORDS, STATUS_WORDS
 from postwatch.query.reports.registry import load_reports
 from postwatch.query.reports.servers import silence
-from postwatch.query.wording import byte_size, count, time_span, utc_time, visible
+from postwatch.query.wording import byte_size, count, reply_lines, time_span, utc_time, visible
 from postwatch.streams.contracts.outcome import iso_time
 
 FOLDER = Path(__file__).parent
@@ -43,6 +43,7 @@ _environment.globals.update(
     finer_status=finer_status,
     iso_time=iso_time,
     navigation=_navigation,
+    reply_lines=reply_lines,
     result_words=RESULT_WORDS,
     silence=silence,
     status_words=[word for word in STATUS_WORDS if word not in RESULT_WORDS],

@@ -142,7 +142,7 @@ def test_unknown_paths_and_methods(empty_site: httpx.Client) -> None:
     answer = empty_site.post(DELIVERIES)
     assert answer.status_code == 405
     assert answer.json()["error"]["code"] == "method_not_allowed"
-    assert answer.headers["allow"] == "GET"
+    assert answer.headers["allow"] == "GET, HEAD"
     page = empty_site.get("/nothing<b>")
     assert page.status_code == 404
     assert "<b>" not in page.text

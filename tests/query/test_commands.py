@@ -113,6 +113,21 @@ def test_the_next_page_of_a_table_is_told_in_one_piece(
     assert "reader1" not in out
 
 
+def test_a_reply_of_several_lines_is_shown_as_such(
+    office: Office, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    reply = r"550-5.1.1 No such user\n550 5.1.1 Ask the recipient"
+    attempt = Attempt(NOW_MS, "bounced", 550, reply, "", "")
+    office.insert([make_row(status="bounced", response=reply, attempts=(attempt,), log_lines=(reply,))])
+    _run_report(office)
+    assert _run(office, "trace", "alice@example.net") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sum("550-5.1.1 No such user" in line and reply not in line for line in lines) == 3
+    assert sum("550 5.1.1 Ask the recipient" in line and reply not in line for line in lines) == 3
+    assert f"    {reply}" in lines
+
+
 def test_an_account_without_mail_is_told_from_one_without_data(
     office: Office, capsys: pytest.CaptureFixture[str]
 ) -> None:

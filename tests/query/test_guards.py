@@ -69,3 +69,27 @@ def test_every_answer_forbids_what_the_page_does_not_need(empty_site: httpx.Clie
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["referrer-policy"] == "no-referrer"
         assert headers["cache-control"] == ("no-cache" if path.startswith("/static") else "no-store")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/servers",
+        "/trace?id=x",
+        "/nothing",
+        "/static/postwatch.css",
+        "/static/nothing",
+        "/health",
+        "/metrics",
+        "/api/v1/servers",
+        "/api/v1/openapi.json",
+    ],
+)
+def test_head_tells_what_get_would(empty_site: httpx.Client, path: str) -> None:
+    answers = [empty_site.request(method, path) for method in ("GET", "HEAD", "GET")]
+    assert len({answer.status_code for answer in answers}) == 1
+    assert len({answer.headers["content-type"] for answer in answers}) == 1
+    assert answers[1].content == b""
+    assert int(answers[1].headers["content-length"]) > 0
+    assert answers[1].headers["content-security-policy"]

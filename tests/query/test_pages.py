@@ -261,3 +261,15 @@ def test_a_bounce_is_shown_where_it_is_asked_for_and_leads_to_its_message(office
     assert "The message that this bounce is about" in page.words
     assert "/trace?id=1tPARE-NT%26" in [one["href"] for one in page.all("a")]
     assert nothing in _page(site, account="bob@example.org", bounces="yes", show="all").words
+
+
+def test_a_reply_of_several_lines_is_shown_as_such(office: Office, open_site: Open) -> None:
+    reply = r"550-5.1.1 No such user <b>\n550 5.1.1 Ask the recipient"
+    attempt = Attempt(NOW_MS, "bounced", 550, reply, "", "")
+    office.insert([make_row(status="bounced", response=reply, attempts=(attempt,), log_lines=(reply,))])
+    answer = open_site(office.service).get("/", params={"account": "bob@example.org"})
+    lines = "<bdi>550-5.1.1 No such user &lt;b&gt;</bdi><br><bdi>550 5.1.1 Ask the recipient</bdi>"
+    assert answer.text.count(lines) == 2  # in the table and among the facts
+    page = Page(answer.text)
+    assert sum(words.endswith("550-5.1.1 No such user <b>") for words in page.words) == 3  # and in the attempt
+    assert reply in page.words  # the log line, as it is

@@ -91,7 +91,7 @@ def test_questions_wait_for_their_turn_and_not_for_ever(monkeypatch: pytest.Monk
     first.start()
     assert client.asked.wait(30)
     before = _count("busy")
-    with pytest.raises(BusyError, match="ask again soon"):
+    with pytest.raises(BusyError, match="try again soon"):
         reader(ONE)
     assert _count("busy") == before + 1
     client.may_answer.set()

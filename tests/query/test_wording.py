@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from postwatch.query.details import facts, finer_status, status_words, way_words
-from postwatch.query.wording import byte_size, time_span, utc_time, visible
+from postwatch.query.wording import byte_size, reply_lines, time_span, utc_time, visible
 from postwatch.streams.contracts.outcome import RESULTS
 
 from tests.query.conftest import make_row
@@ -39,6 +39,24 @@ def test_ordinary_words_stay_as_they_are(text: str) -> None:
 )
 def test_controls_are_spelled_out(text: str, shown: str) -> None:
     assert visible(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("", [""]),
+        ("250 OK", ["250 OK"]),
+        (
+            r"550-5.1.1 No such user\n550 5.1.1 See https://example.net/x",
+            ["550-5.1.1 No such user", "550 5.1.1 See https://example.net/x"],
+        ),
+        ("550-one\r\n550 two\n", ["550-one", "550 two"]),
+        (r"550-one\r\n550 two", ["550-one", "550 two"]),
+        ("\x1b[2J\\nx\u202e", ["\\x1b[2J", "x\\u202e"]),
+    ],
+)
+def test_a_reply_of_several_lines_is_shown_as_such(text: str, lines: list[str]) -> None:
+    assert reply_lines(text) == lines
 
 
 @pytest.mark.parametrize(

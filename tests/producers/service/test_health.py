@@ -108,3 +108,11 @@ def _has_ipv6() -> bool:
     except OSError:
         return False
     return True
+
+
+@pytest.mark.parametrize("path", ["/health", "/metrics", "/nothing"])
+def test_head_tells_what_get_would(url: str, path: str) -> None:
+    told = httpx.head(f"{url}{path}")
+    assert told.status_code == httpx.get(f"{url}{path}").status_code
+    assert int(told.headers["content-length"]) > 0
+    assert told.content == b""
