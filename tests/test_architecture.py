@@ -38,6 +38,17 @@ NEVER_IN_THE_CORE = {
     "threading",
     "time",
 }
+FLOORS = (
+    {"producers.record", "producers.service", "producers.ship_metrics"},
+    {"producers.publisher", "producers.ship_settings", "streams.contracts", "streams.errors", "streams.settings"},
+    {"producers.files", "streams.clickhouse", "streams.parsers"},
+    {"producers.shipper", "streams.enrichment", "streams.sink"},
+    {"streams.joining"},
+    {"streams.partition"},
+    {"streams.faust_glue"},
+    {"producers.commands", "streams.commands"},
+)
+"""Folders and modules of the shipper and the stream, from the bottom up: each imports only what is below it."""
 CORE = (
     "streams/parsers/events.py",
     "streams/sink/bisection.py",
@@ -73,7 +84,11 @@ def imports(path: Path) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path} imports relatively"
-            yield node.module or ""
+            module = node.module or ""
+            if module.count(".") == 1 and module.startswith("postwatch."):  # modules of a part, by name
+                yield from (f"{module}.{alias.name}" for alias in node.names)
+            else:
+                yield module
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -82,6 +97,23 @@ def test_a_part_imports_only_what_lies_upstream(part: str) -> None:
         for name in imports(path):
             if name.startswith("postwatch."):
                 assert name.split(".")[1] in MAY_IMPORT[part], f"{path.relative_to(ROOT)} imports {name}"
+
+
+def room(name: str) -> str:
+    """The folder, or the module beside the folders, that a dotted name without `postwatch.` belongs to."""
+    return ".".join(name.split(".")[:2])
+
+
+def test_a_folder_imports_only_what_is_below_it() -> None:
+    floor_of = {name: number for number, floor in enumerate(FLOORS) for name in floor}
+    for path in modules("producers", "streams"):
+        inside = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        if path.name == "__init__.py" and len(path.relative_to(ROOT).parts) == 2:
+            continue
+        for name in imports(path):
+            if name.startswith("postwatch."):
+                other = room(name.removeprefix("postwatch."))
+                assert other == room(inside) or floor_of[other] < floor_of[room(inside)], f"{inside} imports {name}"
 
 
 @pytest.mark.parametrize("part", PARTS)
