@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from postwatch.query.advice import ADVICE
 from postwatch.query.wording import byte_size, time_span, utc_time
-from postwatch.streams.contracts.outcome import DELIVERED, DISCARDED, PENDING, RECEIVED, Outcome
+from postwatch.streams.contracts.columns import TEXTS, TIME
+from postwatch.streams.contracts.outcome import COLUMNS, DELIVERED, DISCARDED, PENDING, RECEIVED, Outcome
 
 _SAYS_NO_MORE = {DELIVERED, PENDING, DISCARDED}
 """Statuses that say no more than their result."""
@@ -21,6 +22,13 @@ _TIME_LABELS = {
     "pending": "last event",
     "discarded": "discarded at",
 }
+
+
+_LABELED = {column.name: column for column in COLUMNS if column.about.label}
+_PLACED = (
+    "reason original_recipient subject server queue_id message_id remote_provider tls next_queue_id parent_queue_id"
+).split()
+"""Labeled columns that have a place of their own in `facts`; any other comes last."""
 
 
 class Fact(NamedTuple):
@@ -56,27 +64,36 @@ def facts(row: Outcome) -> list[Fact]:
         ),
         Fact("error message" if row.result == "failed" else "response", row.response, is_reply=True),
         Fact("answer code", _spaced(str(row.smtp_code or ""), row.enhanced_code)),
-        Fact("reason", row.reason),
+        _plain("reason", row),
         *_advice(row),
         Fact("account", f"{row.account} ({row.direction})" if row.account else ""),
         Fact("sender", row.sender or "<> (a bounce)"),
-        Fact("submitted to", row.original_recipient),
-        Fact("subject", row.subject),
+        _plain("original_recipient", row),
+        _plain("subject", row),
         Fact("size", byte_size(row.size_bytes) if row.size_bytes else ""),
         Fact("came in", f"{utc_time(row.queued_at)} UTC"),
-        Fact("server", row.server),
-        Fact("queue id", row.queue_id),
-        Fact("message id", row.message_id),
+        _plain("server", row),
+        _plain("queue_id", row),
+        _plain("message_id", row),
         Fact("handed in by", _with(row.client_host, row.client_ip)),
         Fact("logged in as", _with(row.authenticated_as, row.auth_method)),
         Fact("answered by", _with(row.remote_host, row.remote_ip)),
-        Fact("provider", row.remote_provider),
-        Fact("encryption", row.tls),
+        _plain("remote_provider", row),
+        _plain("tls", row),
         Fact("route", " / ".join(filter(None, (row.router, row.transport)))),
-        Fact("next queue id", row.next_queue_id),
-        Fact("caused by", row.parent_queue_id),
+        _plain("next_queue_id", row),
+        _plain("parent_queue_id", row),
     ]
+    found += [_plain(name, row) for name in _LABELED if name not in _PLACED]
     return [fact for fact in found if fact.words]
+
+
+def _plain(name: str, row: Outcome) -> Fact:
+    """A column as it is, under its own label."""
+    column, value = _LABELED[name], getattr(row, name)
+    if column.kind is TIME:
+        return Fact(column.about.label, f"{utc_time(value)} UTC" if value else "")
+    return Fact(column.about.label, ", ".join(value) if column.kind is TEXTS else str(value or ""))
 
 
 def _advice(row: Outcome) -> list[Fact]:

@@ -9,18 +9,30 @@ import csv
 import io
 import re
 from collections.abc import Iterable
+from typing import Any
 
 from postwatch.query.wording import visible
-from postwatch.streams.contracts.outcome import Outcome, iso_time
+from postwatch.streams.contracts.columns import NESTED, TEXTS, TIME, Column
+from postwatch.streams.contracts.outcome import COLUMNS, Outcome, iso_time
 from pydantic import BaseModel
 
-CSV_COLUMNS = (
+_FIRST_COLUMNS = (
     "updated_at recipient result status response reason sender subject queued_at delay_ms account direction"
     " original_recipient server queue_id message_id size_bytes smtp_code enhanced_code remote_host remote_ip"
     " remote_provider tls router transport client_host client_ip authenticated_as auth_method attempts"
     " next_queue_id parent_queue_id"
 ).split()
-"""Every field of a row without the log lines. Of the attempts, their number."""
+"""In this order for people; any other column comes behind them."""
+
+
+def _exported_columns() -> list[Column]:
+    exported = {column.name: column for column in COLUMNS if column.about.in_csv}
+    return [exported.pop(name) for name in _FIRST_COLUMNS] + [*exported.values()]
+
+
+_EXPORTED = _exported_columns()
+CSV_COLUMNS = [column.name for column in _EXPORTED]
+"""Of the attempts their number is exported, of other lists the values, separated by blanks."""
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _CONTROLS = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
@@ -28,7 +40,7 @@ _CONTROLS = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\
 
 def to_csv(rows: Iterable[Outcome]) -> str:
     """Rows → CSV."""
-    return csv_text(CSV_COLUMNS, ([_value(row, name) for name in CSV_COLUMNS] for row in rows))
+    return csv_text(CSV_COLUMNS, ([_value(column, getattr(row, column.name)) for column in _EXPORTED] for row in rows))
 
 
 def csv_text(heading: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
@@ -41,11 +53,12 @@ def csv_text(heading: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
     return text.getvalue()
 
 
-def _value(row: Outcome, name: str) -> object:
-    value = getattr(row, name)
-    if name in ("queued_at", "updated_at"):
+def _value(column: Column, value: Any) -> object:
+    if column.kind is TIME:
         return iso_time(value)
-    return len(value) if name == "attempts" else value
+    if column.kind is NESTED:
+        return len(value)
+    return " ".join(value) if column.kind is TEXTS else value
 
 
 def _cell(value: object) -> str:

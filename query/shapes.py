@@ -5,10 +5,12 @@ Times are ISO 8601 in UTC with milliseconds. Empty text or 0 stands for "the log
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterable
+from typing import Annotated, Any, cast
 
-from postwatch.streams.contracts.outcome import Outcome, to_json_object
-from pydantic import BaseModel, ConfigDict, Field
+from postwatch.streams.contracts.columns import NESTED, TEXT, TEXTS, TIME, WORD, Column, Kind, columns_of
+from postwatch.streams.contracts.outcome import COLUMNS, Attempt, Outcome, to_json_object
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 
@@ -17,13 +19,22 @@ class Shape(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class AttemptShape(Shape):
-    at: Time
-    status: str
-    smtp_code: int
-    response: str
-    remote_host: str
-    remote_ip: str
+_JSON_TYPES: dict[Kind, Any] = {TEXT: str, WORD: str, TIME: Time, TEXTS: list[str]}
+"""Of what is no number."""
+
+
+def _row_shape(name: str, columns: Iterable[Column]) -> Any:
+    """A shape with a field for each column."""
+    fields: dict[str, Any] = {}
+    for column in columns:
+        kind = list[AttemptShape] if column.kind is NESTED else _JSON_TYPES.get(column.kind, int)
+        fields[column.name] = (kind, Field(description=column.about.description))
+    return create_model(name, __base__=Shape, **fields)
+
+
+AttemptShape: Any = _row_shape("AttemptShape", columns_of(Attempt))
+_API_COLUMNS = [column for column in COLUMNS if column.about.in_api]
+_DeliveryColumns: Any = _row_shape("_DeliveryColumns", _API_COLUMNS)
 
 
 class ReasonShape(Shape):
@@ -36,51 +47,13 @@ class ReasonShape(Shape):
     action: str = Field(description="What the engineer can do.")
 
 
-class DeliveryShape(Shape):
+class DeliveryShape(_DeliveryColumns):  # type: ignore[misc]
     """What became of one message for one recipient."""
-
-    account: str = Field(description="The mailbox, or system user at its server, that this is reported under.")
-    account_domain: str
-    direction: str = Field(description="sent or received.")
-    server: str
-    queue_id: str
-    message_id: str = Field(description="The Message-ID header without its brackets.")
-    sender: str = Field(description="Envelope sender; empty for bounces.")
-    recipient: str = Field(description="The final address.")
-    original_recipient: str = Field(description="The address as submitted, where aliasing changed it.")
-    client_host: str
-    client_ip: str
-    authenticated_as: str
-    auth_method: str
-    subject: str
-    size_bytes: int
-    queued_at: Time = Field(description="When the message came in. Reports are sorted by it, newest first.")
-    updated_at: Time = Field(description="The delivery time: when the last thing happened.")
-    delay_ms: int = Field(description="From queued_at to updated_at.")
-    status: str = Field(
-        description="pending, deferred, delivered, bounced, expired, rejected, discarded or cancelled.",
-    )
-    result: str = Field(description="accepted, failed, pending or discarded.")
-    smtp_code: int
-    enhanced_code: str
-    response: str = Field(description="The error message, or whatever else the far server said.")
-    reason: str = Field(description="Why it failed or waits, in a word such as unknown-user; empty: no trouble.")
-    remote_host: str
-    remote_ip: str
-    remote_provider: str
-    tls: str
-    router: str
-    transport: str
-    attempts: list[AttemptShape]
-    next_queue_id: str
-    parent_queue_id: str
-    log_lines: list[str]
 
     @classmethod
     def of(cls, row: Outcome) -> DeliveryShape:
-        fields = to_json_object(row)
-        del fields["version"], fields["is_deleted"]
-        return cls.model_validate(fields)
+        known = to_json_object(row)
+        return cast(DeliveryShape, cls.model_validate({column.name: known[column.name] for column in _API_COLUMNS}))
 
 
 class HealthShape(Shape):

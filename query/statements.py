@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from postwatch.query.filters import AccountScope, Domain, Mailbox
-from postwatch.streams.contracts.outcome import Attempt, Outcome
+from postwatch.streams.contracts.columns import NESTED, TEXTS, TIME
+from postwatch.streams.contracts.outcome import COLUMNS, Attempt, Outcome
 
 Row = Sequence[Any]
 
@@ -32,7 +33,6 @@ class Span(NamedTuple):
 
 DELIVERIES = "{database:Identifier}.deliveries"
 SERVERS = "{database:Identifier}.servers"
-_TIMES = {"queued_at", "updated_at"}
 PLACE = "(queued_at, account, server, queue_id, recipient, direction)"
 NEWEST_FIRST = "queued_at DESC, account DESC, server DESC, queue_id DESC, recipient DESC, direction DESC"
 SETTINGS = {
@@ -43,16 +43,19 @@ SETTINGS = {
 
 
 def _row_columns() -> str:
-    """The fields of an Outcome in order, times as ms, attempts as six arrays. Nothing is renamed: an alias that has a
-    column's name would stand for the column in WHERE too, and keep the primary key from being used."""
-    columns: list[str] = []
-    for name in Outcome._fields:
-        if name == "attempts":
-            columns.append("arrayMap(at -> toUnixTimestamp64Milli(at), attempts.at)")
-            columns += [f"attempts.{part}" for part in Attempt._fields[1:]]
+    """The columns of an Outcome in order, times as ms, attempts as an array for each of their parts. Nothing is
+    renamed: an alias that has a column's name would stand for the column in WHERE too, and keep the primary key from
+    being used."""
+    selected: list[str] = []
+    for column in COLUMNS:
+        if column.kind is NESTED:
+            for part in column.parts:
+                name = f"{column.name}.{part.name}"
+                is_time = part.kind is TIME
+                selected.append(f"arrayMap(at -> toUnixTimestamp64Milli(at), {name})" if is_time else name)
         else:
-            columns.append(f"toUnixTimestamp64Milli({name})" if name in _TIMES else name)
-    return ", ".join(columns)
+            selected.append(f"toUnixTimestamp64Milli({column.name})" if column.kind is TIME else column.name)
+    return ", ".join(selected)
 
 
 ROW_COLUMNS = _row_columns()
@@ -72,12 +75,13 @@ def scope_conditions(account: AccountScope) -> tuple[list[str], dict[str, Any]]:
 
 _ATTEMPTS = Outcome._fields.index("attempts")
 _AFTER_ATTEMPTS = _ATTEMPTS + len(Attempt._fields)
-_LOG_LINES = Outcome._fields.index("log_lines")
+_LISTS = [number for number, column in enumerate(COLUMNS) if column.kind is TEXTS]
 
 
 def decode_row(row: Row) -> Outcome:
     """A row of ROW_COLUMNS → an Outcome."""
-    attempts = tuple(Attempt(*parts) for parts in zip(*row[_ATTEMPTS:_AFTER_ATTEMPTS], strict=True))
+    attempts = tuple(map(Attempt._make, zip(*row[_ATTEMPTS:_AFTER_ATTEMPTS], strict=True)))
     fields = [*row[:_ATTEMPTS], attempts, *row[_AFTER_ATTEMPTS:]]
-    fields[_LOG_LINES] = tuple(fields[_LOG_LINES])
-    return Outcome(*fields)
+    for number in _LISTS:
+        fields[number] = tuple(fields[number])
+    return Outcome._make(fields)

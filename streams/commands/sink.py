@@ -33,9 +33,8 @@ def run(arguments: argparse.Namespace) -> int:
     configure_logs("sink")
     bound_heap()
     bound_arrow()
+    from postwatch.streams.contracts import heartbeat, outcome
     from postwatch.streams.contracts.dead_letters import DeadLetterSender
-    from postwatch.streams.contracts.heartbeat import decode_heartbeat
-    from postwatch.streams.contracts.outcome import decode_outcomes
     from postwatch.streams.sink.batch import RowBatcher
     from postwatch.streams.sink.consumer import Sink, Target
     from postwatch.streams.sink.writer import ClickHouseWriter  # with Arrow, which is bounded before it is read
@@ -51,8 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise SettingsError(f"the POSTWATCH_KAFKA_* settings can't be used: {error.args[0].str()}") from error
     serve_metrics(settings.metrics_address, "POSTWATCH_SINK_METRICS_ADDRESS", health)
     targets = {
-        kafka.outcomes_topic: Target("deliveries", decode_outcomes, writer.insert_deliveries),
-        kafka.heartbeats_topic: Target("servers", decode_heartbeat, partial(writer.insert, "servers")),
+        kafka.outcomes_topic: Target("deliveries", outcome.CONTRACT.decode, writer.insert_deliveries),
+        kafka.heartbeats_topic: Target("servers", heartbeat.CONTRACT.decode, partial(writer.insert, "servers")),
     }
     log.info("sink_started", brokers=kafka.brokers, group=settings.group, clickhouse=clickhouse.url)
     topics = [*targets, kafka.dead_letters_topic]

@@ -1,41 +1,53 @@
-"""The contract of `mail.heartbeats`: the newest sign of life of each server, as rows of the table `servers`.
+"""The contract of `mail.heartbeats`: the newest heartbeat of each server, as rows of the table `servers`.
 
 The join forwards each heartbeat of `mail.raw` as an Arrow IPC stream with one row, keyed by the server's name.
 """
 
 from __future__ import annotations
 
+from typing import Annotated, NamedTuple
+
 import pyarrow as pa
 from postwatch.producers.record import Heartbeat
-from postwatch.streams.contracts.arrow_stream import decode_stream, encode_stream
+from postwatch.streams.contracts.arrow_stream import encode_stream
+from postwatch.streams.contracts.columns import TEXT, TIME, UINT32, UINT64, About, columns_of
+from postwatch.streams.contracts.row_contract import RowContract
 
-_TIME = pa.timestamp("ms", tz="UTC")
-SCHEMA = pa.schema(
-    [
-        pa.field("server", pa.string(), nullable=False),
-        pa.field("sent_at", _TIME, nullable=False),
-        pa.field("last_line_at", _TIME, nullable=False),
-        pa.field("lag_bytes", pa.uint64(), nullable=False),
-        pa.field("files", pa.uint32(), nullable=False),
-        pa.field("shipper_version", pa.string(), nullable=False),
-    ]
-)
-"""The columns of `servers` in order. `last_line_at` is the epoch while no line was read."""
+
+class HeartbeatRow(NamedTuple):
+    """A row of `servers`."""
+
+    server: Annotated[str, About(TEXT, "The mail server's name.", is_required=True)] = ""
+    sent_at: Annotated[int, About(TIME, "When the shipper sent it.", is_required=True)] = 0
+    last_line_at: Annotated[int, About(TIME, "When it last read a line; 1970 while no line was read.")] = 0
+    lag_bytes: Annotated[int, About(UINT64, "Bytes of its logs that are not shipped yet.")] = 0
+    files: Annotated[int, About(UINT32, "How many log files it follows.")] = 0
+    shipper_version: Annotated[str, About(TEXT, "The version of the shipper.")] = ""
+
+
+COLUMNS = columns_of(HeartbeatRow)
+CONTRACT = RowContract("a heartbeat", COLUMNS)
+SCHEMA = CONTRACT.schema
+"""The columns of `servers`."""
 
 
 def encode_heartbeat(server: str, beat: Heartbeat) -> bytes:
-    columns = [
-        [server],
-        [beat.sent_ms],
-        [beat.last_line_ms],
-        [beat.lag_bytes],
-        [beat.files],
-        [beat.shipper_version],
-    ]
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
+    """A server's heartbeat → the value of a `mail.heartbeats` record."""
+    row = HeartbeatRow(
+        server=server,
+        sent_at=beat.sent_ms,
+        last_line_at=beat.last_line_ms,
+        lag_bytes=beat.lag_bytes,
+        files=beat.files,
+        shipper_version=beat.shipper_version,
+    )
+    arrays = [pa.array([value], field.type) for value, field in zip(row, SCHEMA, strict=True)]
     return encode_stream(pa.RecordBatch.from_arrays(arrays, schema=SCHEMA))
 
 
 def decode_heartbeat(value: bytes) -> pa.Table:
-    """The value of a `mail.heartbeats` record → a table of SCHEMA. Raises ValueError."""
-    return decode_stream(value, SCHEMA, "a heartbeat")
+    """The value of a `mail.heartbeats` record of any version → a table of SCHEMA. Raises ValueError."""
+    record = CONTRACT.decode(value)
+    if record.unfit:
+        raise ValueError(record.unfit[0].said)
+    return record.rows

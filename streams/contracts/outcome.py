@@ -1,18 +1,33 @@
 """The contract of an outcome: one delivery row per account, message and final recipient.
 
-The fields stand here once. `mail.outcomes` carries them as Arrow IPC streams, the table `deliveries` has the very same
-columns (a test compares the DDL with SCHEMA), `postwatch read` and `postwatch outcomes` print them as JSON.
+The columns stand here once. `mail.outcomes` carries them as Arrow IPC streams, the table `deliveries` has the very same
+(a test compares the DDL), the API, exports and docs/columns.md are made from them. To add a column: a field here with a
+default, its line in streams/joining/rows.py, and a new file in deploy/clickhouse; then write docs/columns.md anew.
 Times are whole milliseconds since the epoch, UTC.
 """
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, Any, NamedTuple
 
 import pyarrow as pa
-from postwatch.streams.contracts.arrow_stream import decode_stream, encode_stream
+from postwatch.streams.contracts.arrow_stream import encode_stream
+from postwatch.streams.contracts.columns import (
+    NESTED,
+    TEXT,
+    TEXTS,
+    TIME,
+    UINT8,
+    UINT16,
+    UINT64,
+    WORD,
+    About,
+    Column,
+    columns_of,
+)
+from postwatch.streams.contracts.row_contract import RowContract
 
 PENDING, DEFERRED, DELIVERED, BOUNCED = "pending", "deferred", "delivered", "bounced"
 EXPIRED, REJECTED, DISCARDED, CANCELLED = "expired", "rejected", "discarded", "cancelled"
@@ -40,94 +55,116 @@ REASONS = (
 class Attempt(NamedTuple):
     """One try to hand a message to one recipient."""
 
-    at: int
-    status: str
-    smtp_code: int
-    response: str
-    remote_host: str
-    remote_ip: str
+    at: Annotated[int, About(TIME, "When it ended.")] = 0
+    status: Annotated[str, About(WORD, "The status after it.")] = ""
+    smtp_code: Annotated[int, About(UINT16, "The SMTP reply code.")] = 0
+    response: Annotated[str, About(TEXT, "What the remote server said.")] = ""
+    remote_host: Annotated[str, About(TEXT, "The remote server's name.")] = ""
+    remote_ip: Annotated[str, About(TEXT, "The remote server's address.")] = ""
 
 
 class Outcome(NamedTuple):
     """A delivery row. Empty text or 0 stands for "the log does not say"."""
 
-    account: str
-    """The mailbox or system user that this row is reported under."""
-    account_domain: str
-    direction: str
-    """sent or received; local mail between two hosted mailboxes gives a row to each."""
-    server: str
-    queue_id: str
-    message_id: str
-    """The Message-ID header without its angle brackets."""
-    sender: str
-    """Envelope sender; empty for bounces."""
-    recipient: str
-    """Final address."""
-    original_recipient: str
-    """The address as submitted, where aliasing changed it; else empty."""
-    client_host: str
-    client_ip: str
-    authenticated_as: str
-    auth_method: str
-    subject: str
-    size_bytes: int
-    queued_at: int
-    """The time in the queue id where it carries one, else of the first line. Part of the key: never changes."""
-    updated_at: int
-    delay_ms: int
-    status: str
-    result: str
-    smtp_code: int
-    enhanced_code: str
-    response: str
-    reason: str
-    remote_host: str
-    remote_ip: str
-    remote_provider: str
-    tls: str
-    router: str
-    transport: str
-    attempts: Sequence[Attempt]
-    """All of the first 50, then the last."""
-    next_queue_id: str
-    parent_queue_id: str
-    log_lines: Sequence[str]
-    version: int
-    """A newer row of the same key has a higher one; see `streams/joining/joiner.py`."""
-    is_deleted: int
-    """1 withdraws the row: an address as submitted gave way to its final addresses."""
+    account: Annotated[
+        str,
+        About(TEXT, "The mailbox, or system user at its server, that this is reported under.", is_required=True),
+    ] = ""
+    account_domain: Annotated[
+        str, About(TEXT, "The domain of the account; of a system user the server.", is_required=True, in_csv=False)
+    ] = ""
+    direction: Annotated[
+        str, About(WORD, "sent or received. Mail between two hosted mailboxes gives a row to each.", is_required=True)
+    ] = ""
+    server: Annotated[str, About(WORD, "The mail server whose log it is.", "server", is_required=True)] = ""
+    queue_id: Annotated[str, About(TEXT, "The mail server's id of the message.", "queue id", is_required=True)] = ""
+    message_id: Annotated[str, About(TEXT, "The Message-ID header without its brackets.", "message id")] = ""
+    sender: Annotated[str, About(TEXT, "Envelope sender; empty for bounces.")] = ""
+    recipient: Annotated[str, About(TEXT, "The final address.", is_required=True)] = ""
+    original_recipient: Annotated[
+        str, About(TEXT, "The address as submitted, where aliasing changed it.", "submitted to")
+    ] = ""
+    client_host: Annotated[str, About(TEXT, "The name of the host that handed the message in.")] = ""
+    client_ip: Annotated[str, About(TEXT, "The address of the host that handed the message in.")] = ""
+    authenticated_as: Annotated[str, About(TEXT, "The login that handed the message in.")] = ""
+    auth_method: Annotated[str, About(WORD, "How that login was authenticated.")] = ""
+    subject: Annotated[str, About(TEXT, "The Subject header, where it is logged.", "subject")] = ""
+    size_bytes: Annotated[int, About(UINT64, "The size of the message, where it is logged.")] = 0
+    queued_at: Annotated[
+        int,
+        About(
+            TIME,
+            "When the message came in. Reports are sorted by it, newest first. It never changes.",
+            is_required=True,
+        ),
+    ] = 0
+    updated_at: Annotated[int, About(TIME, "The delivery time: when the last thing happened.", is_required=True)] = 0
+    delay_ms: Annotated[int, About(UINT64, "From queued_at to updated_at.")] = 0
+    status: Annotated[
+        str,
+        About(
+            WORD, "pending, deferred, delivered, bounced, expired, rejected, discarded or cancelled.", is_required=True
+        ),
+    ] = ""
+    result: Annotated[str, About(WORD, "accepted, failed, pending or discarded.")] = ""
+    smtp_code: Annotated[int, About(UINT16, "The SMTP reply code that decided the status.")] = 0
+    enhanced_code: Annotated[str, About(WORD, "The enhanced status code (RFC 3463).")] = ""
+    response: Annotated[str, About(TEXT, "The error message, or whatever else the far server said.")] = ""
+    reason: Annotated[
+        str,
+        About(WORD, "Why it failed or waits, in a word such as unknown-user; empty: no trouble.", "reason"),
+    ] = ""
+    remote_host: Annotated[str, About(TEXT, "The name of the remote server that answered.")] = ""
+    remote_ip: Annotated[str, About(TEXT, "The address of the remote server that answered.")] = ""
+    remote_provider: Annotated[
+        str, About(WORD, "The provider of that server: Google, Microsoft, Yahoo, …", "provider")
+    ] = ""
+    tls: Annotated[str, About(WORD, "TLS version and cipher of the delivery.", "encryption")] = ""
+    router: Annotated[str, About(WORD, "Exim's router.")] = ""
+    transport: Annotated[str, About(WORD, "Exim's transport, or Postfix's delivery agent.")] = ""
+    attempts: Annotated[Sequence[Attempt], About(NESTED, "The attempts to deliver: the first 50, then the last.")] = ()
+    next_queue_id: Annotated[
+        str,
+        About(
+            TEXT,
+            "The queue ids that the message had later, after a content filter or on our own relay.",
+            "next queue id",
+        ),
+    ] = ""
+    parent_queue_id: Annotated[str, About(TEXT, "The message that this bounce or forward comes from.", "caused by")] = (
+        ""
+    )
+    log_lines: Annotated[
+        Sequence[str], About(TEXTS, "The log lines about this recipient, as they were.", in_csv=False)
+    ] = ()
+    version: Annotated[
+        int,
+        About(
+            UINT64,
+            "Of the rows of one key the one with the highest version counts; see streams/contracts/version.py.",
+            is_required=True,
+            in_api=False,
+            in_csv=False,
+        ),
+    ] = 0
+    is_deleted: Annotated[
+        int,
+        About(
+            UINT8,
+            "1: the row is a tombstone and hides the earlier rows of its key.",
+            is_required=True,
+            in_api=False,
+            in_csv=False,
+        ),
+    ] = 0
 
 
 KEY = ("account_domain", "account", "queued_at", "server", "queue_id", "recipient", "direction")
 
-_TIME = pa.timestamp("ms", tz="UTC")
-_TYPES: dict[str, pa.DataType] = {
-    "size_bytes": pa.uint64(),
-    "queued_at": _TIME,
-    "updated_at": _TIME,
-    "delay_ms": pa.uint64(),
-    "smtp_code": pa.uint16(),
-    "attempts.at": pa.list_(_TIME),
-    "attempts.smtp_code": pa.list_(pa.uint16()),
-    "log_lines": pa.list_(pa.string()),
-    "version": pa.uint64(),
-    "is_deleted": pa.uint8(),
-}
-
-
-def _columns() -> Iterator[tuple[str, pa.DataType]]:
-    for name in Outcome._fields:
-        if name == "attempts":
-            for part in Attempt._fields:
-                column = f"attempts.{part}"
-                yield column, _TYPES.get(column, pa.list_(pa.string()))
-        else:
-            yield name, _TYPES.get(name, pa.string())
-
-
-SCHEMA = pa.schema([pa.field(name, kind, nullable=False) for name, kind in _columns()])
-"""The Arrow schema of `mail.outcomes`, and the columns of `deliveries` in order."""
+COLUMNS = columns_of(Outcome)
+CONTRACT = RowContract("an outcome", COLUMNS)
+SCHEMA = CONTRACT.schema
+"""The Arrow schema of `mail.outcomes`, and the columns of `deliveries`."""
 
 
 def encode_outcomes(rows: Sequence[Outcome]) -> bytes:
@@ -136,8 +173,11 @@ def encode_outcomes(rows: Sequence[Outcome]) -> bytes:
 
 
 def decode_outcomes(value: bytes) -> pa.Table:
-    """The value of a `mail.outcomes` record → a table of SCHEMA. Raises ValueError."""
-    return decode_stream(value, SCHEMA, "an outcome")
+    """The value of a `mail.outcomes` record of any version → a table of SCHEMA. Raises ValueError."""
+    record = CONTRACT.decode(value)
+    if record.unfit:
+        raise ValueError(record.unfit[0].said)
+    return record.rows
 
 
 def to_batch(rows: Sequence[Outcome]) -> pa.RecordBatch:
@@ -145,13 +185,8 @@ def to_batch(rows: Sequence[Outcome]) -> pa.RecordBatch:
     if not rows:
         return pa.RecordBatch.from_pylist([], schema=SCHEMA)
     arrays: list[pa.Array] = []
-    for name, values in zip(Outcome._fields, zip(*rows, strict=True), strict=True):
-        if name == "attempts":
-            arrays += _attempt_arrays(values)
-        elif name == "log_lines":
-            arrays.append(_list_array(values, pa.string()))
-        else:
-            arrays.append(pa.array(values, SCHEMA.field(name).type))
+    for make_arrays, values in zip(_ARRAY_MAKERS, zip(*rows, strict=True), strict=True):
+        arrays += make_arrays(values)
     return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
 
 
@@ -164,19 +199,37 @@ def _offsets(lists: Sequence[Sequence[Any]]) -> pa.Array:
     return pa.array(offsets, pa.int32())
 
 
-def _list_array(lists: Sequence[Sequence[Any]], kind: pa.DataType) -> pa.Array:
-    return pa.ListArray.from_arrays(_offsets(lists), pa.array([x for one in lists for x in one], kind))
+def _array_maker(column: Column) -> Callable[[Sequence[Any]], list[pa.Array]]:
+    """A function from the values of a column to its Arrow arrays: one, or one for each part of a nested column."""
+    if column.kind is NESTED:
+        kinds = [part.kind.arrow for part in column.parts]
+        empty: list[tuple[Any, ...]] = [()] * len(kinds)
+
+        def make_nested(lists: Sequence[Any]) -> list[pa.Array]:
+            offsets = _offsets(lists)
+            columns = list(zip(*[item for one in lists for item in one], strict=True)) or empty
+            return [
+                pa.ListArray.from_arrays(offsets, pa.array(values, kind))
+                for values, kind in zip(columns, kinds, strict=True)
+            ]
+
+        return make_nested
+    kind = column.kind.arrow
+    if pa.types.is_list(kind):
+
+        def make_list(lists: Sequence[Any]) -> list[pa.Array]:
+            values = pa.array([item for one in lists for item in one], kind.value_type)
+            return [pa.ListArray.from_arrays(_offsets(lists), values)]
+
+        return make_list
+
+    def make_plain(values: Sequence[Any]) -> list[pa.Array]:
+        return [pa.array(values, kind)]
+
+    return make_plain
 
 
-def _attempt_arrays(lists: Sequence[Sequence[Attempt]]) -> list[pa.Array]:
-    offsets = _offsets(lists)
-    flat = [attempt for one in lists for attempt in one]
-    columns: Sequence[Sequence[Any]] = list(zip(*flat, strict=True)) or [()] * len(Attempt._fields)
-    kinds = [SCHEMA.field(f"attempts.{part}").type.value_type for part in Attempt._fields]
-    return [
-        pa.ListArray.from_arrays(offsets, pa.array(column, kind)) for column, kind in zip(columns, kinds, strict=True)
-    ]
-
+_ARRAY_MAKERS = [_array_maker(column) for column in COLUMNS]
 
 _EPOCH = datetime.datetime(1970, 1, 1)
 
@@ -189,30 +242,42 @@ def iso_time(at_ms: int) -> str:
 
 def to_json_object(row: Outcome) -> dict[str, Any]:
     """A row as people and scripts read it: the fields by name, times in ISO 8601 UTC, attempts as objects."""
-    found = row._asdict()
-    found["queued_at"] = iso_time(row.queued_at)
-    found["updated_at"] = iso_time(row.updated_at)
-    found["attempts"] = [{**attempt._asdict(), "at": iso_time(attempt.at)} for attempt in row.attempts]
-    found["log_lines"] = list(row.log_lines)
-    return found
+    return _json_object(COLUMNS, row)
+
+
+def _json_object(columns: Sequence[Column], row: Sequence[Any]) -> dict[str, Any]:
+    return {column.name: _json_value(column, value) for column, value in zip(columns, row, strict=True)}
+
+
+def _json_value(column: Column, value: Any) -> Any:
+    if column.kind is TIME:
+        return iso_time(value)
+    if column.kind is NESTED:
+        return [_json_object(column.parts, part) for part in value]
+    return list(value) if column.kind is TEXTS else value
 
 
 def from_table(table: pa.Table) -> list[Outcome]:
     """A decoded table back to rows: the inverse of `to_batch`. Raises ValueError on attempts of unequal length."""
-    columns = {name: table.column(name) for name in table.schema.names}
 
     def values(name: str) -> list[Any]:
-        column = columns[name]
-        if column.type == _TIME:
+        column = table.column(name)
+        if column.type == TIME.arrow:
             column = column.cast(pa.int64())
-        elif column.type == pa.list_(_TIME):
+        elif column.type == TIME.listed().arrow:
             column = column.cast(pa.list_(pa.int64()))
         return list(column.to_pylist())
 
-    attempts = [
-        tuple(Attempt(*parts) for parts in zip(*row, strict=True))
-        for row in zip(*(values(f"attempts.{part}") for part in Attempt._fields), strict=True)
+    def nested(column: Column) -> Iterator[tuple[Attempt, ...]]:
+        for lists in zip(*(values(f"{column.name}.{part.name}") for part in column.parts), strict=True):
+            yield tuple(map(Attempt._make, zip(*lists, strict=True)))
+
+    fields = [
+        nested(column)
+        if column.kind is NESTED
+        else map(tuple, values(column.name))
+        if column.kind is TEXTS
+        else values(column.name)
+        for column in COLUMNS
     ]
-    rest = [attempts if name == "attempts" else values(name) for name in Outcome._fields]
-    rows = (Outcome._make(row) for row in zip(*rest, strict=True))
-    return [row._replace(log_lines=tuple(row.log_lines)) for row in rows]
+    return [Outcome._make(row) for row in zip(*fields, strict=True)]

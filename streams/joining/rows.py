@@ -1,7 +1,7 @@
 """A message and a recipient → the delivery rows, one for each account that it is reported under. Pure.
 
-`version` orders the rows of one key by what was known: how many arrivals on the way were seen, the last event's time,
-the rank of the status, the number of events. Fewer events never make a higher version.
+`add_rows` makes nearly all rows: it gives the columns by position, in the order of `Outcome`, which is three times as
+fast as by name. What is made off that path gives them by name.
 """
 
 from __future__ import annotations
@@ -12,24 +12,17 @@ from typing import NamedTuple
 import msgspec
 from postwatch.streams.contracts.outcome import DEFERRED, DELIVERED, PENDING, RESULTS, Outcome
 from postwatch.streams.contracts.outcome import Attempt as AttemptCell
+from postwatch.streams.contracts.version import make_version
 from postwatch.streams.enrichment.accounts import UNKNOWN, Account, AccountBook
 from postwatch.streams.enrichment.reasons import ReasonBook
 from postwatch.streams.joining.message import RANKS, RETRACTED, Message, arrival_lines, envelope_key
 from postwatch.streams.joining.status import OPEN, find_account_evidence, find_status, terminal_event_of
 from postwatch.streams.parsers.events import FILTER, LOGIN, Arrival, Attempt, Refusal
 
-_MOST_ARRIVALS = 3
 _NO_ARRIVAL = Arrival("", 0, "")
 _NO_ATTEMPTS: list[Attempt] = []
 _NO_ATTEMPT = Attempt("", 0, "", PENDING, is_attempt=False)
 _NOBODY = (UNKNOWN,)
-_NO_NEXT_HOP = ("", "", "", "", "", "", (), "", "")
-"""From remote_host to parent_queue_id, of what was never handed on."""
-
-
-def make_version(arrivals: int, updated_at: int, status: str, events: int) -> int:
-    """Orders the rows of one key; 64 bits: 2 arrivals seen, 42 time in ms, 4 rank, 16 events."""
-    return min(arrivals, _MOST_ARRIVALS) << 62 | updated_at << 20 | RANKS[status] << 16 | min(events, 0xFFFF)
 
 
 class RowMaker:
@@ -63,12 +56,11 @@ class RowMaker:
                 updated_at = deciding.at
         else:
             deciding, status, updated_at = find_status(message, recipient, attempts, updated_at)
-        version = (
-            (arrivals if arrivals < _MOST_ARRIVALS else _MOST_ARRIVALS) << 62
-            | updated_at << 20
-            | (RANKS[DELIVERED] if is_inferred else RANKS[status])
-            << 16  # above what the filter was given for delivered
-            | events + len(attempts) + (message.terminal_event is not None)  # at most 52 of them
+        version = make_version(
+            arrivals,
+            updated_at,
+            RANKS[DELIVERED] if is_inferred else RANKS[status],  # above what the filter was given for delivered
+            events + len(attempts) + (message.terminal_event is not None),
         )
         deleted = 0
         if status == RETRACTED:
@@ -77,7 +69,7 @@ class RowMaker:
         submitted = arrival or _NO_ARRIVAL
         last = deciding or _NO_ATTEMPT
         remote_host = last.remote_host
-        row = (  # all columns behind those of the account
+        row = (  # all columns of Outcome in order, but for the first three, which are those of Account
             message.server,
             queue_id,
             submitted.message_id,
@@ -207,35 +199,31 @@ class RowMaker:
 
     def refusal_rows(self, server: str, refusal: Refusal) -> Iterator[Outcome]:
         """The rows of what was refused, or taken and thrown away, before it was queued."""
-        row = (  # all columns behind those of the account
-            server,
-            refusal.queue_id,
-            "",
-            refusal.sender,
-            refusal.recipient,
-            "",
-            refusal.client_host,
-            refusal.client_ip,
-            refusal.authenticated_as,
-            refusal.auth_method,
-            "",
-            0,
-            refusal.at,
-            refusal.at,
-            0,
-            refusal.status,
-            RESULTS[refusal.status],
-            refusal.smtp_code,
-            refusal.enhanced_code,
-            refusal.response,
-            self._reasons.find_reason(refusal.status, refusal.enhanced_code, refusal.response),
-            *_NO_NEXT_HOP,
-            (refusal.line,) if self._keep_lines else (),
-            make_version(1, refusal.at, refusal.status, 1),
-            0,
-        )
+        reason = self._reasons.find_reason(refusal.status, refusal.enhanced_code, refusal.response)
         for account in self._accounts.of_refusal(refusal, server):
-            yield tuple.__new__(Outcome, account + row)
+            yield Outcome(
+                account=account.name,
+                account_domain=account.domain,
+                direction=account.direction,
+                server=server,
+                queue_id=refusal.queue_id,
+                sender=refusal.sender,
+                recipient=refusal.recipient,
+                client_host=refusal.client_host,
+                client_ip=refusal.client_ip,
+                authenticated_as=refusal.authenticated_as,
+                auth_method=refusal.auth_method,
+                queued_at=refusal.at,
+                updated_at=refusal.at,
+                status=refusal.status,
+                result=RESULTS[refusal.status],
+                smtp_code=refusal.smtp_code,
+                enhanced_code=refusal.enhanced_code,
+                response=refusal.response,
+                reason=reason,
+                log_lines=(refusal.line,) if self._keep_lines else (),
+                version=make_version(1, refusal.at, RANKS[refusal.status], 1),
+            )
 
 
 class _Place(NamedTuple):
@@ -326,13 +314,9 @@ def _joined_arrival(first: Arrival, own: Arrival | None) -> Arrival:
 
 
 def _attempt_cells(attempts: list[Attempt]) -> tuple[AttemptCell, ...]:
-    if len(attempts) == 1:
-        one = attempts[0]
-        cell = (one.at, one.status, one.smtp_code, one.response, one.remote_host, one.remote_ip)
-        return (tuple.__new__(AttemptCell, cell),) if one.is_attempt else ()
     return tuple(
         [
-            tuple.__new__(
+            tuple.__new__(  # all columns of AttemptCell in order
                 AttemptCell, (one.at, one.status, one.smtp_code, one.response, one.remote_host, one.remote_ip)
             )
             for one in attempts

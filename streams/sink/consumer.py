@@ -20,6 +20,7 @@ from postwatch.producers.service.errors import UnavailableError
 from postwatch.producers.service.health import Health
 from postwatch.streams.contracts.arrow_stream import encode_stream
 from postwatch.streams.contracts.dead_letters import DeadLetter, DeadLetterSender, RecordOrigin
+from postwatch.streams.contracts.row_contract import DecodedRecord
 from postwatch.streams.sink import metrics
 from postwatch.streams.sink.batch import Batch, RowBatcher, TopicRows
 from postwatch.streams.sink.bisection import Insertion, RefusedRow
@@ -33,6 +34,8 @@ POLL_SECONDS = 0.2
 FIRST_WAIT_SECONDS = 0.25
 LONGEST_WAIT_SECONDS = 5.0
 COMMITTED_TIMEOUT_SECONDS = 5.0
+MOST_LOGGED_COLUMNS = 100
+"""Differences in columns that are logged in the life of a process; all are counted."""
 
 Partitions = list[TopicPartition]
 
@@ -61,7 +64,7 @@ class Target:
     """What becomes of a topic's records."""
 
     table: str
-    decode: Callable[[bytes], pa.Table]
+    decode: Callable[[bytes], DecodedRecord]
     """Raises ValueError for a record that is of no use."""
     insert: Callable[[pa.Table], None]
     """Raises as streams/errors.py has it."""
@@ -101,6 +104,7 @@ class Sink:
         self._paused = False
         self._expected: dict[tuple[str, int], int] = {}
         """The next offset of each partition, where it is known."""
+        self._logged_columns: set[tuple[str, ...]] = set()
 
     def run(self) -> None:
         """Read and write until it is time to stop; then what was read is written, if it can be without waiting."""
@@ -126,12 +130,16 @@ class Sink:
         value = message.value() or b""
         self._count(origin)
         try:
-            rows = self._targets[origin.topic].decode(value)
+            record = self._targets[origin.topic].decode(value)
         except ValueError as error:
             letter = DeadLetter(value, UNDECODABLE_RECORD, origin, str(error))
             self._buffer.add_letter(origin, letter, self._clock())
         else:
-            self._buffer.add_rows(origin, rows, len(value), self._clock())
+            self._count_columns(origin.topic, record)
+            self._buffer.add_rows(origin, record.rows, len(value), self._clock())
+            for unfit in record.unfit:
+                refused = DeadLetter(unfit.value, REFUSED_ROW, origin, unfit.said)
+                self._buffer.add_letter(origin, refused, self._clock())
 
     def _count(self, origin: RecordOrigin) -> None:
         metrics.RECORDS.labels(origin.topic).inc()
@@ -141,6 +149,19 @@ class Sink:
             metrics.EXPIRED.labels(origin.topic).inc(missing)
             log.error("records_expired_unread", records=missing, before=origin)
         self._expected[place] = origin.kafka_offset + 1
+
+    def _count_columns(self, topic: str, record: DecodedRecord) -> None:
+        """Columns differ while old and new versions run side by side; each difference is logged once."""
+        for event, columns, counter in (
+            ("unknown_columns_left_out", record.unknown, metrics.UNKNOWN_COLUMNS),
+            ("missing_columns_filled", record.missing, metrics.MISSING_COLUMNS),
+        ):
+            if columns:
+                counter.labels(topic).inc(len(columns))
+                seen = (topic, event, *columns)
+                if seen not in self._logged_columns and len(self._logged_columns) < MOST_LOGGED_COLUMNS:
+                    self._logged_columns.add(seen)
+                    log.warning(event, topic=topic, columns=columns)
 
     def _flush(self) -> None:
         """Write what is buffered, however long it takes; a batch that is abandoned will be read again."""

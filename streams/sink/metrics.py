@@ -8,6 +8,14 @@ RECORDS = Counter("postwatch_sink_records_total", "Records read.", ["topic"])
 EXPIRED = Counter(
     "postwatch_sink_expired_records_total", "Records that Kafka deleted before they were read.", ["topic"]
 )
+UNKNOWN_COLUMNS = Counter(
+    "postwatch_sink_unknown_columns_total",
+    "Columns of records that were left out because this version does not know them.",
+    ["topic"],
+)
+MISSING_COLUMNS = Counter(
+    "postwatch_sink_missing_columns_total", "Columns that records lacked and that got their default.", ["topic"]
+)
 ROWS = Counter("postwatch_sink_rows_total", "Rows that ClickHouse took.", ["table"])
 INSERT_SECONDS = Histogram(
     "postwatch_sink_insert_seconds",

@@ -16,14 +16,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 from postwatch.streams.contracts.outcome import Outcome, from_table, to_batch
+from postwatch.streams.contracts.version import FIRST_WHOLE_VERSION, retracted
 
 LONGEST_WAY_MS = 8 * 86_400_000
 """From a message's arrival to the last line about it, at most: as long as an MTA tries."""
-_FIRST_WHOLE_VERSION = 1 << 62
-"""`version` begins with the number of arrivals that were seen; see `delivery_rows.make_version`."""
-_TAKEN_BACK = 1 << 15
-"""Set in the version of a row that is taken back: above the number of its events, below whatever comes later. The same
-row may come again, from an insert that its sink had given up or from a sink that stood still."""
 _IDS_A_QUESTION = 500
 
 Ask = Callable[[str, dict[str, Any]], Sequence[Sequence[Any]]]
@@ -45,7 +41,7 @@ def withdrawals(rows: pa.Table, ask: Ask) -> pa.Table:
     partial = from_table(rows.filter(_is_partial(rows)))
     whole = _whole_rows(partial, ask) if partial else {}
     covered = [
-        row._replace(version=row.version | _TAKEN_BACK, is_deleted=1)
+        row._replace(version=retracted(row.version), is_deleted=1)
         for row in partial
         if _is_covered(row, whole.get((row.server, row.queue_id, row.recipient), ()))
     ]
@@ -54,7 +50,7 @@ def withdrawals(rows: pa.Table, ask: Ask) -> pa.Table:
 
 def _is_partial(rows: pa.Table) -> pa.ChunkedArray:
     is_nobodys = pc.and_(pc.equal(rows["account"], ""), pc.equal(rows["is_deleted"], 0))
-    return pc.and_(is_nobodys, pc.less(rows["version"], pa.scalar(_FIRST_WHOLE_VERSION, pa.uint64())))
+    return pc.and_(is_nobodys, pc.less(rows["version"], pa.scalar(FIRST_WHOLE_VERSION, pa.uint64())))
 
 
 def _whole_rows(partial: Sequence[Outcome], ask: Ask) -> dict[tuple[str, str, str], list[tuple[int, int]]]:
@@ -65,7 +61,7 @@ def _whole_rows(partial: Sequence[Outcome], ask: Ask) -> dict[tuple[str, str, st
     ids = sorted({row.queue_id for row in partial})
     for first in range(0, len(ids), _IDS_A_QUESTION):
         wanted = {
-            "first_whole": _FIRST_WHOLE_VERSION,
+            "first_whole": FIRST_WHOLE_VERSION,
             "ids": ids[first : first + _IDS_A_QUESTION],
             "since_ms": since_ms,
             "until_ms": until_ms,

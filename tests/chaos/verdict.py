@@ -153,7 +153,7 @@ def _judge_changelog(judgement: Judgement, stack: Stack) -> None:
 
 
 def _table(stack: Stack) -> list[Row]:
-    table = connect(stack.clickhouse).query_arrow("SELECT * FROM deliveries FINAL").cast(SCHEMA)
+    table = connect(stack.clickhouse).query_arrow("SELECT * FROM deliveries FINAL").select(SCHEMA.names).cast(SCHEMA)
     return [to_json_object(row) for row in from_table(table)]
 
 

@@ -126,7 +126,7 @@ class Pipeline:
 
     def rows(self) -> list[dict[str, Any]]:
         """What the table shows, as `postwatch read` prints it, sorted."""
-        table = connect(self.clickhouse).query_arrow("SELECT * FROM deliveries FINAL").cast(SCHEMA)
+        table = connect(self.clickhouse).query_arrow("SELECT * FROM deliveries FINAL").select(SCHEMA.names).cast(SCHEMA)
         return ordered([to_json_object(row) for row in from_table(table)])
 
     def count(self) -> int:

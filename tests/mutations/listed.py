@@ -563,16 +563,16 @@ MESSAGES = (
     ),
     _mutation(
         "a later row has a higher version",
-        "streams/joining/rows.py",
-        "            | updated_at << 20\n",
+        "streams/contracts/version.py",
+        "        | updated_at << TIME_SHIFT\n",
         "",
         _GOLDEN + "test_rows_are_the_golden_ones",
     ),
     _mutation(
         "a partial row never beats a whole one",
-        "streams/joining/rows.py",
-        "            (arrivals if arrivals < _MOST_ARRIVALS else _MOST_ARRIVALS) << 62\n",
-        "            0\n",
+        "streams/contracts/version.py",
+        "        (arrivals if arrivals < MOST_ARRIVALS else MOST_ARRIVALS) << ARRIVALS_SHIFT\n",
+        "        0\n",
         "streams/joining/test_message.py::test_whoever_saw_more_arrivals_has_the_higher_version",
     ),
     _mutation(
@@ -803,9 +803,9 @@ ACCOUNTS = (
 OUTCOMES = (
     _mutation(
         "what is no outcome is refused",
-        "streams/contracts/outcome.py",
-        'return decode_stream(value, SCHEMA, "an outcome")',
-        "return pa.ipc.open_stream(value).read_all()",
+        "streams/contracts/row_contract.py",
+        "        if lacking:\n",
+        "        if lacking and not known:\n",
         "streams/contracts/test_outcome.py::test_a_heartbeat_is_no_outcome",
     ),
     _mutation(
@@ -825,7 +825,7 @@ OUTCOMES = (
     _mutation(
         "what was taken back stays so when its insert arrives once more",
         "streams/sink/partial_rows.py",
-        "version=row.version | _TAKEN_BACK, is_deleted=1",
+        "version=retracted(row.version), is_deleted=1",
         "is_deleted=1",
         _PARTIAL + "test_what_was_taken_back_stays_so_when_its_insert_arrives_once_more",
     ),
@@ -899,6 +899,27 @@ OUTCOMES = (
         "            self._buffer.add_letter(origin, letter, self._clock())\n",
         "            del letter\n",
         _SINK + "test_a_record_that_cannot_be_decoded_is_dead_lettered_whole",
+    ),
+    _mutation(
+        "a row with a number that is out of range is dead-lettered",
+        "streams/sink/consumer.py",
+        "                self._buffer.add_letter(origin, refused, self._clock())\n",
+        "                del refused\n",
+        _SINK + "test_a_row_with_a_number_out_of_range_is_dead_lettered_and_the_others_are_written",
+    ),
+    _mutation(
+        "a number that is out of range is never wrapped",
+        "streams/contracts/row_contract.py",
+        "        for index in pc.indices_nonzero(outside).to_pylist():\n",
+        "        for index in ():\n",
+        "streams/contracts/test_row_contract.py::test_a_number_that_does_not_fit_takes_its_row_out_and_no_other",
+    ),
+    _mutation(
+        "a column that a record lacks has as many elements as its neighbours",
+        "streams/contracts/row_contract.py",
+        "        offsets.append(offsets[-1] + length)\n",
+        "        offsets.append(offsets[-1])\n",
+        "streams/contracts/test_row_contract.py::test_missing_columns_get_their_defaults",
     ),
     _mutation(
         "a refused row is found among good ones",

@@ -42,7 +42,7 @@ def make_row(**known: Any) -> Outcome:
     queued_at = known.get("queued_at", NOW_MS - MINUTE_MS)
     status = known.get("status", "delivered")
     fields: dict[str, Any] = {
-        **dict.fromkeys(Outcome._fields, ""),
+        **Outcome()._asdict(),
         "account": account,
         "account_domain": account.rpartition("@")[2],
         "direction": "sent",
@@ -58,10 +58,7 @@ def make_row(**known: Any) -> Outcome:
         "result": RESULTS.get(status, ""),
         "smtp_code": 250,
         "response": "250 OK",
-        "attempts": (),
-        "log_lines": (),
         "version": 1,
-        "is_deleted": 0,
     }
     return Outcome(**{**fields, **known})
 

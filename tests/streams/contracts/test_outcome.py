@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import string
+from collections.abc import Sequence
+from typing import Any
 
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from postwatch.streams.contracts.columns import NESTED, TEXT, TIME, WORD, Column, Kind
+from postwatch.streams.contracts.columns import TEXTS as TEXTS_KIND
 from postwatch.streams.contracts.outcome import (
+    COLUMNS,
     KEY,
     RESULTS,
     SCHEMA,
@@ -25,21 +30,27 @@ from postwatch.streams.contracts.outcome import (
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 TIMES = st.integers(-62_135_596_800_000, 253_402_300_799_999)
-BITS_64 = st.integers(0, (1 << 64) - 1)
-BITS_16 = st.integers(0, (1 << 16) - 1)
-ATTEMPTS = st.builds(Attempt, TIMES, TEXTS, BITS_16, TEXTS, TEXTS, TEXTS)
-NUMBERS = {
-    "size_bytes": BITS_64,
-    "queued_at": TIMES,
-    "updated_at": TIMES,
-    "delay_ms": BITS_64,
-    "smtp_code": BITS_16,
-    "attempts": st.lists(ATTEMPTS, max_size=3).map(tuple),
-    "log_lines": st.lists(TEXTS, max_size=3).map(tuple),
-    "version": BITS_64,
-    "is_deleted": st.integers(0, 1),
+VALUES: dict[Kind, st.SearchStrategy[Any]] = {
+    TEXT: TEXTS,
+    WORD: TEXTS,
+    TIME: TIMES,
+    TEXTS_KIND: st.lists(TEXTS, max_size=3).map(tuple),
 }
-OUTCOMES = st.builds(Outcome, *(NUMBERS.get(name, TEXTS) for name in Outcome._fields))
+
+
+def rows_with(row_class: type[Any], columns: Sequence[Column]) -> st.SearchStrategy[Any]:
+    """Rows with any values that the columns have room for."""
+    values = {}
+    for column in columns:
+        if column.kind is NESTED:
+            values[column.name] = st.lists(rows_with(Attempt, column.parts), max_size=3).map(tuple)
+        else:
+            most = (1 << column.kind.arrow.bit_width) - 1 if column.kind not in VALUES else 0
+            values[column.name] = VALUES.get(column.kind, st.integers(0, most))
+    return st.builds(row_class, **values)
+
+
+OUTCOMES = rows_with(Outcome, COLUMNS)
 
 EXAMPLE = Outcome(
     account="info@example.org",

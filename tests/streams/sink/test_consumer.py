@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Annotated, Any, NamedTuple
 
 import pyarrow as pa
 import pytest
@@ -12,11 +13,14 @@ from confluent_kafka import KafkaError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from postwatch.producers.service.health import Health
-from postwatch.streams.contracts.arrow_stream import decode_stream
+from postwatch.streams.contracts.arrow_stream import decode_stream, encode_stream
+from postwatch.streams.contracts.columns import TEXT, UINT8, About, columns_of
 from postwatch.streams.contracts.dead_letters import DeadLetterSender
+from postwatch.streams.contracts.row_contract import DecodedRecord, RowContract
 from postwatch.streams.sink.batch import RowBatcher
 from postwatch.streams.sink.consumer import LONGEST_WAIT_SECONDS, Sink, Target, backoff_seconds
 from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from tests.streams.fakes import FakeBroker, FakeClock, FakeMessage, FakeProducer, FakeSource, FakeTable, Place
 
@@ -26,15 +30,21 @@ NOISE = b"noise"
 Happening = Callable[["Bench"], None]
 
 
-def decode(value: bytes) -> pa.Table:
+def decode(value: bytes) -> DecodedRecord:
     """b'1 2' → a table of two rows; raises ValueError for noise."""
-    return pa.table({"n": pa.array([int(word) for word in value.split()], pa.int64())}, SCHEMA)
+    return DecodedRecord(pa.table({"n": pa.array([int(word) for word in value.split()], pa.int64())}, SCHEMA))
 
 
 class Bench:
     """A sink with everything around it faked; `run` is one process's life, `broker` and `table` outlive it."""
 
-    def __init__(self, records: dict[Place, list[bytes]], table: FakeTable | None = None) -> None:
+    def __init__(
+        self,
+        records: dict[Place, list[bytes]],
+        table: FakeTable | None = None,
+        decode: Callable[[bytes], DecodedRecord] = decode,
+    ) -> None:
+        self.decode = decode
         self.broker = FakeBroker(records)
         self.table = table or FakeTable()
         self.producer = FakeProducer()
@@ -48,7 +58,7 @@ class Bench:
         self.stopping = threading.Event()
         bound = (partial(happening, self) if happening else None for happening in happenings)
         self.source = FakeSource(self.broker, self.clock, bound, self._stop_when_done)
-        targets = {topic: Target("table", decode, self.table.insert) for topic, _ in self.broker.partitions}
+        targets = {topic: Target("table", self.decode, self.table.insert) for topic, _ in self.broker.partitions}
         letters = DeadLetterSender(self.producer, "dead")  # type: ignore[arg-type]
         buffer = RowBatcher(max_rows=10, max_wait_seconds=0.5)
         Sink(self.source, targets, letters, buffer, self.health, self.stopping, self.clock).run()
@@ -60,7 +70,7 @@ class Bench:
 
     def refused(self) -> list[int]:
         rows = [value for _, value, headers in self.producer.sent if headers["reason"] == b"refused-row"]
-        return [row["n"] for value in rows for row in decode_stream(value, SCHEMA, "a row").to_pylist()]
+        return [row["n"] for value in rows for row in decode_stream(value).to_pylist()]
 
     def noise(self) -> int:
         return sum(headers["reason"] == b"undecodable-record" for _, _, headers in self.producer.sent)
@@ -100,7 +110,7 @@ def test_a_refused_row_is_dead_lettered_with_where_it_came_from() -> None:
     assert sorted(bench.table.taken) == [1, 2, 4, 5, 7]
     [(topic, value, headers)] = bench.producer.sent
     assert topic == "dead"
-    assert decode_stream(value, SCHEMA, "a row").to_pylist() == [{"n": 6}]
+    assert decode_stream(value).to_pylist() == [{"n": 6}]
     assert headers == {
         "v": b"1",
         "reason": b"refused-row",
@@ -118,6 +128,41 @@ def test_a_record_that_cannot_be_decoded_is_dead_lettered_whole() -> None:
     assert bench.table.taken == [1, 2]
     [(_, value, headers)] = bench.producer.sent
     assert (value, headers["reason"], headers["offset"]) == (NOISE, b"undecodable-record", b"1")
+
+
+class Number(NamedTuple):
+    n: Annotated[int, About(UINT8, "", is_required=True)] = 0
+    word: Annotated[str, About(TEXT, "")] = ""
+
+
+def arrow(**columns: list[Any]) -> bytes:
+    return encode_stream(pa.table(columns))
+
+
+def test_records_of_older_and_newer_versions_are_written_together_and_their_columns_counted() -> None:
+    values = [arrow(n=[1]), arrow(n=[2], word=["x"], new=[3.5]), arrow(word=["y"], n=[3]), arrow(n=[4])]
+    bench = Bench({(TOPIC, 0): values}, decode=RowContract("a number", columns_of(Number)).decode)
+    names = ("postwatch_sink_unknown_columns_total", "postwatch_sink_missing_columns_total")
+    before = [REGISTRY.get_sample_value(name, {"topic": TOPIC}) or 0 for name in names]
+    with capture_logs() as logged:
+        bench.run()
+    assert bench.table.tries == [4]
+    assert bench.table.taken == [1, 2, 3, 4]
+    after = [REGISTRY.get_sample_value(name, {"topic": TOPIC}) or 0 for name in names]
+    assert [late - early for late, early in zip(after, before, strict=True)] == [1, 2]
+    told = [(line["event"], line["columns"]) for line in logged if "columns" in line]
+    assert told == [("missing_columns_filled", ("word",)), ("unknown_columns_left_out", ("new",))]
+
+
+def test_a_row_with_a_number_out_of_range_is_dead_lettered_and_the_others_are_written() -> None:
+    values = [arrow(n=[1, 2]), arrow(n=[3, 300, 4])]
+    bench = Bench({(TOPIC, 0): values}, decode=RowContract("a number", columns_of(Number)).decode)
+    bench.run()
+    assert bench.table.taken == [1, 2, 3, 4]
+    assert bench.refused() == [300]
+    [(_, _, headers)] = bench.producer.sent
+    assert (headers["offset"], headers["detail"]) == (b"1", b"n: 300 is out of range for uint8")
+    assert bench.broker.committed == {(TOPIC, 0): 2}
 
 
 def test_nothing_is_acknowledged_before_its_dead_letter_is() -> None:

@@ -1,0 +1,111 @@
+"""What a column is, and how Kafka, ClickHouse, the API, exports and people see it. Pure.
+
+A contract is a NamedTuple, and each of its fields is annotated with an `About`. All else is derived from these: the
+Arrow schema, what a record without the column gets, the fields of the API, exports and docs/columns.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, get_args, get_type_hints
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One type, as Arrow and ClickHouse name it."""
+
+    arrow: pa.DataType
+    clickhouse: str
+
+    def listed(self) -> Kind:
+        """The type of a list of such values."""
+        return Kind(pa.list_(self.arrow), f"Array({self.clickhouse})")
+
+
+TEXT = Kind(pa.string(), "String")
+WORD = Kind(pa.string(), "LowCardinality(String)")
+"""A text with few different values."""
+TIME = Kind(pa.timestamp("ms", tz="UTC"), "DateTime64(3, 'UTC')")
+"""In Python whole milliseconds since the epoch."""
+UINT8 = Kind(pa.uint8(), "UInt8")
+UINT16 = Kind(pa.uint16(), "UInt16")
+UINT32 = Kind(pa.uint32(), "UInt32")
+UINT64 = Kind(pa.uint64(), "UInt64")
+TEXTS = TEXT.listed()
+NESTED = Kind(pa.null(), "Nested")
+"""A list of rows of another NamedTuple, stored as one list for each of its fields."""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """The annotation of a field."""
+
+    kind: Kind
+    description: str
+    label: str = ""
+    """Shown to people under this label, as it is. Empty: query/details.py shows it with others, or not at all."""
+    is_required: bool = False
+    """A record without it is not of this contract. Any other column gets its default where a record lacks it."""
+    in_api: bool = True
+    in_csv: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A field with its annotation."""
+
+    name: str
+    default: Any
+    about: About
+    parts: tuple[Column, ...] = ()
+    """The sub-columns of a NESTED one."""
+
+    @property
+    def kind(self) -> Kind:
+        return self.about.kind
+
+
+@dataclass(frozen=True, slots=True)
+class StoredColumn:
+    """A column of Kafka's records and of the table; a NESTED column is one for each of its parts."""
+
+    name: str
+    kind: Kind
+    default: Any
+    """Of a part: what each element gets."""
+    is_required: bool
+    nested_in: str = ""
+    """The name of the NESTED column that this is a part of."""
+
+
+def columns_of(row_class: Any) -> tuple[Column, ...]:
+    """The columns of an annotated NamedTuple, in order."""
+    hints = get_type_hints(row_class, include_extras=True)
+    columns = []
+    for name in row_class._fields:
+        value_type, about = get_args(hints[name])
+        parts = columns_of(get_args(value_type)[0]) if about.kind is NESTED else ()
+        columns.append(Column(name, row_class._field_defaults[name], about, parts))
+    return tuple(columns)
+
+
+def stored_columns(columns: Sequence[Column]) -> tuple[StoredColumn, ...]:
+    """The columns as records and tables have them, in order."""
+    found = []
+    for column in columns:
+        if column.kind is NESTED:
+            found += [
+                StoredColumn(f"{column.name}.{part.name}", part.kind.listed(), part.default, False, column.name)
+                for part in column.parts
+            ]
+        else:
+            found.append(StoredColumn(column.name, column.kind, column.default, column.about.is_required))
+    return tuple(found)
+
+
+def schema_of(columns: Sequence[Column]) -> pa.Schema:
+    """The Arrow schema of records with these columns."""
+    return pa.schema([pa.field(one.name, one.kind.arrow, nullable=False) for one in stored_columns(columns)])
