@@ -172,7 +172,9 @@ def _judge_letters(letters: Mapping[str, int]) -> Finding:
     total = sum(letters.values())
     if not total:
         return Finding("dead letters", OK, "None in the last day.")
-    told = ", ".join(f"{count} {reason}" for reason, count in sorted(letters.items(), key=lambda one: -one[1])[:_SHOWN])
+    told = ", ".join(
+        f"{count} {reason}" for reason, count in sorted(letters.items(), key=lambda one: (-one[1], one[0]))[:_SHOWN]
+    )
     number = f"{total} or more" if total >= MANY_LETTERS else str(total)
     return Finding(
         "dead letters",

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 from postwatch.deploy.doctor import MANY_LETTERS, ClickHouseFacts, KafkaFacts, LagFacts, TopicFacts
@@ -73,7 +73,12 @@ def _topic_settings(admin: AdminClient, topics: list[str]) -> dict[str, dict[str
 
 def _consumer(config: Mapping[str, object], group: str) -> Consumer:
     """Reads without joining the group: partitions are assigned, nothing is committed."""
-    own = {"group.id": group, "enable.auto.commit": False, "auto.offset.reset": "earliest"}
+    own = {
+        "group.id": group,
+        "enable.auto.commit": False,
+        "auto.offset.reset": "earliest",
+        "enable.partition.eof": True,
+    }
     return Consumer({**config, **own}, logger=_SILENT)
 
 
@@ -104,9 +109,13 @@ def _oldest(consumer: Consumer, places: list[TopicPartition]) -> int:
     give_up_at = time.monotonic() + _TIMEOUT_SECONDS
     while missing and time.monotonic() < give_up_at:
         message = consumer.poll(0.2)
-        if message is None or message.error() or message.partition() not in missing:
+        if message is None or message.partition() not in missing:
+            continue
+        if (error := message.error()) and error.code() != KafkaError._PARTITION_EOF:
             continue
         missing.discard(int(message.partition() or 0))
+        if error:
+            continue  # nothing but markers of transactions
         consumer.pause([TopicPartition(str(message.topic()), int(message.partition() or 0))])
         came_at = int(message.timestamp()[1])
         oldest = min(oldest or came_at, came_at)
@@ -121,14 +130,17 @@ def _count_letters(config: Mapping[str, object], topic: str, partitions: int, no
         since = [TopicPartition(topic, number, now_ms - _DAY_MS) for number in range(partitions)]
         starts = [place for place in consumer.offsets_for_times(since, timeout=_TIMEOUT_SECONDS) if place.offset >= 0]
         ends = {place.partition: consumer.get_watermark_offsets(place, timeout=_TIMEOUT_SECONDS)[1] for place in starts}
-        left = sum(ends[place.partition] - place.offset for place in starts)
+        left = {place.partition for place in starts}
         consumer.assign(starts)
         give_up_at = time.monotonic() + _TIMEOUT_SECONDS
-        while left > 0 and found.total() < MANY_LETTERS and time.monotonic() < give_up_at:
+        while left and found.total() < MANY_LETTERS and time.monotonic() < give_up_at:
             for message in consumer.consume(500, 0.2):
-                left -= 1
+                partition, next_offset = int(message.partition() or 0), int(message.offset() or 0)
                 if not message.error():
                     found[_reason(message)] += 1
+                    next_offset += 1
+                if next_offset >= ends.get(partition, 0):
+                    left.discard(partition)  # the last offset may be the marker of a transaction
     finally:
         consumer.close()
     return found

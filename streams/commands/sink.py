@@ -76,6 +76,7 @@ def _consumer_config(settings: SinkSettings, kafka: KafkaSettings, watch: KafkaW
         "enable.auto.commit": True,
         "auto.commit.interval.ms": 1_000,
         "enable.auto.offset.store": False,
+        "enable.partition.eof": True,  # so that markers of transactions behind the last record are committed too
         "partition.assignment.strategy": "range",  # eager: all partitions at once, see Sink
         "session.timeout.ms": 6_000,
         "heartbeat.interval.ms": 1_000,

@@ -39,7 +39,7 @@ class Batch:
     letters: Sequence[DeadLetter]
     """Records that could not be decoded."""
     next_offsets: Mapping[tuple[str, int], int]
-    """(topic, partition) → offset behind the last record of the batch."""
+    """(topic, partition) → offset behind the last record of the batch, and behind markers that follow it."""
 
 
 class RowBatcher:
@@ -69,6 +69,12 @@ class RowBatcher:
         """Take the next record of its partition, which is of no other use."""
         self._letters.append(letter)
         self._move_past(origin, len(letter.value), now)
+
+    def pass_markers(self, end: RecordOrigin, now: float) -> None:
+        """Nothing more comes of the partition before this offset: markers of transactions have offsets too."""
+        self._next_offsets[end.topic, end.partition] = end.kafka_offset
+        if self._since is None:
+            self._since = now
 
     def _move_past(self, origin: RecordOrigin, size_bytes: int, now: float) -> None:
         self._next_offsets[origin.topic, origin.partition] = origin.kafka_offset + 1

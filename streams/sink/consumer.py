@@ -15,7 +15,7 @@ from typing import Protocol
 
 import pyarrow as pa
 import structlog
-from confluent_kafka import KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 from postwatch.producers.service.errors import UnavailableError
 from postwatch.producers.service.health import Health
 from postwatch.streams.contracts.arrow_stream import encode_stream
@@ -54,6 +54,7 @@ class RecordSource(Protocol):
     def assign(self, partitions: Partitions) -> None: ...
     def assignment(self) -> Partitions: ...
     def committed(self, partitions: Partitions, timeout: float) -> Partitions: ...
+    def get_watermark_offsets(self, partition: TopicPartition, timeout: float) -> tuple[int, int]: ...
     def pause(self, partitions: Partitions) -> None: ...
     def resume(self, partitions: Partitions) -> None: ...
     def store_offsets(self, *, offsets: Partitions) -> None: ...
@@ -121,12 +122,15 @@ class Sink:
         message = self._source.poll(timeout_seconds)
         if message is None:
             return
+        origin = RecordOrigin(str(message.topic()), int(message.partition() or 0), int(message.offset() or 0))
         if error := message.error():
+            if error.code() == KafkaError._PARTITION_EOF:
+                self._pass_markers(origin)
+                return
             log.warning("records_unreadable", topic=message.topic(), error=error.str())
             self._health.complain("records", f"{message.topic()}: {error.str()}")
             return
         self._health.settle("records")
-        origin = RecordOrigin(str(message.topic()), int(message.partition() or 0), int(message.offset() or 0))
         value = message.value() or b""
         self._count(origin)
         try:
@@ -143,12 +147,33 @@ class Sink:
 
     def _count(self, origin: RecordOrigin) -> None:
         metrics.RECORDS.labels(origin.topic).inc()
-        place = origin.topic, origin.partition
-        missing = origin.kafka_offset - self._expected.get(place, origin.kafka_offset)
-        if missing > 0:  # offsets of these topics have no holes but those that retention makes
-            metrics.EXPIRED.labels(origin.topic).inc(missing)
-            log.error("records_expired_unread", records=missing, before=origin)
-        self._expected[place] = origin.kafka_offset + 1
+        self._count_expired(origin)
+        self._expected[origin.topic, origin.partition] = origin.kafka_offset + 1
+
+    def _pass_markers(self, end: RecordOrigin) -> None:
+        """The partition is read to its end. What lies there behind the last record is committed with it."""
+        place = end.topic, end.partition
+        if end.kafka_offset > self._expected.get(place, end.kafka_offset):
+            self._count_expired(end)
+            self._expected[place] = end.kafka_offset
+            self._buffer.pass_markers(end, self._clock())
+
+    def _count_expired(self, before: RecordOrigin) -> None:
+        """Offsets are missing that Kafka has deleted, and markers of transactions and aborted records."""
+        expected = self._expected.get((before.topic, before.partition), before.kafka_offset)
+        if before.kafka_offset <= expected:
+            return
+        try:
+            earliest, _ = self._source.get_watermark_offsets(
+                TopicPartition(before.topic, before.partition), timeout=COMMITTED_TIMEOUT_SECONDS
+            )
+        except KafkaException as error:
+            log.warning("earliest_offset_unknown", error=error.args[0].str())
+            earliest = before.kafka_offset
+        expired = min(earliest, before.kafka_offset) - expected
+        if expired > 0:
+            metrics.EXPIRED.labels(before.topic).inc(expired)
+            log.error("records_expired_unread", records=expired, before=before)
 
     def _count_columns(self, topic: str, record: DecodedRecord) -> None:
         """Columns differ while old and new versions run side by side; each difference is logged once."""

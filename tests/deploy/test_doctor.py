@@ -153,7 +153,7 @@ def test_with_the_real_servers(
     producer.flush(10)
     status, found = doctor(capsys)
     assert status == 1
-    assert found["dead letters"]["seen"] == "2 in the last day: 1 unknown, 1 line."
+    assert found["dead letters"]["seen"] == "2 in the last day: 1 line, 1 unknown."
     assert found["lag of postwatch-join"]["state"] == WARNING
     assert cli.main(["doctor"]) == 1
     assert "→" in capsys.readouterr().out

@@ -889,8 +889,8 @@ OUTCOMES = (
     _mutation(
         "records that expired before the sink are counted",
         "streams/sink/consumer.py",
-        "        if missing > 0:",
-        "        if missing < 0:",
+        "        if expired > 0:",
+        "        if expired < 0:",
         _SINK + "test_records_that_expired_unread_are_counted",
     ),
     _mutation(

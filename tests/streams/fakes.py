@@ -11,6 +11,8 @@ from postwatch.producers.service.errors import UnavailableError
 from postwatch.streams.errors import OversizedInsertError, RefusedRowsError
 
 Place = tuple[str, int]
+MARKER = b"(the marker of a transaction)"
+"""Takes an offset, and is not handed over."""
 
 
 class FakeClock:
@@ -101,6 +103,7 @@ class FakeBroker:
     def __init__(self, partitions: dict[Place, list[bytes]]) -> None:
         self.partitions = partitions
         self.committed: dict[Place, int] = {}
+        self.earliest: dict[Place, int] = {}
 
 
 class FakeSource:
@@ -157,6 +160,10 @@ class FakeSource:
             for each in partitions
         ]
 
+    def get_watermark_offsets(self, partition: TopicPartition, timeout: float) -> tuple[int, int]:
+        place = (partition.topic, partition.partition)
+        return self._broker.earliest.get(place, 0), len(self._broker.partitions[place])
+
     def pause(self, partitions: list[TopicPartition]) -> None:
         self.paused |= {(each.topic, each.partition) for each in partitions}
         self._late = True
@@ -175,6 +182,13 @@ class FakeSource:
         if happening := next(self._happenings, None):
             happening()
         for place, position in self._positions.items():
+            held = self._broker.partitions[place]
+            if position < len(held) and held[position] == MARKER:
+                while position < len(held) and held[position] == MARKER:
+                    position += 1
+                self._positions[place] = position
+                if position == len(held):
+                    return FakeMessage(place, position, None, KafkaError(KafkaError._PARTITION_EOF))
             if (self._late or place not in self.paused) and position < len(self._broker.partitions[place]):
                 self._late = False
                 self._positions[place] += 1

@@ -22,7 +22,7 @@ from postwatch.streams.sink.consumer import LONGEST_WAIT_SECONDS, Sink, Target, 
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from tests.streams.fakes import FakeBroker, FakeClock, FakeMessage, FakeProducer, FakeSource, FakeTable, Place
+from tests.streams.fakes import MARKER, FakeBroker, FakeClock, FakeMessage, FakeProducer, FakeSource, FakeTable, Place
 
 TOPIC = "mail.outcomes"
 SCHEMA = pa.schema([pa.field("n", pa.int64())])
@@ -225,7 +225,7 @@ def test_a_revocation_forgets_what_was_read() -> None:
 def test_records_that_expired_unread_are_counted() -> None:
     def forget_two(bench: Bench) -> None:
         held = bench.broker.partitions[TOPIC, 0]
-        bench.source._positions[TOPIC, 0] = 3
+        bench.source._positions[TOPIC, 0] = bench.broker.earliest[TOPIC, 0] = 3
         assert len(held) == 4
 
     expired = REGISTRY.get_sample_value("postwatch_sink_expired_records_total", {"topic": TOPIC}) or 0
@@ -233,6 +233,18 @@ def test_records_that_expired_unread_are_counted() -> None:
     bench.run([None, forget_two])
     assert bench.table.taken == [1, 4]
     assert REGISTRY.get_sample_value("postwatch_sink_expired_records_total", {"topic": TOPIC}) == expired + 2
+
+
+def test_offsets_of_markers_are_neither_expired_nor_lag() -> None:
+    """Control records of transactions take offsets between records, and behind the last one."""
+
+    expired = REGISTRY.get_sample_value("postwatch_sink_expired_records_total", {"topic": TOPIC}) or 0
+    bench = Bench({(TOPIC, 0): [b"1", MARKER, MARKER, b"4", MARKER]})
+    bench.run()
+    assert bench.table.taken == [1, 4]
+    assert (REGISTRY.get_sample_value("postwatch_sink_expired_records_total", {"topic": TOPIC}) or 0) == expired
+    assert bench.broker.committed == {(TOPIC, 0): 5}
+    assert bench.health.complaints() == {}
 
 
 def test_a_topic_that_can_not_be_read_is_complained_of_until_it_can(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
+from confluent_kafka import Producer
 from postwatch.deploy.embedded.ports import choose_port
 from postwatch.deploy.migrate import migrate
 from postwatch.deploy.topics import create_topics
@@ -16,7 +17,16 @@ from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.contracts.arrow_stream import decode_stream, encode_stream
 from postwatch.streams.contracts.heartbeat import encode_heartbeat
-from postwatch.streams.contracts.outcome import SCHEMA, Attempt, Outcome, encode_outcomes, from_table, to_batch
+from postwatch.streams.contracts.outcome import (
+    SCHEMA,
+    Attempt,
+    Outcome,
+    decode_outcomes,
+    encode_outcomes,
+    from_table,
+    to_batch,
+)
+from postwatch.streams.contracts.topic_reader import read_topic
 from postwatch.streams.settings import ClickHouseSettings
 
 from tests.streams.sink.sink_process import SinkProcess, committed, members, read_all, send
@@ -116,6 +126,37 @@ def test_rows_and_heartbeats_arrive_as_they_were_and_offsets_are_committed(
         assert sink.terminate() == 0
     topic = kafka_topics.outcomes_topic
     assert committed(kafka_topics) == {(topic, 0): 15, (topic, 1): 200, (kafka_topics.heartbeats_topic, 0): 1}
+
+
+def test_markers_of_a_transactional_producer_are_neither_lag_nor_loss(
+    kafka_topics: KafkaSettings, database: ClickHouseSettings, start: Callable[..., SinkProcess]
+) -> None:
+    """As MirrorMaker 2 leaves them when it carries the topic here exactly once."""
+    topic = kafka_topics.outcomes_topic
+    producer = Producer({"bootstrap.servers": kafka_topics.brokers, "transactional.id": topic})
+    producer.init_transactions(30)
+
+    def send_in_a_transaction(number: int) -> None:
+        producer.begin_transaction()
+        producer.produce(topic, encode_outcomes(outcomes(number, 1)), partition=0)
+
+    for number in range(2):
+        send_in_a_transaction(number)
+        producer.commit_transaction(30)
+    send_in_a_transaction(99)
+    producer.flush(30)
+    producer.abort_transaction(30)
+    with start() as sink:
+        wait_until(lambda: count(database) == 2, "the rows are stored")
+        wait_until(lambda: committed(kafka_topics).get((topic, 0)) == 6, "markers are committed over")
+        assert stored(database) == outcomes(0, 2)
+        assert sink.metric(f'postwatch_sink_expired_records_total{{topic="{topic}"}}') == 0
+        assert sink.complaints() == {}
+        assert sink.terminate() == 0
+    read = read_topic(kafka_topics, topic, from_beginning=True, follow=False, warn=print)
+    assert [from_table(decode_outcomes(message.value() or b"")) for message in read] == [
+        [row] for row in outcomes(0, 2)
+    ]
 
 
 def test_kill_9_in_the_middle_loses_nothing(
