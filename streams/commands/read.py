@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from typing import IO, cast
 
 import msgspec
-from postwatch.producers.record import FORMATS
 from postwatch.producers.service.errors import BadInputError
 from postwatch.streams.contracts.outcome import Outcome, to_json_object
 from postwatch.streams.enrichment.accounts import AccountBook
@@ -23,7 +22,8 @@ from postwatch.streams.enrichment.reasons_file import read_reasons
 from postwatch.streams.joining.joiner import Joiner
 from postwatch.streams.parsers.explanation import explain, shown_line
 from postwatch.streams.parsers.lines import LineCounts, decode_lines, parse_lines
-from postwatch.streams.parsers.registry import LineParser, make_parser
+from postwatch.streams.parsers.log_format import LineParser
+from postwatch.streams.parsers.registry import AUTO, FORMAT_NAMES, make_parser
 from postwatch.streams.parsers.timestamps import StampReader, find_zone
 
 _CHUNK_BYTES = 1 << 20
@@ -39,7 +39,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "files", nargs="+", metavar="FILE", help="log file, plain or gzip, bzip2, xz; - is standard input"
     )
-    parser.add_argument("--format", choices=FORMATS, default="auto", help="format of the lines (default: %(default)s)")
+    parser.add_argument(
+        "--format", choices=FORMAT_NAMES, default=AUTO, help="log format of the files (default: %(default)s)"
+    )
     parser.add_argument("--tz", default="UTC", metavar="ZONE", help="IANA zone of the stamps (default: %(default)s)")
     parser.add_argument("--server", default="localhost", metavar="NAME", help="name of the server in the rows")
     parser.add_argument(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from postwatch.streams.faust_glue.standstill import Progress
@@ -98,4 +99,17 @@ def _line_metrics(tally: LineTally) -> Iterator[Metric]:
             ignored.add_metric([*key, kind], count)
         for reason, count in list(counts.unreadable.items()):
             unreadable.add_metric([*key, reason], count)
-    yield from (lines, events, ignored, unreadable)
+    yield from (lines, events, ignored, unreadable, _suppressed_metric(tally))
+
+
+def _suppressed_metric(tally: LineTally) -> Metric:
+    """A server that lost none has a 0, so that the first loss is an increase."""
+    by_server: Counter[str] = Counter()
+    for (server, _), counts in list(tally.sources.items()):
+        by_server[server] += counts.suppressed_lines
+    suppressed = CounterMetricFamily(
+        "postwatch_suppressed_lines", "Lines that the server's own logger threw away, as it says.", labels=["server"]
+    )
+    for server, count in by_server.items():
+        suppressed.add_metric([server], count)
+    return suppressed

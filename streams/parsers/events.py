@@ -140,6 +140,8 @@ class Ignored(NamedTuple):
     """A line that changes nothing, counted by its kind."""
 
     kind: str
+    suppressed_lines: int = 0
+    """So many lines the log lost in front of it: a logger says that it threw them away."""
 
 
 class Unreadable(NamedTuple):

@@ -12,11 +12,13 @@ from typing import Any
 import msgspec
 from postwatch.streams.contracts.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, EXPIRED
 from postwatch.streams.parsers.events import Arrival, Attempt, Event, Ignored, Parsed, Refusal, Unreadable
+from postwatch.streams.parsers.log_format import LogFormat
 from postwatch.streams.parsers.queue_ids import refusal_id
 from postwatch.streams.parsers.smtp import next_queue_id
+from postwatch.streams.parsers.syslog import DOCKER_JSON
 from postwatch.streams.parsers.timestamps import MOST_MS, StampReader
 
-JOURNAL_MARK = '"__REALTIME_TIMESTAMP":'
+_JOURNAL_MARK = '"__REALTIME_TIMESTAMP":'
 """What no record of KumoMTA has, and every JSON record of the journal."""
 
 _STATUSES = {
@@ -203,3 +205,13 @@ def _header(record: _Record, wanted: str) -> str:
 
 def _one_line(text: str) -> str:
     return text.replace("\r", "").replace("\n", "\\n")
+
+
+def read_line(line: str) -> Parsed | None:
+    """A JSON object, unless it is one that the journal or Docker put around a line."""
+    if line[:1] != "{" or _JOURNAL_MARK in line or line.startswith(DOCKER_JSON):
+        return None
+    return parse_record(line)
+
+
+FORMAT = LogFormat("kumomta", line_reader=lambda stamps: read_line, parser=KumoMtaParser)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from postwatch.producers.record import CUT_MARK, MAX_LINE_BYTES
 from postwatch.streams.parsers.events import Event, Ignored
-from postwatch.streams.parsers.registry import LineParser
+from postwatch.streams.parsers.log_format import LineParser
 
 _CUT = CUT_MARK.decode()
 _KEPT_OF_LONG = MAX_LINE_BYTES - len(CUT_MARK)
@@ -26,6 +26,8 @@ class LineCounts:
     events: int = 0
     ignored: Counter[str] = field(default_factory=Counter)
     unreadable: Counter[str] = field(default_factory=Counter)
+    suppressed_lines: int = 0
+    """Lines that never came: a logger says that it threw them away."""
 
 
 MOST_SOURCES = 10_000
@@ -54,6 +56,7 @@ class LineTally:
             whole.events += counts.events
             whole.ignored += counts.ignored
             whole.unreadable += counts.unreadable
+            whole.suppressed_lines += counts.suppressed_lines
         return whole
 
 
@@ -115,6 +118,7 @@ def parse_lines(parser: LineParser, lines: Iterable[str], counts: LineCounts) ->
             others += 1
             if isinstance(parsed, Ignored):
                 counts.ignored[parsed.kind] += 1
+                counts.suppressed_lines += parsed.suppressed_lines
             else:
                 unreadable.append(UnreadableLine(index, parsed.reason))
                 counts.unreadable[parsed.reason] += 1

@@ -24,10 +24,9 @@ from postwatch.streams.parsers.events import (
     Refusal,
     Unreadable,
 )
+from postwatch.streams.parsers.log_format import LogFormat
 from postwatch.streams.parsers.queue_ids import SESSION_PREFIX
 from postwatch.streams.parsers.smtp import next_queue_id, reply_codes
-
-PROGRAM = "smtpd"
 
 _ADDRESS = r'<((?:"(?:[^"\\]++|\\.)*+")?+[^<>"\s]*+)>'
 _SESSION = re.compile(r"([0-9a-f]{16}) (smtp|mta|mda|bounce) (?:event=)?+([a-z-]++)(?: |$)")
@@ -240,3 +239,10 @@ def _old(text: str, start: int, at: int, line: str) -> Parsed:
         return _OTHER
     agent, result, queue_id, _, to, rcpt, address, host, words = found.groups("")
     return _attempt(queue_id, at, line, agent, to, rcpt, address, host, result, words)
+
+
+FORMAT = LogFormat(
+    "opensmtpd",
+    programs=("smtpd",),
+    read_message=lambda header, line, stamps: parse_message(header.text, header.start, header.at, line),
+)

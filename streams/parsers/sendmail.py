@@ -25,11 +25,10 @@ from postwatch.streams.parsers.events import (
     Refusal,
     Unreadable,
 )
+from postwatch.streams.parsers.log_format import LogFormat
 from postwatch.streams.parsers.queue_ids import LOGIN_PREFIX, REFUSAL_PREFIX, refusal_id
 from postwatch.streams.parsers.smtp import ADDRESS, next_queue_id, reply_codes
 from postwatch.streams.parsers.syslog import process_before
-
-PROGRAMS = frozenset(("sendmail", "sm-mta", "sm-msp-queue", "sm-msp", "sm-queue"))
 
 _ID = r"[0-9A-Za-z]{3,10}\d{5,7}"
 _QUEUE_ID = re.compile(rf"({_ID}|NOQUEUE): ")
@@ -342,3 +341,10 @@ def _refusal(
         response=words,
         status=DISCARDED if is_discard else REJECTED,
     )
+
+
+FORMAT = LogFormat(
+    "sendmail",
+    programs=("sendmail", "sm-mta", "sm-msp-queue", "sm-msp", "sm-queue"),
+    read_message=lambda header, line, stamps: parse_message(header.text, header.start, header.at, line),
+)

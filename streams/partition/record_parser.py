@@ -9,7 +9,8 @@ from postwatch.producers.service.errors import BadInputError, SettingsError
 from postwatch.streams.contracts.dead_letters import DeadLetter, LineOrigin
 from postwatch.streams.parsers.events import Event
 from postwatch.streams.parsers.lines import PARSER_ERROR, UnreadableLine, decode_lines, parse_lines
-from postwatch.streams.parsers.registry import LineParser, make_parser
+from postwatch.streams.parsers.log_format import LineParser
+from postwatch.streams.parsers.registry import make_parser
 from postwatch.streams.parsers.timestamps import StampReader, find_zone
 from postwatch.streams.partition.counts import JoinCounts
 from postwatch.streams.partition.failures import PARSER

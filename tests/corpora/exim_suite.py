@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from postwatch.streams.contracts.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, DISCARDED, EXPIRED, REJECTED
 from postwatch.streams.parsers.events import Arrival, Attempt, LifecycleEvent, Refusal, Unreadable
-from postwatch.streams.parsers.registry import LineParser
+from postwatch.streams.parsers.log_format import LineParser
 
 from tests.corpora.check import Check
 from tests.corpora.reading import message_of, new_parser, read_lines

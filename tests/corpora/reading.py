@@ -15,7 +15,8 @@ from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.joining.joiner import Joiner
 from postwatch.streams.parsers.events import Ignored, Unreadable
 from postwatch.streams.parsers.lines import LineCounts, decode_lines, parse_lines
-from postwatch.streams.parsers.registry import LineParser, make_parser
+from postwatch.streams.parsers.log_format import LineParser
+from postwatch.streams.parsers.registry import make_parser
 from postwatch.streams.parsers.timestamps import StampReader, find_zone
 
 SERVER = "mx1.corpus.example"

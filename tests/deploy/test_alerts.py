@@ -72,3 +72,15 @@ def test_a_heartbeat_that_comes_late_does_not_make_a_server_silent() -> None:
     counts.heard("web7", 4_000)
     assert counts.heard_ms == {"web7": 5_000}
     assert counts.heartbeats == 2
+
+
+def test_a_server_that_lost_no_lines_has_a_zero_for_the_alert_to_rise_from() -> None:
+    worker = IdleWorker()
+    worker.counts.tally.of("web7", "postfix").suppressed_lines = 5
+    worker.counts.tally.of("web8", "auto")
+    [metric] = [
+        each
+        for each in JoinCollector(cast("JoinWorker", worker)).collect()
+        if each.name == "postwatch_suppressed_lines"
+    ]
+    assert {sample.labels["server"]: sample.value for sample in metric.samples} == {"web7": 5, "web8": 0}

@@ -28,11 +28,15 @@ from postwatch.streams.parsers.exim.grammar import (
     HEAD,
     QUOTED,
 )
+from postwatch.streams.parsers.log_format import LogFormat, ReadLine
 from postwatch.streams.parsers.queue_ids import refusal_id
 from postwatch.streams.parsers.timestamps import StampReader
 
 _CUT = CUT_MARK.decode()
 _STAMP_LENGTH = len("2026-11-23 13:42:18")
+_BOM = "\ufeff"
+STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:")
+"""How Exim's stamps begin."""
 NO_STAMP = Ignored("no-stamp")
 _ARGUMENTS = Ignored("arguments")
 _CALLED = " cwd="
@@ -74,6 +78,12 @@ class EximMainParser:
 
     def parse(self, line: str) -> Parsed:
         """One line without its newline → what it means. Never raises."""
+        return self.read(line) or read_header(line) or NO_STAMP
+
+    def read(self, line: str) -> Parsed | None:
+        """None: the line does not begin with a stamp of Exim's."""
+        if line[10:11] != " ":  # behind the date
+            return self.read(line[1:]) if line[:1] == _BOM and STAMP.match(line, 1) else None
         at = self._seconds.get(line[:_STAMP_LENGTH])
         if at is not None:
             found = FAST.match(line, _STAMP_LENGTH)
@@ -89,13 +99,13 @@ class EximMainParser:
                 parsed = read_try(line, found, at) if found is not None else None
             if parsed is not None:
                 return parsed
-        return self.parse_any(line)
+        return self.read_any(line)
 
-    def parse_any(self, line: str) -> Parsed:
-        """As `parse`, without the short way that usual lines have; what they come to is the same."""
+    def read_any(self, line: str) -> Parsed | None:
+        """As `read`, without the fast path; what a line comes to is the same."""
         head = HEAD.match(line)
         if head is None:
-            return HEADERS if _HEADER.match(line) else NO_STAMP
+            return NO_STAMP if STAMP.match(line) else None
         second, fraction, offset, queue_id, flag = head.groups()
         try:
             at = self.stamps.read(second, fraction, offset)
@@ -292,3 +302,17 @@ _READERS = {
     "==": _defer,
     "*>": _suppressed,
 }
+
+
+def read_header(line: str) -> Ignored | None:
+    """A header of a refused message, as the reject log lists them below the entry."""
+    return HEADERS if _HEADER.match(line) else None
+
+
+def _line_reader(stamps: StampReader) -> ReadLine:
+    return EximMainParser(stamps).read
+
+
+MAIN = LogFormat("exim-main", line_reader=_line_reader, parser=EximMainParser)
+REJECT = LogFormat("exim-reject", read_rest=read_header, parser=EximMainParser)
+"""Entries of the main log, with headers below them; in a file of any format MAIN claims the entries."""

@@ -57,7 +57,7 @@ from postwatch.streams.parsers.postfix.grammar import (
     WHOLE_ID,
 )
 from postwatch.streams.parsers.queue_ids import LOGIN_PREFIX, refusal_id
-from postwatch.streams.parsers.smtp import ENHANCED, next_queue_id, reply_codes
+from postwatch.streams.parsers.smtp import ENHANCED, SMTP_CODE, next_queue_id, reply_codes
 from postwatch.streams.parsers.syslog import process_before
 
 _STATUSES = {
@@ -89,11 +89,6 @@ _REFUSED_CLIENT = Ignored("refused-client")
 
 Reader = Callable[[str, int, int, str, str], Parsed]
 """Text, start of the words behind the queue id, time, line, queue id."""
-
-
-def is_postfix(program: str) -> bool:
-    """Whether syslog's tag is one of Postfix: postfix/smtp, postfix-out/submission/smtpd."""
-    return program.startswith("postfix") and "/" in program
 
 
 def parse_message(program: str, text: str, start: int, at: int, line: str) -> Parsed:
@@ -283,7 +278,7 @@ def read_attempt(queue_id: str, at: int, line: str, agent: str, fields: tuple[st
         said = SAID.match(words)
         if said is not None:
             response = words[said.end() :]
-    code, enhanced_in_reply = reply_codes(response)
+    code = SMTP_CODE.match(response)
     is_socket = "/" in address
     next_id = handover = ""
     if status == DELIVERED:
@@ -302,7 +297,7 @@ def read_attempt(queue_id: str, at: int, line: str, agent: str, fields: tuple[st
     return Attempt(
         queue_id, at, line, status, not words.startswith(_SUSPENDED),
         recipient, submitted if submitted != recipient else "",
-        code, enhanced or enhanced_in_reply, response,
+        int(code[1]) if code else 0, enhanced or (code[2] or "" if code else ""), response,
         relay if address else "", "" if is_socket else address, tls, "", agent, next_id, handover,
     )  # fmt: skip
 

@@ -14,7 +14,8 @@ from postwatch.streams.contracts.outcome import Outcome, to_json_object
 from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.joining.joiner import Joiner
 from postwatch.streams.parsers.lines import LineCounts, decode_lines, parse_lines
-from postwatch.streams.parsers.registry import LineParser, make_parser
+from postwatch.streams.parsers.log_format import LineParser
+from postwatch.streams.parsers.registry import make_parser
 from postwatch.streams.parsers.timestamps import StampReader, find_zone
 
 GOLDEN = Path(__file__).parents[2] / "golden"

@@ -12,30 +12,19 @@ from postwatch.streams.enrichment.hosted_domains import Domains
 from postwatch.streams.joining.joiner import Joiner
 from postwatch.streams.parsers.events import Event, Ignored, Parsed, Unreadable
 from postwatch.streams.parsers.lines import LineCounts, decode_lines, parse_lines
-from postwatch.streams.parsers.registry import LineParser, make_parser
+from postwatch.streams.parsers.log_format import LineParser
+from postwatch.streams.parsers.registry import FORMATS, make_parser
 from postwatch.streams.parsers.timestamps import StampReader, find_zone
 
-from tests.streams.parsers import (
-    exim_templates,
-    kumomta_templates,
-    opensmtpd_templates,
-    postfix_templates,
-    sendmail_templates,
-)
-from tests.streams.parsers.exim_templates import ID, STAMP
+from tests.streams.parsers.exim_main_templates import ID, STAMP
 from tests.streams.parsers.hostile import PIECES, VICTIM, Hostile, Template, hostile_lines
+from tests.streams.parsers.templates import templates_of
 
 _LINES = 400
 """Of each template: 30,000 in all."""
 _LONG_LINES = 12
 """Of each template, each of another piece."""
-_FORMATS = {
-    "exim": exim_templates.TEMPLATES,
-    "postfix": postfix_templates.TEMPLATES,
-    "sendmail": sendmail_templates.TEMPLATES,
-    "opensmtpd": opensmtpd_templates.TEMPLATES,
-    "kumomta": kumomta_templates.TEMPLATES,
-}
+_FORMATS = {each.name: templates_of(each.name) for each in FORMATS}
 _TEMPLATES = [
     pytest.param(template, id=f"{name}-{template.__name__}")
     for name, templates in _FORMATS.items()

@@ -8,7 +8,7 @@ from postwatch.streams.joining.merge import add_attempt
 from postwatch.streams.joining.message import Message
 from postwatch.streams.joining.rows import RowMaker
 from postwatch.streams.parsers.events import Attempt
-from postwatch.streams.parsers.exim.main_log import EximMainParser
+from postwatch.streams.parsers.registry import FormatsParser
 from postwatch.streams.partition import message_store
 from postwatch.streams.partition.failures import FailureLog, place_of
 
@@ -49,14 +49,14 @@ def recipients(worker: Worker) -> list[str]:
 
 
 def test_a_line_on_which_a_parser_fails_is_a_dead_letter_and_the_rest_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    parse = EximMainParser.parse
+    parse = FormatsParser.parse
 
-    def failing(self: EximMainParser, line: str) -> object:
+    def failing(self: FormatsParser, line: str) -> object:
         if BAD in line and "=>" in line:
             raise KeyError(line)
         return parse(self, line)
 
-    monkeypatch.setattr(EximMainParser, "parse", failing)
+    monkeypatch.setattr(FormatsParser, "parse", failing)
     worker = play(both(), [1, 2, 3])
     assert [(letter.reason, letter.value) for letter in worker.kafka.letters] == [("parser-error", both()[2].encode())]
     assert worker.kafka.letters[0].detail.startswith("KeyError at test_failures.py:")

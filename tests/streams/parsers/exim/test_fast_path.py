@@ -9,7 +9,7 @@ from postwatch.streams.parsers.exim.fast_path import FAST, USUAL_REFUSAL, USUAL_
 from postwatch.streams.parsers.exim.main_log import EximMainParser
 from postwatch.streams.parsers.timestamps import StampReader, find_zone
 
-from tests.streams.parsers.exim_templates import ID, STAMP, TEMPLATES
+from tests.streams.parsers.exim_main_templates import ID, STAMP, TEMPLATES
 from tests.streams.parsers.hostile import hostile_lines
 
 _LONG_ID = "1vwyE4-00000003aCd-2Y4x"
@@ -177,17 +177,17 @@ def test_usual_refusals_go_the_short_way() -> None:
 def test_both_ways_give_the_same_refusal(words: str) -> None:
     parser = _parser()
     line = f"{STAMP}{words}"
-    assert parser.parse(line) == parser.parse_any(line)
+    assert parser.read(line) == parser.read_any(line)
 
 
 @given(words=_ARRIVALS | _TRIES | _DELIVERIES | _value("Completed"), queue_id=st.sampled_from((ID, _LONG_ID)))
 def test_both_ways_give_the_same(words: str, queue_id: str) -> None:
     parser = _parser()
     line = f"{STAMP} {queue_id} {words}"
-    assert parser.parse(line) == parser.parse_any(line)
+    assert parser.read(line) == parser.read_any(line)
 
 
 def test_both_ways_give_the_same_for_strangers_words() -> None:
     parser = _parser()
     for hostile in hostile_lines(TEMPLATES, 4000, seed=5):
-        assert parser.parse(hostile.line) == parser.parse_any(hostile.line)
+        assert parser.read(hostile.line) == parser.read_any(hostile.line)

@@ -26,7 +26,7 @@ from postwatch.streams.parsers.events import (
     Refusal,
     Unreadable,
 )
-from postwatch.streams.parsers.postfix.daemons import is_postfix, parse_message
+from postwatch.streams.parsers.postfix.daemons import parse_message
 
 
 def read(agent: str, message: str) -> Parsed:
@@ -49,13 +49,6 @@ def refusal(agent: str, message: str) -> Refusal:
     parsed = read(agent, message)
     assert isinstance(parsed, Refusal), parsed
     return parsed
-
-
-def test_which_programs_are_of_postfix() -> None:
-    assert is_postfix("postfix/smtp")
-    assert is_postfix("postfix-192.0.2.7/submission/smtpd")
-    assert not is_postfix("postfixadmin")
-    assert not is_postfix("dovecot")
 
 
 @pytest.mark.parametrize(

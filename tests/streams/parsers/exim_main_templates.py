@@ -1,4 +1,4 @@
-"""Exim's log lines with a stranger's words in one field, quoted as Exim quotes them."""
+"""Lines of Exim's main log with a stranger's words in one field, quoted as Exim quotes them."""
 
 from __future__ import annotations
 
@@ -165,12 +165,6 @@ def refused_with_words(words: str, chooser: random.Random) -> Hostile:
     return Hostile(line, _refused)
 
 
-def header_below_a_refusal(words: str, chooser: random.Random) -> Hostile:
-    """The reject log shows the headers behind a letter or a blank, folded lines as they came."""
-    opening = chooser.choice(("T To: ", "  X-Note: ", "* Subject: ", "I Message-Id: ", "\t", " ", "Envelope-from: <"))
-    return Hostile(opening + words.replace("\n", " "), None)
-
-
 _refused: dict[str, object] = {
     "sender": "spam@evil.example",
     "recipient": "anna@bakery.example",
@@ -199,5 +193,4 @@ TEMPLATES: tuple[Template, ...] = (
     refused_helo,
     refused_sender,
     refused_with_words,
-    header_below_a_refusal,
 )
