@@ -1,6 +1,6 @@
-"""A delivery in people's words: its status, what is known of it, its attempts; for the terminal and the page alike.
+"""A delivery in plain words: its status, its facts, its attempts; for the terminal and the page.
 
-What the log does not say is left out. The words are as the log has them: whoever shows them makes them `visible`.
+What the log does not say is left out. The words are as the log has them: the caller makes them `visible`.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ from postwatch.streams.contracts.outcome import COLUMNS, DELIVERED, DISCARDED, P
 _SAYS_NO_MORE = {DELIVERED, PENDING, DISCARDED}
 """Statuses that say no more than their result."""
 
-
 _TIME_LABELS = {
-    "accepted": "delivery time",
-    "failed": "failed at",
-    "pending": "last event",
-    "discarded": "discarded at",
+    "accepted": "Delivered",
+    "failed": "Failed",
+    "pending": "Last event",
+    "discarded": "Discarded",
 }
 
 
@@ -39,7 +38,7 @@ class Fact(NamedTuple):
 
 
 def finer_status(row: Outcome) -> str:
-    """The status where it says more than the result: 'bounced' of a failed one; else empty."""
+    """The status if it says more than the result, such as 'bounced' for a failed one; else empty."""
     return "" if row.status in _SAYS_NO_MORE else row.status
 
 
@@ -50,37 +49,37 @@ def status_words(row: Outcome) -> str:
 
 
 def way_words(row: Outcome) -> str:
-    """Which way the message went, with whom: 'from alice@example.com', 'received from …'."""
+    """The direction and the sender: 'sent by alice@example.com', 'received from …'."""
     sender = row.sender or "the mail system (a bounce)"
     return f"received from {sender}" if row.direction == RECEIVED else f"sent by {sender}"
 
 
 def facts(row: Outcome) -> list[Fact]:
-    """What is known of a delivery, in the order that people ask for it."""
+    """What is known about a delivery, the most wanted first."""
     found = [
         Fact(
-            _TIME_LABELS.get(row.result, "last event"),
-            f"{utc_time(row.updated_at)} UTC, {time_span(row.delay_ms)} after it came in",
+            _TIME_LABELS.get(row.result, "Last event"),
+            f"{utc_time(row.updated_at)} UTC, {time_span(row.delay_ms)} after it was received",
         ),
-        Fact("error message" if row.result == "failed" else "response", row.response, is_reply=True),
-        Fact("answer code", _spaced(str(row.smtp_code or ""), row.enhanced_code)),
+        Fact("Error message" if row.result == "failed" else "Reply", row.response, is_reply=True),
+        Fact("Reply code", _spaced(str(row.smtp_code or ""), row.enhanced_code)),
         _plain("reason", row),
         *_advice(row),
-        Fact("account", f"{row.account} ({row.direction})" if row.account else ""),
-        Fact("sender", row.sender or "<> (a bounce)"),
+        Fact("Account", f"{row.account} ({row.direction})" if row.account else ""),
+        Fact("Sender", row.sender or "<> (a bounce)"),
         _plain("original_recipient", row),
         _plain("subject", row),
-        Fact("size", byte_size(row.size_bytes) if row.size_bytes else ""),
-        Fact("came in", f"{utc_time(row.queued_at)} UTC"),
+        Fact("Size", byte_size(row.size_bytes) if row.size_bytes else ""),
+        Fact("Received", f"{utc_time(row.queued_at)} UTC"),
         _plain("server", row),
         _plain("queue_id", row),
         _plain("message_id", row),
-        Fact("handed in by", _with(row.client_host, row.client_ip)),
-        Fact("logged in as", _with(row.authenticated_as, row.auth_method)),
-        Fact("answered by", _with(row.remote_host, row.remote_ip)),
+        Fact("Client", _with(row.client_host, row.client_ip)),
+        Fact("Logged in as", _with(row.authenticated_as, row.auth_method)),
+        Fact("Remote server", _with(row.remote_host, row.remote_ip)),
         _plain("remote_provider", row),
         _plain("tls", row),
-        Fact("route", " / ".join(filter(None, (row.router, row.transport)))),
+        Fact("Route", " / ".join(filter(None, (row.router, row.transport)))),
         _plain("next_queue_id", row),
         _plain("parent_queue_id", row),
     ]
@@ -101,14 +100,14 @@ def _advice(row: Outcome) -> list[Fact]:
     if advice is None:
         return []
     return [
-        Fact("that means", advice.meaning),
-        Fact("to do", advice.remedy),
-        Fact("for the engineer", f"{advice.cause} {advice.action}"),
+        Fact("Meaning", advice.meaning),
+        Fact("What to do", advice.remedy),
+        Fact("For the engineer", f"{advice.cause} {advice.action}"),
     ]
 
 
 def attempt_lines(row: Outcome) -> list[str]:
-    """Each attempt as one line: when, how it ended, who answered what."""
+    """Each attempt as a line: when, its status, the remote server and its reply."""
     return [
         _spaced(utc_time(one.at), one.status, _with(one.remote_host, one.remote_ip), one.response)
         for one in row.attempts

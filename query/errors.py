@@ -1,20 +1,20 @@
-"""What can go wrong with a question to the tables, and what to tell whoever asked.
+"""What can go wrong with a report. The text of each error is for the engineer; answers.py has the owner's words.
 
 BadInputError
-└── FilterError                the question itself is wrong: say which filter, and what it may hold
+└── FilterError                a filter is not valid: the text names it and what it takes
 UnavailableError               ClickHouse does not answer
-├── NotMigratedError           ClickHouse answers, but has not the tables: run the migrations
-└── BusyError                  too many questions at a time: ask again in a moment
+├── NotMigratedError           the tables are missing: run the migrations
+└── BusyError                  too many queries at a time: try again soon
 PostwatchError
-├── TooLargeError              the answer is too large, or took too long: narrow the question
-└── QueryError                 ClickHouse refused the query: a bug or a missing grant; its words are passed on
+├── TooLargeError              the report is too large or took too long: ask for less
+└── QueryError                 ClickHouse refused the query: a bug or a missing grant; the text quotes it
 """
 
 from postwatch.producers.service.errors import BadInputError, PostwatchError, UnavailableError
 
 
 class FilterError(BadInputError):
-    """A filter can't be used; the text says which, and what it may hold."""
+    """A filter is not valid; the text names it and what it takes."""
 
 
 class NotMigratedError(UnavailableError):
@@ -22,7 +22,7 @@ class NotMigratedError(UnavailableError):
 
 
 class BusyError(UnavailableError):
-    """No turn came up within the time allowed."""
+    """Too many queries ran for the whole time allowed."""
 
 
 class TooLargeError(PostwatchError):

@@ -1,8 +1,8 @@
-"""What every answer of the server passes: only this machine may ask, and no browser may be talked into more.
+"""The checks of every request: only this machine may ask, and a browser may do only what the pages need.
 
-Until there is a log-in, whoever reaches the server may read everybody's mail log. So it listens on loopback alone, and
-answers only requests whose Host header says so too: a stranger's page whose name is made to point to 127.0.0.1 (DNS
-rebinding) sends its own name.
+There is no log-in yet, so whoever reaches the server can read everybody's mail log. It listens on loopback only, and
+answers only requests whose Host header names loopback too: a hostile page whose name is made to point to 127.0.0.1
+(DNS rebinding) sends its own name.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ def loopback_address(listen: str) -> tuple[str, int]:
     host, port = parse_address(listen, LISTEN_VARIABLE)
     if not is_loopback(host):
         raise SettingsError(
-            f"{LISTEN_VARIABLE}={listen!r} would let other machines in, and there is no log-in yet; use"
-            f" 127.0.0.1:{port} here, and from elsewhere a tunnel: ssh -L {port}:127.0.0.1:{port} MACHINE"
+            f"{LISTEN_VARIABLE}={listen!r} would let other machines in, but there is no log-in yet: use"
+            f" 127.0.0.1:{port}, and from other machines a tunnel: ssh -L {port}:127.0.0.1:{port} MACHINE"
         )
     return host, port
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine's own, without asking the DNS."""
+    """Whether a host name or address is loopback; no DNS query is made."""
     if host.lower() == "localhost":
         return True
     try:
@@ -85,7 +85,10 @@ class Guard:
         if not is_loopback(_host_name(Headers(scope=scope).get("host", ""))):
             _REFUSED.inc()
             refusal = error_answer(
-                Request(scope), 421, "wrong_host", "open it as http://127.0.0.1 or http://localhost, on its own machine"
+                Request(scope),
+                421,
+                "wrong_host",
+                "Open this page as http://127.0.0.1 or http://localhost on the machine itself.",
             )
             await refusal(scope, receive, send_guarded)
             return

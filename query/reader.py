@@ -1,6 +1,6 @@
-"""Runs the reports' SELECTs on ClickHouse, bounded in time, size and number at once, from any thread.
+"""Runs the SELECTs of the reports on ClickHouse, with limits on time, size and concurrency, from any thread.
 
-Every failure leaves as one of query/errors.py, or as UnavailableError, with the remedy, and moves a counter.
+Every failure is raised as an error of query/errors.py, or as UnavailableError, with the remedy, and is counted.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from postwatch.streams.settings import ClickHouseSettings
 from prometheus_client import Counter, Histogram
 from urllib3.exceptions import HTTPError
 
-_STATEMENTS = Counter("postwatch_query_statements_total", "Statements sent to ClickHouse, by how they ended.", ["end"])
-_SECONDS = Histogram("postwatch_query_statement_seconds", "Time of a statement, without the wait for its turn.")
+_STATEMENTS = Counter("postwatch_query_statements_total", "Statements sent to ClickHouse, by result.", ["end"])
+_SECONDS = Histogram("postwatch_query_statement_seconds", "Duration of a statement, without the wait before it.")
 
 _ANSWER_SECONDS = 5
-"""Given to the server beyond its own limit, so that it is the one to end a slow query."""
+"""On top of the query's own limit, so that ClickHouse cancels a slow query before the client gives up."""
 MAX_RESULT_ROWS = 20_000
 MAX_RESULT_BYTES = 256 * 1024 * 1024
 
@@ -74,7 +74,7 @@ class TableReader:
     def _connected(self) -> Client:
         with self._connecting:
             if self._client is None:
-                # Without a database: that it is missing is to be found by the statement, and told as what it is.
+                # Without a database: if it is missing, the statement finds out, and the error says so.
                 self._client = connect(
                     self._clickhouse_settings,
                     timeout_seconds=self._query_settings.timeout_seconds + _ANSWER_SECONDS,

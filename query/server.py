@@ -1,4 +1,4 @@
-"""The application: the API, the pages and their static files behind one guard, and the loop that serves them."""
+"""The application (API, pages and static files behind one guard) and the loop that serves it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _BACKLOG = 256
 
 
 class _FreshFiles(StaticFiles):
-    """Static files that browsers keep, but ask for again: an upgrade shows at once."""
+    """Static files that browsers cache but revalidate, so that an upgrade shows at once."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)
@@ -36,7 +36,7 @@ class _FreshFiles(StaticFiles):
 
 
 def create_app(service: ReportService) -> ASGIApp:
-    """The application over a report service. The framework's own documentation pages load scripts from afar: off."""
+    """The application. The framework's own documentation pages load scripts from other sites, so they are off."""
     app = FastAPI(
         title="Postwatch",
         summary="What happened to every message on every mail server.",
@@ -66,7 +66,7 @@ def open_listener(listen: str) -> socket.socket:
     except OSError as error:
         listener.close()
         raise SettingsError(
-            f"{LISTEN_VARIABLE}={listen!r} can't be listened on: {error.strerror}; use another port"
+            f"can't listen on {LISTEN_VARIABLE}={listen!r} ({(error.strerror or str(error)).lower()}): use another port"
         ) from error
     return listener
 
@@ -89,14 +89,14 @@ def make_server(app: ASGIApp) -> uvicorn.Server:
 
 
 def serve(app: ASGIApp, listener: socket.socket) -> None:
-    """Serve until SIGTERM or SIGINT; requests under way are given a few seconds."""
+    """Serve until SIGTERM or SIGINT; requests in flight get a few seconds to finish."""
     server = make_server(app)
 
     def stop(_number: int, _frame: object) -> None:
         server.should_exit = True
 
-    # For a signal before the server's own handler stands, and for after: it raises the signal again once it is done,
-    # and without a handler that would be an exit by signal.
+    # The server has a handler of its own, but only while it runs. It raises the signal again at its end, and without
+    # this handler that would end the process by signal.
     signal.signal(signal.SIGTERM, stop)
     log.info("serving", address=address_of(listener))
     server.run(sockets=[listener])

@@ -1,4 +1,4 @@
-"""Settings of the query side: the reports, the API and the page."""
+"""Settings of the query side: reports, API and pages."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from postwatch.producers.service.settings import setting
 
 @dataclass(frozen=True, slots=True)
 class QuerySettings:
-    """Where the page is served, and how much a single question may cost."""
+    """Where the pages are served, and what a query may cost."""
 
     SECTION: ClassVar[str] = "query"
 
-    listen: str = setting("127.0.0.1:8080", doc="host:port of the page and the API; this machine's own addresses only.")
-    page_rows: int = setting(50, doc="Rows of a report's page where none are asked for; at most 1000.", least=1)
-    timeout_seconds: float = setting(10.0, doc="A query that takes longer is ended.", least=1)
-    max_queries: int = setting(8, doc="Most queries at a time; more wait for their turn.", least=1)
+    listen: str = setting("127.0.0.1:8080", doc="host:port of the pages and the API; only loopback addresses.")
+    page_rows: int = setting(
+        50, doc="Rows on a page of a report unless the request says otherwise, at most 1000.", least=1
+    )
+    timeout_seconds: float = setting(10.0, doc="A query that takes longer is cancelled.", least=1)
+    max_queries: int = setting(8, doc="Most queries at a time; further ones wait.", least=1)

@@ -42,17 +42,17 @@ def deliveries_table(rows: tuple[Outcome, ...], is_wide: bool) -> Table:
 
 
 def _recipient_words(row: Outcome) -> str:
-    """The recipient, and of received mail, where it is the account itself, the sender too."""
+    """The recipient. For received mail that is the account itself, so the sender too."""
     return f"{row.recipient} from {row.sender or '<>'}" if row.direction == RECEIVED else row.recipient
 
 
 def delivery_details(row: Outcome) -> RenderableType:
-    """One delivery with all that is known, as labelled lines, its attempts and its log lines."""
+    """Everything known about one delivery: labeled facts, attempts and log lines."""
     heading = Text.assemble(
         (status_words(row), f"bold {_STYLES.get(row.result, '')}"),
         "  ",
         (visible(row.recipient), "bold"),
-        ("  of a message that arrived before the logs that were read" if not row.account else "", "yellow"),
+        ("  (the message arrived before the first line that was read)" if not row.account else "", "yellow"),
     )
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
@@ -63,11 +63,11 @@ def delivery_details(row: Outcome) -> RenderableType:
         )
     parts: list[RenderableType] = [heading, grid]
     if row.attempts:
-        parts.append(Text("  attempts", "dim"))
+        parts.append(Text("  Attempts", "dim"))
         for line in attempt_lines(row):
             parts.append(Padding(Text("\n".join(reply_lines(line)), overflow="fold"), (0, 0, 0, 4)))
     if row.log_lines:
-        parts.append(Text("  log lines", "dim"))
+        parts.append(Text("  Log lines", "dim"))
         parts += [Text(f"    {visible(line)}", overflow="fold") for line in row.log_lines]
     parts.append(Text(""))
     return Group(*parts)

@@ -1,4 +1,4 @@
-"""`postwatch serve`: the Track Delivery page and the JSON API, for this machine alone until there is a log-in."""
+"""`postwatch serve`: the Track Delivery page and the JSON API, for this machine only until there is a log-in."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from postwatch.streams.settings import ClickHouseSettings
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
-        "POSTWATCH_QUERY_LISTEN (127.0.0.1:8080) says where. There is no log-in yet, so only addresses of this machine"
-        " itself are taken; from elsewhere use a tunnel: ssh -L 8080:127.0.0.1:8080 MACHINE."
+        "POSTWATCH_QUERY_LISTEN sets the address (default: 127.0.0.1:8080). There is no log-in yet, so only loopback"
+        " addresses are allowed. From another machine, use a tunnel: ssh -L 8080:127.0.0.1:8080 MACHINE"
     )
 
 

@@ -76,19 +76,19 @@ class Outcome(NamedTuple):
     direction: Annotated[
         str, About(WORD, "sent or received. Mail between two hosted mailboxes gives a row to each.", is_required=True)
     ] = ""
-    server: Annotated[str, About(WORD, "The mail server whose log it is.", "server", is_required=True)] = ""
-    queue_id: Annotated[str, About(TEXT, "The mail server's id of the message.", "queue id", is_required=True)] = ""
-    message_id: Annotated[str, About(TEXT, "The Message-ID header without its brackets.", "message id")] = ""
+    server: Annotated[str, About(WORD, "The mail server that wrote the log.", "Server", is_required=True)] = ""
+    queue_id: Annotated[str, About(TEXT, "The message's id on that server.", "Queue ID", is_required=True)] = ""
+    message_id: Annotated[str, About(TEXT, "The Message-ID header without its brackets.", "Message-ID")] = ""
     sender: Annotated[str, About(TEXT, "Envelope sender; empty for bounces.")] = ""
     recipient: Annotated[str, About(TEXT, "The final address.", is_required=True)] = ""
     original_recipient: Annotated[
-        str, About(TEXT, "The address as submitted, where aliasing changed it.", "submitted to")
+        str, About(TEXT, "The address as submitted, if aliasing changed it.", "Original recipient")
     ] = ""
-    client_host: Annotated[str, About(TEXT, "The name of the host that handed the message in.")] = ""
-    client_ip: Annotated[str, About(TEXT, "The address of the host that handed the message in.")] = ""
-    authenticated_as: Annotated[str, About(TEXT, "The login that handed the message in.")] = ""
+    client_host: Annotated[str, About(TEXT, "The name of the client: the host that submitted the message.")] = ""
+    client_ip: Annotated[str, About(TEXT, "The IP address of the client.")] = ""
+    authenticated_as: Annotated[str, About(TEXT, "The login that submitted the message.")] = ""
     auth_method: Annotated[str, About(WORD, "How that login was authenticated.")] = ""
-    subject: Annotated[str, About(TEXT, "The Subject header, where it is logged.", "subject")] = ""
+    subject: Annotated[str, About(TEXT, "The Subject header, where it is logged.", "Subject")] = ""
     size_bytes: Annotated[int, About(UINT64, "The size of the message, where it is logged.")] = 0
     queued_at: Annotated[
         int,
@@ -109,17 +109,17 @@ class Outcome(NamedTuple):
     result: Annotated[str, About(WORD, "accepted, failed, pending or discarded.")] = ""
     smtp_code: Annotated[int, About(UINT16, "The SMTP reply code that decided the status.")] = 0
     enhanced_code: Annotated[str, About(WORD, "The enhanced status code (RFC 3463).")] = ""
-    response: Annotated[str, About(TEXT, "The error message, or whatever else the far server said.")] = ""
+    response: Annotated[str, About(TEXT, "The reply of the remote server, such as the error message.")] = ""
     reason: Annotated[
         str,
-        About(WORD, "Why it failed or waits, in a word such as unknown-user; empty: no trouble.", "reason"),
+        About(WORD, "Why it failed or waits, such as unknown-user; empty: no problem.", "Reason"),
     ] = ""
-    remote_host: Annotated[str, About(TEXT, "The name of the remote server that answered.")] = ""
-    remote_ip: Annotated[str, About(TEXT, "The address of the remote server that answered.")] = ""
+    remote_host: Annotated[str, About(TEXT, "The name of the remote server that replied.")] = ""
+    remote_ip: Annotated[str, About(TEXT, "The IP address of the remote server that replied.")] = ""
     remote_provider: Annotated[
-        str, About(WORD, "The provider of that server: Google, Microsoft, Yahoo, …", "provider")
+        str, About(WORD, "The provider of that server: Google, Microsoft, Yahoo, …", "Provider")
     ] = ""
-    tls: Annotated[str, About(WORD, "TLS version and cipher of the delivery.", "encryption")] = ""
+    tls: Annotated[str, About(WORD, "TLS version and cipher of the delivery.", "Encryption")] = ""
     router: Annotated[str, About(WORD, "Exim's router.")] = ""
     transport: Annotated[str, About(WORD, "Exim's transport, or Postfix's delivery agent.")] = ""
     attempts: Annotated[Sequence[Attempt], About(NESTED, "The attempts to deliver: the first 50, then the last.")] = ()
@@ -128,12 +128,12 @@ class Outcome(NamedTuple):
         About(
             TEXT,
             "The queue ids that the message had later, after a content filter or on our own relay.",
-            "next queue id",
+            "Next queue ID",
         ),
     ] = ""
-    parent_queue_id: Annotated[str, About(TEXT, "The message that this bounce or forward comes from.", "caused by")] = (
-        ""
-    )
+    parent_queue_id: Annotated[
+        str, About(TEXT, "The message that this bounce or forward comes from.", "Caused by queue ID")
+    ] = ""
     log_lines: Annotated[
         Sequence[str], About(TEXTS, "The log lines about this recipient, as they were.", in_csv=False)
     ] = ()

@@ -15,6 +15,7 @@ def test_every_reason_has_its_sentences() -> None:
     for advice in ADVICE.values():
         for sentence in advice:
             assert sentence[0].isupper()
+            assert "POSTWATCH" not in sentence  # the page shows them to owners too
             assert sentence[-1] == "."
             assert 20 < len(sentence) < 140
 
@@ -23,10 +24,10 @@ def test_a_delivery_tells_what_its_reason_means() -> None:
     told = {
         fact.label: fact.words for fact in facts(make_row(status="bounced", result="failed", reason="mailbox-full"))
     }
-    assert told["that means"] == ADVICE["mailbox-full"].meaning
-    assert told["to do"] == ADVICE["mailbox-full"].remedy
-    assert "quota" in told["for the engineer"]
-    assert "to do" not in {fact.label for fact in facts(make_row(reason=""))}
+    assert told["Meaning"] == ADVICE["mailbox-full"].meaning
+    assert told["What to do"] == ADVICE["mailbox-full"].remedy
+    assert "quota" in told["For the engineer"]
+    assert "What to do" not in {fact.label for fact in facts(make_row(reason=""))}
 
 
 def test_programs_can_ask_for_them(empty_site: httpx.Client) -> None:

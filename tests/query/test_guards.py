@@ -22,14 +22,17 @@ def test_this_machine_may_listen(listen: str, address: tuple[str, int]) -> None:
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:8080", "192.0.2.1:8080", "[::]:8080", "mail.example.org:8080", "*:80"])
 def test_any_other_address_is_refused_with_the_remedy(listen: str) -> None:
-    with pytest.raises(SettingsError, match=r"POSTWATCH_QUERY_LISTEN=.*no log-in yet; use 127\.0\.0\.1:.*ssh -L"):
+    with pytest.raises(SettingsError, match=r"POSTWATCH_QUERY_LISTEN=.*no log-in yet: use 127\.0\.0\.1:.*ssh -L"):
         open_listener(listen)
 
 
 def test_a_taken_port_is_named() -> None:
     with open_listener("127.0.0.1:0") as taken:
         address = address_of(taken).removeprefix("http://").rstrip("/")
-        with pytest.raises(SettingsError, match=f"POSTWATCH_QUERY_LISTEN='{address}' can't be listened on"):
+        with pytest.raises(
+            SettingsError,
+            match=f"can't listen on POSTWATCH_QUERY_LISTEN='{address}' .address already in use.: use another port",
+        ):
             open_listener(address)
 
 

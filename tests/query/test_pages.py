@@ -258,7 +258,7 @@ def test_a_bounce_is_shown_where_it_is_asked_for_and_leads_to_its_message(office
     nothing = "No mail found for bob@example.org in the last 30 days."
     assert nothing in _page(site, account="bob@example.org").words
     page = _page(site, account="bob@example.org", bounces="yes")
-    assert "The message that this bounce is about" in page.words
+    assert "The message that bounced" in page.words
     assert "/trace?id=1tPARE-NT%26" in [one["href"] for one in page.all("a")]
     assert nothing in _page(site, account="bob@example.org", bounces="yes", show="all").words
 

@@ -102,8 +102,8 @@ def test_the_finer_status_is_told_where_it_says_more() -> None:
 
 def test_facts_leave_out_what_the_log_does_not_say() -> None:
     labels = [fact.label for fact in facts(make_row(sender="", subject="", tls="TLS1.3", status="bounced"))]
-    assert "subject" not in labels
-    assert "encryption" in labels
-    assert "error message" in labels
+    assert "Subject" not in labels
+    assert "Encryption" in labels
+    assert "Error message" in labels
     assert "the mail system" in way_words(make_row(sender=""))
     assert way_words(make_row(direction="received", sender="a@b.example")) == "received from a@b.example"
