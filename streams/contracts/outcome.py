@@ -94,11 +94,11 @@ class Outcome(NamedTuple):
         int,
         About(
             TIME,
-            "When the message came in. Reports are sorted by it, newest first. It never changes.",
+            "When the message was received. Reports are sorted by it, newest first. It never changes.",
             is_required=True,
         ),
     ] = 0
-    updated_at: Annotated[int, About(TIME, "The delivery time: when the last thing happened.", is_required=True)] = 0
+    updated_at: Annotated[int, About(TIME, "The delivery time: the time of the last event.", is_required=True)] = 0
     delay_ms: Annotated[int, About(UINT64, "From queued_at to updated_at.")] = 0
     status: Annotated[
         str,
@@ -135,7 +135,7 @@ class Outcome(NamedTuple):
         str, About(TEXT, "The message that this bounce or forward comes from.", "Caused by queue ID")
     ] = ""
     log_lines: Annotated[
-        Sequence[str], About(TEXTS, "The log lines about this recipient, as they were.", in_csv=False)
+        Sequence[str], About(TEXTS, "The log lines about this recipient, unchanged.", in_csv=False)
     ] = ()
     version: Annotated[
         int,
