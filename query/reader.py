@@ -17,6 +17,7 @@ from postwatch.query.errors import BusyError, NotMigratedError, QueryError, TooL
 from postwatch.query.settings import QuerySettings
 from postwatch.query.statements import Statement
 from postwatch.streams.clickhouse.client import connect, unavailable
+from postwatch.streams.clickhouse.error_codes import QUERY_TOO_LARGE, TABLES_MISSING, TOO_MANY_QUERIES
 from postwatch.streams.settings import ClickHouseSettings
 from prometheus_client import Counter, Histogram
 from urllib3.exceptions import HTTPError
@@ -28,11 +29,6 @@ _ANSWER_SECONDS = 5
 """On top of the query's own limit, so that ClickHouse cancels a slow query before the client gives up."""
 MAX_RESULT_ROWS = 20_000
 MAX_RESULT_BYTES = 256 * 1024 * 1024
-
-# ClickHouse's error codes, src/Common/ErrorCodes.cpp there.
-_NOT_MIGRATED = {47, 60, 81}  # UNKNOWN_IDENTIFIER, UNKNOWN_TABLE, UNKNOWN_DATABASE
-_TOO_LARGE = {158, 159, 160, 241, 307, 396}  # rows, time, speed, memory, bytes, rows or bytes
-_TOO_MANY = {202}
 
 
 class TableReader:
@@ -87,13 +83,13 @@ class TableReader:
         settings = self._clickhouse_settings
         if code is None:
             return unavailable(settings, error)
-        if code in _NOT_MIGRATED:
+        if code in TABLES_MISSING:
             return NotMigratedError(
                 f"database {settings.database!r} at {settings.url} lacks Postwatch's tables; run `postwatch migrate`"
             )
-        if code in _TOO_LARGE:
+        if code in QUERY_TOO_LARGE:
             return TooLargeError("the report is too large or took too long; ask for fewer days or for one recipient")
-        if code in _TOO_MANY:
+        if code in TOO_MANY_QUERIES:
             return BusyError("ClickHouse runs too many queries already; try again soon")
         return QueryError(f"ClickHouse at {settings.url} refused the query: {_first_line(error)}")
 

@@ -1,7 +1,8 @@
-"""Sorts what ClickHouse says against an insert: the rows' fault, too much at once, or neither.
+"""ClickHouse's error codes (its src/Common/ErrorCodes.cpp), and what each means for an insert or a query.
 
-Only codes that the values of a row cause count as the rows' fault; a column of another type than ours is the table's.
-Whatever is unknown is retried: a row that waits can still be written, and the complaint is seen in /health.
+An insert: the rows' fault, too much at once, or neither. Only codes that the values of a row cause are the rows' fault;
+a column of another type than ours is the table's. An unknown code is retried: the rows can still be written later, and
+/health shows the error.
 """
 
 from __future__ import annotations
@@ -41,6 +42,16 @@ TOO_MUCH_AT_ONCE = {
     396: "TOO_MANY_ROWS_OR_BYTES",
     565: "TOO_MANY_PARTITIONS",
 }
+TABLES_MISSING = {47: "UNKNOWN_IDENTIFIER", 60: "UNKNOWN_TABLE", 81: "UNKNOWN_DATABASE"}
+QUERY_TOO_LARGE = {
+    158: "TOO_MANY_ROWS",
+    159: "TIMEOUT_EXCEEDED",
+    160: "TOO_SLOW",
+    241: "MEMORY_LIMIT_EXCEEDED",
+    307: "TOO_MANY_BYTES",
+    396: "TOO_MANY_ROWS_OR_BYTES",
+}
+TOO_MANY_QUERIES = {202: "TOO_MANY_SIMULTANEOUS_QUERIES"}
 TOO_MANY_PARTS = 252  # of the table, which only waiting cures; or partitions of one insert, which halving cures
 
 _MIGRATE = "create or upgrade the tables with `postwatch migrate`"
