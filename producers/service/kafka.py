@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
-from typing import Protocol
+from collections.abc import Collection, Mapping
+from typing import Any, Protocol
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin._metadata import ClusterMetadata
 from postwatch.producers.service.errors import UnavailableError
 from postwatch.producers.service.health import Health
 from postwatch.producers.service.kafka_settings import KafkaSettings
@@ -48,13 +47,22 @@ class KafkaWatch:
                     self._lag.labels(topic, partition).set(of_partition["consumer_lag_stored"])
 
 
+class Metadata(Protocol):
+    """What the brokers say of themselves; the values are confluent_kafka's."""
+
+    @property
+    def topics(self) -> Mapping[str, Any]: ...
+    @property
+    def brokers(self) -> Mapping[int, Any]: ...
+
+
 class MetadataSource(Protocol):
     """What the check below needs of a Consumer, a Producer or an AdminClient of confluent_kafka."""
 
-    def list_topics(self, *, timeout: float) -> ClusterMetadata: ...
+    def list_topics(self, *, timeout: float) -> Metadata: ...
 
 
-def check_topics(source: MetadataSource, kafka: KafkaSettings, topics: Collection[str]) -> ClusterMetadata:
+def check_topics(source: MetadataSource, kafka: KafkaSettings, topics: Collection[str]) -> Metadata:
     """What the brokers say of themselves. Raises UnavailableError, with the remedy, unless they have the topics."""
     try:
         metadata = source.list_topics(timeout=_TIMEOUT_SECONDS)

@@ -57,6 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     from faust import Worker  # slow to import: settings are checked first
     from postwatch.streams.faust_glue.app import changelog_topic, create_app, join_rules
     from postwatch.streams.faust_glue.changelog import ensure_changelog
+    from postwatch.streams.faust_glue.internals import start_of
     from postwatch.streams.faust_glue.metrics import JoinCollector
 
     join_rules(settings)
@@ -79,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         faust_worker.execute_from_commandline()
     except SystemExit as ended:
-        return EXIT_FAILED if _lost_kafka(faust_worker._starting_fut) else int(ended.code or 0)
+        return EXIT_FAILED if _lost_kafka(start_of(faust_worker)) else int(ended.code or 0)
     finally:
         worker.close()
     return 0

@@ -9,10 +9,10 @@ from __future__ import annotations
 import structlog
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
 from postwatch.producers.service.errors import SettingsError, UnavailableError
 from postwatch.producers.service.kafka import check_topics
 from postwatch.producers.service.kafka_settings import MAX_MESSAGE_BYTES, KafkaSettings
+from postwatch.streams.faust_glue.internals import NewTopic
 
 log = structlog.get_logger()
 

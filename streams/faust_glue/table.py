@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 from faust.types import TP
+from postwatch.streams.faust_glue.internals import keys_of, partition_database
 from postwatch.streams.partition.ports import Confirm
 
 log = structlog.get_logger()
@@ -30,7 +31,7 @@ class FaustTable:
         self._table = table
         self._place = TP(table.changelog_topic.get_topic_name(), partition)
         self._fail = fail
-        self._db = table.data._db_for_partition(partition)
+        self._db = partition_database(table, partition)
         self._in_flight: dict[bytes, tuple[int, bytes | None]] = {}
         """Key → number of the newest send, and its value; None: deleted."""
         self._sends = 0
@@ -59,8 +60,7 @@ class FaustTable:
         self._send(key, None, lambda: None)
 
     def all_keys(self) -> list[bytes]:
-        keys = set(self._db.keys())
-        keys.discard(self._table.data.offset_key)
+        keys = keys_of(self._table, self._db)
         for key, (_, value) in self._in_flight.items():
             (keys.discard if value is None else keys.add)(key)
         return list(keys)

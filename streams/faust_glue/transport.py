@@ -27,6 +27,7 @@ from typing import Any
 
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+from postwatch.streams.faust_glue import internals
 from postwatch.streams.faust_glue.lease import Lease, guard_sends
 from postwatch.streams.faust_glue.standstill import Reading
 
@@ -71,7 +72,7 @@ class FetchThread(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        consumer._isolation_level = "read_committed"  # Faust asks for that only when it writes in transactions itself
+        internals.read_committed(consumer)
         return consumer
 
     async def _fetch_records(
@@ -95,21 +96,17 @@ class FetchThread(driver.AIOKafkaConsumerThread):
             left = give_up_at - time.monotonic()
             if fetched or left <= 0 or not self.consumer.flow_active:
                 return fetched
-            waiter = consumer._fetcher._create_fetch_waiter()
-            await asyncio.wait([waiter], timeout=left)
-            if waiter.done():
-                waiter.result()  # raises what can't be retried, such as a topic that may not be read
+            answer = internals.next_answer(consumer)
+            await asyncio.wait([answer], timeout=left)
+            if answer.done():
+                answer.result()  # raises what can't be retried, such as a topic that may not be read
             else:
-                waiter.cancel()
+                answer.cancel()
 
     def _positions(self, consumer: Any) -> tuple[Any, dict[TP, int]]:
         """The assignment, and the next offset of each partition of the raw topic that has one."""
-        subscription = consumer._subscription.subscription
-        assignment = subscription.assignment if subscription is not None else None
-        if assignment is None:
-            return None, {}
-        states = {tp: assignment.state_value(tp) for tp in assignment.tps if tp.topic == self.consumer.raw_topic}
-        return assignment, {tp: state.position for tp, state in states.items() if state.has_valid_position}
+        assignment = internals.assignment_of(consumer)
+        return assignment, internals.positions_of(assignment, self.consumer.raw_topic) if assignment else {}
 
 
 class _ReadOffsets(defaultdict[TP, Any]):
@@ -131,10 +128,10 @@ class FetchConsumer(driver.Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._read_offset = _ReadOffsets(self.raw_topic)
+        internals.replace_read_offsets(self, _ReadOffsets(self.raw_topic))
         self.committed: dict[TP, int | None] = {}
         """What the group knows of the partitions that are assigned; None: nothing yet."""
-        self._coordinator: Any = None
+        self._heard_coordinator: Any = None
 
     def _new_consumer_thread(self) -> FetchThread:
         return FetchThread(self, loop=self.loop, beacon=self.beacon)
@@ -154,33 +151,28 @@ class FetchConsumer(driver.Consumer):
 
     async def _seek(self, partition: TP, offset: int) -> None:
         """On the consumer's thread. Faust seeks on its own, in the middle of what that thread reads: it would crash."""
-        await self._thread.call_thread(self._thread._ensure_consumer().seek, partition, offset)
+        await self._thread.call_thread(internals.aiokafka_consumer(self).seek, partition, offset)
 
     def reading(self, tp: TP) -> Reading:
         """How far it is with a partition, as aiokafka knows; from any thread."""
-        subscription = self._thread._ensure_consumer()._subscription.subscription
-        assignment = subscription.assignment if subscription is not None else None
-        state = assignment.state_value(tp) if assignment is not None else None
-        if state is None:
-            return Reading()
-        return Reading(state._position, state.highwater, state.lso, state.timestamp)
+        return internals.reading_of(internals.aiokafka_consumer(self), tp)
 
     def _renew_lease_by_heartbeats(self) -> None:
-        coordinator = self._thread._ensure_consumer()._coordinator
-        if coordinator is not self._coordinator:
-            self._coordinator = coordinator
-            coordinator._do_heartbeat = self.lease.renewed_by(coordinator._do_heartbeat)
+        coordinator = internals.group_coordinator(internals.aiokafka_consumer(self))
+        if coordinator is not self._heard_coordinator:
+            self._heard_coordinator = coordinator
+            internals.wrap_heartbeat(coordinator, self.lease.renewed_by)
 
     def _new_offset(self, tp: TP) -> int | None:
         if tp.topic != self.raw_topic:
             newest: int | None = super()._new_offset(tp)
             return newest
-        acked = self._acked[tp]
+        acked, index = internals.acknowledged(self, tp)
         if not acked:
             return None
         newest = max(acked) + 1
         acked.clear()
-        self._acked_index[tp].clear()
+        index.clear()
         return newest
 
     def on_buffer_full(self, tp: TP) -> None:
@@ -201,11 +193,11 @@ class LeasedProducer(driver.Producer):
 
     def _new_producer(self, transactional_id: str | None = None) -> Any:
         producer = super()._new_producer(transactional_id)
-        sender = producer._sender
-        sender._send_produce_req = guard_sends(
-            sender._send_produce_req, self.lease, lambda: bool(self.app.rebalancing), type(self).fail
-        )
-        sender.client.force_metadata_update = pace(sender.client.force_metadata_update)
+
+        def guard(send: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+            return guard_sends(send, self.lease, lambda: bool(self.app.rebalancing), type(self).fail)
+
+        internals.wrap_sends(producer, guard, pace)
         return producer
 
 

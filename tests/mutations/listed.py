@@ -349,9 +349,9 @@ JOIN = (
     ),
     _mutation(
         "records of aborted transactions are not joined",
-        "streams/faust_glue/transport.py",
-        '        consumer._isolation_level = "read_committed"',
-        "        _ = None",
+        "streams/faust_glue/internals.py",
+        '    consumer._isolation_level = "read_committed"',
+        "    _ = consumer",
         "streams/faust_glue/test_transactions.py",
     ),
     _mutation(
@@ -428,7 +428,7 @@ JOIN = (
     _mutation(
         "a hole is sought on the thread that reads",
         "streams/faust_glue/transport.py",
-        "        await self._thread.call_thread(self._thread._ensure_consumer().seek, partition, offset)\n",
+        "        await self._thread.call_thread(internals.aiokafka_consumer(self).seek, partition, offset)\n",
         "        self._thread.seek(partition, offset)\n",
         "streams/faust_glue/test_app.py::test_the_consumer_seeks_on_the_thread_that_reads",
     ),
