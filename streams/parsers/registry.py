@@ -1,8 +1,8 @@
 """The log formats that are known, and the parser that reads each line as what its head says that it is.
 
 Files that many daemons share, and records without a header, need no setting. What a message says never changes its
-format. To add a format, write its parser with a `LogFormat` and name it in FORMATS; `tests/golden/README.md` tells the
-rest.
+format. To add a format, write its parser with a `LogFormat` and name it in FORMATS; `docs/add-a-log-format.md` has
+the steps.
 """
 
 from __future__ import annotations
