@@ -6,7 +6,7 @@ no address and no class. The log has the error as the engineer needs it.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import structlog
 from fastapi import FastAPI, Request, Response
@@ -78,6 +78,15 @@ def error_answer(request: Request, status: int, code: str, message: str) -> Resp
     return HTMLResponse(render("error.html", status=status, message=message), status, headers)
 
 
+def _invalid_words(fault: dict[str, Any]) -> str:
+    """What the framework found wrong with a parameter, as the reports say it."""
+    name, given = fault["loc"][-1], fault["input"]
+    if fault["type"] == "missing":
+        return f"{name} is missing"
+    expected = {"int_parsing": "a whole number", "bool_parsing": "true or false"}.get(fault["type"])
+    return f"{name} {given!r} is not {expected}" if expected else f"{name}: {fault['msg']}"
+
+
 def install_error_answers(app: FastAPI) -> None:
     """Let every error of the application leave through `error_answer`."""
 
@@ -87,8 +96,7 @@ def install_error_answers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     def answer_invalid(request: Request, error: RequestValidationError) -> Response:
-        faults = [f"{one['loc'][-1]}: {one['msg']}" for one in error.errors()]
-        return error_answer(request, 422, "invalid", "; ".join(faults))
+        return error_answer(request, 422, "invalid", "; ".join(map(_invalid_words, error.errors())))
 
     @app.exception_handler(HTTPException)
     def answer_http(request: Request, error: HTTPException) -> Response:

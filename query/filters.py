@@ -1,6 +1,6 @@
 """The filters that reports share: account, days, status, limit and cursor, read from people's words.
 
-What passes here is bounded, valid UTF-8 and safe to bind as a query parameter; all else raises FilterError.
+What they return is bounded, valid UTF-8 and safe to bind as a query parameter; they raise FilterError otherwise.
 """
 
 from __future__ import annotations

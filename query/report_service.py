@@ -37,7 +37,7 @@ class ReportService:
         return report.answer(tables, question)
 
     def servers(self) -> ServerStates:
-        """Which servers are silent: whoever shows a report says it with it."""
+        """Which servers are silent. It is shown with every report."""
         return self.answer(SERVERS, ServersQuestion())
 
     def ask(self, report: Report[Question, Answered], question: Question) -> tuple[Answered, ServerStates]:

@@ -48,7 +48,7 @@ class ReasonShape(Shape):
 
 
 class DeliveryShape(_DeliveryColumns):  # type: ignore[misc]
-    """What became of one message for one recipient."""
+    """What happened to one message for one recipient."""
 
     @classmethod
     def of(cls, row: Outcome) -> DeliveryShape:

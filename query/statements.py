@@ -43,9 +43,9 @@ SETTINGS = {
 
 
 def _row_columns() -> str:
-    """The columns of an Outcome in order, times as ms, attempts as an array for each of their parts. Nothing is
-    renamed: an alias that has a column's name would stand for the column in WHERE too, and keep the primary key from
-    being used."""
+    """The columns of an Outcome in order, times as ms, attempts as an array for each of their parts. No column
+    gets an alias: an alias with a column's name would replace the column in WHERE too, and ClickHouse could not use the
+    primary key."""
     selected: list[str] = []
     for column in COLUMNS:
         if column.kind is NESTED:

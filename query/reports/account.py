@@ -28,7 +28,7 @@ from postwatch.streams.contracts.outcome import Outcome, iso_time
 from pydantic import Field
 
 NEAR_DAYS = 2
-"""The newest rows are looked for in so many days before they are in all: a busy account has its page in them."""
+"""The newest rows are searched in this many days first: a busy account has a full page there."""
 _MAX_SOUGHT_ROWS = 1_000_000
 
 
@@ -176,9 +176,9 @@ def _newest_span(tables: Tables, wanted: AccountFilters, whole: Span, sought: in
 
 
 def newest_bound(database: str, wanted: AccountFilters, span: Span, rows: int) -> Statement:
-    """How far back the newest so many matching rows reach: (earliest queued_at in ms, how many there are up to `rows`).
+    """How far back the newest `rows` matching rows reach: (earliest queued_at in ms, their number, at most `rows`).
 
-    Without FINAL: old versions of rows count too, so fewer may remain of them.
+    Without FINAL: old versions of rows count too, so fewer rows may remain.
     """
     where, parameters = _account_conditions(wanted, span)
     sql = (
@@ -189,7 +189,7 @@ def newest_bound(database: str, wanted: AccountFilters, span: Span, rows: int) -
 
 
 def newest_rows(database: str, wanted: AccountFilters, span: Span, rows: int) -> Statement:
-    """The newest so many matching rows of the span, each in its last version."""
+    """The newest `rows` matching rows of the span, each in its last version."""
     where, parameters = _account_conditions(wanted, span)
     sql = f"SELECT {ROW_COLUMNS} FROM {DELIVERIES} FINAL WHERE {where} ORDER BY {NEWEST_FIRST} LIMIT {{rows:UInt32}}"
     return Statement(sql, {"database": database, "rows": rows, **parameters})

@@ -122,7 +122,7 @@ class Report(ABC, Generic[Question, Answered]):
 
     @abstractmethod
     def table(self, answer: Answered, width: int) -> Iterator[RenderableType]:
-        """The answer for a terminal of so many columns; nothing where nothing was found."""
+        """The answer for a terminal of this width; nothing if nothing was found."""
 
     @abstractmethod
     def csv(self, answer: Answered) -> str:

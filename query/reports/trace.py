@@ -92,12 +92,12 @@ def without_partial(rows: Iterable[Outcome]) -> list[Outcome]:
 
 
 def trace_rows(database: str, wanted: str, since_ms: int, rows: int) -> Statement:
-    """The newest so many rows that have this queue id, Message-ID (without its brackets) or recipient.
+    """The newest `rows` rows that have this queue id, Message-ID (without its brackets) or recipient.
 
-    A queue id finds the messages that had it anywhere on their way, and the bounces and forwards of them.
+    A queue id finds the messages that had it at any time, and their bounces and forwards.
 
-    The inner part finds their keys by the skip indexes, one SELECT for each column, for they serve no OR. GLOBAL: on a
-    cluster the keys are found once, not once on each shard.
+    The inner part finds the keys by the skip indexes, with one SELECT for each column, because skip indexes do not
+    serve an OR. GLOBAL: on a cluster the keys are found once, not once on each shard.
     """
     key = ", ".join(KEY)
     among = "IN ({wanted:String}, {lower:String})"

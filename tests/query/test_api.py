@@ -77,7 +77,8 @@ def test_trace_and_servers_as_json(office: Office, open_site: Open) -> None:
 @pytest.mark.parametrize(
     ("path", "word"),
     [
-        (f"{DELIVERIES}?days=abc", "days"),
+        (f"{DELIVERIES}?days=abc", "days 'abc' is not a whole number"),
+        (f"{DELIVERIES}?bounces=maybe", "bounces 'maybe' is not true or false"),
         (f"{DELIVERIES}?days=0", "days"),
         (f"{DELIVERIES}?days=31", "kept for 30 days"),
         (f"{DELIVERIES}?limit=1001", "limit"),
@@ -86,7 +87,7 @@ def test_trace_and_servers_as_json(office: Office, open_site: Open) -> None:
         (f"{DELIVERIES}?recipient=%00", "recipient"),
         ("/api/v1/accounts/@/deliveries", "account"),
         ("/api/v1/accounts/%20/deliveries", "account"),
-        ("/api/v1/trace", "id"),
+        ("/api/v1/trace", "id is missing"),
         ("/api/v1/trace?id=%3C%3E", "id"),
     ],
 )
