@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from postwatch.deploy.topics import APPEND_TIME, TIMESTAMP_TYPE
+from postwatch.streams.contracts.heartbeat import STALE_AFTER_SECONDS
 
 OK, WARNING, TROUBLE = "ok", "warning", "trouble"
 STATES = (OK, WARNING, TROUBLE)
@@ -17,7 +18,7 @@ STATES = (OK, WARNING, TROUBLE)
 
 SKEW_WARNING_MS = 2_000
 SKEW_TROUBLE_MS = 60_000
-STALE_AFTER_MS = 120_000
+STALE_AFTER_MS = STALE_AFTER_SECONDS * 1000
 GONE_AFTER_MS = 8 * 86_400_000
 """A server silent for so long was taken out of the fleet, and is not spoken of."""
 RETENTION_WARNING, RETENTION_TROUBLE = 0.5, 0.8

@@ -24,6 +24,7 @@ from postwatch.query.statements import (
     scope_conditions,
 )
 from postwatch.query.wording import count, visible
+from postwatch.streams.contracts.heartbeat import STALE_AFTER_SECONDS
 from postwatch.streams.contracts.outcome import Outcome, iso_time
 from pydantic import Field
 
@@ -88,7 +89,9 @@ class DeliveriesShape(Shape):
     since: Time
     deliveries: list[DeliveryShape]
     next_cursor: str | None = Field(description="Ask with it for the next, older page; null: there is none.")
-    stale_servers: list[str] = Field(description="Servers silent for more than 60 s: their newest mail may be missing.")
+    stale_servers: list[str] = Field(
+        description=f"Servers silent for more than {STALE_AFTER_SECONDS} s: their newest mail may be missing."
+    )
 
 
 class AccountReport(DeliveriesReport[AccountQuestion, AccountMail]):

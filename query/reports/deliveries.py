@@ -15,6 +15,7 @@ from postwatch.query.shapes import DeliveryShape, Shape, Time
 from postwatch.query.statements import Statement, decode_row
 from postwatch.query.terminal import WIDE_COLUMNS, deliveries_table
 from postwatch.query.wording import count
+from postwatch.streams.contracts.heartbeat import STALE_AFTER_SECONDS
 from postwatch.streams.contracts.outcome import Outcome, iso_time
 from pydantic import Field
 from rich.console import RenderableType
@@ -43,7 +44,9 @@ class DeliveryListShape(Shape):
     since: Time
     deliveries: list[DeliveryShape]
     has_more: bool = Field(description="There are older rows than these.")
-    stale_servers: list[str] = Field(description="Servers silent for more than 60 s: their newest mail may be missing.")
+    stale_servers: list[str] = Field(
+        description=f"Servers silent for more than {STALE_AFTER_SECONDS} s: their newest mail may be missing."
+    )
 
 
 class DeliveriesReport(Report[Question, Found]):

@@ -10,6 +10,7 @@ from postwatch.query.reports.report import DAY_MS, Report, Tables
 from postwatch.query.shapes import Shape, Time
 from postwatch.query.statements import SERVERS, Statement
 from postwatch.query.wording import byte_size, count, time_span, utc_time, visible
+from postwatch.streams.contracts.heartbeat import STALE_AFTER_SECONDS
 from postwatch.streams.contracts.outcome import iso_time
 from pydantic import Field
 from rich.console import RenderableType
@@ -17,7 +18,6 @@ from rich.table import Table
 from rich.text import Text
 
 MAX_SERVERS = 10_000
-STALE_AFTER_MS = 60_000
 _MOST_NAMED_SERVERS = 3
 
 
@@ -61,7 +61,7 @@ class ServerShape(Shape):
     heartbeat_at: Time = Field(description="The newest heartbeat.")
     age_seconds: float
     is_stale: bool = Field(
-        description="No heartbeat for more than 60 s: the newest mail of this server may be missing."
+        description=f"No heartbeat for more than {STALE_AFTER_SECONDS} s: this server's newest mail may be missing."
     )
     last_line_at: Time | None = Field(description="When its shipper last read a line; null: never yet.")
     lag_bytes: int = Field(description="Bytes of its logs that are not shipped yet.")
@@ -106,7 +106,7 @@ class ServersReport(Report[ServersQuestion, ServerStates]):
             newest_heartbeats(tables.database, since_ms, MAX_SERVERS)
         ):
             age_ms = max(tables.now_ms - sent_ms, 0)  # a server's clock may be ahead
-            stale = age_ms > STALE_AFTER_MS
+            stale = age_ms > STALE_AFTER_SECONDS * 1000
             servers.append(ServerState(server, sent_ms, last_line_ms, lag_bytes, files, version, age_ms, stale))
         return ServerStates(tables.now_ms, tuple(servers))
 

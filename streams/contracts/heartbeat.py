@@ -13,6 +13,10 @@ from postwatch.streams.contracts.arrow_stream import encode_stream
 from postwatch.streams.contracts.columns import TEXT, TIME, UINT32, UINT64, About, columns_of
 from postwatch.streams.contracts.row_contract import RowContract
 
+STALE_AFTER_SECONDS = 120
+"""A server without a heartbeat for longer is silent: its newest mail may be missing. Shippers send one in 10 s, and the
+way through Kafka may take a while; reports, doctor and alerts all go by this."""
+
 
 class HeartbeatRow(NamedTuple):
     """A row of `servers`."""

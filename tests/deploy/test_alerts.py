@@ -12,6 +12,7 @@ import postwatch.streams.contracts.dead_letters
 import postwatch.streams.sink.metrics  # noqa: F401 - each module tells the registry of its metrics
 import pytest
 import yaml
+from postwatch.streams.contracts.heartbeat import STALE_AFTER_SECONDS
 from postwatch.streams.faust_glue.metrics import JoinCollector
 from postwatch.streams.faust_glue.standstill import Progress, Reading
 from postwatch.streams.faust_glue.worker import JoinWorker
@@ -64,6 +65,11 @@ def test_an_alert_speaks_of_metrics_that_exist(rule: dict[str, Any]) -> None:
     words = " ".join(rule["annotations"].values())
     assert set(re.findall(r"\$labels\.(\w+)", words)) <= known
     assert rule["labels"]["severity"] in ("warning", "critical")
+
+
+def test_a_server_is_silent_for_the_alert_as_it_is_for_reports() -> None:
+    [rule] = [rule for rule in RULES if rule["alert"] == "PostwatchServerSilent"]
+    assert f"timestamp_seconds) > {STALE_AFTER_SECONDS} < " in rule["expr"]
 
 
 def test_a_heartbeat_that_comes_late_does_not_make_a_server_silent() -> None:
