@@ -1,7 +1,6 @@
 """The doctor's judgement: facts about Kafka, ClickHouse and the servers in, findings out. Pure.
 
-Each finding has a state, one sentence of what was seen, and, unless all is well, what to do. What could not be looked
-at is a finding too, never silence.
+What could not be checked is a finding too, never silence.
 """
 
 from __future__ import annotations
@@ -9,32 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from postwatch.deploy.doctor_lag import LagFacts, judge_lag
+from postwatch.deploy.findings import OK, TROUBLE, WARNING, Finding, span
 from postwatch.deploy.topics import APPEND_TIME, TIMESTAMP_TYPE
+from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.streams.contracts.heartbeat import STALE_AFTER_SECONDS
-
-OK, WARNING, TROUBLE = "ok", "warning", "trouble"
-STATES = (OK, WARNING, TROUBLE)
-"""Each one's place is the command's exit status."""
 
 SKEW_WARNING_MS = 2_000
 SKEW_TROUBLE_MS = 60_000
 STALE_AFTER_MS = STALE_AFTER_SECONDS * 1000
 GONE_AFTER_MS = 8 * 86_400_000
 """A server silent for so long was taken out of the fleet, and is not spoken of."""
-RETENTION_WARNING, RETENTION_TROUBLE = 0.5, 0.8
-"""The age of a consumer's oldest unread record, as a share of its topic's retention."""
-LATE_MS = 180_000
-"""The join acknowledges a record when its messages are closed or, a minute later, parked: less than this is usual."""
 MANY_LETTERS = 1000
 _SHOWN = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    check: str
-    state: str
-    seen: str
-    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +28,6 @@ class TopicFacts:
     partitions: int
     replicas: int
     settings: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class LagFacts:
-    """How far a consumer group is in one topic."""
-
-    group: str
-    topic: str
-    has_committed: bool
-    unread_records: int
-    oldest_unread_ms: int
-    """When the oldest record that it has not read came; 0: it has read all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,24 +49,26 @@ class ClickHouseFacts:
     edited_migrations: Sequence[str]
     heartbeats: Mapping[str, int]
     """Server → when its newest heartbeat was sent, by its own clock."""
+    without_files: Sequence[str] = ()
+    """Servers whose newest heartbeat says that their shipper follows no file."""
 
 
 def judge_kafka(
-    facts: KafkaFacts, wanted: Mapping[str, Mapping[str, str]], raw_topic: str, now_ms: int
+    facts: KafkaFacts, wanted: Mapping[str, Mapping[str, str]], kafka: KafkaSettings, now_ms: int
 ) -> list[Finding]:
     """`wanted`: topic → the settings that `postwatch migrate --topics` gives it."""
     found = [Finding("brokers", OK, f"{facts.brokers} answered.")]
     for topic, settings in wanted.items():
-        found += _judge_topic(topic, facts, settings, raw_topic)
+        found += _judge_topic(topic, facts, settings, kafka)
     for lag in facts.lags:
         topic_facts = facts.topics.get(lag.topic)
         if topic_facts is not None:
-            found.append(_judge_lag(lag, int(topic_facts.settings.get("retention.ms", "-1")), now_ms))
+            found.append(judge_lag(lag, int(topic_facts.settings.get("retention.ms", "-1")), now_ms))
     found.append(_judge_letters(facts.letters))
     return found
 
 
-def _judge_topic(topic: str, facts: KafkaFacts, wanted: Mapping[str, str], raw_topic: str) -> Iterator[Finding]:
+def _judge_topic(topic: str, facts: KafkaFacts, wanted: Mapping[str, str], kafka: KafkaSettings) -> Iterator[Finding]:
     check = f"topic {topic}"
     known = facts.topics.get(topic)
     if known is None:
@@ -119,9 +95,9 @@ def _judge_topic(topic: str, facts: KafkaFacts, wanted: Mapping[str, str], raw_t
             "Run `postwatch migrate --topics`.",
         )
         return
-    raw = facts.topics.get(raw_topic)
-    if raw is not None and topic != raw_topic and topic.endswith("outcomes") and known.partitions < raw.partitions:
-        odd.append(f"it has {known.partitions} partitions and {raw_topic} has {raw.partitions}")
+    raw = facts.topics.get(kafka.raw_topic)
+    if raw is not None and topic == kafka.outcomes_topic and known.partitions < raw.partitions:
+        odd.append(f"it has {known.partitions} partitions and {kafka.raw_topic} has {raw.partitions}")
     in_sync = int(known.settings.get("min.insync.replicas", "1"))
     if in_sync > known.replicas:
         yield Finding(
@@ -139,34 +115,6 @@ def _judge_topic(topic: str, facts: KafkaFacts, wanted: Mapping[str, str], raw_t
     days = int(known.settings.get("retention.ms", "-1")) / 86_400_000
     kept = f"kept for {days:g} days" if days >= 0 else "kept for ever"
     yield Finding(check, OK, f"{known.partitions} partitions on {known.replicas} brokers each, {kept}.")
-
-
-def _judge_lag(lag: LagFacts, retention_ms: int, now_ms: int) -> Finding:
-    check = f"lag of {lag.group}"
-    if not lag.has_committed:
-        if not lag.unread_records:
-            return Finding(check, OK, f"It has read nothing of {lag.topic} yet, and there is nothing to read.")
-        return Finding(
-            check,
-            WARNING,
-            f"It has read nothing of {lag.topic} yet: {lag.unread_records} records wait.",
-            "Start it, or set POSTWATCH_JOIN_GROUP and POSTWATCH_SINK_GROUP here as they are there.",
-        )
-    age_ms = max(0, now_ms - lag.oldest_unread_ms) if lag.oldest_unread_ms else 0
-    if not age_ms:
-        return Finding(check, OK, f"It has finished all of {lag.topic}.")
-    seen = f"{lag.unread_records} records of {lag.topic} are not finished, the oldest came {span(age_ms)} ago"
-    share = age_ms / retention_ms if retention_ms > 0 else 0.0
-    if share >= RETENTION_WARNING:
-        return Finding(
-            check,
-            TROUBLE if share >= RETENTION_TROUBLE else WARNING,
-            f"{seen}; Kafka deletes them after {span(retention_ms)}.",
-            f"Raise retention.ms of {lag.topic} now; then start the group's workers, or add some.",
-        )
-    if age_ms > LATE_MS:
-        return Finding(check, WARNING, f"{seen}.", "See whether its workers run, and what their /health says.")
-    return Finding(check, OK, f"{seen}.")
 
 
 def _judge_letters(letters: Mapping[str, int]) -> Finding:
@@ -198,8 +146,20 @@ def judge_clickhouse(facts: ClickHouseFacts, now_ms: int) -> list[Finding]:
         found.append(Finding("migrations", OK, "All are applied."))
     found.append(_judge_clock("clock of ClickHouse", facts.now_ms - now_ms))
     if "servers" not in facts.missing_tables:
-        found += _judge_servers(facts.heartbeats, now_ms)
+        found += _judge_servers(facts, now_ms)
     return found
+
+
+def judge_files(found: int, errors: Sequence[tuple[str, str]]) -> Finding:
+    """The log files that POSTWATCH_SHIP_FILES names here: how many were found, and (path, reason) of what was not."""
+    if not errors:
+        return Finding("log files here", OK, f"{found} found.")
+    return Finding(
+        "log files here",
+        WARNING,
+        f"{_names([f'{path}: {reason}' for path, reason in errors])}.",
+        "Check POSTWATCH_SHIP_FILES and the rights of the files; a file that appears later is followed by itself.",
+    )
 
 
 def _judge_clock(check: str, ahead_ms: int) -> Finding:
@@ -210,8 +170,8 @@ def _judge_clock(check: str, ahead_ms: int) -> Finding:
     return Finding(check, state, seen, "Set the clocks by NTP: ages, retention and the order of events depend on them.")
 
 
-def _judge_servers(heartbeats: Mapping[str, int], now_ms: int) -> Iterator[Finding]:
-    known = {server: at for server, at in heartbeats.items() if now_ms - at < GONE_AFTER_MS}
+def _judge_servers(facts: ClickHouseFacts, now_ms: int) -> Iterator[Finding]:
+    known = {server: at for server, at in facts.heartbeats.items() if now_ms - at < GONE_AFTER_MS}
     if not known:
         yield Finding("servers", WARNING, "No server has sent a heartbeat.", "Start `postwatch ship` on a mail server.")
         return
@@ -221,6 +181,10 @@ def _judge_servers(heartbeats: Mapping[str, int], now_ms: int) -> Iterator[Findi
         seen = f"Ahead of this machine's, by up to {span(most)}: {_names(ahead)}."
         state = TROUBLE if most >= SKEW_TROUBLE_MS else WARNING
         yield Finding("clocks of servers", state, seen, "Set the clocks of these servers by NTP.")
+    if without_files := sorted(server for server in facts.without_files if server in known):
+        seen = f"{len(without_files)} of {len(known)} follow no log file: {_names(without_files)}."
+        remedy = "Run `postwatch doctor` there with POSTWATCH_SHIP_FILES set, or read /health of `postwatch ship`."
+        yield Finding("log files of servers", WARNING, seen, remedy)
     stale = sorted(server for server, at in known.items() if now_ms - at > STALE_AFTER_MS)
     if not stale:
         yield Finding("servers", OK, f"{len(known)} sent a heartbeat within {span(STALE_AFTER_MS)}.")
@@ -237,17 +201,3 @@ def _judge_servers(heartbeats: Mapping[str, int], now_ms: int) -> Iterator[Findi
 def _names(names: Sequence[str]) -> str:
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
-
-
-def worst(findings: Sequence[Finding]) -> int:
-    """The exit status: 0 all is well, 1 there are warnings, 2 there is trouble."""
-    return max((STATES.index(finding.state) for finding in findings), default=0)
-
-
-def span(milliseconds: int) -> str:
-    """'90 s', '45 min', '20 h', '3 days': what a person wants to read."""
-    seconds = milliseconds / 1000
-    for most, unit, size in ((120, "s", 1), (7200, "min", 60), (172_800, "h", 3600)):
-        if seconds <= most:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds / 86_400:.3g} days"

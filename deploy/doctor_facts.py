@@ -10,17 +10,17 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from clickhouse_connect.driver.exceptions import ClickHouseError
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
-from postwatch.deploy.doctor import MANY_LETTERS, ClickHouseFacts, KafkaFacts, LagFacts, TopicFacts
+from postwatch.deploy.doctor import MANY_LETTERS, ClickHouseFacts, KafkaFacts, TopicFacts
+from postwatch.deploy.doctor_lag import LagFacts
+from postwatch.deploy.lag_facts import collect_lag
 from postwatch.deploy.migrate import read_migrations
 from postwatch.producers.service.kafka import unavailable as kafka_unavailable
 from postwatch.producers.service.kafka_settings import KafkaSettings
-from postwatch.streams.clickhouse.client import connect, unavailable
+from postwatch.streams.clickhouse.client import TRANSPORT_ERRORS, connect, unavailable
 from postwatch.streams.settings import ClickHouseSettings
-from urllib3.exceptions import HTTPError
 
 _TIMEOUT_SECONDS = 5.0
 _DAY_MS = 86_400_000
@@ -46,7 +46,7 @@ def collect_kafka(
             replicas = min((len(one.replicas) for one in partitions.values()), default=0)
             known[topic] = TopicFacts(len(partitions), replicas, found)
         lags = [
-            _collect_lag(config, group, topic, len(metadata.topics[topic].partitions))
+            _collect_lag(admin, config, group, topic, len(metadata.topics[topic].partitions), now_ms)
             for group, topic in groups
             if topic in settings
         ]
@@ -82,44 +82,14 @@ def _consumer(config: Mapping[str, object], group: str) -> Consumer:
     return Consumer({**config, **own}, logger=_SILENT)
 
 
-def _collect_lag(config: Mapping[str, object], group: str, topic: str, partitions: int) -> LagFacts:
+def _collect_lag(
+    admin: AdminClient, config: Mapping[str, object], group: str, topic: str, partitions: int, now_ms: int
+) -> LagFacts:
     consumer = _consumer(config, group)
     try:
-        places = [TopicPartition(topic, number) for number in range(partitions)]
-        has_committed = False
-        unread = 0
-        behind: list[TopicPartition] = []
-        for place in consumer.committed(places, timeout=_TIMEOUT_SECONDS):
-            first, end = consumer.get_watermark_offsets(place, timeout=_TIMEOUT_SECONDS)
-            has_committed = has_committed or place.offset >= 0
-            following = max(place.offset, first)
-            if following < end:
-                unread += end - following
-                behind.append(TopicPartition(topic, place.partition, following))
-        return LagFacts(group, topic, has_committed, unread, _oldest(consumer, behind))
+        return collect_lag(admin, consumer, group, topic, partitions, now_ms)
     finally:
         consumer.close()
-
-
-def _oldest(consumer: Consumer, places: list[TopicPartition]) -> int:
-    """When the oldest of the first records of these partitions came; 0 where there is none."""
-    oldest = 0
-    missing = {place.partition for place in places}
-    consumer.assign(places)
-    give_up_at = time.monotonic() + _TIMEOUT_SECONDS
-    while missing and time.monotonic() < give_up_at:
-        message = consumer.poll(0.2)
-        if message is None or message.partition() not in missing:
-            continue
-        if (error := message.error()) and error.code() != KafkaError._PARTITION_EOF:
-            continue
-        missing.discard(int(message.partition() or 0))
-        if error:
-            continue  # nothing but markers of transactions
-        consumer.pause([TopicPartition(str(message.topic()), int(message.partition() or 0))])
-        came_at = int(message.timestamp()[1])
-        oldest = min(oldest or came_at, came_at)
-    return oldest
 
 
 def _count_letters(config: Mapping[str, object], topic: str, partitions: int, now_ms: int) -> Counter[str]:
@@ -163,15 +133,20 @@ def collect_clickhouse(settings: ClickHouseSettings) -> ClickHouseFacts:
         }
         applied: dict[str, str] = {}
         heartbeats: dict[str, int] = {}
+        without_files: list[str] = []
         if "migrations" in tables:
             ledger = f"SELECT name, checksum FROM {settings.database}.migrations FINAL"
             applied = {str(name): str(checksum) for name, checksum in client.query(ledger).result_rows}
         if "servers" in tables:
             newest = (
-                f"SELECT server, toUnixTimestamp64Milli(max(sent_at)) FROM {settings.database}.servers GROUP BY server"
+                "SELECT server, toUnixTimestamp64Milli(max(sent_at)), argMax(files, sent_at) "
+                f"FROM {settings.database}.servers GROUP BY server"
             )
-            heartbeats = {str(server): int(at) for server, at in client.query(newest).result_rows}
-    except (ClickHouseError, HTTPError, OSError) as error:
+            for server, at, files in client.query(newest).result_rows:
+                heartbeats[str(server)] = int(at)
+                if not files:
+                    without_files.append(str(server))
+    except TRANSPORT_ERRORS as error:
         raise unavailable(settings, error) from error
     known = read_migrations()
     return ClickHouseFacts(
@@ -181,4 +156,5 @@ def collect_clickhouse(settings: ClickHouseSettings) -> ClickHouseFacts:
         missing_migrations=[one.name for one in known if one.name not in applied],
         edited_migrations=[one.name for one in known if applied.get(one.name, one.checksum) != one.checksum],
         heartbeats=heartbeats,
+        without_files=without_files,
     )

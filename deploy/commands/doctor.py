@@ -6,13 +6,16 @@ import argparse
 import dataclasses
 import json
 
-from postwatch.deploy.doctor import OK, TROUBLE, WARNING, Finding, judge_clickhouse, judge_kafka, worst
+from postwatch.deploy.doctor import judge_clickhouse, judge_files, judge_kafka
 from postwatch.deploy.doctor_facts import collect_clickhouse, collect_kafka
+from postwatch.deploy.findings import OK, TROUBLE, WARNING, Finding, worst
 from postwatch.deploy.topics import topic_configs
+from postwatch.producers.files.discovery import discover
 from postwatch.producers.service.errors import UnavailableError
 from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.producers.service.lifecycle import now_ms
-from postwatch.producers.service.settings import load
+from postwatch.producers.service.settings import is_set, load
+from postwatch.producers.ship_settings import ShipSettings, followed_globs
 from postwatch.streams.settings import ClickHouseSettings, JoinSettings, SinkSettings
 from rich.console import Console
 from rich.table import Table
@@ -32,7 +35,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     kafka, clickhouse = load(KafkaSettings), load(ClickHouseSettings)
     join, sink = load(JoinSettings), load(SinkSettings)
+    globs = followed_globs(load(ShipSettings)) if is_set(ShipSettings, "files") else ()
     findings = [*_look_at_kafka(kafka, join.group, sink.group), *_look_at_clickhouse(clickhouse)]
+    if globs:
+        files, errors = discover(globs)
+        findings.append(judge_files(len(files), errors))
     if arguments.json:
         print(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=1))
     else:
@@ -48,7 +55,7 @@ def _look_at_kafka(kafka: KafkaSettings, join_group: str, sink_group: str) -> li
         facts = collect_kafka(kafka, list(wanted), groups, at_ms)
     except UnavailableError as error:
         return [_unanswered("brokers", error), Finding("topics, lag, dead letters", WARNING, "Not looked at.")]
-    return judge_kafka(facts, wanted, kafka.raw_topic, at_ms)
+    return judge_kafka(facts, wanted, kafka, at_ms)
 
 
 def _look_at_clickhouse(settings: ClickHouseSettings) -> list[Finding]:

@@ -5,26 +5,16 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 from postwatch.deploy import cli
-from postwatch.deploy.doctor import (
-    OK,
-    TROUBLE,
-    WARNING,
-    ClickHouseFacts,
-    Finding,
-    KafkaFacts,
-    LagFacts,
-    TopicFacts,
-    judge_clickhouse,
-    judge_kafka,
-    span,
-    worst,
-)
+from postwatch.deploy.doctor import ClickHouseFacts, KafkaFacts, TopicFacts, judge_clickhouse, judge_files, judge_kafka
+from postwatch.deploy.doctor_lag import LagFacts, judge_lag
 from postwatch.deploy.embedded.ports import choose_port
+from postwatch.deploy.findings import OK, TROUBLE, WARNING, Finding, span, worst
 from postwatch.deploy.topics import create_topics
 from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.streams.clickhouse.client import connect
@@ -33,16 +23,17 @@ from postwatch.streams.settings import ClickHouseSettings
 from tests.deploy.test_topics import by_sender_time
 from tests.waiting import wait_until
 
+NAMES = KafkaSettings(raw_topic="raw", outcomes_topic="answers")
 NOW = 1_790_000_000_000
 HOUR = 3_600_000
-WANTED = {"raw": {"retention.ms": str(72 * HOUR)}, "outcomes": {"retention.ms": str(72 * HOUR)}}
+WANTED = {"raw": {"retention.ms": str(72 * HOUR)}, "answers": {"retention.ms": str(72 * HOUR)}}
 FINE = TopicFacts(6, 3, {"retention.ms": str(72 * HOUR), "cleanup.policy": "delete", "min.insync.replicas": "2"})
 TABLES = ClickHouseFacts("26.9", NOW, [], [], [], {"web1": NOW - 5_000})
 
 
 def kafka_states(**changes: Any) -> dict[str, str]:
-    facts = replace(KafkaFacts(3, {"raw": FINE, "outcomes": FINE}, [], {}), **changes)
-    return {one.check: one.state for one in judge_kafka(facts, WANTED, "raw", NOW)}
+    facts = replace(KafkaFacts(3, {"raw": FINE, "answers": FINE}, [], {}), **changes)
+    return {one.check: one.state for one in judge_kafka(facts, WANTED, NAMES, NOW)}
 
 
 def table_states(**changes: Any) -> dict[str, str]:
@@ -67,7 +58,7 @@ def test_all_is_well() -> None:
     ],
 )
 def test_topics(topic: TopicFacts | None, state: str) -> None:
-    assert kafka_states(topics={"raw": FINE, "outcomes": topic})["topic outcomes"] == state
+    assert kafka_states(topics={"raw": FINE, "answers": topic})["topic answers"] == state
 
 
 @pytest.mark.parametrize(
@@ -75,19 +66,54 @@ def test_topics(topic: TopicFacts | None, state: str) -> None:
 )
 def test_lag_against_retention(age_ms: int, state: str) -> None:
     lag = LagFacts("join", "raw", True, 17 if age_ms else 0, NOW - age_ms if age_ms else 0)
-    facts = KafkaFacts(3, {"raw": FINE, "outcomes": FINE}, [lag], {})
-    finding = next(one for one in judge_kafka(facts, WANTED, "raw", NOW) if one.check == "lag of join")
+    facts = KafkaFacts(3, {"raw": FINE, "answers": FINE}, [lag], {})
+    finding = next(one for one in judge_kafka(facts, WANTED, NAMES, NOW) if one.check == "lag of join")
     assert finding.state == state
     assert ("Kafka deletes them after 3 days" in finding.seen) == (age_ms >= 36 * HOUR)
 
 
-def test_a_group_that_never_read_is_told() -> None:
-    assert kafka_states(lags=[LagFacts("join", "raw", False, 3, NOW - 1)])["lag of join"] == WARNING
+YOUNG, OLD = NOW - 30_000, NOW - 600_000
+
+
+@pytest.mark.parametrize(
+    ("lag", "state", "words"),
+    [
+        (LagFacts("join", "raw", False, 0, 0), OK, "There is nothing to read in raw."),
+        (LagFacts("join", "raw", True, 0, 0, 1), OK, "It has finished all of raw."),
+        (LagFacts("join", "raw", False, 3, YOUNG, 1), OK, "It has just started: 3 records of raw are not finished"),
+        (LagFacts("join", "raw", False, 3, YOUNG, 0), WARNING, "No worker is in the group"),
+        (LagFacts("join", "raw", False, 3, YOUNG), WARNING, "It has acknowledged nothing yet"),  # Kafka hides members
+        (LagFacts("join", "raw", True, 3, OLD, 0), WARNING, "No worker is in the group"),
+        (LagFacts("join", "raw", True, 3, OLD, 1), WARNING, "the oldest came 10 min ago"),
+        (
+            LagFacts("join", "raw", True, 3, OLD, 1, [2, 5]),
+            WARNING,
+            "nothing of partition 2, 5 was acknowledged in 5 s",
+        ),
+        (LagFacts("join", "raw", False, 3, OLD, 1, [2]), WARNING, "It stands still"),
+        (LagFacts("join", "raw", True, 3, 0, 1, [], [4]), WARNING, "the oldest could not be read"),
+    ],
+)
+def test_a_group_that_does_not_work_is_told(lag: LagFacts, state: str, words: str) -> None:
+    finding = judge_lag(lag, 72 * HOUR, NOW)
+    assert (finding.state, bool(finding.remedy)) == (state, state != OK)
+    assert words in finding.seen
+
+
+def test_files_that_are_not_there_are_named() -> None:
+    assert judge_files(2, []).state == OK
+    finding = judge_files(1, [("/var/log/mainlog", "no such file yet"), ("/var/log/b", "Permission denied")])
+    assert (finding.state, finding.seen) == (
+        WARNING,
+        "/var/log/mainlog: no such file yet, /var/log/b: Permission denied.",
+    )
+    assert table_states(without_files=["web1"])["log files of servers"] == WARNING
+    assert table_states(without_files=["gone"]) == table_states()
 
 
 def test_dead_letters_are_told_by_reason() -> None:
-    facts = KafkaFacts(3, {"raw": FINE, "outcomes": FINE}, [], {"line": 2, "record": 9})
-    finding = judge_kafka(facts, WANTED, "raw", NOW)[-1]
+    facts = KafkaFacts(3, {"raw": FINE, "answers": FINE}, [], {"line": 2, "record": 9})
+    finding = judge_kafka(facts, WANTED, NAMES, NOW)[-1]
     assert finding.state == WARNING
     assert finding.seen == "11 in the last day: 9 record, 2 line."
     assert "postwatch join --from" in finding.remedy
@@ -137,7 +163,7 @@ def test_with_the_real_servers(
     assert found[f"topic {topics.raw_topic}"]["seen"] == "It does not exist."
 
     create_topics(topics, 2)
-    connect(database).command("INSERT INTO servers (server, sent_at) VALUES ('web1', now64(3))")
+    connect(database).command("INSERT INTO servers (server, sent_at, files) VALUES ('web1', now64(3), 1)")
     wait_until(lambda: doctor(capsys)[0] == 0, "a new broker knows its groups and topics")
     _, found = doctor(capsys)
     assert found["migrations"]["seen"] == "All are applied."
@@ -147,7 +173,7 @@ def test_with_the_real_servers(
     assert status == 1
     assert "postwatch migrate --topics" in found[f"topic {topics.raw_topic}"]["remedy"]
     producer = Producer({"bootstrap.servers": topics.brokers})
-    old = time.time_ns() // 1_000_000 - 60 * HOUR
+    old = time.time_ns() // 1_000_000 - 40 * HOUR
     producer.produce(topics.dead_letters_topic, b"x", headers=[("reason", b"line")])
     producer.produce(topics.raw_topic, b"x\n", b"web1", partition=1, timestamp=old)
     producer.flush(10)
@@ -157,6 +183,75 @@ def test_with_the_real_servers(
     assert found["lag of postwatch-join"]["state"] == WARNING
     assert cli.main(["doctor"]) == 1
     assert "→" in capsys.readouterr().out
+
+
+@pytest.fixture
+def two_servers(topics: KafkaSettings, database: ClickHouseSettings, monkeypatch: pytest.MonkeyPatch) -> KafkaSettings:
+    """The settings of fresh topics, with a join group of their own, in the environment."""
+    for name in ("brokers", "raw_topic", "outcomes_topic", "heartbeats_topic", "dead_letters_topic"):
+        monkeypatch.setenv(f"POSTWATCH_KAFKA_{name.upper()}", getattr(topics, name))
+    monkeypatch.setenv("POSTWATCH_CLICKHOUSE_URL", database.url)
+    monkeypatch.setenv("POSTWATCH_CLICKHOUSE_DATABASE", database.database)
+    monkeypatch.setenv("POSTWATCH_JOIN_GROUP", f"{topics.raw_topic}.join")
+    create_topics(topics, 1)
+    return topics
+
+
+@pytest.mark.stack
+def test_a_partition_that_stands_still_is_told(
+    two_servers: KafkaSettings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("postwatch.deploy.lag_facts.WATCH_SECONDS", 0.5)
+    by_sender_time(two_servers)
+    group = f"{two_servers.raw_topic}.join"
+    producer = Producer({"bootstrap.servers": two_servers.brokers})
+    worker = Consumer({**two_servers.client_config(), "group.id": group, "enable.auto.commit": False})
+    try:
+        worker.subscribe([two_servers.raw_topic])
+        wait_until(lambda: worker.poll(0.1) or worker.assignment(), "it has its partition")
+        producer.produce(two_servers.raw_topic, b"x\n", timestamp=time.time_ns() // 1_000_000 - 30_000)
+        producer.flush(10)
+        assert "It has just started: 1 records" in doctor(capsys)[1][f"lag of {group}"]["seen"]
+        for _ in range(2):
+            producer.produce(two_servers.raw_topic, b"x\n", timestamp=time.time_ns() // 1_000_000 - 600_000)
+        producer.flush(10)
+        worker.commit(offsets=[TopicPartition(two_servers.raw_topic, 0, 1)], asynchronous=False)
+        found = doctor(capsys)[1][f"lag of {group}"]
+        assert found["state"] == WARNING
+        assert "It stands still: nothing of partition 0 was acknowledged" in found["seen"]
+
+        def commit(_seconds: float) -> None:
+            worker.commit(offsets=[TopicPartition(two_servers.raw_topic, 0, 2)], asynchronous=False)
+
+        monkeypatch.setattr("postwatch.deploy.lag_facts.time.sleep", commit)  # between the two looks
+        assert "stands still" not in doctor(capsys)[1][f"lag of {group}"]["seen"]
+    finally:
+        worker.close()
+    assert "No worker is in the group" in doctor(capsys)[1][f"lag of {group}"]["seen"]
+
+
+@pytest.mark.stack
+def test_control_markers_alone_are_no_lag(two_servers: KafkaSettings, capsys: pytest.CaptureFixture[str]) -> None:
+    group = f"{two_servers.raw_topic}.join"
+    producer = Producer({"bootstrap.servers": two_servers.brokers, "transactional.id": group})
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(two_servers.raw_topic, b"x\n")
+    producer.commit_transaction(30)
+    worker = Consumer({**two_servers.client_config(), "group.id": group})
+    worker.commit(offsets=[TopicPartition(two_servers.raw_topic, 0, 1)], asynchronous=False)  # the marker is behind it
+    worker.close()
+    found = doctor(capsys)[1][f"lag of {group}"]
+    assert (found["state"], found["seen"]) == (OK, f"It has finished all of {two_servers.raw_topic}.")
+
+
+@pytest.mark.stack
+def test_a_log_file_that_is_not_there_is_named(
+    two_servers: KafkaSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mainlog").touch()
+    monkeypatch.setenv("POSTWATCH_SHIP_FILES", f"{tmp_path}/mainlog,{tmp_path}/rejectlog=exim-reject")
+    assert doctor(capsys)[1]["log files here"]["seen"] == f"{tmp_path}/rejectlog: no such file yet."
 
 
 def test_with_nobody_there_it_says_so_soon(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

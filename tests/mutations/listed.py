@@ -1027,7 +1027,7 @@ QUERIES = (
 DOCTOR = (
     _mutation(
         "lag is told before Kafka deletes it",
-        "deploy/doctor.py",
+        "deploy/doctor_lag.py",
         "    if share >= RETENTION_WARNING:\n",
         "    if share >= 1.0:\n",
         "deploy/test_doctor.py::test_lag_against_retention",
@@ -1055,7 +1055,7 @@ DOCTOR = (
     ),
     _mutation(
         "the worst finding is the exit status",
-        "deploy/doctor.py",
+        "deploy/findings.py",
         "    return max((STATES.index",
         "    return min((STATES.index",
         "deploy/test_doctor.py::test_the_worst_state_is_the_exit_status",
