@@ -56,7 +56,7 @@ def collect_kafka(
             letters = _count_letters(config, kafka.dead_letters_topic, partitions_of_letters, now_ms)
         return KafkaFacts(len(metadata.brokers), known, lags, letters)
     except KafkaException as error:
-        raise kafka_unavailable(kafka, error.args[0]) from error
+        raise kafka_unavailable(kafka, error.args[0].str()) from error
 
 
 def _topic_settings(admin: AdminClient, topics: list[str]) -> dict[str, dict[str, str]]:

@@ -10,16 +10,16 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from postwatch.producers import ship_metrics as metrics
 from postwatch.producers.record import Headers
-from postwatch.producers.service.errors import PublishError
+from postwatch.producers.service.errors import PublishError, UnavailableError
+from postwatch.producers.service.kafka import ClientErrors, missing_topic, unavailable
 from postwatch.producers.service.kafka_settings import KafkaSettings
-
-log = structlog.get_logger()
+from postwatch.producers.service.outages import OutageLog
 
 MAX_IN_FLIGHT_BYTES = 4 * 1024 * 1024
+_CHECK_SECONDS = 1.0
 _QUEUE_KBYTES = 4 * MAX_IN_FLIGHT_BYTES // 1024
 
 
@@ -40,44 +40,40 @@ class Publisher(Protocol):
     def waiting_ms(self, now_ms: int) -> int:
         """For how long the oldest record has waited for its acknowledgement."""
 
-    def last_error(self) -> str:
-        """What Kafka's client said last, for people."""
+    def unavailable(self) -> UnavailableError:
+        """Why nothing is acknowledged, as far as it is known, with the remedy."""
 
 
 class KafkaPublisher:
     """The Publisher of `mail.raw`: one key, hence one partition, hence one order."""
 
-    def __init__(self, settings: KafkaSettings, server: str) -> None:
+    def __init__(self, settings: KafkaSettings, server: str, outage: OutageLog) -> None:
+        self._settings = settings
         self._topic = settings.raw_topic
         self._key = server.encode()
         self._in_flight: deque[tuple[int, int]] = deque()
         self._in_flight_bytes = 0
         self._refused: str | None = None
-        self._last_error = ""
+        self._errors = ClientErrors(outage)
         self._producer = Producer(
             {
                 **settings.producer_config(f"postwatch-ship-{server}"),
                 "partitioner": "murmur2_random",  # as Java's clients have it
                 "queue.buffering.max.kbytes": _QUEUE_KBYTES,
-                "log_level": 3,
                 "error_cb": self._on_error,
             },
-            logger=log,
+            logger=self._errors,
         )
 
-    def is_ready(self, seconds: float) -> bool:
-        """Whether brokers answer and have the topic; `last_error` tells why not."""
+    def check(self) -> None:
+        """Raises UnavailableError unless a broker answers and has the topic."""
         try:
-            metadata = self._producer.list_topics(self._topic, timeout=seconds)
+            metadata = self._producer.list_topics(self._topic, timeout=_CHECK_SECONDS)
         except KafkaException as error:
             self._producer.poll(0)  # its error callback knows more than the time-out
-            self._last_error = self._last_error or error.args[0].str()
-            return False
-        trouble = metadata.topics[self._topic].error
-        if trouble is not None:
-            self._last_error = f"topic {self._topic}: {trouble.str()}"
-            return False
-        return True
+            raise unavailable(self._settings, self._errors.latest or error.args[0].str()) from error
+        if metadata.topics[self._topic].error is not None:
+            raise missing_topic(self._settings, self._topic)
 
     def has_room(self) -> bool:
         return self._in_flight_bytes < MAX_IN_FLIGHT_BYTES
@@ -89,7 +85,7 @@ class KafkaPublisher:
             self._in_flight_bytes -= size
             if error is None:
                 self._in_flight.popleft()
-                self._last_error = ""
+                self._errors.latest = ""
                 acknowledged()
             elif self._refused is None:
                 self._refused = error.str()
@@ -111,8 +107,8 @@ class KafkaPublisher:
     def waiting_ms(self, now_ms: int) -> int:
         return now_ms - self._in_flight[0][0] if self._in_flight else 0
 
-    def last_error(self) -> str:
-        return self._last_error
+    def unavailable(self) -> UnavailableError:
+        return unavailable(self._settings, self._errors.latest)
 
     def _check(self) -> None:
         if self._refused is not None:
@@ -123,8 +119,6 @@ class KafkaPublisher:
 
     def _on_error(self, error: KafkaError) -> None:
         metrics.KAFKA_ERRORS.inc()
-        if error.code() != KafkaError._ALL_BROKERS_DOWN or not self._last_error:
-            self._last_error = error.str()  # what is wrong with one broker tells more than that all are down
-        log.warning("kafka_error", reason=error.str(), fatal=error.fatal())
+        self._errors.take(error)
         if error.fatal():
             self._refused = error.str()

@@ -23,6 +23,7 @@ from postwatch.producers.files.tail import Chunk, Tail, TruncatedError
 from postwatch.producers.publisher import Publisher
 from postwatch.producers.record import MAX_RECORD_BYTES, Headers, Heartbeat, RawHeaders
 from postwatch.producers.service.health import Health
+from postwatch.producers.service.outages import OutageLog
 from postwatch.producers.ship_settings import FollowedGlob
 
 log = structlog.get_logger()
@@ -54,17 +55,25 @@ class Shipper:
     """Call `turn` until it's time to `stop`. Both raise PublishError."""
 
     def __init__(
-        self, plan: ShipPlan, registry: FileRegistry, publisher: Publisher, health: Health, clock_ms: Callable[[], int]
+        self,
+        plan: ShipPlan,
+        registry: FileRegistry,
+        publisher: Publisher,
+        health: Health,
+        outage: OutageLog,
+        clock_ms: Callable[[], int],
     ) -> None:
         self._plan = plan
         self._registry = registry
         self._publisher = publisher
         self._health = health
+        self._outage = outage
+        """Kafka's."""
         self._clock_ms = clock_ms
         self._last_turn_ms = self._last_line_ms = 0
         self._next_scan_ms = self._next_save_ms = self._next_heartbeat_ms = 0
         self._heartbeat_under_way = self._has_progress = False
-        self._is_paused = self._is_away = self._is_unsaved = False
+        self._is_paused = self._is_unsaved = False
 
     def turn(self) -> None:
         """One round of everything; waits a little when there was nothing to read."""
@@ -218,15 +227,10 @@ class Shipper:
 
     def _tell_health(self, now_ms: int) -> None:
         waiting_ms = self._publisher.waiting_ms(now_ms)
-        was_away, self._is_away = self._is_away, waiting_ms >= KAFKA_AWAY_MS
-        if self._is_away:
-            reason = self._publisher.last_error() or "no answer"
-            self._health.complain("kafka", f"no acknowledgement for {waiting_ms // 1000} s: {reason}")
-            if not was_away:
-                log.warning("kafka_away", reason=reason, remedy="start the brokers; lines wait in their files")
-        elif was_away:
-            self._health.settle("kafka")
-            log.info("kafka_back")
+        if waiting_ms >= KAFKA_AWAY_MS:
+            self._outage.away(f"{self._publisher.unavailable()}; no acknowledgement for {waiting_ms // 1000} s")
+        else:
+            self._outage.back()
         if read_errors := str(self._registry.read_errors):
             self._health.complain("files", read_errors)
         else:

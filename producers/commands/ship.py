@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import threading
 from pathlib import Path
 
 import structlog
@@ -12,8 +11,9 @@ from postwatch.producers.files.file_registry import FileRegistry
 from postwatch.producers.publisher import KafkaPublisher
 from postwatch.producers.service.health import Health, serve_metrics
 from postwatch.producers.service.kafka_settings import KafkaSettings
-from postwatch.producers.service.lifecycle import now_ms, stop_on_signal
+from postwatch.producers.service.lifecycle import await_server, now_ms, stop_on_signal
 from postwatch.producers.service.logs import configure_logs
+from postwatch.producers.service.outages import OutageLog
 from postwatch.producers.service.settings import describe, load
 from postwatch.producers.ship_settings import ShipSettings, followed_globs, server_name, time_zone
 from postwatch.producers.shipper import Shipper, ShipPlan
@@ -47,36 +47,15 @@ def run(arguments: argparse.Namespace) -> int:
     claim_checkpoint(checkpoint_file, "POSTWATCH_SHIP_CHECKPOINT_FILE")
     checkpoint = load_checkpoint(checkpoint_file)
     health = Health()
+    outage = OutageLog("kafka", health)
     serve_metrics(settings.metrics_address, "POSTWATCH_SHIP_METRICS_ADDRESS", health)
     server = server_name(settings)
-    publisher = KafkaPublisher(kafka, server)
+    publisher = KafkaPublisher(kafka, server, outage)
     log.info("shipper_started", server=server, files=settings.files, tz=plan.tz, brokers=kafka.brokers)
-    if _await_kafka(publisher, kafka, health, stopping):
-        shipper = Shipper(plan, FileRegistry(checkpoint, now_ms()), publisher, health, now_ms)
+    if await_server(outage, publisher.check, stopping):
+        shipper = Shipper(plan, FileRegistry(checkpoint, now_ms()), publisher, health, outage, now_ms)
         while not stopping.is_set():
             shipper.turn()
         shipper.stop()
     log.info("shipper_stopped", server=server)
     return 0
-
-
-def _await_kafka(publisher: KafkaPublisher, kafka: KafkaSettings, health: Health, stopping: threading.Event) -> bool:
-    """Wait for the brokers and the topic: whether they came before it was time to stop."""
-    said = ""
-    while not stopping.is_set():
-        if publisher.is_ready(seconds=1.0):
-            health.settle("kafka")
-            if said:
-                log.info("kafka_back", brokers=kafka.brokers)
-            return True
-        reason = f"{kafka.brokers}: {publisher.last_error()}"
-        health.complain("kafka", reason)
-        if said != reason:
-            said = reason
-            log.warning(
-                "kafka_away",
-                reason=reason,
-                remedy="start the brokers, create the topics or set POSTWATCH_KAFKA_BROKERS; lines wait in their files",
-            )
-        stopping.wait(0.5)
-    return False

@@ -7,11 +7,8 @@ import threading
 import time
 from collections.abc import Callable
 
-import structlog
 from postwatch.producers.service.errors import UnavailableError
-from postwatch.producers.service.health import Health
-
-log = structlog.get_logger()
+from postwatch.producers.service.outages import OutageLog
 
 _RETRY_SECONDS = 2.0
 
@@ -29,19 +26,15 @@ def stop_on_signal(*others: signal.Signals) -> threading.Event:
     return stopping
 
 
-def await_server(name: str, check: Callable[[], object], health: Health, stopping: threading.Event) -> bool:
+def await_server(outage: OutageLog, check: Callable[[], object], stopping: threading.Event) -> bool:
     """Wait until `check` no longer raises UnavailableError, and complain meanwhile. False: it is time to stop."""
-    said = ""
     while not stopping.is_set():
         try:
             check()
         except UnavailableError as error:
-            health.complain(name, str(error))
-            if str(error) != said:
-                said = str(error)
-                log.error(f"{name}_unavailable", error=said)
+            outage.away(str(error))
             stopping.wait(_RETRY_SECONDS)
         else:
-            health.settle(name)
+            outage.back()
             return True
     return False

@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import datetime
 import gc
-import logging
 import re
 import tempfile
 import threading
@@ -19,6 +18,7 @@ from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.producers.service.lifecycle import await_server, now_ms
 from postwatch.producers.service.logs import configure_logs
 from postwatch.producers.service.memory import bound_arrow, bound_heap
+from postwatch.producers.service.outages import OutageLog
 from postwatch.producers.service.settings import load
 from postwatch.streams.errors import EXIT_FAILED
 from postwatch.streams.settings import JoinSettings
@@ -50,27 +50,27 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.start is not None:
         return _replay(parse_start(arguments.start, now_ms()))
     configure_logs("join")
-    for library in ("faust", "mode", "aiokafka", "postwatch.streams.faust_glue.transport"):
-        logging.getLogger(library).setLevel(logging.WARNING)
     settings = load(JoinSettings)
     kafka = load(KafkaSettings)
     from faust import Worker  # slow to import: settings are checked first
     from postwatch.streams.faust_glue.app import changelog_topic, create_app, join_rules
     from postwatch.streams.faust_glue.changelog import ensure_changelog
     from postwatch.streams.faust_glue.internals import start_of
+    from postwatch.streams.faust_glue.library_logs import quieten_libraries
     from postwatch.streams.faust_glue.metrics import JoinCollector
 
     join_rules(settings)
     health = Health()
     serve_metrics(settings.metrics_address, "POSTWATCH_JOIN_METRICS_ADDRESS", health)
     partitions: list[int] = []
+    outage = OutageLog("kafka", health)
+    quieten_libraries(outage)
     await_server(
-        "kafka",
+        outage,
         lambda: partitions.append(ensure_changelog(kafka, changelog_topic(settings))),
-        health,
         threading.Event(),  # until Faust runs, a signal ends the process at once
     )
-    app, worker = create_app(settings, kafka, partitions[0], health)
+    app, worker = create_app(settings, kafka, partitions[0], health, outage)
     REGISTRY.register(JoinCollector(worker))
     gc.collect()
     gc.freeze()

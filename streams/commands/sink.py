@@ -9,11 +9,12 @@ import structlog
 from confluent_kafka import Consumer, KafkaException, Producer
 from postwatch.producers.service.errors import SettingsError
 from postwatch.producers.service.health import Health, serve_metrics
-from postwatch.producers.service.kafka import STATISTICS_MS, KafkaWatch, check_topics
+from postwatch.producers.service.kafka import ClientErrors, KafkaWatch, check_topics
 from postwatch.producers.service.kafka_settings import RECONNECT_MAX_MS, KafkaSettings
 from postwatch.producers.service.lifecycle import await_server, stop_on_signal
 from postwatch.producers.service.logs import configure_logs
 from postwatch.producers.service.memory import bound_arrow, bound_heap
+from postwatch.producers.service.outages import OutageLog
 from postwatch.producers.service.settings import load
 from postwatch.streams.settings import ClickHouseSettings, SinkSettings
 from postwatch.streams.sink import metrics
@@ -41,11 +42,13 @@ def run(arguments: argparse.Namespace) -> int:
 
     stopping = stop_on_signal()
     health = Health()
+    outage, clickhouse_outage = OutageLog("kafka", health), OutageLog("clickhouse", health)
     writer = ClickHouseWriter(clickhouse)
     try:
-        watch = KafkaWatch(kafka, health, metrics.LAG)
-        consumer = Consumer(_consumer_config(settings, kafka, watch), logger=log)
-        producer = Producer(kafka.producer_config("postwatch-sink"), logger=log)
+        watch = KafkaWatch(kafka, outage, metrics.LAG)
+        errors = ClientErrors(outage)
+        consumer = Consumer({**_consumer_config(settings, kafka), **watch.config()}, logger=watch.logger)
+        producer = Producer({**kafka.producer_config("postwatch-sink"), **errors.config()}, logger=errors)
     except KafkaException as error:
         raise SettingsError(f"the POSTWATCH_KAFKA_* settings can't be used: {error.args[0].str()}") from error
     serve_metrics(settings.metrics_address, "POSTWATCH_SINK_METRICS_ADDRESS", health)
@@ -55,18 +58,18 @@ def run(arguments: argparse.Namespace) -> int:
     }
     log.info("sink_started", brokers=kafka.brokers, group=settings.group, clickhouse=clickhouse.url)
     topics = [*targets, kafka.dead_letters_topic]
-    if await_server("clickhouse", writer.connect, health, stopping) and await_server(
-        "kafka", partial(check_topics, consumer, kafka, topics), health, stopping
+    if await_server(clickhouse_outage, writer.connect, stopping) and await_server(
+        outage, partial(check_topics, consumer, kafka, topics), stopping
     ):
         letters = DeadLetterSender(producer, kafka.dead_letters_topic)
         buffer = RowBatcher(settings.max_rows, settings.max_wait_ms / 1000)
-        Sink(consumer, targets, letters, buffer, health, stopping).run()
+        Sink(consumer, targets, letters, buffer, health, clickhouse_outage, stopping).run()
     consumer.close()  # commits the stored offsets and leaves the group
     log.info("sink_stopped")
     return 0
 
 
-def _consumer_config(settings: SinkSettings, kafka: KafkaSettings, watch: KafkaWatch) -> dict[str, object]:
+def _consumer_config(settings: SinkSettings, kafka: KafkaSettings) -> dict[str, object]:
     return {
         **kafka.client_config(),
         "client.id": "postwatch-sink",
@@ -86,7 +89,4 @@ def _consumer_config(settings: SinkSettings, kafka: KafkaSettings, watch: KafkaW
         "max.partition.fetch.bytes": 512 * 1024,
         "fetch.queue.backoff.ms": 50,  # by default a full queue is left alone for a second after it was emptied
         "reconnect.backoff.max.ms": RECONNECT_MAX_MS,
-        "statistics.interval.ms": STATISTICS_MS,
-        "error_cb": watch.on_error,
-        "stats_cb": watch.on_statistics,
     }

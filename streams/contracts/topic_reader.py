@@ -11,13 +11,15 @@ from collections.abc import Callable, Iterator
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from postwatch.producers.service.errors import UnavailableError
-from postwatch.producers.service.kafka import check_topics, unavailable
+from postwatch.producers.service.health import Health
+from postwatch.producers.service.kafka import KafkaWatch, check_topics, unavailable
 from postwatch.producers.service.kafka_settings import KafkaSettings
+from postwatch.producers.service.outages import OutageLog
 
 _TIMEOUT_SECONDS = 10.0
 _POLL_SECONDS = 0.2
 
-_SILENT = logging.getLogger("postwatch.topic_tail")  # librdkafka's own words go nowhere: ours are for people
+_SILENT = logging.getLogger("postwatch.topic_reader")  # librdkafka's own words go nowhere: ours are for people
 _SILENT.addHandler(logging.NullHandler())
 _SILENT.propagate = False
 
@@ -28,21 +30,17 @@ def read_topic(
     """Records of every partition; ends, unless it follows, at what was the end when it began.
 
     Raises UnavailableError, with the remedy, when no broker answers at the start or the topic is missing; a broker that
-    goes away later is waited for, after a warning.
+    goes away later is waited for, with a warning a minute.
     """
+    watch = KafkaWatch(kafka, OutageLog("kafka", Health(), say=lambda words: warn(words) if started else None))
     started = False
-
-    def on_error(error: KafkaError) -> None:
-        if started and error.code() == KafkaError._ALL_BROKERS_DOWN:
-            warn(str(unavailable(kafka, error)))
-
     config = {
         **kafka.client_config(),
         "group.id": "postwatch-outcomes",  # librdkafka wants a name; without subscribing no group comes of it
         "enable.auto.commit": False,
         "auto.offset.reset": "earliest",
         "enable.partition.eof": True,
-        "error_cb": on_error,
+        **watch.config(),
     }
     consumer = Consumer(config, logger=_SILENT)
     try:
@@ -77,5 +75,5 @@ def _ends(consumer: Consumer, kafka: KafkaSettings, topic: str, from_beginning: 
             place: consumer.get_watermark_offsets(TopicPartition(topic, place), _TIMEOUT_SECONDS) for place in places
         }
     except KafkaException as error:
-        raise unavailable(kafka, error.args[0]) from error
+        raise unavailable(kafka, error.args[0].str()) from error
     return {place: (first if from_beginning else end, end) for place, (first, end) in ends.items()}

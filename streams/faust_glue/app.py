@@ -7,7 +7,9 @@ from typing import Any
 
 import faust
 from postwatch.producers.service.health import Health
+from postwatch.producers.service.kafka import KafkaWatch
 from postwatch.producers.service.kafka_settings import MAX_MESSAGE_BYTES, KafkaSettings
+from postwatch.producers.service.outages import OutageLog
 from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.enrichment.hosted_domains import DomainsSource, follow, read_domains
 from postwatch.streams.enrichment.reasons import BUILT_IN
@@ -60,8 +62,10 @@ def join_rules(settings: JoinSettings) -> JoinRules:
     )
 
 
-def create_app(settings: JoinSettings, kafka: KafkaSettings, partitions: int, health: Health) -> tuple[Any, JoinWorker]:
-    """The app, ready to be run by a Faust worker, and the join in it."""
+def create_app(
+    settings: JoinSettings, kafka: KafkaSettings, partitions: int, health: Health, outage: OutageLog
+) -> tuple[Any, JoinWorker]:
+    """The app, ready to be run by a Faust worker, and the join in it. `outage` is Kafka's."""
     app = faust.App(
         settings.group,
         broker=[URL(f"kafka://{broker.strip()}") for broker in kafka.brokers.split(",")],
@@ -93,7 +97,7 @@ def create_app(settings: JoinSettings, kafka: KafkaSettings, partitions: int, he
     if settings.domains_file:
         follow(DomainsSource(settings.domains_file, _DOMAINS_SETTING), rules.accounts.use)
     worker = JoinWorker(app, table, kafka.raw_topic, rules, health, lease)
-    worker.use_outlet(lambda loop: KafkaOutlet(kafka, loop, fail))
+    worker.use_outlet(lambda loop: KafkaOutlet(kafka, loop, fail, KafkaWatch(kafka, outage)))
 
     @app.agent(raw, concurrency=1)
     async def join(stream: Any) -> None:

@@ -37,6 +37,9 @@ class Method:
     parameters: str = ""
 
 
+Pace = Callable[[Callable[[], Awaitable[bool]]], Any]
+"""What is put around a client's request for metadata."""
+
 METHODS = (
     Method(driver.Consumer, "_new_consumer_thread"),
     Method(driver.Consumer, "_commit", "offsets"),
@@ -79,6 +82,7 @@ ATTRIBUTES = (
     (Worker, "_starting_fut"),
     (Worker, "spinner"),
     (AIOKafkaConsumer, "_isolation_level"),
+    (AIOKafkaConsumer, "_client"),
     (AIOKafkaConsumer, "_subscription"),
     (AIOKafkaConsumer, "_coordinator"),
     (AIOKafkaConsumer, "_fetcher"),
@@ -105,6 +109,11 @@ def read_committed(consumer: Any) -> None:
     Faust asks for that only when it writes in transactions itself.
     """
     consumer._isolation_level = "read_committed"
+
+
+def pace_metadata(consumer: Any, pace: Pace) -> None:
+    """Change how aiokafka's consumer asks for metadata."""
+    consumer._client.force_metadata_update = pace(consumer._client.force_metadata_update)
 
 
 def replace_read_offsets(consumer: driver.Consumer, offsets: Any) -> None:
@@ -154,7 +163,7 @@ def wrap_heartbeat(coordinator: Any, wrap: Callable[[Any], Any]) -> None:
 def wrap_sends(
     producer: Any,
     wrap: Callable[[Callable[..., Awaitable[None]]], Any],
-    pace: Callable[[Callable[[], Awaitable[bool]]], Any],
+    pace: Pace,
 ) -> None:
     """Change how aiokafka's producer sends a request, and how it asks for metadata."""
     sender = producer._sender

@@ -73,6 +73,7 @@ class FetchThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         internals.read_committed(consumer)
+        internals.pace_metadata(consumer, pace)
         return consumer
 
     async def _fetch_records(
@@ -204,8 +205,8 @@ class LeasedProducer(driver.Producer):
 def pace(update: Callable[[], Awaitable[bool]]) -> Callable[[], asyncio.Future[bool]]:
     """An update of aiokafka's metadata that takes a moment, also where it fails at once.
 
-    While a partition has no leader its sender asks for the next one without a pause: thousands a second, as long as the
-    broker is away, each with lines in the log.
+    While a partition has no leader, sender and fetcher ask for the next one without a pause: thousands of times a
+    second, as long as the broker is away, each with lines in the log.
     """
 
     async def paced() -> bool:

@@ -216,9 +216,9 @@ class JoinWorker:
             log.exception("join_crashed")
             os._exit(_EXIT_CRASHED)
         if now - oldest > _STUCK_AFTER_SECONDS * 1000:
-            self._health.complain("kafka", f"outcomes wait for Kafka's acknowledgement for {(now - oldest) // 1000} s")
+            self._health.complain("outcomes", f"Kafka has acknowledged no outcome for {(now - oldest) // 1000} s")
         else:
-            self._health.settle("kafka")
+            self._health.settle("outcomes")
         self._collect_garbage()
 
     def _watch(self, now: int) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 import structlog
 from confluent_kafka import KafkaError, Message, Producer
 from postwatch.producers.record import Headers, Heartbeat
+from postwatch.producers.service.kafka import KafkaWatch
 from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.streams.contracts.dead_letters import MAX_VALUE_BYTES, DeadLetter, dead_letter_headers
 from postwatch.streams.contracts.heartbeat import encode_heartbeat
@@ -57,12 +58,19 @@ def _ends(lines: Sequence[str]) -> tuple[str, ...]:
 class KafkaOutlet:
     """The outlet of one worker. `fail` is called from the producer's thread with an error that can't be retried."""
 
-    def __init__(self, kafka: KafkaSettings, loop: asyncio.AbstractEventLoop, fail: Callable[[str], None]) -> None:
+    def __init__(
+        self, kafka: KafkaSettings, loop: asyncio.AbstractEventLoop, fail: Callable[[str], None], watch: KafkaWatch
+    ) -> None:
         self._kafka = kafka
         self._loop = loop
         self._fail = fail
         self._producer = Producer(
-            {**kafka.producer_config("postwatch-join"), "queue.buffering.max.kbytes": _QUEUE_KBYTES}, logger=None
+            {
+                **kafka.producer_config("postwatch-join"),
+                "queue.buffering.max.kbytes": _QUEUE_KBYTES,
+                **watch.config(),
+            },
+            logger=watch.logger,
         )
         self.bytes_in_flight = 0
         """Bytes of values that are not confirmed yet; read and written on the loop only."""

@@ -8,7 +8,6 @@ part only. The same events give the same version, so a row that did not change s
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +17,11 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from postwatch.producers.record import Heartbeat
 from postwatch.producers.service.errors import UnavailableError
-from postwatch.producers.service.kafka import check_topics, unavailable
+from postwatch.producers.service.health import Health
+from postwatch.producers.service.kafka import ClientErrors, KafkaWatch, check_topics, unavailable
 from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.producers.service.lifecycle import now_ms
+from postwatch.producers.service.outages import OutageLog
 from postwatch.streams.contracts.dead_letters import DeadLetter
 from postwatch.streams.contracts.outcome import SENT, Outcome
 from postwatch.streams.partition.counts import JoinCounts
@@ -36,9 +37,6 @@ LEAD_MS = 3_600_000
 _TIMEOUT_SECONDS = 10.0
 _RECORDS_A_FETCH = 500
 _MOST_BYTES_IN_FLIGHT = 32 * 1024 * 1024
-_SILENT = logging.getLogger("postwatch.replay")  # librdkafka's own words go nowhere: ours are for people
-_SILENT.addHandler(logging.NullHandler())
-_SILENT.propagate = False
 
 
 @dataclass(slots=True)
@@ -169,6 +167,8 @@ async def replay(
     kafka: KafkaSettings, rules: JoinRules, from_ms: int, folder: Path, fail: Callable[[str], None]
 ) -> ReplayReport:
     """Read from the time to the current end. Raises UnavailableError when no broker answers at the start."""
+    outage = OutageLog("kafka", Health())
+    errors = ClientErrors(outage)
     consumer = Consumer(
         {
             **kafka.client_config(),
@@ -177,14 +177,15 @@ async def replay(
             "auto.offset.reset": "earliest",
             "enable.partition.eof": True,
             "queued.max.messages.kbytes": 65_536,
+            **errors.config(),
         },
-        logger=_SILENT,
+        logger=errors,
     )
     outlet: KafkaOutlet | None = None
     try:
         check_topics(consumer, kafka, [kafka.raw_topic, kafka.outcomes_topic])
         spans = _spans(consumer, kafka, from_ms - LEAD_MS)
-        outlet = KafkaOutlet(kafka, asyncio.get_running_loop(), fail)
+        outlet = KafkaOutlet(kafka, asyncio.get_running_loop(), fail, KafkaWatch(kafka, outage))
         counts, totals = ReplayCounts(), JoinCounts()
         whole = WholeRowsOutlet(outlet, from_ms, counts)
         parts: dict[int, ReplayedPartition] = {}
@@ -236,7 +237,7 @@ def _spans(consumer: Consumer, kafka: KafkaSettings, since_ms: int) -> dict[int,
             start = place.offset if place.offset >= 0 else end
             found[place.partition] = (start, end, 0 < first == start)
     except KafkaException as error:
-        raise unavailable(kafka, error.args[0]) from error
+        raise unavailable(kafka, error.args[0].str()) from error
     if not found:
         raise UnavailableError(f"the topic {topic} has no partitions; create it with `postwatch migrate --topics`")
     return found

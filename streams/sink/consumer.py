@@ -18,6 +18,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 from postwatch.producers.service.errors import UnavailableError
 from postwatch.producers.service.health import Health
+from postwatch.producers.service.outages import OutageLog
 from postwatch.streams.contracts.arrow_stream import encode_stream
 from postwatch.streams.contracts.dead_letters import DeadLetter, DeadLetterSender, RecordOrigin
 from postwatch.streams.contracts.row_contract import DecodedRecord
@@ -90,6 +91,7 @@ class Sink:
         dead_letters: DeadLetterSender,
         buffer: RowBatcher,
         health: Health,
+        outage: OutageLog,
         stopping: threading.Event,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -98,6 +100,8 @@ class Sink:
         self._dead_letters = dead_letters
         self._buffer = buffer
         self._health = health
+        self._outage = outage
+        """ClickHouse's."""
         self._stopping = stopping
         self._clock = clock
         self._assignments = 0
@@ -216,11 +220,12 @@ class Sink:
                 try:
                     insertion.step()
                 except UnavailableError as error:
-                    self._complain(target.table, error, waits)
+                    metrics.RETRIES.labels(target.table).inc()
+                    self._outage.away(str(error))
                     self._wait(backoff_seconds(waits), assignments)
                     waits += 1
                 else:
-                    self._settle(waits)
+                    self._outage.back()
                     waits = 0
                     if not insertion.done:  # a bisection may take long
                         self._wait(0.0, assignments)
@@ -238,17 +243,6 @@ class Sink:
             metrics.ROWS.labels(target.table).inc(rows.num_rows)
 
         return insert
-
-    def _complain(self, table: str, error: UnavailableError, waits: int) -> None:
-        metrics.RETRIES.labels(table).inc()
-        self._health.complain("clickhouse", str(error))
-        if waits == 0:
-            log.warning("clickhouse_unavailable", table=table, error=str(error))
-
-    def _settle(self, waits: int) -> None:
-        self._health.settle("clickhouse")
-        if waits:
-            log.info("clickhouse_back", retries=waits)
 
     def _deliver(self, letters: Sequence[DeadLetter], assignments: int) -> None:
         """Returns when Kafka has the letters."""

@@ -11,7 +11,9 @@ from pathlib import Path
 from postwatch.producers.files.checkpoint import load_checkpoint
 from postwatch.producers.files.file_registry import FileRegistry
 from postwatch.producers.record import Headers, Heartbeat, RawHeaders, decode_headers
+from postwatch.producers.service.errors import UnavailableError
 from postwatch.producers.service.health import Health
+from postwatch.producers.service.outages import OutageLog
 from postwatch.producers.ship_settings import FollowedGlob
 from postwatch.producers.shipper import Shipper, ShipPlan
 
@@ -60,8 +62,8 @@ class FakePublisher:
     def waiting_ms(self, now_ms: int) -> int:
         return now_ms - self.waiting[0][2] if self.waiting else 0
 
-    def last_error(self) -> str:
-        return "Connection refused"
+    def unavailable(self) -> UnavailableError:
+        return UnavailableError("Kafka does not answer")
 
     def lines(self) -> list[bytes]:
         return [line for record in self.records for line in record.value.splitlines(keepends=True)]
@@ -85,7 +87,8 @@ class MailServer:
         """A new process: it knows what the checkpoint tells."""
         plan = ShipPlan(self.globs, "UTC", self.checkpoint_file, linger_ms=250, heartbeat_ms=10_000)
         self.registry = FileRegistry(load_checkpoint(self.checkpoint_file), self.now_ms)
-        self.shipper = Shipper(plan, self.registry, self.publisher, self.health, lambda: self.now_ms)
+        outage = OutageLog("kafka", self.health)
+        self.shipper = Shipper(plan, self.registry, self.publisher, self.health, outage, lambda: self.now_ms)
 
     def crash(self) -> None:
         """kill -9: what is under way may have reached Kafka, but nobody hears of it. Then a new process."""

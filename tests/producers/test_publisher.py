@@ -6,14 +6,18 @@ import pytest
 from postwatch.deploy.embedded.ports import choose_port
 from postwatch.producers.publisher import MAX_IN_FLIGHT_BYTES, KafkaPublisher
 from postwatch.producers.record import MAX_RECORD_BYTES
+from postwatch.producers.service.errors import UnavailableError
+from postwatch.producers.service.health import Health
 from postwatch.producers.service.kafka_settings import KafkaSettings
+from postwatch.producers.service.outages import OutageLog
 
 from tests.waiting import wait_until
 
 
 @pytest.fixture
 def publisher() -> KafkaPublisher:
-    return KafkaPublisher(KafkaSettings(brokers=f"127.0.0.1:{choose_port()}"), "mx1.example")
+    nowhere = KafkaSettings(brokers=f"127.0.0.1:{choose_port()}")
+    return KafkaPublisher(nowhere, "mx1.example", OutageLog("kafka", Health()))
 
 
 def test_it_is_full_when_enough_is_under_way(publisher: KafkaPublisher) -> None:
@@ -28,6 +32,12 @@ def test_it_is_full_when_enough_is_under_way(publisher: KafkaPublisher) -> None:
 
 
 def test_a_broker_that_does_not_answer_is_named(publisher: KafkaPublisher) -> None:
-    assert not publisher.is_ready(0.1)
+    with pytest.raises(UnavailableError, match=r"^Kafka does not answer at 127\.0\.0\.1:\d+ \(.*\); start it, or set"):
+        publisher.check()
     assert publisher.waiting_ms(now_ms=1) == 0
-    wait_until(lambda: publisher.is_ready(0.1) or "Connection refused" in publisher.last_error(), "the reason is known")
+
+    def reason() -> bool:
+        publisher.poll(0.1)
+        return "failed: Connection refused); start it" in str(publisher.unavailable())
+
+    wait_until(reason, "the reason is known")

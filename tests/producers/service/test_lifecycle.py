@@ -11,6 +11,7 @@ from postwatch.producers.service import lifecycle
 from postwatch.producers.service.errors import UnavailableError
 from postwatch.producers.service.health import Health
 from postwatch.producers.service.lifecycle import await_server, stop_on_signal
+from postwatch.producers.service.outages import OutageLog
 
 
 def test_a_start_waits_until_the_server_answers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,7 +24,7 @@ def test_a_start_waits_until_the_server_answers(monkeypatch: pytest.MonkeyPatch)
         if len(seen) < 3:
             raise UnavailableError("nobody there")
 
-    assert await_server("kafka", check, health, threading.Event())
+    assert await_server(OutageLog("kafka", health), check, threading.Event())
     assert seen == [{}, {"kafka": "nobody there"}, {"kafka": "nobody there"}]
     assert health.complaints() == {}
 
@@ -36,7 +37,7 @@ def test_a_start_ends_when_it_is_time_to_stop() -> None:
         stopping.set()
         raise UnavailableError("nobody there")
 
-    assert not await_server("kafka", check, health, stopping)
+    assert not await_server(OutageLog("kafka", health), check, stopping)
     assert health.complaints() == {"kafka": "nobody there"}
 
 

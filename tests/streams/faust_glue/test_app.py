@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from faust.types import TP
@@ -16,14 +17,21 @@ from mode.threads import QueueServiceThread
 from postwatch.deploy.embedded.ports import choose_port
 from postwatch.producers.service.health import Health
 from postwatch.producers.service.kafka_settings import KafkaSettings
+from postwatch.producers.service.outages import OutageLog
 from postwatch.streams.faust_glue.app import create_app
 from postwatch.streams.faust_glue.transport import METADATA_PAUSE_SECONDS, pace
+from postwatch.streams.faust_glue.worker import JoinWorker
 from postwatch.streams.settings import JoinSettings
+
+
+def make_app(folder: Path) -> tuple[Any, JoinWorker]:
+    health = Health()
+    return create_app(JoinSettings(data_dir=str(folder)), KafkaSettings(), 4, health, OutageLog("kafka", health))
 
 
 def test_few_fetches_wait_for_the_join_and_then_whoever_reads_on(tmp_path: Path) -> None:
     async def fill() -> None:
-        app, _ = create_app(JoinSettings(data_dir=str(tmp_path)), KafkaSettings(), 4, Health())
+        app, _ = make_app(tmp_path)
         [agent] = app.agents.values()
         app.flow_control.resume()
         waiting = agent.channel.clone(is_iterator=True).queue
@@ -59,7 +67,7 @@ def test_the_consumer_seeks_on_the_thread_that_reads(tmp_path: Path) -> None:
     """Elsewhere a seek takes away what that thread is about to hand over, and the worker crashes."""
 
     async def seek() -> None:
-        app, _ = create_app(JoinSettings(data_dir=str(tmp_path)), KafkaSettings(), 4, Health())
+        app, _ = make_app(tmp_path)
         app.consumer._thread = thread = ConsumerThread()
         await thread.start()
         await app.consumer.seek(TP("mail.raw", 0), 3)
@@ -76,7 +84,7 @@ def test_a_commit_that_the_group_refused_is_none(tmp_path: Path, is_rebalancing:
     """What is behind it is read again, so nothing of it may be deleted from the table. Faust's own account has 7."""
 
     async def commit() -> None:
-        app, _ = create_app(JoinSettings(data_dir=str(tmp_path)), KafkaSettings(), 4, Health())
+        app, _ = make_app(tmp_path)
         consumer, ours, revoked = app.consumer, TP("mail.raw", 0), TP("mail.raw", 1)
         consumer._thread = ConsumerThread(is_rebalancing)
         consumer.committed = {ours: 3}
@@ -123,9 +131,24 @@ def test_metadata_that_can_not_be_updated_are_asked_for_a_few_times_a_second() -
     assert 1 <= asked <= 4
 
 
+def test_the_app_s_consumer_asks_for_metadata_at_that_pace(tmp_path: Path) -> None:
+    async def ask() -> None:
+        app, _ = make_app(tmp_path)
+        consumer = app.consumer._new_consumer_thread()._create_worker_consumer(app.consumer.transport)
+        client = consumer._client
+        client._md_update_fut = asyncio.get_running_loop().create_future()
+        client._md_update_fut.set_result(False)
+        asked_at = time.monotonic()
+        assert await client.force_metadata_update() is False
+        assert time.monotonic() - asked_at >= METADATA_PAUSE_SECONDS
+        await consumer.stop()
+
+    asyncio.run(ask())
+
+
 def test_the_app_s_producer_asks_for_metadata_at_that_pace(tmp_path: Path) -> None:
     async def ask() -> None:
-        app, _ = create_app(JoinSettings(data_dir=str(tmp_path)), KafkaSettings(), 4, Health())
+        app, _ = make_app(tmp_path)
         producer = app.producer._new_producer(None)
         client = producer._sender.client
         client._md_update_fut = asyncio.get_running_loop().create_future()

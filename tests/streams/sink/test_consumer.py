@@ -13,6 +13,7 @@ from confluent_kafka import KafkaError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from postwatch.producers.service.health import Health
+from postwatch.producers.service.outages import OutageLog
 from postwatch.streams.contracts.arrow_stream import decode_stream, encode_stream
 from postwatch.streams.contracts.columns import TEXT, UINT8, About, columns_of
 from postwatch.streams.contracts.dead_letters import DeadLetterSender
@@ -61,7 +62,8 @@ class Bench:
         targets = {topic: Target("table", self.decode, self.table.insert) for topic, _ in self.broker.partitions}
         letters = DeadLetterSender(self.producer, "dead")  # type: ignore[arg-type]
         buffer = RowBatcher(max_rows=10, max_wait_seconds=0.5)
-        Sink(self.source, targets, letters, buffer, self.health, self.stopping, self.clock).run()
+        outage = OutageLog("clickhouse", self.health, self.clock)
+        Sink(self.source, targets, letters, buffer, self.health, outage, self.stopping, self.clock).run()
 
     def _stop_when_done(self) -> None:
         self.complaints.append(self.health.complaints())
