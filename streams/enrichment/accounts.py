@@ -1,6 +1,7 @@
 """Whose mail it is: the accounts under which a message's rows are reported.
 
-Outbound, in this order: who authenticated, the local system user, the envelope sender where its domain is ours.
+Outbound, in this order: who authenticated, the local system user, the envelope sender where its domain is ours. A name
+that can be no account, such as `a@b@c`, is passed over.
 Inbound: the final recipient where its domain is ours, else the address that it was forwarded from. Where no list of
 hosted domains is given, the log itself is the judge: what was delivered without a far host, or aliased here, is ours.
 What has no domain, or the server's own name for one, belongs to a system user of that server in any case.
@@ -29,6 +30,8 @@ UNKNOWN = Account("", "", SENT)
 
 _HERE = ("localhost", "localhost.localdomain")
 _SYSTEM_USER = re.compile(r"[\w.+-]++")
+_QUOTED = re.compile(r'"(?:[^"\\\x00-\x1f]|\\.)*+"@[^\s@"]++')
+"""A mailbox whose local part is quoted (RFC 5321 §4.1.2)."""
 
 
 def mailbox(name: str, server: str, direction: str) -> Account:
@@ -38,6 +41,13 @@ def mailbox(name: str, server: str, direction: str) -> Account:
     if at and domain not in _HERE and domain != server.lower():
         return tuple.__new__(Account, (name, domain, direction))  # for each row: the short way
     return Account(f"{user if at else name}@{server}", server, direction)
+
+
+def is_account(name: str) -> bool:
+    """Whether it can be an account: `user@domain`, or a system user. Blanks and a second @ stand only within quotes."""
+    if " " not in name and "@" not in name.rpartition("@")[0] and name.isprintable():
+        return name[:1] not in ("", "@") and name[-1] != "@"
+    return _QUOTED.fullmatch(name) is not None
 
 
 def _is_command(recipient: str) -> bool:
@@ -62,11 +72,11 @@ class AccountBook:
         _, at, domain = address.rpartition("@")
         if not at:
             return _SYSTEM_USER.fullmatch(address) is not None
-        return domain in self._domains or domain in _HERE or domain == server.lower()
+        return (domain in self._domains or domain in _HERE or domain == server.lower()) and is_account(address)
 
     def sender(self, event: Arrival | Refusal, server: str) -> Account | None:
         """Who handed the message in, as far as they are ours. A bounce (empty sender) is nobody's own mail."""
-        if event.authenticated_as:
+        if event.authenticated_as and is_account(event.authenticated_as):
             return mailbox(event.authenticated_as, server, SENT)
         if event.system_user and event.sender:
             return mailbox(event.system_user, server, SENT)
@@ -84,9 +94,10 @@ class AccountBook:
             return None
         if attempt is None:
             return None
-        if attempt.status == DELIVERED and not attempt.remote_ip and not (original and _is_command(recipient)):
+        is_mailbox = is_account(recipient) and not (original and _is_command(recipient))
+        if attempt.status == DELIVERED and not attempt.remote_ip and is_mailbox:
             return mailbox(recipient, server, RECEIVED)
-        return mailbox(original, server, RECEIVED) if original else None
+        return mailbox(original, server, RECEIVED) if is_account(original) else None
 
     def of_delivery(
         self, arrival: Arrival | None, recipient: str, attempt: Attempt | None, server: str
@@ -98,7 +109,7 @@ class AccountBook:
             return (sent, received) if received else (sent,)
         if received:
             return (received,)
-        if arrival is None or self._domains is not None or not recipient:
+        if arrival is None or self._domains is not None or not is_account(recipient):
             return (UNKNOWN,)
         return (mailbox(recipient, server, RECEIVED),)  # came in from elsewhere: somebody here shall get it
 
@@ -114,6 +125,7 @@ class AccountBook:
         sent = self.sender(refusal, server)
         if sent:
             return (sent,)
-        if refusal.recipient and (self._domains is None or self.hosts(refusal.recipient, server)):
-            return (mailbox(refusal.recipient, server, RECEIVED),)
+        recipient = refusal.recipient
+        if is_account(recipient) and (self._domains is None or self.hosts(recipient, server)):
+            return (mailbox(recipient, server, RECEIVED),)
         return (UNKNOWN,)

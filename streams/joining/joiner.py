@@ -222,7 +222,7 @@ class Joiner:
             (parts is None or PARENT in parts or LINK in parts)
             and event.part not in TOLD_BY_OTHERS
             and not message.was_seen()
-            and not message.id_time
+            and not message.is_dated()
         ):
             message.queued_at = event.at  # earlier parts came from lines of other messages about this one
         add_part(message, event)

@@ -32,7 +32,7 @@ from postwatch.streams.parsers.events import (
     Attempt,
     LifecycleEvent,
 )
-from postwatch.streams.parsers.queue_ids import LOGIN_PREFIX, SESSION_PREFIX, queued_at
+from postwatch.streams.parsers.queue_ids import LOGIN_PREFIX, SESSION_PREFIX, arrival_time, queued_at
 
 RETRACTED = "withdrawn"
 RANKS = {
@@ -105,6 +105,10 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
     """When an operator or a rule first put it on hold."""
     id_time: int = 0
     """The time in its queue id, ms since the epoch; 0: the id carries none, and may be used again."""
+
+    def is_dated(self) -> bool:
+        """Whether its id tells when it was queued: then the key of its rows is the same whichever line comes first."""
+        return self.queued_at == self.id_time
 
     def is_complete(self) -> bool:
         """The MTA is done with it."""
@@ -240,8 +244,7 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
 
 def begin_message(server: str, queue_id: str, at: int) -> Message:
     """A message of which nothing is known but that a line of `at` names it."""
-    id_time = queued_at(queue_id)
-    return Message(server, queue_id, id_time or at, id_time=id_time)
+    return Message(server, queue_id, arrival_time(queue_id, at), id_time=queued_at(queue_id))
 
 
 def envelope_key(recipient: str) -> str:

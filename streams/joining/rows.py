@@ -143,7 +143,7 @@ class RowMaker:
         accounts: tuple[Account, ...]
         if whole or message.lineage is not None:
             accounts = self._accounts.of_delivery(arrival, recipient, judged, message.server)
-        elif message.id_time:
+        elif message.is_dated():
             accounts = self._accounts.of_delivery(None, recipient, judged, message.server)
         else:
             accounts = _NOBODY  # the key needs the time of the first line, which was not seen

@@ -10,7 +10,7 @@ import hashlib
 import uuid
 from functools import lru_cache
 
-from postwatch.streams.parsers.timestamps import MOST_MS
+from postwatch.streams.parsers.timestamps import AHEAD_MS, MOST_MS
 
 REFUSAL_PREFIX = "r:"
 SESSION_PREFIX = "s:"
@@ -20,6 +20,8 @@ LOGIN_PREFIX = "l:"
 _BASE62 = {c: n for n, c in enumerate("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")}
 _BASE52 = {c: n for n, c in enumerate("0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz")}
 _LONG_POSTFIX_SECONDS = 6
+EARLIEST_MS = 946_684_800_000
+"""The year 2000: no mail in a log is older."""
 _BASE60 = {c: n for n, c in enumerate("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx")}
 _UUID_EPOCH = 0x01B21DD213814000
 _HEX = frozenset("0123456789ABCDEF")
@@ -30,8 +32,17 @@ def refusal_id(line: str) -> str:
     return REFUSAL_PREFIX + hashlib.blake2b(line.encode(), digest_size=8).hexdigest()
 
 
+def arrival_time(queue_id: str, at: int) -> int:
+    """When the message was queued, in ms since the epoch: the time in its id, else `at`, the stamp of its first line.
+
+    A time before 2000, or more than a day ahead of the line, is not taken: then the clock was wrong, or it is no time.
+    """
+    time = queued_at(queue_id)
+    return time if EARLIEST_MS <= time <= at + AHEAD_MS else at
+
+
 def queued_at(queue_id: str) -> int:
-    """The time in a queue id, in ms since the epoch; 0 where the MTA puts none there."""
+    """The time in a queue id, in ms since the epoch; 0 where the MTA puts none there. Such an id is never reused."""
     if queue_id[6:7] == "-":
         return _exim_second(queue_id[:6])
     if queue_id[10:11] == "z":

@@ -14,7 +14,7 @@ from postwatch.producers.service.errors import SettingsError
 
 _CACHED_SECONDS = 4096
 _HOUR_MS = 3_600_000
-_AHEAD_MS = 86_400_000
+AHEAD_MS = 86_400_000
 """A clock may be so far ahead of the one that says when a line was sent."""
 MOST_MS = 1 << 42
 """The year 2109: what a row's version has room for."""
@@ -78,14 +78,14 @@ class StampReader:
             date = _MONTHS[month], int(day)
         except KeyError as error:
             raise ValueError(f"no month {stamp[:3]}") from error
-        latest = datetime.datetime.fromtimestamp((sent_ms + _AHEAD_MS) / 1000, datetime.UTC).year
+        latest = datetime.datetime.fromtimestamp((sent_ms + AHEAD_MS) / 1000, datetime.UTC).year
         for year in range(latest, latest - _YEARS_TRIED - 1, -1):
             try:
                 moment = datetime.datetime.combine(datetime.date(year, *date), clock)
             except ValueError:  # 29 February
                 continue
             at, is_repeated = self._convert(moment, None)
-            if at <= sent_ms + _AHEAD_MS:
+            if at <= sent_ms + AHEAD_MS:
                 return at, is_repeated
         raise ValueError(f"no year has {stamp}")
 

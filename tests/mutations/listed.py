@@ -759,7 +759,7 @@ ACCOUNTS = (
     _mutation(
         "who authenticated is the account",
         "streams/enrichment/accounts.py",
-        "        if event.authenticated_as:\n",
+        "        if event.authenticated_as and is_account(event.authenticated_as):\n",
         "        if event.authenticated_as and not event.sender:\n",
         "streams/enrichment/test_accounts.py::test_who_logged_in_comes_before_user_and_sender",
     ),
@@ -787,8 +787,8 @@ ACCOUNTS = (
     _mutation(
         "mail to a far host is in nobody's inbox",
         "streams/enrichment/accounts.py",
-        "attempt.status == DELIVERED and not attempt.remote_ip and not (original",
-        "attempt.status == DELIVERED and not (original",
+        "attempt.status == DELIVERED and not attempt.remote_ip and is_mailbox",
+        "attempt.status == DELIVERED and is_mailbox",
         "streams/enrichment/test_accounts.py::test_without_a_list_what_stayed_here_is_ours",
     ),
     _mutation(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from postwatch.streams.contracts.outcome import RECEIVED, SENT
-from postwatch.streams.enrichment.accounts import Account, AccountBook, mailbox
-from postwatch.streams.parsers.events import WHOLE
+from postwatch.streams.enrichment.accounts import UNKNOWN, Account, AccountBook, is_account, mailbox
+from postwatch.streams.parsers.events import WHOLE, Refusal
 
 from tests.streams.joining.test_joiner import BOOK, SERVER, part, tried
 
@@ -55,3 +55,63 @@ def test_without_a_list_what_stayed_here_is_ours() -> None:
     away = tried("Q1", 1, "bob@far.example", remote_ip="192.0.2.1")
     assert ANYBODY.receiver("bob@here.example", here, SERVER) == Account("bob@here.example", "here.example", RECEIVED)
     assert ANYBODY.receiver("bob@far.example", away, SERVER) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ann@here.example",
+        "ann+tag@here.example",
+        "web7",
+        "jörg@bücher.example",
+        '"a b"@here.example',
+        '"a@b"@here.example',
+        "user%here.example",
+        r"here\ann",
+    ],
+)
+def test_what_can_be_an_account(name: str) -> None:
+    assert is_account(name)
+
+
+NO_ACCOUNTS = [
+    "foo bar",
+    "a@b@c",
+    "ann@here.example@also.example",
+    "foo bar@here.example",
+    "ann@here example",
+    "ann\t@here.example",
+    "ann\xa0@here.example",
+    '"a b@here.example',
+    '"a"b c"@here.example',
+    "ann@",
+    "@here.example",
+    "@",
+]
+
+
+@pytest.mark.parametrize("name", [*NO_ACCOUNTS, ""])
+def test_what_can_be_no_account(name: str) -> None:
+    assert not is_account(name)
+
+
+@pytest.mark.parametrize("name", NO_ACCOUNTS)
+@pytest.mark.parametrize("book", [BOOK, ANYBODY], ids=("list", "log"))
+def test_a_name_that_can_be_no_account_gets_no_rows(book: AccountBook, name: str) -> None:
+    login = part("Q1", 1, WHOLE, authenticated_as=name)
+    assert book.of_delivery(login, "bob@far.example", None, SERVER) in (
+        (UNKNOWN,),
+        (mailbox("bob@far.example", SERVER, RECEIVED),),
+    )
+    assert book.of_delivery(part("Q1", 1, WHOLE), name, tried("Q1", 1, name), SERVER) == (UNKNOWN,)
+    assert book.of_refusal(Refusal("r:1", 1, "no", recipient=name, authenticated_as=name), SERVER) == (UNKNOWN,)
+
+
+def test_a_login_that_can_be_no_account_leaves_the_word_to_the_sender() -> None:
+    told = part("Q1", 1, WHOLE, authenticated_as="a@b@c", sender="ann@here.example")
+    assert BOOK.sender(told, SERVER) == Account("ann@here.example", "here.example", SENT)
+
+
+def test_an_alias_of_what_can_be_no_account_is_the_address_as_submitted() -> None:
+    delivered = tried("Q1", 1, "foo bar", original_recipient="ann@here.example")
+    assert ANYBODY.receiver("foo bar", delivered, SERVER) == Account("ann@here.example", "here.example", RECEIVED)

@@ -44,6 +44,7 @@ from postwatch.streams.parsers.events import (
     LifecycleEvent,
     Refusal,
 )
+from postwatch.streams.parsers.queue_ids import queued_at
 
 SERVER = "mx1"
 BOOK = AccountBook({"here.example": "", "also.example": ""})
@@ -133,12 +134,14 @@ def test_cuts_and_a_repeated_beginning_change_no_row(cuts: set[int], repeated: i
     assert joined(events[a:b] for a, b in itertools.pairwise(edges)) == joined([MESSAGE])
 
 
+EXIM_ID = "1xVful-000EBg-Ey"
+EXIM_AT = queued_at(EXIM_ID)
 EXIM: list[Event] = [
-    part("1xVful-000EBg-Ey", 1000, "", authenticated_as="ann@here.example", sender="ann@here.example"),
-    tried("1xVful-000EBg-Ey", 2000, "bob@far.example", DEFERRED),
-    tried("1xVful-000EBg-Ey", 3000, "carl@far.example"),
-    tried("1xVful-000EBg-Ey", 9000, "bob@far.example", BOUNCED),
-    removed("1xVful-000EBg-Ey", 9001),
+    part(EXIM_ID, EXIM_AT + 1000, "", authenticated_as="ann@here.example", sender="ann@here.example"),
+    tried(EXIM_ID, EXIM_AT + 2000, "bob@far.example", DEFERRED),
+    tried(EXIM_ID, EXIM_AT + 3000, "carl@far.example"),
+    tried(EXIM_ID, EXIM_AT + 9000, "bob@far.example", BOUNCED),
+    removed(EXIM_ID, EXIM_AT + 9001),
 ]
 
 
@@ -151,6 +154,29 @@ def test_two_shippers_of_one_file_change_no_row(turns: list[bool], cuts: set[int
         events.append(queue.pop(0))
     edges = [0, *sorted(cuts), len(events)]
     assert joined(events[a:b] for a, b in itertools.pairwise(edges)) == joined([EXIM])
+
+
+_2026_MS = 1_795_420_800_000
+
+
+@pytest.mark.parametrize("queue_id", ["zzzzzz-000EBg-Ey", "000001-000EBg-Ey"])
+def test_a_time_that_can_not_be_that_of_the_arrival_is_not_taken_from_an_id(queue_id: str) -> None:
+    """The clock was wrong when the id was made, or somebody else wrote it: the row keeps id and the line's own time."""
+    events: list[Event] = [
+        part(queue_id, _2026_MS, "", authenticated_as="ann@here.example", sender="ann@here.example"),
+        tried(queue_id, _2026_MS + 2000, "bob@far.example"),
+        removed(queue_id, _2026_MS + 2001),
+    ]
+    [row] = joined([events])
+    assert (row.queue_id, row.queued_at, row.delay_ms) == (queue_id, _2026_MS, 2000)
+    assert joined([events, events]) == [row]
+    assert joined([events[1:], events]) == [row._replace(queued_at=_2026_MS + 2000, delay_ms=0)]
+
+
+def test_an_id_whose_clock_is_an_hour_ahead_tells_the_time() -> None:
+    arrival = part(EXIM_ID, EXIM_AT - 3_600_000, "", authenticated_as="ann@here.example", sender="ann@here.example")
+    [row] = joined([[arrival, tried(EXIM_ID, EXIM_AT - 3_600_000, "bob@far.example")]])
+    assert row.queued_at == EXIM_AT
 
 
 @pytest.mark.parametrize("behind", [1, 2])
