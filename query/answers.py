@@ -61,7 +61,8 @@ def public_words(error: PostwatchError) -> str:
     kind = _kind(error)
     if not kind.words:
         return str(error)
-    log.warning("report_failed", code=kind.code, error=str(error))
+    if kind.words is not _AWAY:  # then the reader has logged it, once for all reports
+        log.warning("report_failed", code=kind.code, error=str(error))
     return kind.words
 
 

@@ -11,11 +11,12 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
-from postwatch.producers.service.errors import PostwatchError
+from postwatch.producers.service.errors import PostwatchError, UnavailableError
+from postwatch.producers.service.outages import OutageLog
 from postwatch.query import statements
 from postwatch.query.errors import BusyError, NotMigratedError, QueryError, TooLargeError
 from postwatch.query.settings import QuerySettings
-from postwatch.query.statements import Statement
+from postwatch.query.statements import Read, Row, Statement
 from postwatch.streams.clickhouse.client import connect, unavailable
 from postwatch.streams.clickhouse.error_codes import QUERY_TOO_LARGE, TABLES_MISSING, TOO_MANY_QUERIES
 from postwatch.streams.settings import ClickHouseSettings
@@ -104,3 +105,22 @@ def _counted(error: PostwatchError) -> PostwatchError:
 
 def _first_line(error: Exception, most: int = 300) -> str:
     return (str(error).splitlines() or [""])[0][:most]
+
+
+class WatchedReader:
+    """A reader that logs when ClickHouse goes away and comes back, instead of each question that fails."""
+
+    def __init__(self, read: Read, outage: OutageLog) -> None:
+        self._read = read
+        self._outage = outage
+
+    def __call__(self, statement: Statement) -> Sequence[Row]:
+        try:
+            rows = self._read(statement)
+        except BusyError:
+            raise
+        except UnavailableError as error:
+            self._outage.away(str(error))
+            raise
+        self._outage.back()
+        return rows

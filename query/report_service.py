@@ -9,10 +9,11 @@ from collections.abc import Callable
 
 from postwatch.producers.service.lifecycle import now_ms
 from postwatch.query.reader import TableReader
-from postwatch.query.reports.report import Answered, Question, Read, Report, Tables
+from postwatch.query.reports.report import Answered, Question, Report, Tables
 from postwatch.query.reports.servers import REPORT as SERVERS
 from postwatch.query.reports.servers import ServersQuestion, ServerStates
 from postwatch.query.settings import QuerySettings
+from postwatch.query.statements import Read
 from postwatch.streams.settings import ClickHouseSettings
 
 

@@ -7,7 +7,7 @@ statement shows a row older than the time it is given.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from postwatch.query.filters import AccountScope, Domain, Mailbox
@@ -22,6 +22,10 @@ class Statement(NamedTuple):
 
     sql: str
     parameters: dict[str, Any]
+
+
+Read = Callable[[Statement], Sequence[Row]]
+"""Runs a statement and returns its rows. Raises the errors of query/errors.py."""
 
 
 class Span(NamedTuple):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 
+from postwatch.producers.service.health import Health
 from postwatch.producers.service.logs import configure_logs
 from postwatch.producers.service.memory import bound_heap
+from postwatch.producers.service.outages import OutageLog
 from postwatch.producers.service.settings import load
-from postwatch.query.report_service import open_report_service
+from postwatch.query.reader import TableReader, WatchedReader
+from postwatch.query.report_service import ReportService
 from postwatch.query.server import address_of, create_app, open_listener, serve
 from postwatch.query.settings import QuerySettings
 from postwatch.streams.settings import ClickHouseSettings
@@ -23,7 +26,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     bound_heap()
     query_settings = load(QuerySettings)
-    service = open_report_service(query_settings, load(ClickHouseSettings))
+    clickhouse_settings = load(ClickHouseSettings)
+    read = WatchedReader(TableReader(query_settings, clickhouse_settings), OutageLog("clickhouse", Health()))
+    service = ReportService(read, query_settings, clickhouse_settings)
     listener = open_listener(query_settings.listen)
     configure_logs("query")
     print(f"Track Delivery: {address_of(listener)} (this machine only: there is no log-in yet)", flush=True)

@@ -9,16 +9,13 @@ from __future__ import annotations
 import dataclasses
 import typing
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from postwatch.query.errors import FilterError
 from postwatch.query.shapes import Shape
-from postwatch.query.statements import Row, Statement
+from postwatch.query.statements import Read
 from rich.console import RenderableType
-
-Read = Callable[[Statement], Sequence[Row]]
-"""Runs a statement and returns its rows. Raises the errors of query/errors.py."""
 
 DAY_MS = 24 * 60 * 60 * 1000
 

@@ -233,3 +233,27 @@ def test_serve_says_where_answers_and_ends_on_sigterm(office: Office) -> None:
     assert process.returncode == 0
     assert '"event": "serving"' in log
     assert "Traceback" not in log
+
+
+def test_serve_while_clickhouse_is_away_logs_one_plain_line() -> None:
+    environ = os.environ | {
+        "POSTWATCH_QUERY_LISTEN": "127.0.0.1:0",
+        "POSTWATCH_CLICKHOUSE_URL": f"http://127.0.0.1:{choose_port()}",
+    }
+    command = [sys.executable, "-c", "import sys; from postwatch.deploy.cli import main; sys.exit(main(['serve']))"]
+    process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout
+        found = re.search(r"http://127\.0\.0\.1:\d+/", process.stdout.readline())
+        assert found
+        for path in ("", "servers", "api/v1/servers", "health"):
+            assert httpx.get(f"{found[0]}{path}").status_code == 503
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=20)
+    finally:
+        process.kill()
+        process.communicate()
+    warnings = [line for line in map(json.loads, log.splitlines()) if line["level"] == "warning"]
+    assert [line["event"] for line in warnings] == ["clickhouse_away"]
+    assert re.search("set POSTWATCH_CLICKHOUSE_URL", warnings[0]["reason"])
+    assert "HTTPConnection" not in log

@@ -7,14 +7,17 @@ from types import SimpleNamespace
 import pytest
 from postwatch.deploy.embedded.ports import choose_port
 from postwatch.producers.service.errors import UnavailableError
+from postwatch.producers.service.health import Health
+from postwatch.producers.service.outages import OutageLog
 from postwatch.query.errors import BusyError, NotMigratedError, QueryError, TooLargeError
-from postwatch.query.reader import MAX_RESULT_ROWS, TableReader
+from postwatch.query.reader import MAX_RESULT_ROWS, TableReader, WatchedReader
 from postwatch.query.reports.account import REPORT as ACCOUNT
 from postwatch.query.reports.account import AccountQuestion
 from postwatch.query.settings import QuerySettings
 from postwatch.query.statements import Statement
 from postwatch.streams.settings import ClickHouseSettings
 from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from tests.query.conftest import Office, make_rows
 from tests.waiting import wait_until
@@ -114,3 +117,30 @@ def test_many_threads_share_a_reader(office: Office) -> None:
     for thread in threads:
         thread.join()
     assert set(answers) == {10}
+
+
+def test_an_outage_is_logged_once_and_so_is_its_end() -> None:
+    told = UnavailableError("ClickHouse does not answer; start it, or set POSTWATCH_CLICKHOUSE_URL")
+    ends: list[Exception | None] = [
+        None,
+        told,
+        told,
+        NotMigratedError("run `postwatch migrate`"),
+        BusyError("busy"),
+        None,
+    ]
+
+    def read(_statement: Statement) -> list[tuple[int]]:
+        if error := ends.pop(0):
+            raise error
+        return [(1,)]
+
+    watched = WatchedReader(read, OutageLog("clickhouse", Health()))
+    with capture_logs() as logged:
+        assert watched(ONE) == [(1,)]
+        for expected in (UnavailableError, UnavailableError, NotMigratedError, BusyError):
+            with pytest.raises(expected):
+                watched(ONE)
+        assert watched(ONE) == [(1,)]
+    assert [one["event"] for one in logged] == ["clickhouse_away", "clickhouse_back"]
+    assert logged[0]["reason"] == str(told)
