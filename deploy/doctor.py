@@ -13,12 +13,13 @@ from postwatch.deploy.findings import OK, TROUBLE, WARNING, Finding, span
 from postwatch.deploy.topics import APPEND_TIME, TIMESTAMP_TYPE
 from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.streams.contracts.heartbeat import STALE_AFTER_SECONDS
+from postwatch.streams.settings import LONGEST_RETRY_MS
 
 SKEW_WARNING_MS = 2_000
 SKEW_TROUBLE_MS = 60_000
 STALE_AFTER_MS = STALE_AFTER_SECONDS * 1000
-GONE_AFTER_MS = 8 * 86_400_000
-"""A server silent for so long was taken out of the fleet, and is not spoken of."""
+GONE_AFTER_MS = LONGEST_RETRY_MS
+"""A server that was silent for this long was taken out of the fleet: none of its messages is tried any more."""
 MANY_LETTERS = 1000
 _SHOWN = 5
 

@@ -10,6 +10,10 @@ from urllib.parse import urlsplit
 from postwatch.producers.service.errors import SettingsError
 from postwatch.producers.service.settings import setting
 
+LONGEST_RETRY_DAYS = 8
+"""From a message's arrival to the last line about it; mail servers give up after four or five days by default."""
+LONGEST_RETRY_MS = LONGEST_RETRY_DAYS * 86_400_000
+
 
 @dataclass(frozen=True, slots=True)
 class ClickHouseSettings:
@@ -74,9 +78,17 @@ class JoinSettings:
         doc="TOML file of reasons and providers that go before the built-in ones (see docs/operations.md).",
     )
     log_lines: bool = setting(True, doc="Keep the raw lines of each recipient in its row, as evidence.")
-    pending_after_seconds: float = setting(5.0, doc="A message open for so long is shown as pending.", least=0)
-    park_after_seconds: float = setting(60.0, doc="A message open for so long is parked in the table.", least=0)
-    give_up_after_days: float = setting(8.0, doc="A message older than this is closed with its last status.", least=0)
+    pending_after_seconds: float = setting(
+        5.0, doc="Show a message as pending after it has been open this long.", least=0
+    )
+    park_after_seconds: float = setting(
+        60.0, doc="Park a message in the table after it has been open this long.", least=0
+    )
+    give_up_after_days: float = setting(
+        float(LONGEST_RETRY_DAYS),
+        doc="Close a message with its last status when it is older than this: the longest retry of the mail servers.",
+        least=0,
+    )
     metrics_address: str = setting("127.0.0.1:9102", doc="host:port of /metrics and /health; empty: none.")
 
 

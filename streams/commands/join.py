@@ -39,8 +39,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--from",
         dest="start",
         metavar="TIME",
-        help="replay: join what arrived since then once more, after a parser was mended, beside the workers that run, "
-        "and end; an ISO 8601 time (UTC unless it names a zone) or an age such as 90m, 6h or 2d",
+        help="replay: re-reads raw records since TIME with the current parsers, dead letters included, while the "
+        "workers keep running, and ends. TIME is an ISO 8601 time (UTC unless it names a zone) or an age such as 90m, "
+        "6h or 2d",
     )
 
 
@@ -103,13 +104,13 @@ def parse_start(text: str, now_ms: int) -> int:
         moment = datetime.datetime.fromisoformat(text)
     except ValueError:
         raise BadInputError(
-            f"--from {text!r} is no time: use 2026-11-23T14:00, or an age such as 90m, 6h, 2d"
+            f"--from {text!r} is not a time: use 2026-11-23T14:00 or an age such as 90m, 6h, 2d"
         ) from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=datetime.UTC)
     start = round(moment.timestamp() * 1000)
     if start > now_ms:
-        raise BadInputError(f"--from {text!r} lies in the future; a time without a zone is UTC")
+        raise BadInputError(f"--from {text!r} lies in the future (a time without a zone is UTC)")
     return start
 
 
@@ -125,11 +126,11 @@ def _replay(from_ms: int) -> int:
     with tempfile.TemporaryDirectory(prefix="postwatch-replay-") as folder:
         report = asyncio.run(replay(kafka, rules, from_ms, Path(folder), fail))
     counts = report.counts
-    print(f"Read {report.lines} lines in {report.records} records; told {counts.rows} rows since {iso_time(from_ms)}.")
+    print(f"Read {report.lines} lines in {report.records} records; sent {counts.rows} rows since {iso_time(from_ms)}.")
     if counts.older_rows:
-        print(f"{counts.older_rows} rows of messages that arrived before were left as they are.")
+        print(f"{counts.older_rows} rows of messages that arrived earlier were left as they are.")
     if counts.unreadable:
-        print(f"{counts.unreadable} lines still can't be read.")
+        print(f"{counts.unreadable} lines are still unreadable (they stay in the dead letters).")
     if report.expired_partitions:
-        print(f"{kafka.raw_topic} no longer has all lines since then: what it has was read.")
+        print(f"Kafka has deleted some of the records of {kafka.raw_topic} since then; all others were read.")
     return 0

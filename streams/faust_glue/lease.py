@@ -1,9 +1,9 @@
-"""How long a worker may write for its partitions: until the group may have given them to somebody else.
+"""The lease (self-fencing): how long a worker may write for its partitions before the group may give them to another.
 
-A worker that stood still (stopped, swapped out, cut off) wakes up with entries of the table on their way to the
-changelog. Written then, they would lie on top of those of the partition's new owner. The group throws a member out when
-it has heard no heartbeat for a session; so the worker counts a little less than a session from the moment at which it
-sent the last heartbeat that was answered, and sends nothing to the changelog beyond that.
+A worker that stood still (stopped, swapped out, cut off) wakes up with entries of the table in flight to the changelog.
+Written then, they would hide those of the partition's new owner. The group removes a member when it has heard no
+heartbeat for a session. So the lease lasts a little less than a session, counted from the moment at which the last
+heartbeat that was answered was sent, and the worker sends nothing to the changelog after it.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ def guard_sends(
 ) -> Callable[..., Awaitable[None]]:
     """A send of aiokafka's producer that waits until the lease is held.
 
-    Kafka away: it waits, and goes on with the next heartbeat that is answered. Thrown out: the rebalance comes first,
-    and what is on its way belongs to a partition's past; the process ends, for nothing of it was acknowledged.
+    While Kafka is away it waits, and goes on with the next heartbeat that is answered. After the group has removed the
+    worker, a rebalance comes first: the process ends, for nothing of what is in flight was acknowledged.
     """
 
     async def guarded(*arguments: Any) -> None:
         while not lease.is_held():
             if is_rebalancing():
-                fail("it stood still for so long that its partitions may have a new owner")
+                fail("its lease ended and a rebalance began: its partitions may have a new owner")
             await asyncio.sleep(_LOOK_SECONDS)
         await send(*arguments)
 

@@ -1,4 +1,4 @@
-"""What the join tells Prometheus, read from its totals when scraped, so that a line costs nothing."""
+"""The join's metrics for Prometheus. They are read from its totals when scraped, so that a line costs nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 
 
 class JoinCollector(Collector):
-    """Lines = events + ignored + unreadable, always; the rest tells how the join stands."""
+    """Lines = events + ignored + unreadable, always. The rest shows the state of the join."""
 
     def __init__(self, worker: JoinWorker) -> None:
         self._worker = worker
@@ -25,18 +25,32 @@ class JoinCollector(Collector):
         yield CounterMetricFamily("postwatch_records", "Raw records joined.", counts.records)
         yield CounterMetricFamily("postwatch_heartbeat_records", "Heartbeats forwarded.", counts.heartbeats)
         yield _heartbeat_metric(counts.heard_ms)
-        yield CounterMetricFamily("postwatch_repeated_records", "Raw records read again.", counts.repeated_records)
-        yield CounterMetricFamily("postwatch_repeated_lines", "Lines that marks kept out.", counts.repeated_lines)
-        yield CounterMetricFamily("postwatch_outcome_rows", "Delivery rows sent.", counts.rows)
-        yield CounterMetricFamily("postwatch_parked_messages", "Messages written to the table.", counts.parked)
-        yield CounterMetricFamily("postwatch_loaded_messages", "Parked messages loaded back.", counts.loaded)
-        yield CounterMetricFamily("postwatch_given_up_messages", "Messages closed for their age.", counts.given_up)
         yield CounterMetricFamily(
-            "postwatch_offset_gaps", "Holes in the offsets that were healed by a seek.", worker.offset_gaps
+            "postwatch_repeated_records", "Raw records read again and skipped.", counts.repeated_records
         )
-        yield CounterMetricFamily("postwatch_lost_records", "Records that expired unread.", worker.lost_records)
-        yield CounterMetricFamily("postwatch_join_pauses", "Times that reading waited for Kafka.", worker.waits)
-        yield GaugeMetricFamily("postwatch_join_in_flight_bytes", "Results not confirmed.", worker.bytes_in_flight)
+        yield CounterMetricFamily(
+            "postwatch_repeated_lines", "Lines skipped because they are in the processed ranges.", counts.repeated_lines
+        )
+        yield CounterMetricFamily("postwatch_outcome_rows", "Delivery rows sent.", counts.rows)
+        yield CounterMetricFamily("postwatch_parked_messages", "Open messages written to the table.", counts.parked)
+        yield CounterMetricFamily("postwatch_loaded_messages", "Parked messages loaded back.", counts.loaded)
+        yield CounterMetricFamily(
+            "postwatch_given_up_messages",
+            "Messages dropped because they are older than the longest retry.",
+            counts.given_up,
+        )
+        yield CounterMetricFamily(
+            "postwatch_offset_gaps", "Offset gaps that were closed by reading again.", worker.offset_gaps
+        )
+        yield CounterMetricFamily(
+            "postwatch_lost_records", "Records that Kafka deleted before they were read.", worker.lost_records
+        )
+        yield CounterMetricFamily(
+            "postwatch_join_pauses", "Times that reading waited until Kafka confirmed results.", worker.waits
+        )
+        yield GaugeMetricFamily(
+            "postwatch_join_in_flight_bytes", "Bytes of results in flight to Kafka.", worker.bytes_in_flight
+        )
         failures = CounterMetricFamily(
             "postwatch_failures", "Lines and messages lost to a fault of Postwatch, as dead letters.", labels=["stage"]
         )
@@ -45,9 +59,9 @@ class JoinCollector(Collector):
         yield failures
         yield from _progress_metrics(list(worker.progress.items()))
         joins = list(worker.partitions.values())
-        yield GaugeMetricFamily("postwatch_partitions", "Partitions of this worker.", len(joins))
+        yield GaugeMetricFamily("postwatch_partitions", "Partitions assigned to this worker.", len(joins))
         yield GaugeMetricFamily(
-            "postwatch_open_messages", "Messages in memory.", sum(join.open_messages for join in joins)
+            "postwatch_open_messages", "Open messages in memory.", sum(join.open_messages for join in joins)
         )
         yield GaugeMetricFamily(
             "postwatch_table_messages",
@@ -55,15 +69,19 @@ class JoinCollector(Collector):
             sum(join.parked_messages for join in joins),
         )
         yield GaugeMetricFamily(
-            "postwatch_retained_fetches", "Fetches not acknowledged.", sum(join.retained_fetches for join in joins)
+            "postwatch_retained_fetches",
+            "Fetches that are not acknowledged yet.",
+            sum(join.retained_fetches for join in joins),
         )
 
 
 def _progress_metrics(progress: list[tuple[int, Progress]]) -> Iterator[Metric]:
-    lag = GaugeMetricFamily("postwatch_join_lag_records", "Raw records not acknowledged.", labels=["partition"])
+    lag = GaugeMetricFamily(
+        "postwatch_join_lag_records", "Raw records (offsets) that are not acknowledged.", labels=["partition"]
+    )
     acknowledged = GaugeMetricFamily(
         "postwatch_join_acknowledged_timestamp_seconds",
-        "When the group took the last commit, or assigned the partition.",
+        "When an offset was committed last, or the partition was assigned.",
         labels=["partition"],
     )
     for partition, of_partition in progress:

@@ -1,8 +1,8 @@
 """One partition of a Faust table, written with an explicit partition, so that timers may write too.
 
 Invariant: the local store holds what the changelog has confirmed, up to the offset that is stored beside it, and
-nothing else. What is under way stands in memory. So a worker that dies leaves no entry behind that its successor never
-saw, and one whose changelog has entries of somebody else reads these when it recovers.
+nothing else. Entries in flight are kept in memory. So a worker that dies leaves no entry that its successor never
+saw, and a worker whose changelog has entries of another one reads these when it recovers.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from postwatch.streams.partition.ports import Confirm
 log = structlog.get_logger()
 
 
-WRITER = "writer"
-"""Header of an entry: a name for one worker's time with the partition, so that entries of two can be told apart."""
+WRITER_EPOCH = "writer"
+"""Header of an entry: the writer epoch, one worker's time with the partition. Brokers do not check it."""
 
 
 class FaustTable:
@@ -35,7 +35,7 @@ class FaustTable:
         self._in_flight: dict[bytes, tuple[int, bytes | None]] = {}
         """Key → number of the newest send, and its value; None: deleted."""
         self._sends = 0
-        self._headers = [(WRITER, secrets.token_hex(4).encode())]
+        self._headers = [(WRITER_EPOCH, secrets.token_hex(4).encode())]
         self._stored_offset: int | None = table.data.persisted_offset(self._place)
         self._is_only_writer = True
         """Nobody else has written to the changelog since this worker took over."""
@@ -72,12 +72,13 @@ class FaustTable:
 
         def sent(future: asyncio.Future[Any]) -> None:
             if future.cancelled() or future.exception() is not None:
-                self._fail(f"the changelog did not take an entry: {'' if future.cancelled() else future.exception()}")
+                error = "cancelled" if future.cancelled() else future.exception()
+                self._fail(f"an entry could not be written to the changelog: {error}")
                 return
             try:
                 self._store(key, value, future.result().offset)
             except Exception as error:  # the loop would only log it, and the acknowledgement wait for ever
-                self._fail(f"the local table took no write: {error}")
+                self._fail(f"the local table could not be written: {error}")
                 return
             if self._in_flight[key][0] == number:
                 del self._in_flight[key]
@@ -124,7 +125,7 @@ def end_on_failed_writes(store: Any, fail: Callable[[str], None]) -> None:
             try:
                 write(*arguments, **options)
             except Exception as error:
-                fail(f"the local table took no write: {error}")
+                fail(f"the local table could not be written: {error}")
 
         return guard
 

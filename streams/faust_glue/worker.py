@@ -1,8 +1,8 @@
 """Faust glue of the join: partitions come and go, fetches come in, offsets are acknowledged.
 
-Invariant: each partition is joined without a hole. The worker keeps the next offset itself, beginning with the
-committed one: around a rebalance Faust may drop fetched records (a hole: seek back) or read some again (they are
-skipped). What can't be retried ends the process; the supervisor starts it again, and it reads what was not
+Invariant: each partition is joined without an offset gap. The worker keeps the next offset itself, beginning with the
+committed one: around a rebalance Faust may drop fetched records (an offset gap: seek back) or read some again (they are
+skipped). An error that can't be retried ends the process; the supervisor starts it again, and it reads what was not
 acknowledged.
 """
 
@@ -46,7 +46,7 @@ class JoinWorker:
         self.offset_gaps = 0
         self.lost_records = 0
         self.waits = 0
-        """How often reading waited because enough was under way to Kafka."""
+        """How often reading waited because enough was in flight to Kafka."""
         self.partitions: dict[int, PartitionJoin] = {}
         self.progress: dict[int, Progress] = {}
         """Of each partition that is assigned, whether a record of it came or not."""
@@ -124,7 +124,7 @@ class JoinWorker:
         return self.partitions.get(join.partition) is join
 
     def _must_wait(self, join: PartitionJoin) -> bool:
-        """Whether enough is under way, or what is sent now may come behind a new owner's entries."""
+        """Whether enough is in flight, or an entry sent now may come behind those of a new owner."""
         if not self._has(join):
             return False
         assert self._outlet is not None
@@ -192,7 +192,7 @@ class JoinWorker:
         self._app.consumer.committed = {}
         while any(table.has_sends_in_flight for table in self._tables):
             if not self._lease.is_held():
-                fail("its partitions may have a new owner before its entries of the table have arrived")
+                fail("its lease ended while entries of its table were in flight: the partitions may have a new owner")
             await asyncio.sleep(_LOOK_SECONDS)
         for table in self._tables:
             table.close()

@@ -12,11 +12,12 @@ from __future__ import annotations
 from bisect import bisect_left
 
 import msgspec
+from postwatch.streams.settings import LONGEST_RETRY_MS
 
 MOST_RANGES = 64
 """Ranges of one file. Beyond that the first are dropped: lines may be processed twice, none is lost."""
 FILES_A_SERVER = 16
-FORGET_AFTER_MS = 8 * 86_400_000
+FORGET_AFTER_MS = LONGEST_RETRY_MS
 """Raw records are kept for days; marks of files that were quiet for longer than any record lives are dropped."""
 
 

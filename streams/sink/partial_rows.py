@@ -17,9 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from postwatch.streams.contracts.outcome import Outcome, from_table, to_batch
 from postwatch.streams.contracts.version import FIRST_WHOLE_VERSION, retracted
+from postwatch.streams.settings import LONGEST_RETRY_MS
 
-LONGEST_WAY_MS = 8 * 86_400_000
-"""From a message's arrival to the last line about it, at most: as long as an MTA tries."""
 _IDS_A_QUESTION = 500
 
 Ask = Callable[[str, dict[str, Any]], Sequence[Sequence[Any]]]
@@ -56,7 +55,7 @@ def _is_partial(rows: pa.Table) -> pa.ChunkedArray:
 def _whole_rows(partial: Sequence[Outcome], ask: Ask) -> dict[tuple[str, str, str], list[tuple[int, int]]]:
     """Server, queue id and recipient → when whole rows of them were queued and heard of last, ms since the epoch."""
     whole = defaultdict(list)
-    since_ms = min(row.queued_at for row in partial) - LONGEST_WAY_MS
+    since_ms = min(row.queued_at for row in partial) - LONGEST_RETRY_MS
     until_ms = max(row.queued_at for row in partial)
     ids = sorted({row.queue_id for row in partial})
     for first in range(0, len(ids), _IDS_A_QUESTION):

@@ -20,7 +20,7 @@ from postwatch.deploy.simulator.truth import TruthRow
 from postwatch.deploy.simulator.verdict import compare
 from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.contracts.outcome import SCHEMA, from_table, to_json_object
-from postwatch.streams.faust_glue.table import WRITER
+from postwatch.streams.faust_glue.table import WRITER_EPOCH
 
 from tests.chaos.faults import Scene
 from tests.chaos.stack import PARTITIONS, Stack
@@ -141,7 +141,7 @@ def _judge_changelog(judgement: Judgement, stack: Stack) -> None:
     seen: dict[int, list[bytes]] = {}
     late = []
     for message in _messages(stack, _CHANGELOG):
-        writer = dict(message.headers() or ())[WRITER]
+        writer = dict(message.headers() or ())[WRITER_EPOCH]
         assert isinstance(writer, bytes)
         writers = seen.setdefault(int(message.partition() or 0), [])
         if not writers or writer != writers[-1]:

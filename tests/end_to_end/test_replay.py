@@ -107,8 +107,8 @@ def test_a_replay_mends_and_leaves_all_else_alone(
         assert cli.main(["join", "--from", str(stamp(start)).replace(" ", "T")]) == 0
         told = capsys.readouterr().out
         assert "in 6 records" in told  # the first two were before the hour that is read for company
-        assert "1 rows of messages that arrived before were left as they are." in told
-        assert "1 lines still can't be read." in told
+        assert "1 rows of messages that arrived earlier were left as they are." in told
+        assert "1 lines are still unreadable" in told
 
         wait_until(pipeline.sink_is_through, "the sink is through")
         wait_until(lambda: any(row["account"] for row in pipeline.rows() if "carl" in row["recipient"]), "mended")

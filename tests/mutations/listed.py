@@ -477,7 +477,7 @@ JOIN = (
     _mutation(
         "a full disk ends the worker",
         "streams/faust_glue/table.py",
-        '                self._fail(f"the local table took no write: {error}")\n',
+        '                self._fail(f"the local table could not be written: {error}")\n',
         "                pass\n",
         _TABLE + "test_a_full_disk_ends_the_worker",
     ),

@@ -122,7 +122,7 @@ def test_a_full_disk_ends_the_worker() -> None:
     faust, failures, confirmed = Full(), list[str](), list[str]()
     open_table(faust, failures).put(b"key", b"value", lambda: confirmed.append("key"))
     faust.sends[0].arrive(0)
-    assert failures == ["the local table took no write: No space left on device"]
+    assert failures == ["the local table could not be written: No space left on device"]
     assert not confirmed
 
 
@@ -188,7 +188,7 @@ def test_an_entry_that_the_changelog_refuses_ends_the_process() -> None:
     open_table(faust, failures).put(b"key", b"value", lambda: confirmed.append("key"))
     faust.sends[0].error = ValueError("too large")
     faust.sends[0].arrive(-1)
-    assert (failures, confirmed) == (["the changelog did not take an entry: too large"], [])
+    assert (failures, confirmed) == (["an entry could not be written to the changelog: too large"], [])
 
 
 class Store:
@@ -220,4 +220,4 @@ def test_a_write_that_fails_while_the_table_is_recovered_ends_the_process() -> N
     store.is_full = True
     store.apply_changelog_batch(["entry"], to_key=None, to_value=None)
     store.set_persisted_offset(("changelog", 0), 8)
-    assert failures == ["the local table took no write: No space left on device"] * 2
+    assert failures == ["the local table could not be written: No space left on device"] * 2
