@@ -18,9 +18,6 @@ MAX_LINE_BYTES = 64 * 1024
 """A longer line is cut by the shipper to this many bytes, newline included, marked with CUT_MARK and counted."""
 CUT_MARK = b" [line cut by postwatch]"
 
-FORMATS = ("auto", "exim-main", "exim-reject", "exim-syslog", "postfix", "sendmail", "opensmtpd", "kumomta")
-"""Log formats a shipper may name. The list grows with the parsers; the shipper only passes the word on."""
-
 Headers = list[tuple[str, bytes]]
 
 
@@ -29,6 +26,7 @@ class RawHeaders:
     """The headers of a record of lines. `file` and `byte_offset` are absent in ignored records."""
 
     format: str = "auto"
+    """A name that the join's parsers know. The shipper passes any name on, so that new formats need no new shippers."""
     tz: str = ""
     """IANA zone of the log's stamps; empty: the joiner's own setting."""
     file: str = ""

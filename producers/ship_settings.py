@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import zoneinfo
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-from postwatch.producers.record import FORMATS
 from postwatch.producers.service.errors import SettingsError
 from postwatch.producers.service.settings import setting
+
+_FORMAT = re.compile(r"[a-z0-9-]{1,40}")
+_LOCALHOST = re.compile(
+    r"localhost[46]?(?:\.localdomain[46]?)?|(?:.+\.)?localhost|ip6-(?:localhost|loopback)", re.IGNORECASE
+)
 
 
 class FollowedGlob(NamedTuple):
@@ -30,9 +35,11 @@ class ShipSettings:
     files: tuple[str, ...] = setting(
         doc="Log files to follow: globs, or GLOB=FORMAT, comma-separated. The first that fits a file counts."
     )
-    format: str = setting("auto", doc=f"Log format of the files that name none: {', '.join(FORMATS)}.", choices=FORMATS)
+    format: str = setting(
+        "auto", doc="Log format of files that name none, as the join knows it; auto: told by each line."
+    )
     tz: str = setting("", doc="IANA zone of the stamps in the files, such as Europe/Berlin; empty: this machine's.")
-    server: str = setting("", doc="Name of this server, the key of its records; empty: the machine's full name.")
+    server: str = setting("", doc="Name of this server, unique in the fleet; empty: the machine's full name.")
     checkpoint_file: str = setting("/var/lib/postwatch/ship/checkpoint.json", doc="How far Kafka has each file.")
     linger_ms: int = setting(250, doc="Longest wait for a record to fill while a file trickles.", least=0)
     heartbeat_seconds: float = setting(10.0, doc="A heartbeat is sent so often.", least=0.1)
@@ -45,6 +52,7 @@ def followed_globs(settings: ShipSettings) -> tuple[FollowedGlob, ...]:
         raise SettingsError(
             "POSTWATCH_SHIP_FILES is empty: name the log files to follow, such as /var/log/exim4/mainlog"
         )
+    _check_format(settings.format, f"POSTWATCH_SHIP_FORMAT={settings.format!r}")
     return tuple(_followed_glob(item, settings.format) for item in settings.files)
 
 
@@ -52,13 +60,18 @@ def _followed_glob(item: str, default_format: str) -> FollowedGlob:
     glob, separator, named = item.rpartition("=")
     if not separator:
         glob, named = item, default_format
-    if named not in FORMATS:
-        raise SettingsError(
-            f"POSTWATCH_SHIP_FILES: {item!r} names an unknown log format; known are {', '.join(FORMATS)}"
-        )
+    _check_format(named, f"POSTWATCH_SHIP_FILES: {named!r} in {item!r}")
     if not os.path.isabs(glob):
         raise SettingsError(f"POSTWATCH_SHIP_FILES: {glob!r} must be an absolute path or glob, such as /var/log/{glob}")
     return FollowedGlob(glob, named)
+
+
+def _check_format(name: str, what: str) -> None:
+    """Only the shape is checked: which formats there are is known to the join, which may be newer than this shipper."""
+    if not _FORMAT.fullmatch(name):
+        raise SettingsError(
+            f"{what} is not the name of a log format: use 1 to 40 of a-z, 0-9 and -, such as auto or exim-main"
+        )
 
 
 def time_zone(settings: ShipSettings, localtime: Path = Path("/etc/localtime")) -> str:
@@ -84,6 +97,19 @@ def machine_zone(localtime: Path) -> str:
 
 
 def server_name(settings: ShipSettings) -> str:
-    """The machine's name is asked of DNS only where it isn't full already: DNS may be down."""
-    name = settings.server.strip() or socket.gethostname()
-    return name if settings.server.strip() or "." in name else socket.getfqdn(name)
+    """The key of this server's records. DNS is asked only where the machine's name is not full: DNS may be down.
+
+    Raises SettingsError for a name that other servers have too: they would share a key, and the join would mix them up.
+    """
+    if name := settings.server.strip():
+        said = f"POSTWATCH_SHIP_SERVER={name!r}"
+    else:
+        name = socket.gethostname()
+        name = name if "." in name else socket.getfqdn(name)
+        said = f"this server calls itself {name!r}, which"
+    if not name or _LOCALHOST.fullmatch(name.rstrip(".")):
+        raise SettingsError(
+            f"{said} is the name of every machine: set POSTWATCH_SHIP_SERVER to a name that no other server has, "
+            "such as mx1.example.com"
+        )
+    return name

@@ -147,6 +147,14 @@ def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+def test_settings_are_judged_at_start_only() -> None:
+    """Nobody catches a SettingsError: it ends the process. What is wrong with a record or a file is BadInputError."""
+    for path in modules(*PARTS):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ExceptHandler) and node.type is not None:
+                assert "SettingsError" not in ast.unparse(node.type), f"{path.relative_to(ROOT)}:{node.lineno}"
+
+
 def test_every_package_is_installed() -> None:
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
     folders = {path.parent.relative_to(ROOT) for path in modules(*PARTS)}

@@ -15,7 +15,7 @@ from postwatch.deploy.embedded.stack import Shipper, Stack, StackBuilder, fetch_
 from postwatch.deploy.embedded.watch import watch
 from postwatch.producers.service.lifecycle import stop_on_signal
 from postwatch.producers.service.settings import is_set, load
-from postwatch.producers.ship_settings import ShipSettings
+from postwatch.producers.ship_settings import ShipSettings, server_name
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -65,6 +65,7 @@ def _shippers(folder: Path) -> list[Shipper]:
     if not is_set(ShipSettings, "files"):
         return []
     settings = load(ShipSettings)
+    server_name(settings)  # the shipper would refuse it too, but in its own log
     checkpoint_file = folder.resolve() / "ship" / "checkpoint.json"
     return [Shipper("ship", {"POSTWATCH_SHIP_CHECKPOINT_FILE": str(checkpoint_file)}, settings.metrics_address)]
 

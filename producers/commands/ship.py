@@ -43,13 +43,13 @@ def run(arguments: argparse.Namespace) -> int:
         settings.linger_ms,
         round(settings.heartbeat_seconds * 1000),
     )
+    server = server_name(settings)
     configure_logs("ship")
     claim_checkpoint(checkpoint_file, "POSTWATCH_SHIP_CHECKPOINT_FILE")
     checkpoint = load_checkpoint(checkpoint_file)
     health = Health()
     outage = OutageLog("kafka", health)
     serve_metrics(settings.metrics_address, "POSTWATCH_SHIP_METRICS_ADDRESS", health)
-    server = server_name(settings)
     publisher = KafkaPublisher(kafka, server, outage)
     log.info("shipper_started", server=server, files=settings.files, tz=plan.tz, brokers=kafka.brokers)
     if await_server(outage, publisher.check, stopping):

@@ -4,7 +4,7 @@ PostwatchError                 anything that Postwatch itself reports; its text 
 ├── SettingsError              ends the process at start: a setting is missing, mistyped or impossible
 ├── UnavailableError           retry with backoff: a broker or a server does not answer (yet)
 ├── PublishError               ends the process: Kafka refused a record for good; started again, it resumes unharmed
-└── BadInputError              ends a command: a file, a record or an argument can't be used
+└── BadInputError              ends a command, or costs a record: a file, a record or an argument can't be used
 """
 
 

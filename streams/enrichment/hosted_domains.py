@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import structlog
-from postwatch.producers.service.errors import SettingsError
+from postwatch.producers.service.errors import BadInputError
 from prometheus_client import Counter, Gauge
 
 log = structlog.get_logger()
@@ -36,7 +36,7 @@ _COUNT = Gauge("postwatch_hosted_domains", "Domains in the list in use.")
 def parse_domains(text: str, where: str) -> Domains:
     """Lines `domain: owner` (cPanel's `userdomains` and `trueuserdomains`) or `domain` alone; `#` begins a comment.
 
-    cPanel's `*: nobody` is no domain of ours, nor is the wildcard of a web site, `*.domain`. Raises SettingsError that
+    cPanel's `*: nobody` is no domain of ours, nor is the wildcard of a web site, `*.domain`. Raises BadInputError that
     names the line.
     """
     found: dict[str, str] = {}
@@ -47,13 +47,13 @@ def parse_domains(text: str, where: str) -> Domains:
             continue
         ascii_name = _to_ascii(name)
         if not _DOMAIN.fullmatch(ascii_name):
-            raise SettingsError(
+            raise BadInputError(
                 f"{where} line {number}: {line[:80]!r} names no domain: use `domain: owner` or `domain`"
             )
         found[ascii_name] = owner.strip()
         found[_to_unicode(ascii_name)] = owner.strip()
     if not found:
-        raise SettingsError(f"{where} holds no domain: write one `domain: owner` a line")
+        raise BadInputError(f"{where} holds no domain: write one `domain: owner` a line")
     return found
 
 
@@ -79,18 +79,18 @@ class DomainsSource:
     """A file or an http(s) address, and what it was like when it was read last."""
 
     def __init__(self, place: str, setting: str) -> None:
-        """Raises SettingsError for an address that names a password."""
+        """Raises BadInputError for an address that names a password."""
         self._place = place
         self._is_address = place.startswith(("http://", "https://"))
         if self._is_address and "@" in place.partition("://")[2].partition("/")[0]:
-            raise SettingsError(f"{setting} must not name a user and password in the address; none is sent")
+            raise BadInputError(f"{setting} must not name a user and password in the address; none is sent")
         # What stands behind the question mark may be a token, and this is shown in logs and errors.
         self._where = f"{setting}={place.partition('?')[0] if self._is_address else place}"
         self._mark: object = None
         """The file's identity, or the answer's ETag and date."""
 
     def read(self) -> Domains | None:
-        """The list, or None where it has not changed since it was read last. Raises SettingsError."""
+        """The list, or None where it has not changed since it was read last. Raises BadInputError."""
         try:
             found = self._fetch() if self._is_address else self._read_file()
             if found is None:
@@ -98,7 +98,7 @@ class DomainsSource:
             content, mark = found
             domains = parse_domains(content.decode(), self._where)
         except (OSError, ValueError, http.client.HTTPException) as error:
-            raise SettingsError(f"{self._where} can't be read: {_reason(error)}") from error
+            raise BadInputError(f"{self._where} can't be read: {_reason(error)}") from error
         self._mark = mark
         return domains
 
@@ -156,7 +156,7 @@ def _check_size(content: bytes) -> None:
 
 
 def read_domains(place: str, setting: str) -> Domains:
-    """The list as it is now. Raises SettingsError that names the setting."""
+    """The list as it is now. Raises BadInputError that names the setting."""
     domains = DomainsSource(place, setting).read()
     assert domains is not None  # only what was read before can be unchanged
     return domains
@@ -166,7 +166,7 @@ def reread(source: DomainsSource, use: Callable[[Domains], None]) -> None:
     """Look at the source once, and use its list where it is a new and good one."""
     try:
         domains = source.read()
-    except SettingsError as error:
+    except BadInputError as error:
         _READS.labels("failed").inc()
         log.error("domains_not_reread", error=str(error))
         return

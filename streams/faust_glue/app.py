@@ -6,6 +6,7 @@ import ssl
 from typing import Any
 
 import faust
+from postwatch.producers.service.errors import BadInputError, SettingsError
 from postwatch.producers.service.health import Health
 from postwatch.producers.service.kafka import KafkaWatch
 from postwatch.producers.service.kafka_settings import MAX_MESSAGE_BYTES, KafkaSettings
@@ -47,8 +48,11 @@ def changelog_topic(settings: JoinSettings) -> str:
 
 def join_rules(settings: JoinSettings) -> JoinRules:
     """The settings as the join wants them. Raises SettingsError that names the variable."""
-    find_zone(settings.timezone, "POSTWATCH_JOIN_TIMEZONE")
-    domains = read_domains(settings.domains_file, _DOMAINS_SETTING) if settings.domains_file else None
+    try:
+        find_zone(settings.timezone, "POSTWATCH_JOIN_TIMEZONE")
+        domains = read_domains(settings.domains_file, _DOMAINS_SETTING) if settings.domains_file else None
+    except BadInputError as error:
+        raise SettingsError(str(error)) from error
     return JoinRules(
         accounts=AccountBook(domains),
         timezone=settings.timezone,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from postwatch.producers.service.errors import SettingsError
+from postwatch.producers.service.errors import BadInputError
 
 _CACHED_SECONDS = 4096
 _HOUR_MS = 3_600_000
@@ -24,13 +24,13 @@ _YEARS_TRIED = 8
 """One of them is a leap year."""
 
 
-def find_zone(name: str, setting: str) -> ZoneInfo:
-    """The IANA zone of that name. Raises SettingsError that names `setting`."""
+def find_zone(name: str, what: str) -> ZoneInfo:
+    """The IANA zone of that name. Raises BadInputError; `what` says whose it is."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise SettingsError(
-            f"{setting}={name!r} is not a time zone: use an IANA name, such as UTC or Europe/Berlin"
+        raise BadInputError(
+            f"{what}={name!r} is not a time zone: use an IANA name, such as UTC or Europe/Berlin"
         ) from error
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from postwatch.producers.record import Heartbeat, RawHeaders, decode_headers
-from postwatch.producers.service.errors import BadInputError, SettingsError
+from postwatch.producers.service.errors import BadInputError
 from postwatch.streams.contracts.dead_letters import DeadLetter, LineOrigin
 from postwatch.streams.parsers.events import Event
 from postwatch.streams.parsers.lines import PARSER_ERROR, UnreadableLine, decode_lines, parse_lines
@@ -64,7 +64,7 @@ class RecordParser:
         try:
             parser = self._parser(headers)
             counts = self._counts.tally.of(parsed.server, headers.format)
-        except (BadInputError, SettingsError) as error:
+        except BadInputError as error:
             counts = self._counts.tally.of(parsed.server, "(unknown)")
             for line in value.splitlines():
                 origin = LineOrigin(parsed.server, headers.file, -1)
@@ -93,6 +93,6 @@ class RecordParser:
         if parser is None:
             if len(self._parsers) >= _MAX_PARSERS:
                 self._parsers.clear()
-            parser = make_parser(key[0], StampReader(find_zone(key[1], "the record's header tz")))
+            parser = make_parser(key[0], StampReader(find_zone(key[1], "the header tz")))
             self._parsers[key] = parser
         return parser

@@ -124,7 +124,11 @@ def message(number: int) -> str:
 def test_up_survives_its_parts_and_ends_whole(tmp_path: Path, commands: list[Command]) -> None:
     data, log = tmp_path / "data", tmp_path / "mainlog"
     log.write_text(message(1))
-    shipped = {"POSTWATCH_SHIP_FILES": f"{log}=exim-main", "POSTWATCH_SHIP_TZ": "UTC"}
+    shipped = {
+        "POSTWATCH_SHIP_FILES": f"{log}=exim-main",
+        "POSTWATCH_SHIP_TZ": "UTC",
+        "POSTWATCH_SHIP_SERVER": "mail1.example",
+    }
     up = Command(tmp_path, ["up", "--data", str(data)], shipped)
     commands.append(up)
     up.start()

@@ -235,7 +235,8 @@ def test_a_broker_that_is_not_there_is_said_at_once(tmp_path: Path) -> None:
     ("variables", "said"),
     [
         ({}, "POSTWATCH_SHIP_FILES is not set"),
-        ({"POSTWATCH_SHIP_FILES": "/x=postfixx"}, "unknown log format"),
+        ({"POSTWATCH_SHIP_FILES": "/x=Postfix"}, "is not the name of a log format"),
+        ({"POSTWATCH_SHIP_FILES": "/x", "POSTWATCH_SHIP_SERVER": "localhost"}, "is the name of every machine"),
         ({"POSTWATCH_SHIP_FILES": "/x", "POSTWATCH_SHIP_TZ": "Mars/Olympus"}, "is not a time zone"),
         ({"POSTWATCH_SHIP_FILES": "/x", "POSTWATCH_SHIP_FORMT": "auto"}, "did you mean POSTWATCH_SHIP_FORMAT?"),
         ({"POSTWATCH_SHIP_FILES": "/x", "POSTWATCH_SHIP_METRICS_ADDRESS": "9101"}, "is not an address"),
@@ -243,7 +244,11 @@ def test_a_broker_that_is_not_there_is_said_at_once(tmp_path: Path) -> None:
 )
 def test_a_mistake_in_the_settings_ends_it_at_once(tmp_path: Path, variables: dict[str, str], said: str) -> None:
     environ = {name: value for name, value in os.environ.items() if not name.startswith("POSTWATCH_")}
-    environ |= {"POSTWATCH_SHIP_CHECKPOINT_FILE": str(tmp_path / "checkpoint.json"), **variables}
+    environ |= {
+        "POSTWATCH_SHIP_CHECKPOINT_FILE": str(tmp_path / "checkpoint.json"),
+        "POSTWATCH_SHIP_SERVER": "mail1.example",
+        **variables,
+    }
     command = [POSTWATCH, "ship"]
     done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=30)
     assert done.returncode == 1

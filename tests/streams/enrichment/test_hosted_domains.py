@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from postwatch.producers.service.errors import SettingsError
+from postwatch.producers.service.errors import BadInputError
 from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.enrichment.hosted_domains import Domains, DomainsSource, parse_domains, read_domains, reread
 
@@ -26,7 +26,7 @@ def test_a_domain_of_other_letters_is_known_in_both_forms(line: str) -> None:
 
 @pytest.mark.parametrize("line", ["<html><body>Log in", "two words", "bob@example.org", "a..b", "-x.org", "a" * 64])
 def test_what_is_no_domain_is_named_by_its_line(line: str) -> None:
-    with pytest.raises(SettingsError, match=r"it line 2: .* names no domain"):
+    with pytest.raises(BadInputError, match=r"it line 2: .* names no domain"):
         parse_domains(f"example.org: alice\n{line}\n", "it")
 
 
@@ -65,19 +65,19 @@ def test_an_unchanged_file_is_not_read_again(tmp_path: Path) -> None:
 
 
 def test_no_file_says_which_setting() -> None:
-    with pytest.raises(SettingsError, match="--domains=/nowhere can't be read"):
+    with pytest.raises(BadInputError, match="--domains=/nowhere can't be read"):
         read_domains("/nowhere", "--domains")
 
 
 @pytest.mark.parametrize("place", ["http://anna:s3cret@127.0.0.1/domains", "https://anna:s3cret@panel.example"])
 def test_a_password_in_the_address_is_refused_and_not_repeated(place: str) -> None:
-    with pytest.raises(SettingsError, match="must not name a user and password") as caught:
+    with pytest.raises(BadInputError, match="must not name a user and password") as caught:
         read_domains(place, "--domains")
     assert "s3cret" not in str(caught.value)
 
 
 def test_a_token_in_the_address_is_not_repeated() -> None:
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(BadInputError) as caught:
         read_domains("http://127.0.0.1:1/domains?token=s3cret", "--domains")
     assert str(caught.value) == "--domains=http://127.0.0.1:1/domains can't be read: Connection refused"
 

@@ -337,7 +337,7 @@ def test_unreadable_lines_are_dead_letters_byte_for_byte() -> None:
 @pytest.mark.parametrize(
     ("headers", "words"),
     [
-        (RawHeaders("exim-mian", "UTC", "f", 0, 6, 1), "unknown log format 'exim-mian'"),
+        (RawHeaders("exim-mian", "UTC", "f", 0, 6, 1), "unknown log format 'exim-mian': use one of auto, exim-main, "),
         (RawHeaders("exim-main", "Mars/Olympus", "f", 0, 6, 1), "'Mars/Olympus' is not a time zone"),
     ],
 )
