@@ -20,39 +20,52 @@ from postwatch.streams.enrichment.hosted_domains import read_domains
 from postwatch.streams.enrichment.reasons import BUILT_IN
 from postwatch.streams.enrichment.reasons_file import read_reasons
 from postwatch.streams.joining.joiner import Joiner
+from postwatch.streams.parsers.events import Ignored
 from postwatch.streams.parsers.explanation import explain, shown_line
-from postwatch.streams.parsers.lines import LineCounts, decode_lines, parse_lines
+from postwatch.streams.parsers.lines import LineCounts, LineTally, decode_lines, parse_lines
 from postwatch.streams.parsers.log_format import LineParser
 from postwatch.streams.parsers.registry import AUTO, FORMAT_NAMES, make_parser
+from postwatch.streams.parsers.suppressed import SUPPRESSED
 from postwatch.streams.parsers.timestamps import StampReader, find_zone
 
 _CHUNK_BYTES = 1 << 20
 _OPENERS = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\x00", lzma.open))
 _SHOWN_UNREADABLE = 5
+_FOUND, _NOTHING_FOUND = 0, 1
+_NOT_OF_MAIL = ("no-stamp", "other-program", "other", "headers", "continued", "repeated", SUPPRESSED)
+"""Kinds of ignored lines that any file may hold, whatever its format."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Read mail logs and print one JSON row for each account, message and recipient, as the table has them. "
-        "Messages still open at the end have their last status. Counts go to standard error."
+        "Read mail logs without Kafka, and print one JSON row for each account, message and recipient, as the table "
+        "has them. A message that is still open at the end of the files has its last status. Counts go to standard "
+        "error."
+    )
+    parser.epilog = (
+        "Exit status: 0 if rows were found (unreadable lines among good ones change nothing), 1 if nothing was found "
+        "or no file looks like a mail log, 2 if an error occurred."
     )
     parser.add_argument(
-        "files", nargs="+", metavar="FILE", help="log file, plain or gzip, bzip2, xz; - is standard input"
+        "files", nargs="+", metavar="FILE", help="log file: plain, gzip, bzip2 or xz; - is standard input"
     )
     parser.add_argument(
         "--format", choices=FORMAT_NAMES, default=AUTO, help="log format of the files (default: %(default)s)"
     )
-    parser.add_argument("--tz", default="UTC", metavar="ZONE", help="IANA zone of the stamps (default: %(default)s)")
-    parser.add_argument("--server", default="localhost", metavar="NAME", help="name of the server in the rows")
     parser.add_argument(
-        "--explain", action="store_true", help="print each line and what it was taken for, instead of rows"
+        "--tz", default="UTC", metavar="ZONE", help="IANA time zone of the stamps (default: %(default)s)"
     )
+    parser.add_argument("--server", default="localhost", metavar="NAME", help="name of the server in the rows")
+    parser.add_argument("--explain", action="store_true", help="print each line and how it was read, instead of rows")
     parser.add_argument(
         "--domains",
         metavar="FILE",
-        help="hosted domains, `domain: owner` a line, or an http(s) address; else judge by the log",
+        help="file or http(s) address of the hosted domains, one `domain: owner` a line; without it, domains that the "
+        "log delivers locally count as hosted",
     )
-    parser.add_argument("--reasons", metavar="FILE", help="TOML of reasons and providers beside the built-in ones")
+    parser.add_argument(
+        "--reasons", metavar="FILE", help="TOML file of reasons and providers, in addition to the built-in ones"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -63,11 +76,12 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.explain:
         return _explain(arguments.files, parser)
     joiner = Joiner(AccountBook(domains), reasons=reasons)
-    counts = LineCounts()
+    tally = LineTally()
     rows: dict[tuple[object, ...], Outcome] = {}
     shown = 0
     for path in arguments.files:
         parser.stamps.shipped(_written_ms(path))
+        counts = tally.of(path, arguments.format)
         for block in _blocks(path):
             lines = decode_lines(block)
             parsed = parse_lines(parser, lines, counts)
@@ -79,33 +93,57 @@ def run(arguments: argparse.Namespace) -> int:
             _keep_newest(rows, joiner.take_dirty()[0])
             for failure in joiner.take_failures():
                 print(f"postwatch failed on message {failure.queue_id}: {failure.error!r}", file=sys.stderr)
+        _warn_of_no_mail(path, counts)
     for message in joiner.open_messages():
         _keep_newest(rows, joiner.pending_rows(message))
-    _print(rows, counts)
-    return 0
+    return _FOUND if _print(rows, tally.total()) else _NOTHING_FOUND
 
 
 def _explain(files: Sequence[str], parser: LineParser) -> int:
+    status = _NOTHING_FOUND
     for path in files:
         parser.stamps.shipped(_written_ms(path))
+        counts = LineCounts()
         for block in _blocks(path):
             for line in decode_lines(block):
-                print(f"{shown_line(line)}\n    {explain(parser.parse(line))}")
-    return 0
+                parsed = parser.parse(line)
+                print(f"{shown_line(line)}\n    {explain(parsed)}")
+                counts.lines += 1
+                if isinstance(parsed, Ignored):
+                    counts.ignored[parsed.kind] += 1
+        if not _warn_of_no_mail(path, counts):
+            status = _FOUND
+    return status
 
 
-def _print(rows: dict[tuple[object, ...], Outcome], counts: LineCounts) -> None:
+def _warn_of_no_mail(path: str, counts: LineCounts) -> bool:
+    """Say so where nothing in a file looks like a mail log; returns whether that is so."""
+    if sum(counts.ignored[kind] for kind in _NOT_OF_MAIL) < counts.lines:
+        return False
+    name = "standard input" if path == "-" else path
+    if counts.lines:
+        reason = f"does not look like a mail log: none of its {counts.lines} lines is about a message"
+    else:
+        reason = "is empty"
+    print(f"{name} {reason}", file=sys.stderr)
+    return True
+
+
+def _print(rows: dict[tuple[object, ...], Outcome], counts: LineCounts) -> int:
+    """Print the rows, then the counts; returns the number of rows."""
     encoder = msgspec.json.Encoder()
     shown = [row for row in rows.values() if not row.is_deleted]
     for row in shown:
         sys.stdout.buffer.write(encoder.encode(to_json_object(row)) + b"\n")
     sys.stdout.flush()
     ignored = ", ".join(f"{count} {kind}" for kind, count in counts.ignored.most_common())
+    lost = f"; the logger threw away {counts.suppressed_lines} more lines" if counts.suppressed_lines else ""
     print(
-        f"{counts.lines} lines = {counts.events} events + {sum(counts.ignored.values())} of no interest"
-        f"{f' ({ignored})' if ignored else ''} + {sum(counts.unreadable.values())} unreadable; {len(shown)} rows",
+        f"{counts.lines} lines = {counts.events} events + {sum(counts.ignored.values())} ignored"
+        f"{f' ({ignored})' if ignored else ''} + {sum(counts.unreadable.values())} unreadable; {len(shown)} rows{lost}",
         file=sys.stderr,
     )
+    return len(shown)
 
 
 def _keep_newest(rows: dict[tuple[object, ...], Outcome], fresh: list[Outcome]) -> None:

@@ -1,6 +1,6 @@
-"""What a line was taken for, in words: `postwatch read --explain`. Pure.
+"""How a line was read, in words: `postwatch read --explain`. Pure.
 
-What strangers wrote is shown with its control characters escaped, so that it can't write on a terminal.
+What strangers wrote is shown with its control characters escaped, so that it has no effect on a terminal.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from postwatch.streams.parsers.events import (
     Attempt,
     Event,
     Ignored,
-    LifecycleEvent,
     Parsed,
     Refusal,
     Unreadable,
@@ -21,7 +20,8 @@ from postwatch.streams.parsers.events import (
 def explain(parsed: Parsed) -> str:
     """One line of words: the kind, the queue id, and the facts that were taken from it."""
     if isinstance(parsed, Ignored):
-        return f"no interest  {parsed.kind}"
+        lost = f"  lines lost={parsed.suppressed_lines}" if parsed.suppressed_lines else ""
+        return f"ignored      {parsed.kind}{lost}"
     if isinstance(parsed, Unreadable):
         return f"UNREADABLE   {parsed.reason}"
     if isinstance(parsed, list):
@@ -41,7 +41,7 @@ def _explain_event(event: Event) -> str:
             "message id": event.message_id,
             "subject": event.subject,
             "parent": event.parent_queue_id,
-            "before": event.earlier_queue_id,
+            "earlier id": event.earlier_queue_id,
         }
     elif isinstance(event, Attempt):
         kind = event.status if event.is_attempt else f"{event.status} (not tried)"
@@ -62,14 +62,10 @@ def _explain_event(event: Event) -> str:
             "answer": event.response,
         }
     else:
-        kind = _explain_ending(event)
-        facts = {}
+        kind = event.status or "completed"
+        facts = {"to": event.recipient}
     words = "".join(f"  {name}={_shown(value)}" for name, value in facts.items() if value)
     return f"{kind:<12} {event.queue_id}{words}"
-
-
-def _explain_ending(event: LifecycleEvent) -> str:
-    return event.status or "completed"
 
 
 def _shown(text: str) -> str:

@@ -161,7 +161,9 @@ def _read(scene: Scene) -> Iterator[Row]:
     for server, log in scene.traffic.logs.items():
         options = ["--server", server, "--domains", str(scene.traffic.domains_file), str(log.copy_path)]
         command = [sys.executable, "-m", "postwatch.deploy", "read", *options]
-        done = subprocess.run(command, capture_output=True, check=True)
+        done = subprocess.run(command, capture_output=True, check=False)
+        if done.returncode not in (0, 1):  # 1: the log has no rows
+            raise subprocess.CalledProcessError(done.returncode, command, done.stdout, done.stderr)
         for line in done.stdout.splitlines():
             yield json.loads(line)
 

@@ -22,7 +22,7 @@ HEAD = "Nov 23 08:00:00 mx7 postfix/"
         ("smtpd[7]: 7F00AA: client=x[192.0.2.1], sasl_method=PLAIN, sasl_username=ann@here.example",
          "arrival (client) 7F00AA  client=192.0.2.1  login=ann@here.example"),
         ("qmgr[7]: 7F00AA: removed", "completed    7F00AA"),
-        ("smtpd[7]: connect from x[192.0.2.1]", "no interest  connect"),
+        ("smtpd[7]: connect from x[192.0.2.1]", "ignored      connect"),
         ("smtp[7]: 7F00AA: to=<a@b.exa", "UNREADABLE   a delivery whose fields make no sense"),
     ],
 )  # fmt: skip
