@@ -37,7 +37,7 @@ def api_router(service: ReportService, reports: Iterable[AnyReport]) -> APIRoute
         router.add_api_route(
             report.path,
             _endpoint(service, report),
-            description=inspect.getdoc(report),
+            description=report.description,
             responses=_ERRORS,
             tags=["reports"],
         )

@@ -7,6 +7,7 @@ and the fields of the page are read from there, so they can't disagree.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import typing
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -132,6 +133,10 @@ class Report(ABC, Generic[Question, Answered]):
     def next_cursor(self, answer: Answered) -> str:
         """Asks for the next page; empty: this is the last."""
         return ""
+
+    @property
+    def description(self) -> str:
+        return inspect.getdoc(self) or ""
 
     @property
     def filters(self) -> tuple[Filter, ...]:

@@ -151,7 +151,7 @@ def test_every_filter_is_described_in_the_api(name: str, open_site: Open, office
     document = open_site(office.service).get("/api/v1/openapi.json").json()
     report = load_report(name)
     operation = document["paths"][re.sub(r":\w+\}", "}", report.path)]["get"]
-    assert operation["description"] == report.__doc__
+    assert operation["description"] == report.description
     parameters = {one["name"]: one for one in operation.get("parameters", [])}
     assert set(parameters) == {one.name for one in report.filters}
     for one in report.filters:
@@ -165,6 +165,8 @@ def test_a_page_with_a_form_opens_without_a_question_and_keeps_it(office: Office
     assert first.status_code == 200
     assert '<input id="server" name="server" value=""' in first.text
     assert 'href="/failed" aria-current="page"' in first.text
+    office.insert([make_row(status="bounced")])
+    assert "1 delivery, newest first, times in UTC" in site.get("/failed", params={"server": "web1"}).text
     wrong = site.get("/failed", params={"server": "web<1>", "days": "99"})
     assert wrong.status_code == 422
     assert "days=99 is out of range: use 1 to 30 (mail is kept for 30 days)" in wrong.text
