@@ -47,7 +47,7 @@ class EmbeddedClickHouse(Part):
         return [sys.executable, "-m", "postwatch.deploy.embedded.clickhouse", *options]
 
     def is_ready(self) -> bool:
-        """Whether it answers, and not a ignored server that was faster to take the port."""
+        """Whether it answers, and not another server that was faster to take the port."""
         answer = get(LOOPBACK, self.port, "/ping")
         return answer is not None and answer.headers.get("X-ClickHouse-Server-Display-Name") == self._name
 

@@ -105,7 +105,7 @@ class EmbeddedKafka(Part):
         return [sys.executable, "-m", "postwatch.deploy.embedded.kafka", *options]
 
     def is_ready(self) -> bool:
-        """Whether a broker answers there, and it is this one: a ignored one may have been faster to take the port."""
+        """Whether a broker answers there, and it is this one: another one may have been faster to take the port."""
         return answers(self.port) and self._cluster_id() == cluster_id_at(self.brokers)
 
     def _cluster_id(self) -> str:

@@ -11,6 +11,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from postwatch.deploy.embedded.process import Child, Children, own_children
 from postwatch.producers.service.errors import UnavailableError
@@ -20,6 +21,7 @@ _STOP_SECONDS = 8.0
 _POLL_SECONDS = 0.05
 _ANSWER_SECONDS = 2.0
 _TAIL_BYTES = 16_384
+_MAX_BODY_BYTES = 65_536
 
 
 class Part(ABC):
@@ -42,6 +44,10 @@ class Part(ABC):
     @abstractmethod
     def is_ready(self) -> bool:
         """Whether it does its work now. Must answer soon."""
+
+    def complaints(self) -> Mapping[str, str]:
+        """What it says is wrong at the moment, by name. Must answer soon."""
+        return {}
 
     @property
     def pid(self) -> int:
@@ -101,12 +107,19 @@ class Part(ABC):
         return "\n".join(found[-lines:])
 
 
-def get(host: str, port: int, path: str) -> http.client.HTTPResponse | None:
-    """The head of the answer to GET `path` there; None where none comes."""
+class Answer(NamedTuple):
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+
+def get(host: str, port: int, path: str) -> Answer | None:
+    """The answer to GET `path` there; None where none comes."""
     connection = http.client.HTTPConnection(host, port, timeout=_ANSWER_SECONDS)
     try:
         connection.request("GET", path)
-        return connection.getresponse()
+        answer = connection.getresponse()
+        return Answer(answer.status, answer.headers, answer.read(_MAX_BODY_BYTES))
     except (OSError, http.client.HTTPException):
         return None
     finally:

@@ -2,7 +2,7 @@
 
 One thread calls `tick`; nothing else touches the parts. A part that dies time and again before it was ever ready is an
 error with the end of its log: something is wrong that no repetition heals. One that has worked is started again for
-ever, ever more slowly.
+ever, ever more slowly. What parts complain of at their health address is told too.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from postwatch.deploy.embedded.part import Part
@@ -42,7 +42,7 @@ class Task:
 
 @dataclass(slots=True)
 class Watched:
-    """A part and its fate."""
+    """A part, and what is known of it."""
 
     part: Part
     needs: frozenset[str] = frozenset()
@@ -57,6 +57,10 @@ class Watched:
     backoff_seconds: float = _FIRST_BACKOFF_SECONDS
     launched_at: float = 0.0
     launch_again_at: float = 0.0
+    complaints: Mapping[str, str] = field(default_factory=dict)
+    """What its health address said at the last look."""
+    told: set[str] = field(default_factory=set)
+    """Names of complaints that people were told of."""
 
 
 class Supervisor:
@@ -95,6 +99,7 @@ class Supervisor:
             self._look_at_logs_at = now + _LOOK_AT_LOGS_SECONDS
             for watched in self._parts:
                 bound_log(watched.part.log_path)
+                self._tell_complaints(watched)
 
     def stop(self, seconds: float = STOP_SECONDS) -> None:
         """End what uses others first, then the others; SIGKILL for what is too slow."""
@@ -102,6 +107,17 @@ class Supervisor:
             end_parts(
                 [watched.part for watched in self._parts if watched.is_used_by_others is is_used_by_others], seconds
             )
+
+    def _tell_complaints(self, watched: Watched) -> None:
+        """One line when a complaint has stood for two looks, and one when all are over."""
+        name, before = watched.part.name, watched.complaints
+        watched.complaints = watched.part.complaints() if watched.is_launched else {}
+        for complaint in sorted(watched.complaints.keys() & before.keys() - watched.told):
+            self._tell(f"{name} complains: {watched.complaints[complaint]}")
+            watched.told.add(complaint)
+        if watched.told and not watched.complaints and watched.is_launched:
+            self._tell(f"{name} has no complaint any more")
+        watched.told &= watched.complaints.keys()
 
     def _launch_when_due(self, watched: Watched, now: float) -> None:
         if now >= watched.launch_again_at and watched.needs <= self._ready:

@@ -30,12 +30,16 @@ class Script(Part):
         super().__init__(name, folder / f"{name}.log", children)
         self.script = script
         self.file = folder / name
+        self.says: dict[str, str] = {}
 
     def command(self) -> Sequence[str]:
         return [sys.executable, "-c", self.script, str(self.file)]
 
     def is_ready(self) -> bool:
         return self.file.exists()
+
+    def complaints(self) -> dict[str, str]:
+        return dict(self.says)
 
 
 class Household:
@@ -135,6 +139,32 @@ def test_a_part_that_never_comes_up_is_an_error_with_its_words(household: Househ
     supervisor = household.supervise()
     with pytest.raises(UnavailableError, match=r"(?s)part ended with status 1 and does not come up.*no such setting"):
         run_until_all_work(supervisor)
+    supervisor.stop()
+
+
+def test_what_a_part_complains_of_is_told_once(household: Household, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("postwatch.deploy.embedded.supervisor._LOOK_AT_LOGS_SECONDS", 0.0)
+    part = household.add("part")
+    supervisor = household.supervise()
+    run_until_all_work(supervisor)
+    household.said.clear()
+    for complaints in ({"kafka": "away"}, {}, {"files": "/x: no such file yet"}):
+        part.says = complaints
+        supervisor.tick()
+    assert household.said == []  # nothing has stood for two looks
+    part.says["kafka"] = "away for 3 s"
+    supervisor.tick()
+    part.says["kafka"] = "away for 4 s"
+    for _ in range(3):
+        supervisor.tick()
+    part.says = {}
+    for _ in range(2):
+        supervisor.tick()
+    assert household.said == [
+        "part complains: /x: no such file yet",
+        "part complains: away for 4 s",
+        "part has no complaint any more",
+    ]
     supervisor.stop()
 
 

@@ -124,8 +124,9 @@ def message(number: int) -> str:
 def test_up_survives_its_parts_and_ends_whole(tmp_path: Path, commands: list[Command]) -> None:
     data, log = tmp_path / "data", tmp_path / "mainlog"
     log.write_text(message(1))
+    missing = tmp_path / "rejectlog"
     shipped = {
-        "POSTWATCH_SHIP_FILES": f"{log}=exim-main",
+        "POSTWATCH_SHIP_FILES": f"{log}=exim-main,{missing}=exim-reject",
         "POSTWATCH_SHIP_TZ": "UTC",
         "POSTWATCH_SHIP_SERVER": "mail1.example",
     }
@@ -135,6 +136,7 @@ def test_up_survives_its_parts_and_ends_whole(tmp_path: Path, commands: list[Com
     settings = ClickHouseSettings(url=up.wait_for(r"POSTWATCH_CLICKHOUSE_URL=(\S+)"))
     wait_until(lambda: recipients(settings) == ["to1@far.example"], "the first message", seconds=60)
 
+    wait_until(lambda: f"ship complains: {missing}: no such file yet" in up.err.read_text(), "it is named")
     for part in ("ship", "join", "sink", "serve"):
         worker = up.worker(part)
         assert worker, part
