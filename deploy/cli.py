@@ -29,21 +29,21 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
-    "demo": Command("deploy.commands.demo", "embedded", "five simulated servers, the whole way to a report"),
-    "up": Command("deploy.commands.up", "embedded", "everything on this machine, on a folder that persists"),
+    "demo": Command("deploy.commands.demo", "embedded", "run five simulated servers, from their logs to a report"),
+    "up": Command("deploy.commands.up", "embedded", "run all of Postwatch on this machine, with data that persists"),
     **{
         name: Command("query.commands.reports", "query", listing.summary, is_report=True, error_status=2)
         for name, listing in LISTED.items()
     },
     "serve": Command("query.commands.serve", "query", "serve the Track Delivery page and the JSON API"),
-    "read": Command("streams.commands.read", "stream", "log files to rows, without Kafka", error_status=2),
+    "read": Command("streams.commands.read", "stream", "print the rows of log files, without Kafka", error_status=2),
     "outcomes": Command("streams.commands.outcomes", "stream", "print the topic of outcomes as JSON"),
     "ship": Command("producers.commands.ship", "producer", "follow log files and publish their lines"),
     "join": Command("streams.commands.join", "stream", "join the lines of each message into outcomes"),
     "sink": Command("streams.commands.sink", "stream", "write outcomes to ClickHouse"),
     "migrate": Command("deploy.commands.migrate", "stream", "create or upgrade the tables"),
-    "doctor": Command("deploy.commands.doctor", "query", "what is wrong, and what to do"),
-    "simulate": Command("deploy.commands.simulate", "", "write plausible mail logs whose truth is known"),
+    "doctor": Command("deploy.commands.doctor", "query", "check everything: what is wrong, and what to do"),
+    "simulate": Command("deploy.commands.simulate", "", "write realistic mail logs with known delivery statuses"),
 }
 
 
@@ -52,8 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(
         prog="postwatch",
-        description="What became of every message on every mail server, within seconds and for 30 days.",
-        epilog="`postwatch COMMAND --help` tells more of each.",
+        description="Tracks the delivery of every message on every mail server, within seconds and for 30 days.",
+        epilog="Run `postwatch COMMAND --help` for the options of a command.",
     )
     parser.add_argument("--version", action="version", version=f"postwatch {version('postwatch')}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)

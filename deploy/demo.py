@@ -78,7 +78,7 @@ class Demo:
         self._report()
 
     def _still_true(self, known: list[TruthRow]) -> list[TruthRow]:
-        """What was expected but for what the servers have withdrawn since, with the statuses of now."""
+        """What was expected, without the rows that the servers have retracted since, with the statuses of now."""
         expected = {row[:-1] for row in self._expected}
         return [row for row in known if row[:-1] in expected]
 
@@ -90,7 +90,7 @@ class Demo:
     def _arrived(self, verdict: Verdict) -> str:
         count = f"{len(self._expected):,}"
         if self._once:
-            return f"the table is right: what became of {count} recipients, each with its true status"
+            return f"the table is right: {count} recipients, each with its true status"
         return f"the mail of the last two days, {count} recipients, is in the table; more arrives every second"
 
     def _not_arrived(self, verdict: Verdict) -> str:
@@ -117,7 +117,7 @@ class Demo:
   the servers             {postwatch} servers
   log files               {self._fleet.folder}/*/mai*log
 
-Mail goes on arriving. Ctrl-C ends all of it and leaves nothing behind.
+More mail keeps arriving. Ctrl-C stops all parts and removes the folder.
 """
 
 

@@ -81,7 +81,7 @@ def _judge_topic(topic: str, facts: KafkaFacts, wanted: Mapping[str, str], kafka
         yield Finding(
             check,
             TROUBLE,
-            f"cleanup.policy is {policy}: compaction throws records away that nobody has read.",
+            f"cleanup.policy is {policy}: compaction removes records that nobody has read.",
             "Set cleanup.policy=delete on the topic.",
         )
         return
@@ -111,10 +111,12 @@ def _judge_topic(topic: str, facts: KafkaFacts, wanted: Mapping[str, str], kafka
     if known.replicas > 2 and in_sync < 2:
         odd.append("min.insync.replicas is 1: a record may be acknowledged by a single broker and die with it")
     if odd:
-        yield Finding(check, WARNING, f"{'; '.join(odd)}.", "Change it with kafka-configs or kafka-topics --alter.")
+        yield Finding(
+            check, WARNING, f"{'; '.join(odd)}.", "Change it with kafka-configs.sh or kafka-topics.sh --alter."
+        )
         return
     days = int(known.settings.get("retention.ms", "-1")) / 86_400_000
-    kept = f"kept for {days:g} days" if days >= 0 else "kept for ever"
+    kept = f"kept for {days:g} days" if days >= 0 else "kept forever"
     yield Finding(check, OK, f"{known.partitions} partitions on {known.replicas} brokers each, {kept}.")
 
 
@@ -130,7 +132,7 @@ def _judge_letters(letters: Mapping[str, int]) -> Finding:
         "dead letters",
         WARNING,
         f"{number} in the last day: {told}.",
-        "Read their header `detail`; once the parser is mended, `postwatch join --from TIME` reads the lines again.",
+        "The header `detail` says why. After the parser is fixed, `postwatch join --from TIME` reads the lines again.",
     )
 
 
@@ -138,13 +140,17 @@ def judge_clickhouse(facts: ClickHouseFacts, now_ms: int) -> list[Finding]:
     found = [Finding("ClickHouse", OK, f"Version {facts.version} answered.")]
     if facts.edited_migrations:
         names = ", ".join(facts.edited_migrations)
-        seen = f"Applied with another text than this version has: {names}."
-        found.append(Finding("migrations", TROUBLE, seen, "Run the version of Postwatch that the tables are of."))
+        seen = f"Applied by another version of Postwatch, with another text: {names}."
+        found.append(
+            Finding(
+                "migrations", TROUBLE, seen, "Run the version of Postwatch that created the tables, or a newer one."
+            )
+        )
     elif facts.missing_migrations or facts.missing_tables:
         names = ", ".join([*facts.missing_migrations, *(f"table {name}" for name in facts.missing_tables)])
         found.append(Finding("migrations", TROUBLE, f"Missing: {names}.", "Run `postwatch migrate`."))
     else:
-        found.append(Finding("migrations", OK, "All are applied."))
+        found.append(Finding("migrations", OK, "All migrations are applied."))
     found.append(_judge_clock("clock of ClickHouse", facts.now_ms - now_ms))
     if "servers" not in facts.missing_tables:
         found += _judge_servers(facts, now_ms)
@@ -165,10 +171,12 @@ def judge_files(found: int, errors: Sequence[tuple[str, str]]) -> Finding:
 
 def _judge_clock(check: str, ahead_ms: int) -> Finding:
     if abs(ahead_ms) < SKEW_WARNING_MS:
-        return Finding(check, OK, "It agrees with this machine's.")
+        return Finding(check, OK, "It agrees with the clock of this machine.")
     state = TROUBLE if abs(ahead_ms) >= SKEW_TROUBLE_MS else WARNING
-    seen = f"It is {span(abs(ahead_ms))} {'ahead of' if ahead_ms > 0 else 'behind'} this machine's."
-    return Finding(check, state, seen, "Set the clocks by NTP: ages, retention and the order of events depend on them.")
+    seen = f"It is {span(abs(ahead_ms))} {'ahead of' if ahead_ms > 0 else 'behind'} the clock of this machine."
+    return Finding(
+        check, state, seen, "Synchronise the clocks with NTP: ages, retention and the order of events depend on them."
+    )
 
 
 def _judge_servers(facts: ClickHouseFacts, now_ms: int) -> Iterator[Finding]:
@@ -179,23 +187,23 @@ def _judge_servers(facts: ClickHouseFacts, now_ms: int) -> Iterator[Finding]:
     ahead = sorted(server for server, at in known.items() if at - now_ms >= SKEW_WARNING_MS)
     if ahead:
         most = max(known.values()) - now_ms
-        seen = f"Ahead of this machine's, by up to {span(most)}: {_names(ahead)}."
+        seen = f"Up to {span(most)} ahead of the clock of this machine: {_names(ahead)}."
         state = TROUBLE if most >= SKEW_TROUBLE_MS else WARNING
-        yield Finding("clocks of servers", state, seen, "Set the clocks of these servers by NTP.")
+        yield Finding("clocks of servers", state, seen, "Synchronise the clocks of these servers with NTP.")
     if without_files := sorted(server for server in facts.without_files if server in known):
         seen = f"{len(without_files)} of {len(known)} follow no log file: {_names(without_files)}."
         remedy = "Run `postwatch doctor` there with POSTWATCH_SHIP_FILES set, or read /health of `postwatch ship`."
         yield Finding("log files of servers", WARNING, seen, remedy)
     stale = sorted(server for server, at in known.items() if now_ms - at > STALE_AFTER_MS)
     if not stale:
-        yield Finding("servers", OK, f"{len(known)} sent a heartbeat within {span(STALE_AFTER_MS)}.")
+        yield Finding("servers", OK, f"{len(known)} sent a heartbeat in the last {span(STALE_AFTER_MS)}.")
         return
     yield Finding(
         "servers",
         TROUBLE if len(stale) == len(known) else WARNING,
         f"{len(stale)} of {len(known)} sent no heartbeat for {span(STALE_AFTER_MS)}: {_names(stale)}.",
-        "See whether `postwatch ship` runs there, reaches Kafka, and has the right time; "
-        "if all are silent, whether the join and the sink run.",
+        "Check there that `postwatch ship` runs and reaches Kafka, and that the clock is right; "
+        "if all servers are silent, check the join and the sink.",
     )
 
 

@@ -52,24 +52,24 @@ def judge_lag(lag: LagFacts, retention_ms: int, now_ms: int) -> Finding:
             check,
             WARNING,
             f"{lag.unread_records} records of {lag.topic} wait, but the oldest could not be read within 5 s.",
-            "Run `postwatch doctor` again; if this stays, see whether all brokers are up.",
+            "Run `postwatch doctor` again; if this stays, check that all brokers are up.",
         )
     age_ms = max(0, now_ms - lag.oldest_unread_ms)
-    waits = f"{lag.unread_records} records of {lag.topic} are not finished, the oldest came {span(age_ms)} ago"
+    waits = f"{lag.unread_records} records of {lag.topic} are not finished, the oldest is {span(age_ms)} old"
     share = age_ms / retention_ms if retention_ms > 0 else 0.0
     if share >= RETENTION_WARNING:
         return Finding(
             check,
             TROUBLE if share >= RETENTION_TROUBLE else WARNING,
             f"{waits}; Kafka deletes them after {span(retention_ms)}.",
-            f"Raise retention.ms of {lag.topic} now; then start the group's workers, or add some.",
+            f"Raise retention.ms of {lag.topic} now; then start the workers of the group, or add some.",
         )
     if lag.workers == 0:
         return Finding(
             check,
             WARNING,
             f"No worker is in the group: {waits}.",
-            "Start one; or if one runs, set POSTWATCH_JOIN_GROUP and POSTWATCH_SINK_GROUP here as they are there.",
+            "Start one. If one runs, give doctor the same POSTWATCH_JOIN_GROUP and POSTWATCH_SINK_GROUP.",
         )
     if lag.unmoved_partitions:
         numbers = ", ".join(map(str, lag.unmoved_partitions[:10]))
@@ -86,9 +86,11 @@ def judge_lag(lag: LagFacts, retention_ms: int, now_ms: int) -> Finding:
             check,
             WARNING,
             f"It has acknowledged nothing yet: {waits}.",
-            "Start it, or set POSTWATCH_JOIN_GROUP and POSTWATCH_SINK_GROUP here as they are there.",
+            "Start it. If it runs, give doctor the same POSTWATCH_JOIN_GROUP and POSTWATCH_SINK_GROUP.",
         )
     if age_ms > LATE_MS:
-        remedy = "It catches up; add workers if it takes too long." if lag.workers else "See whether its workers run."
+        remedy = (
+            "It is catching up; add workers if that takes too long." if lag.workers else "Check that its workers run."
+        )
         return Finding(check, WARNING, f"{waits}.", remedy)
     return Finding(check, OK, f"{waits}.")

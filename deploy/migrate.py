@@ -48,7 +48,9 @@ class Place:
                 f"POSTWATCH_CLICKHOUSE_DATABASE={self.database!r} is not a database name: use letters, digits and _"
             )
         if self.cluster and not _CLUSTER.fullmatch(self.cluster):
-            raise SettingsError(f"--cluster {self.cluster!r} is not a cluster's name: use letters, digits, _, . and -")
+            raise SettingsError(
+                f"--cluster {self.cluster!r} is not the name of a cluster: use letters, digits, _, . and -"
+            )
 
     @property
     def on_cluster(self) -> str:

@@ -23,7 +23,7 @@ Headers = list[tuple[str, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class RawHeaders:
-    """The headers of a record of lines. `file` and `byte_offset` are absent in ignored records."""
+    """The headers of a record of lines. `file` and `byte_offset` are absent in records of other senders."""
 
     format: str = "auto"
     """A name that the join's parsers know. The shipper passes any name on, so that new formats need no new shippers."""

@@ -33,17 +33,20 @@ class ShipSettings:
     SECTION: ClassVar[str] = "ship"
 
     files: tuple[str, ...] = setting(
-        doc="Log files to follow: globs, or GLOB=FORMAT, comma-separated. The first that fits a file counts."
+        doc="Log files to follow: globs, or GLOB=FORMAT, comma-separated. The first one that matches a file counts."
     )
-    format: str = setting(
-        "auto", doc="Log format of files that name none, as the join knows it; auto: told by each line."
+    format: str = setting("auto", doc="Log format of files that name none. auto: the join tells it from each line.")
+    tz: str = setting(
+        "",
+        doc="Time zone (IANA name) of the timestamps in the files, such as Europe/Berlin. Empty: that of this machine.",
     )
-    tz: str = setting("", doc="IANA zone of the stamps in the files, such as Europe/Berlin; empty: this machine's.")
-    server: str = setting("", doc="Name of this server, unique in the fleet; empty: the machine's full name.")
-    checkpoint_file: str = setting("/var/lib/postwatch/ship/checkpoint.json", doc="How far Kafka has each file.")
-    linger_ms: int = setting(250, doc="Longest wait for a record to fill while a file trickles.", least=0)
-    heartbeat_seconds: float = setting(10.0, doc="A heartbeat is sent so often.", least=0.1)
-    metrics_address: str = setting("127.0.0.1:9101", doc="host:port of /metrics and /health; empty: none.")
+    server: str = setting("", doc="Name of this server, unique in the fleet. Empty: the machine's full name.")
+    checkpoint_file: str = setting(
+        "/var/lib/postwatch/ship/checkpoint.json", doc="File that remembers how far each log file has reached Kafka."
+    )
+    linger_ms: int = setting(250, doc="Longest wait for a record to fill.", least=0)
+    heartbeat_seconds: float = setting(10.0, doc="Seconds between two heartbeats.", least=0.1)
+    metrics_address: str = setting("127.0.0.1:9101", doc="host:port of /metrics and /health. Empty: not served.")
 
 
 def followed_globs(settings: ShipSettings) -> tuple[FollowedGlob, ...]:

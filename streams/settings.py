@@ -17,7 +17,7 @@ LONGEST_RETRY_MS = LONGEST_RETRY_DAYS * 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class ClickHouseSettings:
-    """How ClickHouse is reached, by the sink, the queries and the migrations alike."""
+    """How the sink, the queries and the migrations reach ClickHouse."""
 
     SECTION: ClassVar[str] = "clickhouse"
 
@@ -28,7 +28,7 @@ class ClickHouseSettings:
     user: str = setting("default", doc="ClickHouse user.")
     password: str = setting("", doc="ClickHouse password.", secret=True)
     database: str = setting("postwatch", doc="Database of the tables.")
-    retention_days: int = setting(30, doc="Days that a row is kept and shown.", least=1, most=3650)
+    retention_days: int = setting(30, doc="Days for which rows are kept and shown.", least=1, most=3650)
     """ClickHouse's TTL ends in 2106: a longer one wraps around and deletes every row at once."""
 
     def __post_init__(self) -> None:
@@ -65,19 +65,19 @@ class JoinSettings:
 
     SECTION: ClassVar[str] = "join"
 
-    data_dir: str = setting("/var/lib/postwatch/join", doc="Folder of the worker's tables; one for each worker.")
+    data_dir: str = setting("/var/lib/postwatch/join", doc="Folder of the worker's table. Each worker needs its own.")
     group: str = setting("postwatch-join", doc="Kafka consumer group.")
-    timezone: str = setting("UTC", doc="IANA zone of log stamps in records that name none.")
+    timezone: str = setting("UTC", doc="Time zone (IANA name) of log timestamps in records that name none.")
     domains_file: str = setting(
         "",
-        doc="File or http(s) address of hosted domains, one `domain: owner` a line (cPanel's /etc/userdomains), "
-        "read again when it changes; empty: judge by the log.",
+        doc="File or http(s) URL of the hosted domains, one `domain: owner` per line (cPanel's /etc/userdomains). "
+        "It is read again when it changes. Empty: hosted domains are inferred from the log.",
     )
     reasons_file: str = setting(
         "",
-        doc="TOML file of reasons and providers that go before the built-in ones (see docs/operations.md).",
+        doc="TOML file of reasons and providers that override the built-in ones (see docs/operations.md).",
     )
-    log_lines: bool = setting(True, doc="Keep the raw lines of each recipient in its row, as evidence.")
+    log_lines: bool = setting(True, doc="Store the log lines of each recipient in its row, as evidence.")
     pending_after_seconds: float = setting(
         5.0, doc="Show a message as pending after it has been open this long.", least=0
     )
@@ -89,7 +89,7 @@ class JoinSettings:
         doc="Close a message with its last status when it is older than this: the longest retry of the mail servers.",
         least=0,
     )
-    metrics_address: str = setting("127.0.0.1:9102", doc="host:port of /metrics and /health; empty: none.")
+    metrics_address: str = setting("127.0.0.1:9102", doc="host:port of /metrics and /health. Empty: not served.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +99,6 @@ class SinkSettings:
     SECTION: ClassVar[str] = "sink"
 
     group: str = setting("postwatch-sink", doc="Kafka consumer group.")
-    max_rows: int = setting(100_000, doc="Most rows of one insert.", least=1)
-    max_wait_ms: int = setting(500, doc="Longest wait to fill an insert.", least=0)
-    metrics_address: str = setting("127.0.0.1:9103", doc="host:port of /metrics and /health; empty: none.")
+    max_rows: int = setting(100_000, doc="Most rows in one insert.", least=1)
+    max_wait_ms: int = setting(500, doc="Longest wait for an insert to fill.", least=0)
+    metrics_address: str = setting("127.0.0.1:9103", doc="host:port of /metrics and /health. Empty: not served.")

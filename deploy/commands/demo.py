@@ -28,12 +28,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         f"Run all of Postwatch over a temporary folder with {SERVERS} simulated Exim servers that write their logs "
         "there: one shipper for each, Apache Kafka, the join, the sink, the ClickHouse engine and the Track Delivery "
-        "page. Prints the report of one account and stays up until Ctrl-C, which removes all of it."
+        "page. Prints the report of one account and runs until Ctrl-C, which also removes the folder."
     )
     parser.add_argument(
         "--once",
         action="store_true",
-        help="end after the report; exit status 0: every simulated recipient is in the table with the true outcome",
+        help="stop after the report; exit status 0 if the table has every simulated recipient with its true status",
     )
 
 
@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
         if status == 0:
             shutil.rmtree(folder, ignore_errors=True)
         else:
-            progress.tell(f"kept for a look at what went wrong: {folder}")
+            progress.tell(f"the folder is kept, so that you can see what went wrong: {folder}")
     return status
 
 

@@ -1,4 +1,4 @@
-"""`postwatch doctor`: looks at everything that Postwatch stands on, and says what is wrong and what to do."""
+"""`postwatch doctor`: checks everything that Postwatch depends on, and says what is wrong and what to do."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ _STYLES = {OK: "green", WARNING: "yellow", TROUBLE: "bold red"}
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Check brokers, topics, tables, migrations, lag, retention, clocks, dead letters and servers. "
-        "Exit status: 0 all is well, 1 there are warnings, 2 there is trouble. Changes nothing."
+        "Check brokers, topics, lag, retention, dead letters, tables, migrations, clocks, servers and, where "
+        "POSTWATCH_SHIP_FILES is set, the log files of this machine. Changes nothing. "
+        "Exit status: 0 if all is well, 1 with warnings, 2 with trouble."
     )
-    parser.add_argument("--json", action="store_true", help="one JSON array of findings")
+    parser.add_argument("--json", action="store_true", help="print the findings as one JSON array")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -54,7 +55,7 @@ def _look_at_kafka(kafka: KafkaSettings, join_group: str, sink_group: str) -> li
     try:
         facts = collect_kafka(kafka, list(wanted), groups, at_ms)
     except UnavailableError as error:
-        return [_unanswered("brokers", error), Finding("topics, lag, dead letters", WARNING, "Not looked at.")]
+        return [_unanswered("brokers", error), Finding("topics, lag, dead letters", WARNING, "Not checked.")]
     return judge_kafka(facts, wanted, kafka, at_ms)
 
 
@@ -62,7 +63,7 @@ def _look_at_clickhouse(settings: ClickHouseSettings) -> list[Finding]:
     try:
         facts = collect_clickhouse(settings)
     except UnavailableError as error:
-        return [_unanswered("ClickHouse", error), Finding("tables, migrations, servers", WARNING, "Not looked at.")]
+        return [_unanswered("ClickHouse", error), Finding("tables, migrations, servers", WARNING, "Not checked.")]
     return judge_clickhouse(facts, now_ms())
 
 
@@ -84,6 +85,6 @@ def print_findings(console: Console, findings: list[Finding]) -> None:
     console.print(table)
     counts = {state: sum(finding.state == state for finding in findings) for state in (TROUBLE, WARNING)}
     if any(counts.values()):
-        console.print(Text(f"{counts[TROUBLE]} in trouble, {counts[WARNING]} to look at."))
+        console.print(Text(f"{counts[TROUBLE]} in trouble, {counts[WARNING]} warnings."))
     else:
         console.print(Text("All is well."))

@@ -17,13 +17,13 @@ _PARTITIONS = 6
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Create or upgrade the tables in ClickHouse and, with --topics, the topics in Kafka. "
-        "Safe to run again: it says what it did, and does nothing that is done."
+        "Safe to repeat: it prints what it did, and skips what is already done."
     )
     parser.add_argument(
         "--cluster",
         default="",
         metavar="NAME",
-        help="make replicated, distributed tables on all servers of this ClickHouse cluster; name it every time",
+        help="create replicated, distributed tables on all servers of this ClickHouse cluster; give it at every run",
     )
     parser.add_argument("--topics", action="store_true", help="create or upgrade the topics too")
     parser.add_argument(
@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=_partitions,
         default=_PARTITIONS,
         metavar="N",
-        help="partitions of new topics; bounds the number of join workers (default: %(default)s)",
+        help="partitions of new topics, and so the most join workers (default: %(default)s)",
     )
 
 

@@ -15,14 +15,14 @@ from postwatch.producers.service.lifecycle import stop_on_signal
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = """\
-Write the logs of a hosting provider's mail servers: submissions with a password, mail from scripts, incoming mail,
-aliases and forwards, greylisting that clears, bounces, full mailboxes, refusals, mail still under way.
+Write the logs of a hosting provider's mail servers: authenticated submissions, mail from scripts, incoming mail,
+aliases and forwards, greylisting, bounces, full mailboxes, rejections, mail still in the queue.
 
-First the past is written at once, then the present as it comes. What became of each recipient is known:
+The past is written at once, then new messages as they come. The true status of each recipient is known:
 
   FOLDER/SERVER/mainlog   one log for each server, maillog where it runs Postfix; stamps are in UTC
   FOLDER/domains          the provider's domains, `domain: owner` a line, as POSTWATCH_JOIN_DOMAINS_FILE takes it
-  FOLDER/truth.json       written at the end: what the table should say of every recipient by then"""
+  FOLDER/truth.json       written at the end: the status that the table should show for every recipient"""
     parser.epilog = """\
 examples:
   postwatch simulate fleet                                a minute of mail on five servers
@@ -30,7 +30,7 @@ examples:
   postwatch simulate fleet --rate 200 --rotate-every 20   a busy fleet whose logs are rotated
   postwatch simulate fleet --servers 4 --postfix 2        two servers with Exim, two with Postfix"""
     parser.add_argument(
-        "folder", type=Path, metavar="FOLDER", help="made if it's missing; must hold no simulated logs yet"
+        "folder", type=Path, metavar="FOLDER", help="folder to create; it must not contain simulated logs yet"
     )
     parser.add_argument("--servers", type=int, default=5, metavar="N", help="mail servers (default: %(default)s)")
     parser.add_argument(
@@ -38,26 +38,34 @@ examples:
         type=int,
         default=0,
         metavar="N",
-        help="how many of them run Postfix, the last ones; the others run Exim (default: %(default)s)",
+        help="how many of these run Postfix instead of Exim (default: %(default)s)",
     )
     parser.add_argument(
-        "--history", type=int, default=500, metavar="N", help="messages of the past (default: %(default)s)"
+        "--history", type=int, default=500, metavar="N", help="number of messages in the past (default: %(default)s)"
     )
     parser.add_argument(
-        "--history-hours", type=float, default=48, metavar="H", help="how far the past reaches (default: %(default)s)"
+        "--history-hours", type=float, default=48, metavar="H", help="hours of the past (default: %(default)s)"
     )
     parser.add_argument(
         "--rate", type=float, default=5, metavar="R", help="messages a second from now on (default: %(default)s)"
     )
-    parser.add_argument("--seconds", type=float, default=60, metavar="S", help="how long (default: %(default)s)")
+    parser.add_argument(
+        "--seconds", type=float, default=60, metavar="S", help="how many seconds to run (default: %(default)s)"
+    )
     parser.add_argument(
         "--rotate-every",
         type=float,
         default=0,
         metavar="S",
-        help="rotate the logs so often, in seconds (default: never)",
+        help="rotate the logs every S seconds (default: never)",
     )
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="another seed, another provider")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=1,
+        metavar="N",
+        help="seed of the random numbers: another seed gives another provider",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -78,6 +86,8 @@ def run(arguments: argparse.Namespace) -> int:
         truth_file = logs.write_truth()
     if sys.stderr.isatty():
         print(file=sys.stderr)
-    print(f"{count:,} lines of {arguments.servers} servers in {arguments.folder}; the truth is in {truth_file}")
+    print(
+        f"{count:,} lines of {arguments.servers} servers in {arguments.folder}; the true statuses are in {truth_file}"
+    )
     print(f"An account with mail of every kind: {simulation.provider.showcase}")
     return 0

@@ -21,19 +21,23 @@ from postwatch.producers.ship_settings import ShipSettings, server_name
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = """\
-Run all of Postwatch on this machine: Apache Kafka, the ClickHouse engine, join, sink, the Track Delivery page, and a
-shipper when POSTWATCH_SHIP_FILES names log files. No Docker, no Java to install; Kafka is downloaded the first time.
+Run all of Postwatch on this machine: Apache Kafka, the ClickHouse engine, the join, the sink, the Track Delivery page,
+and a shipper if POSTWATCH_SHIP_FILES names log files. It needs neither Docker nor Java; Kafka is downloaded once.
 
-A part that dies is started again. Ctrl-C or SIGTERM ends all of them; what is in the folder is there the next time.
-Everything listens on this machine's loopback alone. Usual ports that are taken are replaced by free ones."""
+A part that dies is restarted. Ctrl-C or SIGTERM stops all parts; the folder keeps all data for the next start.
+Everything listens on loopback only. If a usual port is taken, a free one is used."""
     parser.epilog = """\
-The settings of all parts are honoured, but for the addresses of Kafka and ClickHouse, the join's folder and the
-shipper's checkpoint, which are this stack's own.
+All settings of all parts apply, except the addresses of Kafka and ClickHouse, the folder of the join and the checkpoint
+file of the shipper: `up` sets these itself.
 
 example:
   POSTWATCH_SHIP_FILES=/var/log/exim4/mainlog=exim-main postwatch up --data /var/lib/postwatch"""
     parser.add_argument(
-        "--data", type=Path, default=default_folder(), metavar="FOLDER", help="where all is kept (default: %(default)s)"
+        "--data",
+        type=Path,
+        default=default_folder(),
+        metavar="FOLDER",
+        help="folder for all data and logs (default: %(default)s)",
     )
 
 
@@ -83,5 +87,5 @@ Postwatch is up.
 Commands in another terminal need
   export POSTWATCH_KAFKA_BROKERS={stack.kafka.brokers} POSTWATCH_CLICKHOUSE_URL={stack.clickhouse.url}
 
-Ctrl-C ends all of it.
+Ctrl-C stops all parts.
 """

@@ -153,6 +153,6 @@ class StackBuilder:
 def fetch_kafka(tell: Tell) -> None:
     """Download Kafka if this user never did: before any port is chosen, for it may take minutes."""
     if not has_jars():
-        tell("Apache Kafka is being downloaded, 44 MB, this once")
+        tell("downloading Apache Kafka (44 MB, only this time)")
         class_path()
         tell("Apache Kafka is downloaded")

@@ -20,7 +20,7 @@ from postwatch.deploy.simulator.courses import (
     Stored,
     TimedOut,
 )
-from postwatch.deploy.simulator.message import Client, Fate, Message, Origin, Refusal, Saying
+from postwatch.deploy.simulator.message import Client, Message, Origin, RecipientStatus, Refusal, Saying
 from postwatch.deploy.simulator.provider import Customer, FarHost
 from postwatch.deploy.simulator.truth import CANCELLED, DEFERRED, DELIVERED, PENDING, REJECTED
 
@@ -175,7 +175,7 @@ class Exim:
         else:
             how = _how(message.origin)
             text = arrival(message.sender, how, message.size_bytes, message.message_id, message.subject, given)
-        yield Saying(f"{message.queue_id} {text}", tuple(Fate(address, "", PENDING) for address in given))
+        yield Saying(f"{message.queue_id} {text}", tuple(RecipientStatus(address, "", PENDING) for address in given))
 
     def attempts(
         self, message: Message, tries: Sequence[tuple[Course, Attempt]], number: int, at_ms: int
@@ -185,11 +185,13 @@ class Exim:
             text = _attempt(course.recipient, course.original, attempt, connected)
             if isinstance(attempt, Answered) and attempt.status == DELIVERED:
                 connected.add(attempt.host)
-            yield Saying(f"{message.queue_id} {text}", (Fate(course.recipient, course.original, attempt.status),))
+            yield Saying(
+                f"{message.queue_id} {text}", (RecipientStatus(course.recipient, course.original, attempt.status),)
+            )
 
     def cancellation(self, message: Message, waiting: Sequence[Course], at_ms: int) -> Iterator[Saying]:
-        fates = tuple(Fate(course.recipient, course.original, CANCELLED) for course in waiting)
-        yield Saying(f"{message.queue_id} removed by root", fates)
+        statuses = tuple(RecipientStatus(course.recipient, course.original, CANCELLED) for course in waiting)
+        yield Saying(f"{message.queue_id} removed by root", statuses)
         yield from self.completion(message, at_ms)
 
     def completion(self, message: Message, at_ms: int) -> Iterator[Saying]:
@@ -203,7 +205,7 @@ class Exim:
         )
         client = refusal.client
         text = rejection(_host(client), refusal.sender, client.login, refusal.recipient, why)
-        yield Saying(text, (Fate(refusal.recipient, "", REJECTED),))
+        yield Saying(text, (RecipientStatus(refusal.recipient, "", REJECTED),))
 
     def noise(self) -> Iterator[Saying]:
         process = next(self._processes)

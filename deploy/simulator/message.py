@@ -62,8 +62,8 @@ class Refusal:
         return bool(self.client.login)
 
 
-class Fate(NamedTuple):
-    """What became of a recipient by some line."""
+class RecipientStatus(NamedTuple):
+    """The status that a line gives to a recipient."""
 
     recipient: str
     original: str
@@ -74,4 +74,4 @@ class Saying(NamedTuple):
     """A line without its stamp."""
 
     text: str
-    fates: tuple[Fate, ...] = ()
+    statuses: tuple[RecipientStatus, ...] = ()

@@ -25,7 +25,7 @@ from postwatch.deploy.simulator.courses import (
     Stored,
     TimedOut,
 )
-from postwatch.deploy.simulator.message import Client, Fate, Message, Refusal, Saying
+from postwatch.deploy.simulator.message import Client, Message, RecipientStatus, Refusal, Saying
 from postwatch.deploy.simulator.provider import Customer, FarHost
 from postwatch.deploy.simulator.truth import CANCELLED, DELIVERED, EXPIRED, REJECTED
 
@@ -125,9 +125,9 @@ class Postfix:
     ) -> Iterator[Saying]:
         """A message is given up as a whole."""
         if any(isinstance(attempt, GivenUp) for _, attempt in tries):
-            fates = tuple(Fate(course.recipient, course.original, EXPIRED) for course, _ in tries)
+            statuses = tuple(RecipientStatus(course.recipient, course.original, EXPIRED) for course, _ in tries)
             words = f"from=<{message.sender}>, status=expired, returned to sender"
-            yield self._line("qmgr", message.queue_id, words, fates)
+            yield self._line("qmgr", message.queue_id, words, statuses)
             return
         if number:
             yield self._queued(message)
@@ -141,13 +141,13 @@ class Postfix:
                 f"to=<{course.recipient}>, {original}relay={relay}, delay={seconds(delay_ms)}, "
                 f"delays={seconds(delay_ms - 370)}/0.01/0.2/0.16, dsn={enhanced}, "
                 f"status={_WORDS.get(attempt.status, 'sent')} ({words})",
-                (Fate(course.recipient, course.original, attempt.status),),
+                (RecipientStatus(course.recipient, course.original, attempt.status),),
             )
 
     def cancellation(self, message: Message, waiting: Sequence[Course], at_ms: int) -> Iterator[Saying]:
-        fates = tuple(Fate(course.recipient, course.original, CANCELLED) for course in waiting)
+        statuses = tuple(RecipientStatus(course.recipient, course.original, CANCELLED) for course in waiting)
         postsuper = self._process("postsuper")
-        yield Saying(f"{postsuper}{message.queue_id}: removed", fates)
+        yield Saying(f"{postsuper}{message.queue_id}: removed", statuses)
         self._give_back(message.queue_id, at_ms)
         yield Saying(f"{postsuper}Deleted: 1 message")
 
@@ -166,7 +166,7 @@ class Postfix:
         yield Saying(
             f"{smtpd}NOQUEUE: reject: RCPT from {client}: {why}; "
             f"from=<{refusal.sender}> to=<{recipient}> proto=ESMTP helo=<{refusal.client.greeting}>",
-            (Fate(recipient, "", REJECTED),),
+            (RecipientStatus(recipient, "", REJECTED),),
         )
         yield Saying(f"{smtpd}disconnect from {client} ehlo=1 mail=1 rcpt=0/1 quit=1 commands=3/4")
 
@@ -210,8 +210,8 @@ class Postfix:
         words = f"from=<{message.sender}>, size={message.size_bytes}, nrcpt={len(message.courses)} (queue active)"
         return self._line("qmgr", message.queue_id, words)
 
-    def _line(self, agent: str, queue_id: str, words: str, fates: tuple[Fate, ...] = ()) -> Saying:
-        return Saying(f"{self._process(agent)}{queue_id}: {words}", fates)
+    def _line(self, agent: str, queue_id: str, words: str, statuses: tuple[RecipientStatus, ...] = ()) -> Saying:
+        return Saying(f"{self._process(agent)}{queue_id}: {words}", statuses)
 
     def _process(self, agent: str) -> str:
         """What the lines of one of an agent's processes begin with; there is one queue manager and one pickup."""

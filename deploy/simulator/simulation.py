@@ -222,7 +222,7 @@ class Simulation:
     def _steps(self, at_ms: int, sayings: Iterator[Saying], known: tuple[str, ...]) -> Iterator[Step]:
         """Of what is no message; `known` is what the truth has before the recipient."""
         for number, saying in enumerate(sayings):
-            rows = tuple(TruthRow._make((*known, *fate)) for fate in saying.fates)
+            rows = tuple(TruthRow._make((*known, *recipient_status)) for recipient_status in saying.statuses)
             yield Step(at_ms + number * LINE_MS, saying.text, rows)
 
     def _hosts(self, address: str) -> bool:

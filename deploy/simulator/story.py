@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from postwatch.deploy.simulator.courses import Course, Stored, token
-from postwatch.deploy.simulator.message import Fate, Message, Saying
+from postwatch.deploy.simulator.message import Message, RecipientStatus, Saying
 from postwatch.deploy.simulator.mta import Mta
 from postwatch.deploy.simulator.provider import Customer
 from postwatch.deploy.simulator.truth import BOUNCED, DEFERRED, EXPIRED, RECEIVED, SENT, TruthRow
@@ -53,9 +53,9 @@ class Teller:
             sayings = list(mta.attempts(message, [(one, one.attempt(number)) for one in waiting], number, at_ms))
             yield from self._steps(at_ms, message, sayings)
             at_ms += LINE_MS * len(sayings)
-            fates = {recipient: status for _, known in sayings for recipient, _, status in known}
-            waiting = tuple(course for course in waiting if fates[course.recipient] == DEFERRED)
-            if BOUNCED in fates.values() or EXPIRED in fates.values():
+            statuses = {recipient: status for _, known in sayings for recipient, _, status in known}
+            waiting = tuple(course for course in waiting if statuses[course.recipient] == DEFERRED)
+            if BOUNCED in statuses.values() or EXPIRED in statuses.values():
                 self._return(mta, message, at_ms, gaps_ms)
             if waiting and message.is_cancelled and number:
                 yield from self._steps(at_ms, message, mta.cancellation(message, waiting, at_ms))
@@ -66,23 +66,23 @@ class Teller:
             at_ms += gaps_ms[min(number, len(gaps_ms) - 1)]
 
     def _steps(self, at_ms: int, message: Message, sayings: Iterable[Saying]) -> Iterator[Step]:
-        for text, fates in sayings:
-            yield Step(at_ms, text, self._rows(message, fates) if fates else ())
+        for text, statuses in sayings:
+            yield Step(at_ms, text, self._rows(message, statuses) if statuses else ())
             at_ms += LINE_MS
 
-    def _rows(self, message: Message, fates: Sequence[Fate]) -> tuple[TruthRow, ...]:
+    def _rows(self, message: Message, statuses: Sequence[RecipientStatus]) -> tuple[TruthRow, ...]:
         """An address that turns out to be an alias gives way to the one that it means."""
         rows: list[TruthRow] = []
-        for fate in fates:
-            rows += self._views(message, fate)
-            if fate.original:
-                rows += self._views(message, Fate(fate.original, "", ""))
+        for recipient_status in statuses:
+            rows += self._views(message, recipient_status)
+            if recipient_status.original:
+                rows += self._views(message, RecipientStatus(recipient_status.original, "", ""))
         return tuple(rows)
 
-    def _views(self, message: Message, fate: Fate) -> list[TruthRow]:
+    def _views(self, message: Message, recipient_status: RecipientStatus) -> list[TruthRow]:
         """What the sender sees and what the recipient sees, as far as they are customers."""
         views = [(message.account, SENT)] if message.account else []
-        recipient, original, status = fate
+        recipient, original, status = recipient_status
         if self._hosted(recipient):
             views.append((recipient, RECEIVED))
         elif original and self._hosted(original):

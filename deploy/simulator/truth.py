@@ -1,4 +1,4 @@
-"""What became of each simulated recipient, as the table `deliveries` should tell it.
+"""The true status of each simulated recipient, as the table `deliveries` should show it.
 
 A row is what one account sees of one recipient of one message. The truth is a function of the log lines written so far:
 a message whose delivery isn't logged yet is pending, or deferred.
@@ -42,7 +42,7 @@ class Truth:
         self._refusals: list[TruthRow] = []
 
     def apply(self, rows: Iterable[TruthRow]) -> None:
-        """Take in what a line changes; a row with an empty status is withdrawn, as an alias is by its addresses."""
+        """Take in what a line changes; a row with an empty status is retracted, as an alias is by its addresses."""
         for row in rows:
             if not row.queue_id:
                 self._refusals.append(row)

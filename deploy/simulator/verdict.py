@@ -14,7 +14,7 @@ NO_QUEUE_ID = "r:"
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Rows by what became of them; each list is sorted."""
+    """The rows, sorted into right, missing, wrong and unexpected; each list is in order."""
 
     right: int
     missing: list[TruthRow]

@@ -22,7 +22,7 @@ class KafkaSettings:
 
     SECTION: ClassVar[str] = "kafka"
 
-    brokers: str = setting("127.0.0.1:9092", doc="Comma-separated host:port of the brokers to start from.")
+    brokers: str = setting("127.0.0.1:9092", doc="Bootstrap brokers: host:port, comma-separated.")
     security_protocol: str = setting(
         "plaintext",
         doc="plaintext, ssl, sasl_plaintext or sasl_ssl.",
@@ -30,16 +30,16 @@ class KafkaSettings:
     )
     sasl_mechanism: str = setting(
         "",
-        doc="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, when SASL is used.",
+        doc="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, if SASL is used.",
         choices=("", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"),
     )
     sasl_username: str = setting("", doc="SASL user.")
     sasl_password: str = setting("", doc="SASL password.", secret=True)
-    ssl_ca_file: str = setting("", doc="PEM file of the authority that signed the brokers' certificates.")
+    ssl_ca_file: str = setting("", doc="PEM file of the CA that signed the certificates of the brokers.")
     raw_topic: str = setting("mail.raw", doc="Topic of raw log lines.")
     outcomes_topic: str = setting("mail.outcomes", doc="Topic of delivery rows.")
-    heartbeats_topic: str = setting("mail.heartbeats", doc="Topic of the servers' heartbeats, as rows.")
-    dead_letters_topic: str = setting("mail.dead-letters", doc="Topic of lines and rows that can't be used.")
+    heartbeats_topic: str = setting("mail.heartbeats", doc="Topic of heartbeats, as rows.")
+    dead_letters_topic: str = setting("mail.dead-letters", doc="Topic of lines and rows that can't be read or stored.")
 
     def __post_init__(self) -> None:
         """Raises SettingsError. The brokers are shown in logs and by /health: they may hold no password."""

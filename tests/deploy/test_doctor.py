@@ -84,7 +84,7 @@ YOUNG, OLD = NOW - 30_000, NOW - 600_000
         (LagFacts("join", "raw", False, 3, YOUNG, 0), WARNING, "No worker is in the group"),
         (LagFacts("join", "raw", False, 3, YOUNG), WARNING, "It has acknowledged nothing yet"),  # Kafka hides members
         (LagFacts("join", "raw", True, 3, OLD, 0), WARNING, "No worker is in the group"),
-        (LagFacts("join", "raw", True, 3, OLD, 1), WARNING, "the oldest came 10 min ago"),
+        (LagFacts("join", "raw", True, 3, OLD, 1), WARNING, "the oldest is 10 min old"),
         (
             LagFacts("join", "raw", True, 3, OLD, 1, [2, 5]),
             WARNING,
@@ -166,7 +166,7 @@ def test_with_the_real_servers(
     connect(database).command("INSERT INTO servers (server, sent_at, files) VALUES ('web1', now64(3), 1)")
     wait_until(lambda: doctor(capsys)[0] == 0, "a new broker knows its groups and topics")
     _, found = doctor(capsys)
-    assert found["migrations"]["seen"] == "All are applied."
+    assert found["migrations"]["seen"] == "All migrations are applied."
 
     by_sender_time(topics)  # so that a record can be old
     status, found = doctor(capsys)
