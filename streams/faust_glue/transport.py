@@ -1,4 +1,4 @@
-"""Faust's way to Kafka, changed: all records of one fetch of a partition come as one event, and sends know a lease.
+"""Faust's Kafka transport, changed: all records of one fetch of a partition are one event, and sends need the lease.
 
 Faust spends 100 µs and more on each event, whatever is in it; with one event for a fetch the join is limited by lines.
 The value of such an event is a `Span`: the records, and the offsets between which there are no others. Changelogs are
@@ -6,7 +6,7 @@ left as they are. Three things of Faust's own bookkeeping must then give way for
 
 - acknowledgement is strictly in order, so the offset to commit is the newest acknowledged plus one;
 - offsets between two events are no gaps;
-- what was read before is no filter: after a seek, records come again on purpose, and the agent tells them itself.
+- records that were read before are not dropped: after a seek they come again on purpose, and the agent skips them.
 
 Offsets without a record are no loss: the markers of transactional producers take one each, and the records of an
 aborted transaction are not handed over. Only aiokafka's position tells them from records that Faust dropped, so each
@@ -131,7 +131,7 @@ class FetchConsumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         internals.replace_read_offsets(self, _ReadOffsets(self.raw_topic))
         self.committed: dict[TP, int | None] = {}
-        """What the group knows of the partitions that are assigned; None: nothing yet."""
+        """Committed offset of each assigned partition; None: nothing is committed yet."""
         self._heard_coordinator: Any = None
 
     def _new_consumer_thread(self) -> FetchThread:
@@ -144,14 +144,14 @@ class FetchConsumer(driver.Consumer):
         return offsets
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        """Faust's own account is no good here: it takes a commit for done that a rebalance has refused."""
+        """Faust also counts commits that a rebalance has refused; this keeps those that the group accepted."""
         is_committed: bool = await super()._commit(offsets)
         if is_committed:
             self.committed.update({tp: offset for tp, offset in offsets.items() if tp in self.committed})
         return is_committed
 
     async def _seek(self, partition: TP, offset: int) -> None:
-        """On the consumer's thread. Faust seeks on its own, in the middle of what that thread reads: it would crash."""
+        """On the consumer's thread. Faust seeks on the loop's thread, which crashes a read that is in progress."""
         await self._thread.call_thread(internals.aiokafka_consumer(self).seek, partition, offset)
 
     def reading(self, tp: TP) -> Reading:

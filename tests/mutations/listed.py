@@ -327,18 +327,18 @@ JOIN = (
         "streams/partition/test_processed_ranges.py::test_marks_of_a_newer_version_are_refused",
     ),
     _mutation(
-        "a hole is sought back",
+        "an offset gap is sought back",
         "streams/faust_glue/worker.py",
         "        await self._app.consumer.seek(tp, wanted)\n        return False\n",
         "        return True\n",
-        _REBALANCE + "test_a_hole_is_sought_back_and_nothing_behind_it_is_taken",
+        _REBALANCE + "test_an_offset_gap_is_sought_back_and_nothing_behind_it_is_taken",
     ),
     _mutation(
-        "a hole before a marker is sought back",
+        "an offset gap before a marker is sought back",
         "streams/faust_glue/worker.py",
         "        if span.begin > join.next_offset and not",
         "        if span.records and span.begin > join.next_offset and not",
-        _REBALANCE + "test_a_hole_before_a_marker_is_sought_back",
+        _REBALANCE + "test_an_offset_gap_before_a_marker_is_sought_back",
     ),
     _mutation(
         "a marker is acknowledged behind what came before",
@@ -426,7 +426,7 @@ JOIN = (
         _REBALANCE + "test_a_partition_that_is_revoked_while_the_worker_waits_is_left_to_the_new_owner",
     ),
     _mutation(
-        "a hole is sought on the thread that reads",
+        "an offset gap is sought on the thread that reads",
         "streams/faust_glue/transport.py",
         "        await self._thread.call_thread(internals.aiokafka_consumer(self).seek, partition, offset)\n",
         "        self._thread.seek(partition, offset)\n",

@@ -1,4 +1,4 @@
-"""The worker around a rebalance: holes are sought back, and what is not ours is neither taken nor acknowledged."""
+"""The worker around a rebalance: it seeks back over offset gaps, and leaves partitions of other workers alone."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def consume(worker: JoinWorker, faust: FakeFaust, *offsets: int, begin: int = -1
     asyncio.run(worker.consume(make_fetch(faust, *offsets, begin=begin, end=end)))
 
 
-def test_a_fetch_is_acknowledged_once_the_marks_are_written() -> None:
+def test_a_fetch_is_acknowledged_once_the_processed_ranges_are_written() -> None:
     faust = FakeFaust({PLACE: 3})
     worker = make_worker(faust)
     consume(worker, faust, 3, 4)
@@ -182,7 +182,7 @@ def test_a_new_group_begins_where_the_log_begins() -> None:
     assert faust.seeks == []
 
 
-def test_a_hole_is_sought_back_and_nothing_behind_it_is_taken() -> None:
+def test_an_offset_gap_is_sought_back_and_nothing_behind_it_is_taken() -> None:
     faust = FakeFaust({PLACE: 3})
     worker = make_worker(faust)
     consume(worker, faust, 5)
@@ -192,7 +192,7 @@ def test_a_hole_is_sought_back_and_nothing_behind_it_is_taken() -> None:
     assert (worker.counts.records, worker.partitions[0].next_offset) == (3, 6)
 
 
-def test_offsets_of_markers_are_no_hole() -> None:
+def test_offsets_of_markers_are_no_gap() -> None:
     """Control records of transactions, and aborted records: aiokafka's position passed them, so nothing is missing."""
     faust = FakeFaust({PLACE: 3})
     worker = make_worker(faust)
@@ -204,7 +204,7 @@ def test_offsets_of_markers_are_no_hole() -> None:
     assert faust.acknowledged == [7]
 
 
-def test_a_hole_before_a_marker_is_sought_back() -> None:
+def test_an_offset_gap_before_a_marker_is_sought_back() -> None:
     faust = FakeFaust({PLACE: 3})
     worker = make_worker(faust)
     consume(worker, faust, begin=5, end=6)
@@ -406,7 +406,7 @@ def test_a_partition_that_is_revoked_while_the_worker_waits_is_left_to_the_new_o
     assert worker.counts.records == 0
 
 
-def test_a_partition_that_is_revoked_while_a_hole_is_asked_for_is_not_sought() -> None:
+def test_a_partition_that_is_revoked_while_a_gap_is_examined_is_not_sought() -> None:
     faust = FakeFaust({PLACE: 3})
     worker = make_worker(faust)
     faust.asked = worker.partitions.clear
