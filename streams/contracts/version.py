@@ -7,6 +7,8 @@ version.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 MOST_ARRIVALS = 3
 MOST_EVENTS = (1 << 15) - 1
 ARRIVALS_SHIFT = 62
@@ -27,6 +29,28 @@ def make_version(arrivals: int, updated_at: int, rank: int, events: int) -> int:
         | updated_at << TIME_SHIFT
         | rank << RANK_SHIFT
         | (events if events < MOST_EVENTS else MOST_EVENTS)
+    )
+
+
+class VersionParts(NamedTuple):
+    """What a version says."""
+
+    arrivals: int
+    updated_at: int
+    rank: int
+    is_retracted: bool
+    """By the sink."""
+    events: int
+
+
+def read_version(version: int) -> VersionParts:
+    """The inverse of `make_version`."""
+    return VersionParts(
+        version >> ARRIVALS_SHIFT,
+        version >> TIME_SHIFT & (1 << ARRIVALS_SHIFT - TIME_SHIFT) - 1,
+        version >> RANK_SHIFT & (1 << TIME_SHIFT - RANK_SHIFT) - 1,
+        bool(version & RETRACTED_BIT),
+        version & MOST_EVENTS,
     )
 
 

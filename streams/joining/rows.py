@@ -12,7 +12,14 @@ from typing import NamedTuple
 import msgspec
 from postwatch.streams.contracts.outcome import DEFERRED, DELIVERED, PENDING, RESULTS, Outcome
 from postwatch.streams.contracts.outcome import Attempt as AttemptCell
-from postwatch.streams.contracts.version import make_version
+from postwatch.streams.contracts.version import (
+    ARRIVALS_SHIFT,
+    MOST_ARRIVALS,
+    MOST_EVENTS,
+    RANK_SHIFT,
+    TIME_SHIFT,
+    make_version,
+)
 from postwatch.streams.enrichment.accounts import UNKNOWN, Account, AccountBook
 from postwatch.streams.enrichment.reasons import ReasonBook
 from postwatch.streams.joining.message import RANKS, RETRACTED, Message, arrival_lines, envelope_key
@@ -56,11 +63,13 @@ class RowMaker:
                 updated_at = deciding.at
         else:
             deciding, status, updated_at = find_status(message, recipient, attempts, updated_at)
-        version = make_version(
-            arrivals,
-            updated_at,
-            RANKS[DELIVERED] if is_inferred else RANKS[status],  # above what the filter was given for delivered
-            events + len(attempts) + (message.terminal_event is not None),
+        events += len(attempts) + (message.terminal_event is not None)
+        version = (  # as `make_version` has it, without the call
+            (arrivals if arrivals < MOST_ARRIVALS else MOST_ARRIVALS) << ARRIVALS_SHIFT
+            | updated_at << TIME_SHIFT
+            | (RANKS[DELIVERED] if is_inferred else RANKS[status])
+            << RANK_SHIFT  # above what the filter was given for delivered
+            | (events if events < MOST_EVENTS else MOST_EVENTS)
         )
         deleted = 0
         if status == RETRACTED:

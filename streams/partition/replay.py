@@ -24,6 +24,7 @@ from postwatch.producers.service.lifecycle import now_ms
 from postwatch.producers.service.outages import OutageLog
 from postwatch.streams.contracts.dead_letters import DeadLetter
 from postwatch.streams.contracts.outcome import SENT, Outcome
+from postwatch.streams.contracts.version import is_whole
 from postwatch.streams.partition.counts import JoinCounts
 from postwatch.streams.partition.outlet import KafkaOutlet
 from postwatch.streams.partition.partition_join import JoinRules, PartitionJoin
@@ -57,7 +58,7 @@ class WholeRowsOutlet:
         self._counts = counts
 
     def send_outcomes(self, partition: int, rows: Sequence[Outcome], confirm: Confirm) -> int:
-        whole = [row for row in rows if row.version >> 62 and row.queued_at >= self._from_ms]
+        whole = [row for row in rows if is_whole(row.version) and row.queued_at >= self._from_ms]
         self._counts.rows += len(whole)
         self._counts.older_rows += len(rows) - len(whole)
         if not whole:

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from postwatch.streams.contracts.version import MOST_EVENTS, is_whole, make_version, retracted
-from postwatch.streams.joining.message import RANKS
+from postwatch.streams.contracts.outcome import DELIVERED, Outcome
+from postwatch.streams.contracts.version import MOST_EVENTS, is_whole, make_version, read_version, retracted
+from postwatch.streams.enrichment.accounts import AccountBook
+from postwatch.streams.joining.joiner import Joiner
+from postwatch.streams.joining.message import RANKS, RETRACTED
+from postwatch.streams.parsers.events import WHOLE, Event
+from postwatch.streams.parsers.lines import LineCounts, parse_lines
+
+from tests.streams.joining.test_golden import LOGS, SERVER, lines_of, parser_of_all
+from tests.streams.joining.test_joiner import BOOK, part, tried
 
 TIMES = st.integers(0, (1 << 42) - 1)
 ARRIVALS = st.integers(0, 3)
@@ -21,6 +31,42 @@ def test_arrivals_count_before_time_before_rank_before_events(
 ) -> None:
     assert (make_version(*one) < make_version(*other)) == (one < other)
     assert 0 <= make_version(*one) < 1 << 64
+
+
+@given(KNOWN)
+def test_a_version_can_be_read(known: tuple[int, int, int, int]) -> None:
+    arrivals, updated_at, rank, events = known
+    assert read_version(make_version(*known)) == (arrivals, updated_at, rank, False, events)
+    assert read_version(retracted(make_version(*known))) == (arrivals, updated_at, rank, True, events)
+
+
+def _golden_rows() -> Iterator[Outcome]:
+    for log in LOGS:
+        joiner = Joiner(AccountBook(None))
+        joiner.add(SERVER, parse_lines(parser_of_all(), lines_of(log), LineCounts()).events)
+        yield from joiner.take_dirty()[0]
+
+
+def test_the_joiner_packs_its_versions_in_the_same_way() -> None:
+    """It does so without a call, for speed."""
+    rows = list(_golden_rows())
+    assert len(rows) > 90
+    for row in rows:
+        parts = read_version(row.version)
+        assert make_version(parts.arrivals, parts.updated_at, parts.rank, parts.events) == row.version
+        assert parts.updated_at == row.updated_at
+        assert parts.rank in {RANKS[row.status], RANKS[DELIVERED], RANKS[RETRACTED]}  # inferred rows, and tombstones
+        assert parts.events >= len(row.attempts)
+
+
+def test_a_message_with_more_events_than_there_is_room_for_keeps_its_status_and_time() -> None:
+    """A list with 70,000 recipients, each with a line of its own."""
+    joiner = Joiner(BOOK)
+    parts = (f"envelope {number}" for number in range(70_000))
+    events: list[Event] = [part("A1", 5_000, name, sender="ann@here.example") for name in (WHOLE, *parts)]
+    joiner.add(SERVER, [*events, tried("A1", 6_000, "bob@far.example")])
+    [row] = joiner.take_dirty()[0]
+    assert read_version(row.version)[1:] == (6_000, RANKS[DELIVERED], False, MOST_EVENTS)
 
 
 def test_every_rank_has_room() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from postwatch.streams.contracts.outcome import Outcome, to_json_object
+from postwatch.streams.contracts.outcome import Attempt, Outcome, to_json_object
 from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.joining.joiner import Joiner
 from postwatch.streams.parsers.lines import LineCounts, decode_lines, parse_lines
@@ -64,8 +64,10 @@ def lines_of(log: Path) -> list[str]:
 
 def golden_rows(log: Path) -> list[dict[str, Any]]:
     """A column that the file does not name has its default: so a new one leaves all files as they are."""
-    lines = log.with_suffix(".rows.jsonl").read_text().splitlines()
-    return ordered([{**to_json_object(Outcome()), **json.loads(line)} for line in lines])
+    rows = [json.loads(line) for line in log.with_suffix(".rows.jsonl").read_text().splitlines()]
+    defaults = to_json_object(Outcome(attempts=(Attempt(),)))
+    [attempt] = defaults["attempts"]
+    return ordered([{**defaults, **row, "attempts": [{**attempt, **one} for one in row["attempts"]]} for row in rows])
 
 
 @pytest.mark.parametrize("log", LOGS, ids=lambda log: log.stem)

@@ -1,0 +1,51 @@
+"""A version of the project with a column and a part of attempts more, made as docs/add-a-column.md says."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.mutations.__main__ import copy_project
+
+OUTCOME, ROWS = "streams/contracts/outcome.py", "streams/joining/rows.py"
+MIGRATION = "deploy/clickhouse/9999_outbound_ip.sql"
+PAGE = "docs/columns.md"
+
+EDITS = (
+    (
+        OUTCOME,
+        "\n\nKEY = (",
+        '    outbound_ip: Annotated[str, About(TEXT, "The address that the message left from.", "outbound IP")] = ""\n'
+        "\n\nKEY = (",
+    ),
+    (
+        OUTCOME,
+        "\n\nclass Outcome(NamedTuple):",
+        '    reason: Annotated[str, About(WORD, "Why it failed.")] = ""\n\n\nclass Outcome(NamedTuple):',
+    ),
+    (ROWS, "            deleted,\n        )\n", '            deleted,\n            "",\n        )\n'),
+    (ROWS, "one.remote_host, one.remote_ip)", 'one.remote_host, one.remote_ip, "")'),
+)
+"""File, text in it, and what stands there then."""
+
+SQL = """\
+-- The address that a message left from, and why each attempt failed.
+ALTER TABLE {database}.deliveries ADD COLUMN IF NOT EXISTS outbound_ip String;
+ALTER TABLE {database}.deliveries ADD COLUMN IF NOT EXISTS `attempts.reason` Array(LowCardinality(String));
+"""
+
+
+def add_column(folder: Path) -> dict[str, str]:
+    """Copy the project into a folder and add the column there. Returns the environment that means that copy."""
+    environment = copy_project(folder)
+    for name, old, new in EDITS:
+        path = folder / name
+        text = path.read_text(encoding="utf-8")
+        assert text.count(old) == 1, f"{name}: {old}"
+        path.write_text(text.replace(old, new), encoding="utf-8")
+    (folder / MIGRATION).write_text(SQL, encoding="utf-8")
+    command = [sys.executable, "-m", "postwatch.deploy.columns_page"]
+    page = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True).stdout
+    (folder / PAGE).write_text(page, encoding="utf-8")
+    return environment
