@@ -68,6 +68,28 @@ def test_an_error_is_one_line_and_exit_1(command: Callable[[Run], None], capsys:
     assert capsys.readouterr().err == "postwatch try: the thing and the remedy\n"
 
 
+def test_a_command_that_looks_for_something_fails_with_2_for_1_means_nothing_found(
+    command: Callable[[Run], None], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors: list[Exception] = [BadInputError("no such file"), RuntimeError("a defect")]
+
+    def fail(_arguments: argparse.Namespace) -> int:
+        raise errors.pop(0)
+
+    command(fail)
+    monkeypatch.setitem(COMMANDS, "try", COMMANDS["try"]._replace(error_status=2))
+    assert main(["try"]) == 2
+    assert capsys.readouterr().err == "postwatch try: no such file\n"
+    assert main(["try"]) == 2
+    assert "RuntimeError: a defect" in capsys.readouterr().err
+    assert {name for name, known in COMMANDS.items() if known.error_status == 2} - {"try"} == {
+        "report",
+        "trace",
+        "servers",
+        "read",
+    }
+
+
 def test_ctrl_c_is_no_traceback(command: Callable[[Run], None], capsys: pytest.CaptureFixture[str]) -> None:
     def interrupt(_arguments: argparse.Namespace) -> int:
         raise KeyboardInterrupt
