@@ -1,11 +1,12 @@
-"""Hands records to Kafka, in order and never losing one: idempotent, acknowledged by all replicas, retried for ever.
+"""Sends records to Kafka in order, without losing one: idempotent, acknowledged by all replicas, retried for ever.
 
-What is under way is bounded; a full publisher refuses and the caller stops reading. A record that Kafka refuses for
-good raises PublishError from `poll`, for going on would leave a hole. No clock: the caller tells the time.
+Bytes in flight are bounded: while there is no room, the caller stops reading. A record that Kafka refuses for good
+raises PublishError from `poll`, for going on would leave a gap. No clock: the caller tells the time.
 """
 
 from __future__ import annotations
 
+import datetime
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
@@ -13,13 +14,14 @@ from typing import Protocol
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from postwatch.producers import ship_metrics as metrics
 from postwatch.producers.record import Headers
-from postwatch.producers.service.errors import PublishError, UnavailableError
+from postwatch.producers.service.errors import ClockError, PublishError, UnavailableError
 from postwatch.producers.service.kafka import ClientErrors, missing_topic, unavailable
 from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.producers.service.outages import OutageLog
 
 MAX_IN_FLIGHT_BYTES = 4 * 1024 * 1024
 _CHECK_SECONDS = 1.0
+_CLOSE_SECONDS = 5.0
 _QUEUE_KBYTES = 4 * MAX_IN_FLIGHT_BYTES // 1024
 
 
@@ -53,7 +55,8 @@ class KafkaPublisher:
         self._key = server.encode()
         self._in_flight: deque[tuple[int, int]] = deque()
         self._in_flight_bytes = 0
-        self._refused: str | None = None
+        self._refused: PublishError | None = None
+        self.has_acknowledged = False
         self._errors = ClientErrors(outage)
         self._producer = Producer(
             {
@@ -86,9 +89,10 @@ class KafkaPublisher:
             if error is None:
                 self._in_flight.popleft()
                 self._errors.latest = ""
+                self.has_acknowledged = True
                 acknowledged()
             elif self._refused is None:
-                self._refused = error.str()
+                self._refused = self._refusal(error, now_ms)
 
         self._producer.produce(self._topic, value, self._key, on_delivery=delivered, headers=[*headers])
         self._in_flight.append((now_ms, size))
@@ -110,15 +114,30 @@ class KafkaPublisher:
     def unavailable(self) -> UnavailableError:
         return unavailable(self._settings, self._errors.latest)
 
+    def close(self) -> None:
+        """Forget what is not acknowledged. It is read again from the files."""
+        self._producer.purge()
+        self._producer.flush(_CLOSE_SECONDS)
+
     def _check(self) -> None:
         if self._refused is not None:
-            raise PublishError(
-                f"Kafka refused a record for {self._topic}: {self._refused}. Nothing is lost: mend the cause and start "
-                "the shipper again, it resumes at its checkpoint"
+            raise self._refused
+
+    def _refusal(self, error: KafkaError, now_ms: int) -> PublishError:
+        if error.code() == KafkaError.INVALID_TIMESTAMP:
+            clock = datetime.datetime.fromtimestamp(now_ms / 1000, datetime.UTC).isoformat(" ", "seconds")
+            return ClockError(
+                f"Kafka refuses the time stamps of this server, whose clock said {clock} (UTC), for {self._topic}. "
+                "Nothing is lost: set the clock of this server or of the broker right, or run "
+                "`postwatch migrate --topics`, after which the topic takes the broker's time"
             )
+        return PublishError(
+            f"Kafka refused a record for {self._topic}: {error.str()}. Nothing is lost: correct the cause and start "
+            "the shipper again; it resumes at its checkpoint"
+        )
 
     def _on_error(self, error: KafkaError) -> None:
         metrics.KAFKA_ERRORS.inc()
         self._errors.take(error)
-        if error.fatal():
-            self._refused = error.str()
+        if error.fatal() and self._refused is None:
+            self._refused = self._refusal(error, 0)

@@ -72,7 +72,7 @@ class Shipper:
         self._clock_ms = clock_ms
         self._last_turn_ms = self._last_line_ms = 0
         self._next_scan_ms = self._next_save_ms = self._next_heartbeat_ms = 0
-        self._heartbeat_under_way = self._has_progress = False
+        self._is_heartbeat_in_flight = self._has_progress = False
         self._is_paused = self._is_unsaved = False
 
     def turn(self) -> None:
@@ -94,7 +94,7 @@ class Shipper:
             self._save(now_ms)
 
     def stop(self) -> None:
-        """Wait for what is under way, write the last checkpoint, close the files."""
+        """Wait for what is in flight, write the last checkpoint, close the files."""
         if not self._publisher.flush(FLUSH_SECONDS):
             log.warning("stopped_unacknowledged", remedy="nothing is lost: it is read again at the next start")
         self._save(self._clock_ms())
@@ -197,15 +197,15 @@ class Shipper:
 
     def _beat(self, now_ms: int) -> None:
         """One heartbeat at a time: while Kafka is away they don't pile up."""
-        if now_ms < self._next_heartbeat_ms or self._heartbeat_under_way:
+        if now_ms < self._next_heartbeat_ms or self._is_heartbeat_in_flight:
             return
         beat = Heartbeat(now_ms, self._last_line_ms, self._registry.lag_bytes(), len(self._registry.open), VERSION)
-        self._heartbeat_under_way = True
+        self._is_heartbeat_in_flight = True
         self._publisher.publish(b"", beat.encode(), self._heartbeat_acknowledged, now_ms)
         self._next_heartbeat_ms = now_ms + self._plan.heartbeat_ms
 
     def _heartbeat_acknowledged(self) -> None:
-        self._heartbeat_under_way = False
+        self._is_heartbeat_in_flight = False
         self._has_progress = True  # a checkpoint tells, too, until when this shipper looked
         metrics.HEARTBEATS.inc()
 
@@ -219,7 +219,7 @@ class Shipper:
             metrics.CHECKPOINT_ERRORS.inc()
             reason = f"{self._plan.checkpoint_file} can't be written: {error.strerror}"
             self._health.complain("checkpoint", reason)
-            log.error("checkpoint_unwritable", reason=reason, remedy="make room or mend the rights; tried again")
+            log.error("checkpoint_unwritable", reason=reason, remedy="free disk space or correct the permissions")
             return
         self._is_unsaved = self._has_progress = self._registry.has_news = False
         self._health.settle("checkpoint")

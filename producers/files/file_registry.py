@@ -1,7 +1,7 @@
-"""The files of a shipper: which are open, which are waited for, which were read to their end.
+"""The files that a shipper knows: which are open, which it waits for, which it has read to the end.
 
 A file keeps its identity through renames, copies and compression. A rotation is read before the file that took its
-name. What was rotated before the shipper first looked stays unread. The time is always an argument.
+name. Files rotated before the shipper's first start stay unread. The time is always an argument.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ class FileRegistry:
         self._since_ms = self.scanned_ms - FILE_CLOCK_MS
         self._verdicts: dict[FoundFile, Verdict] = {}
         self._undecided: dict[FileKey, tuple[str, int]] = {}
-        """Rotations that are too young to tell, or are copies of a file of which records are still under way: their
-        live path, and since when."""
+        """Rotations that are too young to tell, or are copies of a file with records in flight: their live path,
+        and since when."""
         self._make_nonce = make_nonce
 
     def scan(self, found: Sequence[FoundFile], read_errors: Sequence[ReadError], now_ms: int) -> None:
@@ -137,9 +137,14 @@ class FileRegistry:
         return True
 
     def give_up(self, file: OpenFile, reason: str, now_ms: int) -> None:
-        """A compressed rotation that turns out to be broken: what follows in it stays unread."""
+        """A compressed rotation is damaged: the rest of it stays unread."""
         metrics.UNREAD_ROTATIONS.inc()
-        log.error("rotation_unread", path=file.found.path, reason=reason, remedy="decompress what can be saved of it")
+        log.error(
+            "rotation_unread",
+            path=file.found.path,
+            reason=reason,
+            remedy="recover what is readable with zcat",
+        )
         self._close(file, now_ms)
 
     def lag_bytes(self) -> int:
@@ -207,7 +212,7 @@ class FileRegistry:
             opened.source.close()
 
     def _judge(self, file: OpenFile, now_ms: int) -> Verdict | None:
-        """None: it's too early to tell."""
+        """Which known file a rotation is, and whether it is read. None: it may not be complete; look again later."""
         may_change = now_ms - file.found.modified_ms < SETTLE_MS
         if may_change and not file.source.is_growing:
             return None

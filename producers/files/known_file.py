@@ -33,7 +33,7 @@ class KnownFile:
 
     @property
     def is_busy(self) -> bool:
-        """Open, or with records under way: what Kafka has of it is still moving."""
+        """Open, or with records in flight: what Kafka has of it still changes."""
         return self.is_open or not self.in_flight.is_settled
 
     def saved(self) -> SavedFile:
@@ -50,7 +50,7 @@ def restore(saved: SavedFile, now_ms: int) -> KnownFile:
 
 
 class OpenFile:
-    """An open file. It has no tail while it has no whole line by which to know it."""
+    """An open file. `tail` is None until its first whole line tells which file it is."""
 
     def __init__(self, source: Source, found: FoundFile, now_ms: int) -> None:
         self.source = source
@@ -64,9 +64,9 @@ class OpenFile:
         self.was: KnownFile | None = None
         """What the file was until it was truncated."""
         self.lingers_since_ms = 0
-        """When a line was first seen that waits for company in its record; 0: none waits."""
+        """When the oldest line was seen that waits for more lines in its record; 0: none waits."""
         self.idle_at = _NEVER
-        """Size and time of change at which a read brought no whole line: nothing to do until one of them changes."""
+        """Size and modification time when a read found no whole line: read again when one of them changes."""
 
     def attach(self, known: KnownFile) -> None:
         """Go on reading a known file. Raises OSError, or TruncatedError when it has just become another one."""
@@ -90,7 +90,7 @@ class OpenFile:
 
 
 class Verdict(NamedTuple):
-    """What a rotation was found to be, as long as its name, size and time stay as they are."""
+    """Which known file a rotation is; valid while its name, size and modification time stay the same."""
 
     known: KnownFile | None
     is_settled: bool

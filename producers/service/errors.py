@@ -4,6 +4,7 @@ PostwatchError                 anything that Postwatch itself reports; its text 
 ├── SettingsError              ends the process at start: a setting is missing, mistyped or impossible
 ├── UnavailableError           retry with backoff: a broker or a server does not answer (yet)
 ├── PublishError               ends the process: Kafka refused a record for good; started again, it resumes unharmed
+│   └── ClockError             retry, from the checkpoint: Kafka refuses the time stamps of this server's clock
 └── BadInputError              ends a command, or costs a record: a file, a record or an argument can't be used
 """
 
@@ -21,7 +22,11 @@ class UnavailableError(PostwatchError):
 
 
 class PublishError(PostwatchError):
-    """Kafka refused a record for good. Going on would leave a hole: the process ends, and resumes from what is safe."""
+    """Kafka refused a record for good. Going on would leave a gap: the process ends, and resumes at its checkpoint."""
+
+
+class ClockError(PublishError):
+    """Kafka refused a record for its time stamp. It takes records again once a clock or the topic is corrected."""
 
 
 class BadInputError(PostwatchError):

@@ -75,7 +75,7 @@ def serve_metrics(address: str, setting: str, health: Health) -> ThreadingHTTPSe
                 self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
-            """A scrape every few seconds is no news."""
+            """Scrapes are not logged."""
 
     host, port = parse_address(address, setting)
     try:
@@ -95,6 +95,6 @@ def _server_class(host: str) -> type[ThreadingHTTPServer]:
             socketserver.TCPServer.server_bind(self)
 
         def handle_error(self, request: object, client_address: object) -> None:
-            """A scraper that hangs up early is no news."""
+            """A client that disconnects early is not logged."""
 
     return Server

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.cimpl import NewTopic
 from postwatch.deploy.embedded.kafka import EmbeddedKafka
 from postwatch.deploy.embedded.ports import choose_port
@@ -267,3 +268,27 @@ def test_a_refused_record_ends_the_process_and_moves_no_checkpoint(ship: ShipPro
     assert "Kafka refused a record" in (ship.folder / "log").read_text()
     (file,) = json.loads((ship.folder / "state" / "checkpoint.json").read_text())["files"]
     assert file["acknowledged"]["byte_offset"] == 0
+
+
+def test_a_refused_clock_is_waited_for_until_the_topic_takes_the_brokers_time(
+    ship: ShipProcess, topics: KafkaSettings
+) -> None:
+    """As if the clock were wrong: the topic takes no record that is older than its arrival."""
+    admin = AdminClient({"bootstrap.servers": topics.brokers})
+    strict = {"message.timestamp.type": "CreateTime", "message.timestamp.before.max.ms": "0"}
+    admin.create_topics([NewTopic(topics.raw_topic, PARTITIONS, 1, config=strict)])[topics.raw_topic].result(10)
+    ship.write(b"one\n", b"two\n")
+    ship.start()
+    complaint = wait_until(lambda: ship.complaints().get("clock", ""), "the shipper complains")
+    assert "Kafka refuses the time stamps of this server, whose clock said 2" in complaint
+    assert "run `postwatch migrate --topics`" in complaint
+    entry = ConfigEntry("message.timestamp.type", "LogAppendTime", incremental_operation=AlterConfigOpType.SET)
+    topic = ConfigResource(ConfigResource.Type.TOPIC, topics.raw_topic, incremental_configs=[entry])
+    admin.incremental_alter_configs([topic])[topic].result(10)
+    consumer = Consumer({"bootstrap.servers": topics.brokers, "group.id": "test"})
+    consumer.assign([TopicPartition(topics.raw_topic, number, 0) for number in range(PARTITIONS)])
+    Reader(consumer).wait_for(b"one\n", b"two\n")
+    consumer.close()
+    wait_until(lambda: ship.complaints() == {}, "the shipper is content")
+    assert ship.stop() == 0
+    assert len(ship.logged("clock_refused")) == 1
