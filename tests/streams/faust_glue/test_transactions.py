@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from postwatch.deploy.embedded.ports import choose_port
 from postwatch.producers.record import RawHeaders
 from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.streams.contracts.outcome import decode_outcomes, from_table
@@ -88,11 +91,19 @@ def lags(kafka: KafkaSettings, group: str) -> list[int]:
     return [end - place.offset if place.offset >= 0 else -1 for place, end in zip(places, ends, strict=True)]
 
 
+def lag_metrics(port: int) -> dict[str, float]:
+    """What the join tells of its lag: partition → records."""
+    text = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+    found = re.findall(r'^postwatch_join_lag_records\{partition="(\d)"\} (\S+)$', text, re.MULTILINE)
+    return {partition: float(records) for partition, records in found}
+
+
 @pytest.mark.stack
 def test_committed_records_are_joined_aborted_ones_are_not_and_no_lag_stays(
     topics: KafkaSettings, tmp_path: Path
 ) -> None:
-    pipeline = Pipeline(tmp_path, topics, ClickHouseSettings())
+    port = choose_port()
+    pipeline = Pipeline(tmp_path, topics, ClickHouseSettings(), {"POSTWATCH_JOIN_METRICS_ADDRESS": f"127.0.0.1:{port}"})
     group = pipeline.environment()["POSTWATCH_JOIN_GROUP"]
     with running(pipeline):
         senders = Senders(topics)
@@ -116,6 +127,15 @@ def test_committed_records_are_joined_aborted_ones_are_not_and_no_lag_stays(
             senders.plain(partition)
         wait_until(lambda: lags(topics, group) == [0, 0, 0], "what came is joined")
         assert sorted(joined(topics)) == sorted(senders.valid)
+
+        wait_until(lambda: lag_metrics(port) == {"0": 0, "1": 0, "2": 0}, "the metrics say so")
+        assert httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200
+
+        def open_transaction_is_lag() -> None:
+            wait_until(lambda: lag_metrics(port) == {"0": 0, "1": 1, "2": 0}, "an open transaction is lag")
+
+        senders.transaction(1, 1, commit=False, between=open_transaction_is_lag)
+        wait_until(lambda: lag_metrics(port) == {"0": 0, "1": 0, "2": 0}, "it is aborted")
 
         pipeline.parts["join"].kill()
         senders.transaction(1, 2, commit=True, between=lambda: senders.plain(1))
