@@ -3,14 +3,15 @@
 Outbound, in this order: who authenticated, the local system user, the envelope sender where its domain is ours. A name
 that can be no account, such as `a@b@c`, is passed over.
 Inbound: the final recipient where its domain is ours, else the address that it was forwarded from. Where no list of
-hosted domains is given, the log itself is the judge: what was delivered without a far host, or aliased here, is ours.
-What has no domain, or the server's own name for one, belongs to a system user of that server in any case.
+hosted domains is given, the log decides: an address that was delivered without a far host, or aliased here, is ours.
+An address without a domain, or with the server's own name as its domain, belongs to a system user of that server.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from postwatch.streams.contracts.outcome import DELIVERED, RECEIVED, SENT
@@ -39,13 +40,14 @@ def mailbox(name: str, server: str, direction: str) -> Account:
     name = name.lower()
     user, at, domain = name.rpartition("@")
     if at and domain not in _HERE and domain != server.lower():
-        return tuple.__new__(Account, (name, domain, direction))  # for each row: the short way
+        return tuple.__new__(Account, (name, domain, direction))  # the fast path, taken for each row
     return Account(f"{user if at else name}@{server}", server, direction)
 
 
+@lru_cache(maxsize=8192)
 def is_account(name: str) -> bool:
     """Whether it can be an account: `user@domain`, or a system user. Blanks and a second @ stand only within quotes."""
-    if " " not in name and "@" not in name.rpartition("@")[0] and name.isprintable():
+    if name.count("@") < 2 and " " not in name and name.isprintable():
         return name[:1] not in ("", "@") and name[-1] != "@"
     return _QUOTED.fullmatch(name) is not None
 

@@ -1,4 +1,4 @@
-"""What a parser makes of a log line: an event of a message, or the word that the line is of no interest.
+"""What a parser makes of a log line: events of a message, an ignored line, or an unreadable one.
 
 Invariant: an event is a function of its line and the time zone alone, and its identity is its line. The joiner treats
 a message as the set of its events, so seeing a line again changes nothing.
@@ -15,18 +15,18 @@ import msgspec
 from postwatch.streams.contracts.outcome import REJECTED
 
 WHOLE, CLIENT, MESSAGE_ID, QUEUE, SUBJECT, PARENT = "", "client", "message-id", "queue", "subject", "parent"
-"""What a line tells of an arrival: all of it, as Exim's does, or one part, as the daemons of Postfix do in turn."""
+"""What a line tells of an arrival: all of it (Exim), or one part (each daemon of Postfix tells its own)."""
 IDENTITY = "identity"
-"""The part that tells the hosting account behind a submission, beside an arrival of any kind."""
+"""The part that tells which hosting account submitted the message, in addition to an arrival of any kind."""
 ENVELOPE, LOGIN = "envelope", "login"
-"""The part that tells sender and one recipient, one for each; and the one that tells who logged in."""
+"""ENVELOPE: the part that tells the sender and one recipient, once for each. LOGIN: the part that tells the login."""
 
 HELD = "held"
-"""The part that tells the sender of a message that waits for an operator, in place of QUEUE until he lets it go."""
+"""The part that tells the sender of a message on hold. It stands in place of QUEUE until an operator releases it."""
 LINK = "link"
-"""The part by which a filter tells which message it made this one of; all that it says is `earlier_queue_id`."""
+"""The part by which a filter tells from which message it made this one. It sets `earlier_queue_id` alone."""
 PROXIED = "-"
-"""In place of an earlier queue id: a filter passed the message on before it had one. It may still name the login."""
+"""In place of an earlier queue id: a filter passed the message on before it had one. The line may name the login."""
 OWN_NOTICE = "<>"
 """As the sender in a PARENT: the message is the server's own, whomever it names as its sender."""
 
@@ -64,7 +64,7 @@ class Arrival(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class Attempt(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """What one try to deliver to one recipient came to."""
+    """The result of one try to deliver to one recipient."""
 
     queue_id: str
     at: int
@@ -87,14 +87,14 @@ class Attempt(msgspec.Struct, frozen=True, gc=False, array_like=True):
     next_queue_id: str = ""
     """The id under which the next hop queued it, where its answer tells."""
     handover: str = ""
-    """FILTER: the next hop is this server again, and next_queue_id's fate is this recipient's. FORWARD: a new message
-    was made here for it. Else empty."""
+    """FILTER: the next hop is this server again, and this recipient's status is logged under next_queue_id. FORWARD: a
+    new message was made here for it. Else empty."""
     is_expanded: bool = False
     """An alias or a forward may have made it: it is none of those that `recipient_count` counts."""
 
 
 class LifecycleEvent(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """Something befell the message as a whole."""
+    """Something happened to the message as a whole: it was completed, cancelled, discarded or put on hold."""
 
     queue_id: str
     at: int
@@ -105,7 +105,7 @@ class LifecycleEvent(msgspec.Struct, frozen=True, gc=False, array_like=True):
     closes: bool = False
     """No further line of the message is expected."""
     recipient: str = ""
-    """As submitted, lower-cased, where it befell that one alone."""
+    """As submitted, lower-cased, where it happened to this recipient alone."""
 
 
 class Refusal(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -137,11 +137,11 @@ Event = Arrival | Attempt | LifecycleEvent | Refusal
 
 
 class Ignored(NamedTuple):
-    """A line that changes nothing, counted by its kind."""
+    """A line of no interest, counted by its kind."""
 
     kind: str
     suppressed_lines: int = 0
-    """So many lines the log lost in front of it: a logger says that it threw them away."""
+    """How many lines the log lost before this one, where the line says that a logger threw them away."""
 
 
 class Unreadable(NamedTuple):

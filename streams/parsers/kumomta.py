@@ -1,8 +1,8 @@
 """KumoMTA: its log records, a JSON object a line, → events. Pure.
 
-What strangers wrote stands inside of JSON strings, so it can end no field. A value is taken for a fact only where
-KumoMTA itself fills it in: the name that a client gave itself is not its host, and a record made for a log hook is no
-mail. An id is one message; of several recipients each has records of its own, or they stand in a list.
+What strangers wrote stands inside JSON strings, so it can't end a field. A value counts as a fact only where KumoMTA
+itself fills it in: the name that a client gives itself is not its host, and a record made for a log hook is no mail.
+An id stands for one message. Each recipient has records of its own, or one record lists several.
 """
 
 from __future__ import annotations

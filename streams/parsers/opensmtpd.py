@@ -1,8 +1,8 @@
 """OpenSMTPD 5 to 7: the messages of smtpd → events. Pure; the head of the line is read by `syslog`.
 
-The first half of an envelope's id is its message's. Who handed a message in is told of the connection that it came in
-by: that has an id of its own, `s:` and the session's, and the message's line names it. Strangers' words stand in
-angle brackets that hold no blank, or where a line ends; a command that could end in two places is not guessed.
+The first half of an envelope's id is its message's id. OpenSMTPD logs the client with the connection, which has an id
+of its own (here `s:` and the session's id), and the message's line names the connection. Strangers' words stand in
+angle brackets that hold no blank, or at the end of a line. A command that could end in two places is not guessed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a queue id tells by its form: the time at which the message was queued, for those MTAs that put it there.
+"""The time at which a message was queued, as far as its queue id holds it: Exim, long Postfix ids, Sendmail, KumoMTA.
 
 The time in the id is part of the table's key, so it must be the same whichever line of the message is seen first.
 """

@@ -1,11 +1,11 @@
 """Sendmail 8: the messages of its daemons → events. Pure; the head of the line is read by `syslog`.
 
-Sendmail logs no end of a message, but how many recipients it took: `Arrival.recipient_count`. A line is read from the
-left with the whole of it accounted for. A list of addresses is split where a comma stands outside of quotes, brackets
-and comments, so what a stranger calls himself is no field; the far server's words stand only where a line ends.
+Sendmail does not log the end of a message, but it logs the number of recipients (`Arrival.recipient_count`). A line is
+read from the left with the whole of it accounted for. A list of addresses is split at commas outside of quotes,
+brackets and comments: a stranger's name is never read as a field. The far server's words stand only where a line ends.
 
-A login is logged without a queue id, by the process that serves the connection; its number ends the queue ids of what
-comes in there, and `proto=ESMTPA` says that the client of this message has logged in.
+A login is logged without a queue id, by the process that serves the connection. The number of the process ends the
+queue ids of the messages that come in there, and `proto=ESMTPA` says that the client of a message has logged in.
 """
 
 from __future__ import annotations
@@ -39,24 +39,29 @@ _ONE_OF_LIST = re.compile(_WORDS)
 _IN_BRACKETS = re.compile(rf"{_QUOTED}|<{ADDRESS}>")
 _COMMENT = re.compile(r"\([^()]*+\)")
 _DELIVERY = re.compile(
-    rf"(?:, ctladdr=({_WORDS}))?+, delay=[\d+:]++(?:, xdelay=[\d+:]++)?+(?:, mailer=([^\s,]++))?+(?:, pri=-?+\d++)?+"
-    r"(?:, relay=([^\s,]++)(?: \[([^\]]*+)\])?+)?+(?:, (?:tls_verify|auth|ntries|quarantine)=[^,]*+)*+"
-    r"(?:, dsn=(\d\.\d++\.\d++))?+(?:, (?:quarantine|ntries)=[^,]*+)*+(?:, reply=(.*?)(?=, stat=))?+, stat=(.*)$"
+    rf"(?:, ctladdr=(?P<owner>{_WORDS}))?+, delay=[\d+:]++(?:, xdelay=[\d+:]++)?+(?:, mailer=(?P<mailer>[^\s,]++))?+"
+    r"(?:, pri=-?+\d++)?+(?:, relay=(?P<relay>[^\s,]++)(?: \[(?P<ip>[^\]]*+)\])?+)?+"
+    r"(?:, (?:tls_verify|auth|ntries|quarantine)=[^,]*+)*+(?:, dsn=(?P<enhanced>\d\.\d++\.\d++))?+"
+    r"(?:, (?:quarantine|ntries)=[^,]*+)*+(?:, reply=(?P<reply>.*?)(?=, stat=))?+, stat=(?P<words>.*)$"
 )
-"""Controlling user, mailer, relay, its address, enhanced code, the far server's answer (8.16 and later), words."""
+"""`owner`: the controlling user; `reply`: the far server's answer, since 8.16."""
 _ARRIVAL = re.compile(
     rf"from=({_WORDS}|<[^<>\",\s]{{190,}}+)?+, size=(\d++), class=-?+\d++, (?:pri=-?+\d++, )?+nrcpts=(\d++)(?=,|$)"
 )
 """Sender, which is cut after 200 characters; size, number of recipients."""
 _AFTER_ID = re.compile(r"(?:, (?:bodytype|proto|daemon|tls_verify|auth|auth_ssf)=[^,\s]*+)*+$")
 _CLIENT = re.compile(
-    r"(?:([^\s@\[\]]++)@)?+([^\s@\[\],]++)?+ ?+(?:\[(?:IPv6:)?+([0-9A-Fa-f.:]++|RESPONSE)\])?+( \(may be forged\))?+"
+    r"(?:(?P<user>[^\s@\[\]]++)@)?+(?P<host>[^\s@\[\],]++)?+ ?+(?:\[(?:IPv6:)?+(?P<ip>[0-9A-Fa-f.:]++|RESPONSE)\])?+"
+    r"(?P<forged> \(may be forged\))?+"
 )
-_LOGGED_IN = re.compile(rf"AUTH=server, relay=({_CLIENT.pattern}), authid=([^\s,]++), mech=([\w-]++), bits=\d++$")
+_LOGGED_IN = re.compile(
+    rf"AUTH=server, relay={_CLIENT.pattern}, authid=(?P<login>[^\s,]++), mech=(?P<method>[\w-]++), bits=\d++$"
+)
 _PROTO = re.compile(r", proto=(\w++)(?=,|$)")
 _NOTICE = re.compile(rf"({_ID}): (?:[A-Za-z]++ ){{0,3}}+[A-Za-z]++: ")
 _RULESET = re.compile(
-    rf"ruleset=(\w++), arg1=({_WORDS})?+(?:, arg2=[^,\s]*+)?+, relay=({_CLIENT.pattern}), (discard$|reject=(.*)$)?+"
+    rf"ruleset=(?P<name>\w++), arg1=(?P<argument>{_WORDS})?+(?:, arg2=[^,\s]*+)?+, relay={_CLIENT.pattern}, "
+    r"(?P<verdict>discard$|reject=(?P<words>.*)$)?+"
 )
 _MILTER = re.compile(rf"Milter(?: \([^()]*+\))?+: (from|to|rcpt|data|eom|eoh|body|header)(?:=<{ADDRESS}>)?+, (.*)$")
 _UNKNOWN_USER = re.compile(rf"<{ADDRESS}>\.\.\. (.*)$")
@@ -110,10 +115,10 @@ def _login(text: str, start: int, at: int, line: str) -> Parsed:
     """Who logged in at a process, whose next messages are theirs; it is known for an hour, for no line ends it."""
     process = process_before(text, start)
     found = _LOGGED_IN.match(text, start)
-    if not process or found is None or not found[4]:
+    if not process or found is None or not found["ip"]:
         return _LOGIN
-    key = _login_key(process, found[4])
-    login = Arrival(key, at, line, auth_method=found[7], authenticated_as=found[6], part=LOGIN)
+    key = _login_key(process, found["ip"])
+    login = Arrival(key, at, line, auth_method=found["method"], authenticated_as=found["login"], part=LOGIN)
     return [login, LifecycleEvent(key, at, line, closes=True)]
 
 
@@ -279,17 +284,18 @@ def _ruleset(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed
     found = _RULESET.match(text, start)
     if found is None:
         return _REFUSAL_LOST
-    name, argument, _, _, host, ip, forged, verdict, words = found.groups("")
+    fields = found.groupdict("")
+    verdict = fields["verdict"]
     if not verdict:
         return _OTHER
-    if name not in ("check_rcpt", "check_mail", "check_compat"):
+    if fields["name"] not in ("check_rcpt", "check_mail", "check_compat"):
         return _REFUSED_CLIENT
-    address = _address_of(argument)
-    sender, recipient = (address, "") if name == "check_mail" else ("", address.lower())
-    client = ("" if forged else host, ip)
+    address = _address_of(fields["argument"])
+    sender, recipient = (address, "") if fields["name"] == "check_mail" else ("", address.lower())
+    client = ("" if fields["forged"] else fields["host"], fields["ip"])
     if verdict == "discard" and recipient and not queue_id.startswith(REFUSAL_PREFIX):
         return Attempt(queue_id, at, line, DISCARDED, recipient=recipient)
-    return _refusal(queue_id, at, line, sender, recipient, words, client, is_discard=verdict == "discard")
+    return _refusal(queue_id, at, line, sender, recipient, fields["words"], client, is_discard=verdict == "discard")
 
 
 def _milter(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:

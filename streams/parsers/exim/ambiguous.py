@@ -1,8 +1,8 @@
-"""Exim lines in which a stranger's word has blanks or quotes: read by stretching that word until the rest makes sense.
+"""The ambiguous-line fallback: Exim lines in which a stranger's word has blanks or quotes.
 
-Each place where the word may end is tried from the left; the rest of the line must then fit the grammar to its last
-byte, quoted strings and addresses included. What is left ambiguous is not guessed at. Tries are bounded, so that no
-line costs more than a few milliseconds.
+Each place where that word may end is tried from the left, and the rest of the line must then fit the grammar to its
+last byte, quoted strings and addresses included. A line that is still ambiguous is not guessed at. Tries are bounded,
+so that no line costs more than a few milliseconds.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _TAIL = re.compile(
 )
 _EACH_ADDRESS = re.compile(rf"{_ONE_ADDRESS}|[^\s\"@]++")
 _ADDRESS_END = re.compile(r"(?= F=<| Q=| SRS=<| P=<| R=| T=| routing defer| delivery defer| defer| ?: )")
-_ODD_ADDRESS = re.compile(rf"({QUOTED}@\S+|.*?)(?: \([^()]*+\))?(?: <((?:{QUOTED})?[^\s\"<>]*)>)?", re.DOTALL)
+_UNUSUAL_ADDRESS = re.compile(rf"({QUOTED}@\S+|.*?)(?: \([^()]*+\))?(?: <((?:{QUOTED})?[^\s\"<>]*)>)?", re.DOTALL)
 _QUOTED_ADDRESS = re.compile(rf" <({QUOTED}@[^\s\"<>]++)>")
 _QUOTED_PAIR = re.compile(r"\\(?![0-7]{3})(.)")
 _ESCAPE = re.compile(r"\\([0-7]{3}|.)")
@@ -162,7 +162,7 @@ def addressed(line: str, start: int, tail: re.Pattern[str]) -> tuple[str, ...] |
         rest = tail.match(line, place.start())
         if rest is None:
             continue
-        address = _ODD_ADDRESS.fullmatch(line[start : place.start()].strip(" "))
+        address = _UNUSUAL_ADDRESS.fullmatch(line[start : place.start()].strip(" "))
         if address is None or not address[1]:
             continue
         final, original = address.groups("")

@@ -1,9 +1,9 @@
 """Exim's main log: lines → events (Exim specification, chapter "Log files", and what 4.92 to 4.99 really write).
 
 Strangers write the HELO name, the Message-ID, the subject, local parts and the far server's answer, and Exim puts them
-all in one line. So a line is read strictly from the left, every field in its place and the whole line accounted for.
-What has a blank or a quote where none belongs goes to `ambiguous`, which stretches the stranger's field until the rest
-makes sense. Nothing behind `C="` or behind the colon of an error is ever taken for a field.
+all in one line. So a line is read strictly from the left, with every field in its place and the whole line accounted
+for. A line with a blank or a quote where none belongs goes to the ambiguous-line fallback (`ambiguous`). Nothing behind
+`C="` or behind the colon of an error is ever read as a field.
 """
 
 from __future__ import annotations
@@ -213,10 +213,10 @@ def _delivery(line: str, start: int, at: int, queue_id: str) -> Parsed:
     elif _DISCARDED_ALL.match(line, start):
         return LifecycleEvent(queue_id, at, line, DISCARDED)
     else:
-        stretched = ambiguous.addressed(line, start, DELIVERY_TAIL)
-        if stretched is None:
+        found_fields = ambiguous.addressed(line, start, DELIVERY_TAIL)
+        if found_fields is None:
             return Unreadable("a delivery whose fields make no sense")
-        fields = stretched
+        fields = found_fields
     final, original, router, transport, host, ip, tls, answer = fields
     final, original = final_address(final, original)
     if transport and transport != "**bypassed**":

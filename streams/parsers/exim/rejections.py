@@ -17,10 +17,11 @@ from postwatch.streams.parsers.smtp import SMTP_CODE
 
 _REFUSAL_OPENING = re.compile(r"(?=U=|F=|H=|rejected|temporarily rejected)")
 _REFUSAL = re.compile(
-    rf"{CONNECTION}(?: ?U=(\S+))?(?: Ci=\S+)?{TLS}"
-    rf"(?: ?F=<((?:{QUOTED})?[^>]*)>)?(?: A=([^\s:]+)(?::([^\s,:]+)\S*)?)?(?: SPF(?:=\w+)?)? ?"
-    r"(temporarily )?rejected (RCPT|MAIL|after DATA|DKIM|during MIME ACL checks|by non-SMTP ACL|by local_scan\(\)) ?"
-    rf"(?:<((?:{QUOTED})?[^>]*)>|([^\s<>:\"]+@[^\s<>:\"]+)(?=:|$))?(?: [^:]*)?(?:: ?(.*))?$"
+    rf"{CONNECTION}(?: ?U=(?P<user>\S+))?(?: Ci=\S+)?{TLS}(?: ?F=<(?P<sender>(?:{QUOTED})?[^>]*)>)?"
+    r"(?: A=(?P<method>[^\s:]+)(?::(?P<login>[^\s,:]+)\S*)?)?(?: SPF(?:=\w+)?)? ?(?P<for_now>temporarily )?"
+    r"rejected (?P<command>RCPT|MAIL|after DATA|DKIM|during MIME ACL checks|by non-SMTP ACL|by local_scan\(\)) ?"
+    rf"(?:<(?P<recipient>(?:{QUOTED})?[^>]*)>|(?P<bare>[^\s<>:\"]+@[^\s<>:\"]+)(?=:|$))?(?: [^:]*)?"
+    r"(?:: ?(?P<words>.*))?$"
 )
 _REFUSED_FAR = re.compile(
     rf"{CONNECTION}(?: U=\S+)?(?: Ci=\S+)?{TLS} ({QUOTED}@[^\s\"<>]++|[^\s\"<>@]++@[^\s\"<>]++)"
@@ -30,7 +31,8 @@ _REFUSED_FAR = re.compile(
 _REJECTED_FROM = re.compile(rf"rejected from <((?:{QUOTED})?[^>]*)>(?: (H=))?")
 _LOCAL_SCAN = re.compile(rf"F=(?!<)((?:{QUOTED}@)?+[^ ]*+)(?: (H=))?+")
 _WHY = re.compile(
-    rf"{CONNECTION}(?: U=(\S+))?(?: Ci=\S+)?(?: P=\S+)?(?: (?:temporarily )?rejected by local_scan\(\))?: (.*)$"
+    rf"{CONNECTION}(?: U=(?P<user>\S+))?(?: Ci=\S+)?(?: P=\S+)?(?: (?:temporarily )?rejected by local_scan\(\))?: "
+    r"(?P<words>.*)$"
 )
 _DISCARD = re.compile(
     rf"{CONNECTION}(?: ?U=\S+)?(?: Ci=\S+)?{TLS}(?: ?F=<((?:{QUOTED})?[^>]*)>)? ?"
@@ -59,24 +61,23 @@ def refusal(line: str, start: int, at: int, queue_id: str) -> Refusal | Unreadab
             if far is not None:
                 readings.append(_refused_far(line, far, at, queue_id, name, ip))
             continue
-        user, sender, method, login, _, _, recipient, bare, text = found.groups()
-        response = text or ""
-        code, enhanced = code_in(response, 451 if found[5] else 550)
+        told = found.groupdict("")
+        code, enhanced = code_in(told["words"], 451 if told["for_now"] else 550)
         readings.append(
             Refusal(
                 queue_id,
                 at,
                 line,
-                sender=sender or "",
-                recipient=(recipient or bare or "").lower() if found[6] == "RCPT" else "",
+                sender=told["sender"],
+                recipient=(told["recipient"] or told["bare"]).lower() if told["command"] == "RCPT" else "",
                 client_host=name,
                 client_ip=ip,
-                system_user=user if user and not ip else "",
-                auth_method=method or "",
-                authenticated_as=login or "",
+                system_user="" if ip else told["user"],
+                auth_method=told["method"],
+                authenticated_as=told["login"],
                 smtp_code=code,
                 enhanced_code=enhanced,
-                response=response,
+                response=told["words"],
             )
         )
     if len({(one.sender, one.recipient, one.authenticated_as) for one in readings}) > 1:
@@ -120,7 +121,7 @@ def _refused_whole(line: str, opening: re.Match[str], at: int, queue_id: str) ->
     for name, ip, end in places:
         found = _WHY.match(line, end)
         if found is not None:
-            user = "" if ip else found[1] or ""
+            user = "" if ip else found["user"] or ""
             return Refusal(
                 queue_id,
                 at,
@@ -130,7 +131,7 @@ def _refused_whole(line: str, opening: re.Match[str], at: int, queue_id: str) ->
                 client_ip=ip,
                 system_user=user,
                 smtp_code=550,
-                response=found[2],
+                response=found["words"],
             )
     return None
 

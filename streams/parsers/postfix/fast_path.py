@@ -1,8 +1,7 @@
-"""The short way of usual Postfix lines: known head, one expression for the rest.
+"""The fast path of usual Postfix lines: one expression behind a head that was seen before.
 
-Invariant: what an expression here matches is read as `daemons` reads it; whatever is unusual goes there. A head (host,
-program, process) comes again in hundreds of lines, so each is read once. A field that is not there costs one
-comparison, for its branch begins with a letter.
+Invariant: what an expression here matches is read as `daemons` reads it; `daemons` reads all other lines. A field that
+is not there costs one comparison, because its branch begins with a letter.
 """
 
 from __future__ import annotations

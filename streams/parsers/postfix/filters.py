@@ -1,7 +1,7 @@
-"""Filters of the same server: what Postfix logs of one that it asks before it queues, and amavisd-new of one behind it.
+"""Filters on the same server: Postfix's lines about a filter before the queue, amavisd-new's about itself behind it.
 
-Either line names the queue id that the message has behind the filter. It is read to the last byte, for strangers' words
-stand in it, and one that can be read in two ways links nothing.
+Both lines name the queue id that the message has after the filter. They are read to the last byte, because strangers'
+words stand in them. A line that can be read in two ways links nothing.
 """
 
 from __future__ import annotations

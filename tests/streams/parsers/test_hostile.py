@@ -81,9 +81,9 @@ def check(parsed: Parsed, hostile: Hostile) -> None:
     if isinstance(parsed, Unreadable):
         return
     if hostile.truth is None:
-        assert isinstance(parsed, Ignored), f"taken for {parsed}: {hostile.line!r}"
+        assert isinstance(parsed, Ignored), f"read as {parsed}: {hostile.line!r}"
         return
-    assert not isinstance(parsed, Ignored), f"taken for {parsed}: {hostile.line!r}"
+    assert not isinstance(parsed, Ignored), f"read as {parsed}: {hostile.line!r}"
     if isinstance(parsed, list):
         for name, true in hostile.truth.items():
             assert {getattr(event, name, true) for event in parsed} == {true}, hostile.line

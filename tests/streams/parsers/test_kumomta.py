@@ -1,4 +1,4 @@
-"""KumoMTA's records: what each is taken for, and that strangers' words are never taken for facts."""
+"""KumoMTA's records: how each is read, and that strangers' words are never read as facts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""OpenSMTPD's lines: what each is taken for, and that strangers' words are never taken for facts."""
+"""OpenSMTPD's lines: how each is read, and that strangers' words are never read as facts."""
 
 from __future__ import annotations
 

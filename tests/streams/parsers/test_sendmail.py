@@ -1,4 +1,4 @@
-"""Sendmail's lines: what each is taken for, and that strangers' words are never taken for facts."""
+"""Sendmail's lines: how each is read, and that strangers' words are never read as facts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The short way that usual lines of Exim have through the parser gives what the long way gives."""
+"""The fast path of usual Exim lines gives what the general grammar gives."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ _REFUSALS = st.tuples(
 
 def _parser() -> EximMainParser:
     parser = EximMainParser(StampReader(find_zone("UTC", "test")))
-    parser.parse(f"{STAMP} Start queue run: pid=1")  # the short way begins behind a stamp that is known
+    parser.parse(f"{STAMP} Start queue run: pid=1")  # the fast path begins behind a stamp that is known
     return parser
 
 

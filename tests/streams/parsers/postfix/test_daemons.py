@@ -1,4 +1,4 @@
-"""Postfix's lines: what each is taken for, and that strangers' words are never taken for facts."""
+"""Postfix's lines: how each is read, and that strangers' words are never read as facts."""
 
 from __future__ import annotations
 
