@@ -20,7 +20,7 @@ MAX_VALUE_BYTES = 900_000
 """A longer value is cut and marked by a header `cut` with its whole length: brokers take about a million bytes."""
 
 SENT = Counter("postwatch_dead_letter_records_total", "Dead letters acknowledged by Kafka.", ["reason"])
-RETRIES = Counter("postwatch_dead_letter_retries_total", "Dead letters sent again.")
+RETRIES = Counter("postwatch_dead_letter_retries_total", "Dead letters that were sent again after a failure.")
 
 
 @dataclass(frozen=True, slots=True)

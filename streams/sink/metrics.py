@@ -23,10 +23,14 @@ INSERT_SECONDS = Histogram(
     ["table"],
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
-RETRIES = Counter("postwatch_sink_retries_total", "Inserts to be tried again for no fault of the rows.", ["table"])
+RETRIES = Counter("postwatch_sink_retries_total", "Inserts that are retried; the rows are not at fault.", ["table"])
 REFUSALS = Counter(
-    "postwatch_sink_refused_inserts_total", "Inserts that were divided, for a row's fault or their size.", ["table"]
+    "postwatch_sink_refused_inserts_total",
+    "Inserts that were divided because of a refused row or their size.",
+    ["table"],
 )
-PAUSED = Gauge("postwatch_sink_paused", "1 while reading is paused, for ClickHouse or a dead letter is waited for.")
-PARTITIONS = Gauge("postwatch_sink_partitions", "Partitions of this member.")
-LAG = Gauge("postwatch_sink_lag_records", "Records not written yet, as of the last fetch.", ["topic", "partition"])
+PAUSED = Gauge("postwatch_sink_paused", "1 while reading is paused to wait for ClickHouse or for a dead letter.")
+PARTITIONS = Gauge("postwatch_sink_partitions", "Partitions assigned to this member.")
+LAG = Gauge(
+    "postwatch_sink_lag_records", "Records that are not written yet, at the last fetch.", ["topic", "partition"]
+)

@@ -1,10 +1,10 @@
-"""Rows of partial messages, those whose arrival was never seen: taken back where the table has the whole ones.
+"""Retracts partial rows, whose arrival was never seen, where the table has the whole ones.
 
-A shipper that begins in the middle of a log, or beside another one, repeats the ends of messages that the join has long
-forgotten. What it makes of them stands under the empty account, for nothing tells whose mail it is; only the table
-knows that the message was seen from its beginning. A row is taken back when a whole one covers it: of the same server,
-queue id and recipient, begun no later and heard of no earlier. One that tells more stays. The end of a message of which
-nothing else is known has no recipient; any row of the message covers it.
+A shipper that begins in the middle of a log, or beside another one, repeats the ends of messages that the join has
+forgotten. Nothing tells whose mail that is, so these rows stand under the empty account; only the table knows that the
+message was seen from its beginning. A partial row is retracted when a whole row covers it: of the same server, queue id
+and recipient, queued no later and with a last event no earlier. A partial row that tells more stays. The end of a
+message of which nothing else is known has no recipient: any row of the message covers it.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ AND queued_at <= fromUnixTimestamp64Milli({until_ms:Int64})
 queue id, what stood under a later one was withdrawn."""
 
 
-def withdrawals(rows: pa.Table, ask: Ask) -> pa.Table:
-    """Of rows that are in the table: those partial ones that a whole one covers, as the table forgets them."""
+def retractions(rows: pa.Table, ask: Ask) -> pa.Table:
+    """Of rows that are in the table: a tombstone for each partial one that a whole one covers."""
     partial = from_table(rows.filter(_is_partial(rows)))
     whole = _whole_rows(partial, ask) if partial else {}
     covered = [

@@ -11,7 +11,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from postwatch.streams.clickhouse.client import connect, unavailable
 from postwatch.streams.clickhouse.error_codes import classify_error
 from postwatch.streams.settings import ClickHouseSettings
-from postwatch.streams.sink.partial_rows import withdrawals
+from postwatch.streams.sink.partial_rows import retractions
 from urllib3.exceptions import HTTPError
 
 INSERT_TIMEOUT_SECONDS = 60.0
@@ -41,9 +41,9 @@ class ClickHouseWriter:
             raise (unavailable(self._settings, error) if code is None else classify_error(code, str(error))) from error
 
     def insert_deliveries(self, rows: pa.Table) -> None:
-        """The same for the table `deliveries`; and what is known better there is taken back."""
+        """The same for the table `deliveries`; partial rows that whole rows cover are retracted."""
         self.insert("deliveries", rows)
-        known_better = withdrawals(rows, self._ask)
+        known_better = retractions(rows, self._ask)
         if known_better.num_rows:
             self.insert("deliveries", known_better)
 

@@ -14,7 +14,7 @@ from postwatch.streams.parsers.lines import LineCounts, parse_lines
 from postwatch.streams.parsers.registry import make_parser
 from postwatch.streams.parsers.timestamps import StampReader, find_zone
 from postwatch.streams.settings import ClickHouseSettings
-from postwatch.streams.sink.partial_rows import withdrawals
+from postwatch.streams.sink.partial_rows import retractions
 from postwatch.streams.sink.writer import ClickHouseWriter
 
 SERVER = "web1.provider.example"
@@ -149,7 +149,7 @@ def test_whole_rows_cost_no_question() -> None:
     def ask(sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
         raise AssertionError(sql)
 
-    assert withdrawals(to_table(rows_of(EXIM)), ask).num_rows == 0
+    assert retractions(to_table(rows_of(EXIM)), ask).num_rows == 0
 
 
 def test_many_partial_rows_are_asked_for_in_several_questions() -> None:
@@ -160,7 +160,7 @@ def test_many_partial_rows_are_asked_for_in_several_questions() -> None:
         return []
 
     rows = [row for number in range(1200) for row in rows_of([EXIM[1].replace("0003aB", f"{number:06d}")])]
-    assert withdrawals(to_table(rows), ask).num_rows == 0
+    assert retractions(to_table(rows), ask).num_rows == 0
     assert sum(map(len, asked)) == 1200
     assert max(map(len, asked)) <= 500
 
