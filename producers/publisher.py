@@ -20,6 +20,8 @@ from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.producers.service.outages import OutageLog
 
 MAX_IN_FLIGHT_BYTES = 4 * 1024 * 1024
+_TIME_STAMPS = (KafkaError.INVALID_TIMESTAMP, KafkaError.INVALID_RECORD, KafkaError._INVALID_DIFFERENT_RECORD)
+"""Of a batch with several records the client names the first as the second. Ours have a key: no other rule applies."""
 _CHECK_SECONDS = 1.0
 _CLOSE_SECONDS = 5.0
 _QUEUE_KBYTES = 4 * MAX_IN_FLIGHT_BYTES // 1024
@@ -124,10 +126,11 @@ class KafkaPublisher:
             raise self._refused
 
     def _refusal(self, error: KafkaError, now_ms: int) -> PublishError:
-        if error.code() == KafkaError.INVALID_TIMESTAMP:
+        if error.code() in _TIME_STAMPS:
             clock = datetime.datetime.fromtimestamp(now_ms / 1000, datetime.UTC).isoformat(" ", "seconds")
             return ClockError(
-                f"Kafka refuses the time stamps of this server, whose clock said {clock} (UTC), for {self._topic}. "
+                f"Kafka refuses the time stamps of this server, whose clock said {clock} (UTC), for {self._topic} "
+                f"({error.str()}). "
                 "Nothing is lost: set the clock of this server or of the broker right, or run "
                 "`postwatch migrate --topics`, after which the topic takes the broker's time"
             )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from confluent_kafka import KafkaError
 from postwatch.deploy.embedded.ports import choose_port
 from postwatch.producers.publisher import MAX_IN_FLIGHT_BYTES, KafkaPublisher
 from postwatch.producers.record import MAX_RECORD_BYTES
-from postwatch.producers.service.errors import UnavailableError
+from postwatch.producers.service.errors import ClockError, UnavailableError
 from postwatch.producers.service.health import Health
 from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.producers.service.outages import OutageLog
@@ -29,6 +30,20 @@ def test_it_is_full_when_enough_is_under_way(publisher: KafkaPublisher) -> None:
     assert publisher.waiting_ms(now_ms=6_000) == 5_000
     assert not publisher.flush(0.1)
     assert not publisher.has_room()
+
+
+@pytest.mark.parametrize(
+    "code", [KafkaError.INVALID_TIMESTAMP, KafkaError.INVALID_RECORD, KafkaError._INVALID_DIFFERENT_RECORD]
+)
+def test_a_refused_time_stamp_names_the_clock_and_the_remedy(publisher: KafkaPublisher, code: int) -> None:
+    refusal = publisher._refusal(KafkaError(code), 1_795_831_200_000)
+    assert isinstance(refusal, ClockError)
+    assert "whose clock said 2026-11-28 02:00:00+00:00 (UTC)" in str(refusal)
+    assert "`postwatch migrate --topics`" in str(refusal)
+
+
+def test_a_record_that_is_too_large_is_no_matter_of_the_clock(publisher: KafkaPublisher) -> None:
+    assert not isinstance(publisher._refusal(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE), 0), ClockError)
 
 
 def test_a_broker_that_does_not_answer_is_named(publisher: KafkaPublisher) -> None:
