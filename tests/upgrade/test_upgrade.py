@@ -138,7 +138,10 @@ def test_tables_of_the_earlier_version_are_migrated_with_their_rows(
         row = [migration.name, migration.checksum]
         client.insert("migrations", [row], column_names=["name", "checksum"], database=settings.database)
     rows = died(sample).rows
-    client.insert_arrow("deliveries", decode_outcomes(encode_outcomes(rows)), database=settings.database)
+    old_columns = [row[0] for row in connect(settings).query("DESCRIBE TABLE deliveries").result_rows]
+    stored = decode_outcomes(encode_outcomes(rows))
+    stored = stored.select([name for name in stored.column_names if name in old_columns])
+    client.insert_arrow("deliveries", stored, database=settings.database)
     known = len(list(sample.glob("*.sql")))
     assert migrate(client, settings) == [f"applied {one.name}" for one in read_migrations()[known:]]
     found = from_table(
