@@ -1,7 +1,7 @@
-"""What the sink has read and not yet written: rows by topic, and how far each partition has been read.
+"""Rows that the sink has read and not yet written, by topic, and the next offset of each partition.
 
-A batch covers whole records only, in the order in which they came; so once its rows are stored and its letters are
-delivered, everything before `next_offsets` is safe. Bounded in rows, bytes and time; the clock is the caller's.
+A batch holds whole records in the order of their offsets. So when its rows are stored and its dead letters are
+delivered, everything before `next_offsets` is safe. Its rows, bytes and time are bounded. The caller passes the time.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pyarrow as pa
 from postwatch.streams.contracts.dead_letters import DeadLetter, RecordOrigin
 
 MAX_BATCH_BYTES = 12 * 1024 * 1024
-"""Of record values. Joining them and encoding the insert takes as much again, and a quarter, for a moment."""
+"""Of record values. For a moment, joining them and encoding the insert take 1.25 times as much in addition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,22 +24,22 @@ class TopicRows:
     rows: pa.Table
     _origins: Sequence[RecordOrigin]
     _ends: Sequence[int]
-    """For each origin the index behind its last row."""
+    """For each origin, the index after its last row."""
 
     def origin(self, index: int) -> RecordOrigin:
-        """The record that brought row number `index`."""
+        """The record that contained row number `index`."""
         return self._origins[bisect.bisect_right(self._ends, index)]
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one flush writes, and what it may acknowledge then."""
+    """What one flush writes, and the offsets that it acknowledges afterwards."""
 
     topics: Mapping[str, TopicRows]
     letters: Sequence[DeadLetter]
     """Records that could not be decoded."""
     next_offsets: Mapping[tuple[str, int], int]
-    """(topic, partition) → offset behind the last record of the batch, and behind markers that follow it."""
+    """(topic, partition) → offset after the last record of the batch and the transaction markers that follow it."""
 
 
 class RowBatcher:
@@ -66,12 +66,12 @@ class RowBatcher:
         self._move_past(origin, size_bytes, now)
 
     def add_letter(self, origin: RecordOrigin, letter: DeadLetter, now: float) -> None:
-        """Take the next record of its partition, which is of no other use."""
+        """Take the next record of its partition, or a row of it, that is a dead letter."""
         self._letters.append(letter)
         self._move_past(origin, len(letter.value), now)
 
     def pass_markers(self, end: RecordOrigin, now: float) -> None:
-        """Nothing more comes of the partition before this offset: markers of transactions have offsets too."""
+        """The partition has no more records before this offset; transaction markers have offsets too."""
         self._next_offsets[end.topic, end.partition] = end.kafka_offset
         if self._since is None:
             self._since = now
@@ -83,7 +83,7 @@ class RowBatcher:
             self._since = now
 
     def seconds_until_due(self, now: float, at_most: float) -> float:
-        """How long the next record may be waited for."""
+        """How long the caller may wait for the next record."""
         if self._since is None:
             return at_most
         if self._rows >= self._max_rows or self._bytes >= self._max_bytes:
@@ -94,7 +94,7 @@ class RowBatcher:
         return self._since is not None and self.seconds_until_due(now, 1.0) == 0.0
 
     def take(self) -> Batch:
-        """Everything collected so far as one batch; the buffer is empty then."""
+        """Return everything collected so far as one batch, and empty the buffer."""
         topics = {topic: _join(parts) for topic, parts in self._tables.items()}
         batch = Batch(topics, self._letters, self._next_offsets)
         self.clear()
@@ -102,7 +102,7 @@ class RowBatcher:
 
 
 def _join(parts: Sequence[tuple[RecordOrigin, pa.Table]]) -> TopicRows:
-    # One chunk for each column: ClickHouse makes a block of each record batch, and small blocks are dear.
+    # One chunk for each column: ClickHouse makes a block of each record batch, and small blocks are slow.
     rows = pa.concat_tables([table for _, table in parts]).combine_chunks()
     ends = []
     total = 0

@@ -1,7 +1,7 @@
-"""The way of some rows into one table: whole if it can be, halved where it can't, until what is refused stands alone.
+"""Inserts rows into one table. A slice that ClickHouse refuses is halved, until the refused rows stand alone.
 
-The rows still to be written are a stack of slices. An error that is not the rows' fault leaves it as it was, so that
-the next try goes on where the last one ended. No row is dropped: it is written, or it is in `refused`, or on the stack.
+A stack of slices holds the rows that are still to be written. An error that the rows did not cause leaves the stack as
+it was, and the next try goes on there. No row is dropped: it is written, in `refused`, or on the stack.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ class Slice:
 @dataclass(frozen=True, slots=True)
 class RefusedRow:
     index: int
-    """Which of the rows it was."""
+    """Its position in the rows of the insertion."""
     row: pa.Table
     said: str
-    """ClickHouse's words against it."""
+    """The error message of ClickHouse."""
 
 
 class Insertion:
-    """Rows on their way into a table through `insert`, which raises as streams/errors.py has it."""
+    """Inserts rows through `insert`, which raises the errors of streams/errors.py."""
 
     def __init__(self, rows: pa.Table, insert: Callable[[pa.Table], None]) -> None:
         self._rows = rows
@@ -38,7 +38,7 @@ class Insertion:
         self._stack = [Slice(0, rows.num_rows)] if rows.num_rows else []
         self.refused: list[RefusedRow] = []
         self.refusals = 0
-        """How many inserts were refused, for the rows' fault or their number."""
+        """How many inserts were refused, because of a row or because of their size."""
         self.last_refusal = ""
 
     @property
@@ -46,7 +46,7 @@ class Insertion:
         return not self._stack
 
     def step(self) -> None:
-        """Try one slice. Raises UnavailableError, with everything as it was, when it should be tried again later."""
+        """Try one slice. Raises UnavailableError when the caller should try again later; then nothing has changed."""
         part = self._stack[-1]
         rows = self._rows.slice(part.first, part.count)
         try:
@@ -65,5 +65,5 @@ class Insertion:
         elif isinstance(refusal, RefusedRowsError):
             self._stack.pop()
             self.refused.append(RefusedRow(part.first, rows, str(refusal)))
-        else:  # a lone row can't be too much: the server is short of something
+        else:  # one row is never too large: the server lacks memory or disk
             raise UnavailableError(str(refusal)) from refusal

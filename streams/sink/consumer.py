@@ -1,8 +1,8 @@
-"""Carries rows from Kafka into ClickHouse: reads records, inserts their rows in batches, acknowledges afterwards.
+"""Reads records from Kafka, inserts their rows into ClickHouse in batches, and acknowledges afterwards.
 
 An offset is stored, for librdkafka to commit, only when everything before it is in ClickHouse or acknowledged as a dead
-letter. While ClickHouse is away the partitions are paused, and polling goes on, so that the group keeps this member. A
-rebalance forgets whatever is not stored: rows are idempotent, and the next owner reads them again.
+letter. While ClickHouse is away, the partitions are paused and polling goes on, so that the group keeps this member.
+After a rebalance the sink forgets what it has not stored. The next owner reads it again, and writes the same rows.
 """
 
 from __future__ import annotations
@@ -63,22 +63,22 @@ class RecordSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What becomes of a topic's records."""
+    """Where the rows of a topic go, and how."""
 
     table: str
     decode: Callable[[bytes], DecodedRecord]
-    """Raises ValueError for a record that is of no use."""
+    """Raises ValueError for a record that it cannot decode."""
     insert: Callable[[pa.Table], None]
-    """Raises as streams/errors.py has it."""
+    """Raises the errors of streams/errors.py."""
 
 
 def backoff_seconds(waits: int) -> float:
-    """How long to wait before the next try, after so many waits."""
+    """How long to wait before the next try, if there were `waits` waits before."""
     return min(FIRST_WAIT_SECONDS * (1 << min(waits, 10)), LONGEST_WAIT_SECONDS)
 
 
 class _Abandoned(Exception):
-    """The batch is not to be finished: its partitions are gone, or the process has to end."""
+    """The batch cannot be finished, because its partitions are revoked or the process stops."""
 
 
 class Sink:
@@ -105,14 +105,14 @@ class Sink:
         self._stopping = stopping
         self._clock = clock
         self._assignments = 0
-        """How often partitions have come or gone: a batch outlives none of it."""
+        """Counts assignments and revocations. Each of them ends the batch."""
         self._paused = False
         self._expected: dict[tuple[str, int], int] = {}
         """The next offset of each partition, where it is known."""
         self._logged_columns: set[tuple[str, ...]] = set()
 
     def run(self) -> None:
-        """Read and write until it is time to stop; then what was read is written, if it can be without waiting."""
+        """Read and write until `stopping` is set. Then write what was read, if that needs no wait."""
         self._source.subscribe(
             list(self._targets), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
         )
@@ -155,7 +155,7 @@ class Sink:
         self._expected[origin.topic, origin.partition] = origin.kafka_offset + 1
 
     def _pass_markers(self, end: RecordOrigin) -> None:
-        """The partition is read to its end. What lies there behind the last record is committed with it."""
+        """The partition is read to its end. Commit the transaction markers after the last record with it."""
         place = end.topic, end.partition
         if end.kafka_offset > self._expected.get(place, end.kafka_offset):
             self._count_expired(end)
@@ -163,7 +163,7 @@ class Sink:
             self._buffer.pass_markers(end, self._clock())
 
     def _count_expired(self, before: RecordOrigin) -> None:
-        """Offsets are missing that Kafka has deleted, and markers of transactions and aborted records."""
+        """Count the records of an offset gap that Kafka has deleted; transaction markers make gaps too."""
         expected = self._expected.get((before.topic, before.partition), before.kafka_offset)
         if before.kafka_offset <= expected:
             return
@@ -193,7 +193,7 @@ class Sink:
                     log.warning(event, topic=topic, columns=columns)
 
     def _flush(self) -> None:
-        """Write what is buffered, however long it takes; a batch that is abandoned will be read again."""
+        """Write the buffered batch, however long it takes. An abandoned batch is read again."""
         batch = self._buffer.take()
         assignments = self._assignments
         try:
@@ -202,8 +202,8 @@ class Sink:
         except _Abandoned:
             self._dead_letters.forget()
             if self._assignments == assignments:
-                # It is time to stop. What was read behind this batch may not be acknowledged without it; and after a
-                # rebalance the buffer must stay, for it holds nothing but records of the new assignment.
+                # The process stops. Records after this batch must not be acknowledged without it. After a rebalance
+                # the buffer must stay: it holds only records of the new assignment.
                 self._buffer.clear()
             log.info("batch_abandoned", stopping=self._stopping.is_set())
         else:
@@ -245,7 +245,7 @@ class Sink:
         return insert
 
     def _deliver(self, letters: Sequence[DeadLetter], assignments: int) -> None:
-        """Returns when Kafka has the letters."""
+        """Send the dead letters, and return when Kafka has them."""
         for letter in letters:
             self._dead_letters.send(letter)
         if letters:
@@ -262,7 +262,7 @@ class Sink:
         self._health.settle("dead-letters")
 
     def _wait(self, seconds: float, assignments: int) -> None:
-        """Keep the group membership for so long without reading on. Raises _Abandoned when nobody needs the batch."""
+        """Wait without new records, and stay in the group. Raises _Abandoned when the batch cannot be finished."""
         self._pause()
         deadline = self._clock() + seconds
         while True:
@@ -301,7 +301,7 @@ class Sink:
         log.info("partitions_assigned", partitions=[f"{each.topic}:{each.partition}" for each in partitions])
 
     def _on_revoke(self, source: RecordSource, partitions: Partitions) -> None:
-        """Assignment is eager: all partitions go at once, and with them whatever was read of them."""
+        """Assignment is eager: all partitions are revoked at once. Forget what was read of them."""
         self._assignments += 1
         self._buffer.clear()
         metrics.PARTITIONS.set(0)
@@ -318,6 +318,6 @@ def _committed_offsets(source: RecordSource, partitions: Partitions) -> dict[tup
 
 
 def _row_letter(part: TopicRows, refused: RefusedRow) -> DeadLetter:
-    """The row as the stream that it came in, so that it can be produced again as it is."""
-    alone = refused.row.take([0])  # a slice would be padded with what stands beside it
+    """The row as a stream of its own, so that it can be sent to its topic again."""
+    alone = refused.row.take([0])  # a slice would be encoded with parts of its neighbours
     return DeadLetter(encode_stream(alone), REFUSED_ROW, part.origin(refused.index), refused.said)

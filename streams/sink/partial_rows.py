@@ -1,10 +1,10 @@
 """Retracts partial rows, whose arrival was never seen, where the table has the whole ones.
 
 A shipper that begins in the middle of a log, or beside another one, repeats the ends of messages that the join has
-forgotten. Nothing tells whose mail that is, so these rows stand under the empty account; only the table knows that the
-message was seen from its beginning. A partial row is retracted when a whole row covers it: of the same server, queue id
-and recipient, queued no later and with a last event no earlier. A partial row that tells more stays. The end of a
-message of which nothing else is known has no recipient: any row of the message covers it.
+forgotten. The join cannot know the account, so these rows have an empty account. Only the table shows that the message
+was seen from its beginning. A whole row covers a partial row of the same server, queue id and recipient if it was
+queued no later and its last event is no earlier. Then the partial row is retracted. A partial row with a later event
+stays. If only the end of a message is known, its row has no recipient, and any row of the message covers it.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ WHERE version >= {first_whole:UInt64} AND queue_id IN {ids:Array(String)}
 AND queued_at >= fromUnixTimestamp64Milli({since_ms:Int64})
 AND queued_at <= fromUnixTimestamp64Milli({until_ms:Int64})
 """
-"""Old versions do as well as the newest, and withdrawn rows as well as others: where a message is told under its first
-queue id, what stood under a later one was withdrawn."""
+"""Reads old versions and retracted rows too. A message with subsequent queue ids has its rows under the first one, and
+the rows under the others are retracted; they cover partial rows all the same."""
 
 
 def retractions(rows: pa.Table, ask: Ask) -> pa.Table:
@@ -53,7 +53,7 @@ def _is_partial(rows: pa.Table) -> pa.ChunkedArray:
 
 
 def _whole_rows(partial: Sequence[Outcome], ask: Ask) -> dict[tuple[str, str, str], list[tuple[int, int]]]:
-    """Server, queue id and recipient → when whole rows of them were queued and heard of last, ms since the epoch."""
+    """Server, queue id and recipient → `queued_at` and `updated_at` of their whole rows, ms since the epoch."""
     whole = defaultdict(list)
     since_ms = min(row.queued_at for row in partial) - LONGEST_RETRY_MS
     until_ms = max(row.queued_at for row in partial)
@@ -77,7 +77,7 @@ def _is_covered(row: Outcome, whole: Sequence[tuple[int, int]]) -> bool:
 
 
 def _told_at(row: Outcome) -> int:
-    """When the recipient was heard of last. A queue manager's line about another one's turn looks like the arrival."""
+    """Time of the recipient's last event. `updated_at` may be that of a queue manager's line for another recipient."""
     if row.attempts and row.attempts[-1].status == row.status:
         return row.attempts[-1].at
     return row.updated_at
