@@ -1,6 +1,6 @@
 """The page of all columns, docs/columns.md, written from the contracts themselves.
 
-    python -m postwatch.deploy.columns_page > docs/columns.md
+    .venv/bin/python -m postwatch.deploy.columns_page > docs/columns.md
 
 A test compares the two, so that no column stays undocumented.
 """
@@ -17,7 +17,7 @@ _HEAD = """\
 
 Each column is declared once, in `streams/contracts`. The table in ClickHouse, the records of Kafka, the JSON of the API
 and of the commands, and CSV use the same names. Empty text or 0 means that the log does not say. Times are UTC, with
-milliseconds. This page is written by `python -m postwatch.deploy.columns_page`.
+milliseconds. This page is written by `.venv/bin/python -m postwatch.deploy.columns_page`.
 
 *Required*: a record without this column is not accepted. A record without any other column gets the default, so
 `postwatch join` and `postwatch sink` of different versions can run side by side.

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_the_page_is_up_to_date() -> None:
     written = (ROOT / "docs" / "columns.md").read_text(encoding="utf-8")
-    assert written == columns_page(), "run: python -m postwatch.deploy.columns_page > docs/columns.md"
+    assert written == columns_page(), "run: .venv/bin/python -m postwatch.deploy.columns_page > docs/columns.md"
 
 
 def _all_columns(columns: Sequence[Column]) -> Iterator[Column]:

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_the_page_is_up_to_date() -> None:
     written = (ROOT / "deploy" / "SETTINGS.md").read_text(encoding="utf-8")
-    assert written == settings_page(), "run: python -m postwatch.deploy.settings_page > deploy/SETTINGS.md"
+    assert written == settings_page(), "run: .venv/bin/python -m postwatch.deploy.settings_page > deploy/SETTINGS.md"
 
 
 def test_the_page_knows_every_section_there_is() -> None:
