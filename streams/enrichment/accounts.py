@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import NamedTuple
 
 from postwatch.streams.contracts.outcome import DELIVERED, RECEIVED, SENT
@@ -44,7 +43,6 @@ def mailbox(name: str, server: str, direction: str) -> Account:
     return Account(f"{user if at else name}@{server}", server, direction)
 
 
-@lru_cache(maxsize=8192)
 def is_account(name: str) -> bool:
     """Whether it can be an account: `user@domain`, or a system user. Blanks and a second @ stand only within quotes."""
     if name.count("@") < 2 and " " not in name and name.isprintable():
@@ -96,10 +94,10 @@ class AccountBook:
             return None
         if attempt is None:
             return None
-        is_mailbox = is_account(recipient) and not (original and _is_command(recipient))
-        if attempt.status == DELIVERED and not attempt.remote_ip and is_mailbox:
+        is_local = attempt.status == DELIVERED and not attempt.remote_ip
+        if is_local and is_account(recipient) and not (original and _is_command(recipient)):
             return mailbox(recipient, server, RECEIVED)
-        return mailbox(original, server, RECEIVED) if is_account(original) else None
+        return mailbox(original, server, RECEIVED) if original and is_account(original) else None
 
     def of_delivery(
         self, arrival: Arrival | None, recipient: str, attempt: Attempt | None, server: str
