@@ -33,7 +33,7 @@ class ShipSettings:
     SECTION: ClassVar[str] = "ship"
 
     files: tuple[str, ...] = setting(
-        doc="Log files to follow: globs, or GLOB=FORMAT, comma-separated. The first one that matches a file counts."
+        doc="Log files to follow: globs, or GLOB=FORMAT, comma-separated. If several match a file, the first is used."
     )
     format: str = setting("auto", doc="Log format of files that name none. auto: the join tells it from each line.")
     tz: str = setting(

@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=_partitions,
         default=_PARTITIONS,
         metavar="N",
-        help="partitions of new topics, and so the most join workers (default: %(default)s)",
+        help="partitions of new topics; no more join workers than this can run (default: %(default)s)",
     )
 
 

@@ -15,20 +15,29 @@ from postwatch.producers.service.lifecycle import stop_on_signal
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = """\
-Write the logs of a hosting provider's mail servers: authenticated submissions, mail from scripts, incoming mail,
-aliases and forwards, greylisting, bounces, full mailboxes, rejections, mail still in the queue.
+Write the logs of a hosting provider's mail servers: authenticated submissions,
+mail from scripts, incoming mail, aliases and forwards, greylisting, bounces,
+full mailboxes, rejections, mail still in the queue.
 
-The past is written at once, then new messages as they come. The true status of each recipient is known:
+The past is written at once, then new messages as they come. The true status of
+each recipient is known:
 
-  FOLDER/SERVER/mainlog   one log for each server, maillog where it runs Postfix; stamps are in UTC
-  FOLDER/domains          the provider's domains, `domain: owner` a line, as POSTWATCH_JOIN_DOMAINS_FILE takes it
-  FOLDER/truth.json       written at the end: the status that the table should show for every recipient"""
+  FOLDER/SERVER/mainlog   one log for each server (`maillog` for Postfix);
+                          time stamps are in UTC
+  FOLDER/domains          the provider's domains, one `domain: owner` a line,
+                          for POSTWATCH_JOIN_DOMAINS_FILE
+  FOLDER/truth.json       written at the end: the status that the table should
+                          show for every recipient"""
     parser.epilog = """\
 examples:
-  postwatch simulate fleet                                a minute of mail on five servers
-  postwatch simulate fleet --seconds 0 --history 100000   some 400,000 lines at once, for trials with bulk
-  postwatch simulate fleet --rate 200 --rotate-every 20   a busy fleet whose logs are rotated
-  postwatch simulate fleet --servers 4 --postfix 2        two servers with Exim, two with Postfix"""
+  a minute of mail on five servers:
+    postwatch simulate fleet
+  about 400,000 lines at once, for load tests:
+    postwatch simulate fleet --seconds 0 --history 100000
+  a busy fleet whose logs are rotated:
+    postwatch simulate fleet --rate 200 --rotate-every 20
+  two servers with Exim, two with Postfix:
+    postwatch simulate fleet --servers 4 --postfix 2"""
     parser.add_argument(
         "folder", type=Path, metavar="FOLDER", help="folder to create; it must not contain simulated logs yet"
     )

@@ -21,17 +21,21 @@ from postwatch.producers.ship_settings import ShipSettings, server_name
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = """\
-Run all of Postwatch on this machine: Apache Kafka, the ClickHouse engine, the join, the sink, the Track Delivery page,
-and a shipper if POSTWATCH_SHIP_FILES names log files. It needs neither Docker nor Java; Kafka is downloaded once.
+Run all of Postwatch on this machine: Apache Kafka, the ClickHouse engine, the
+join, the sink, the Track Delivery page, and a shipper if POSTWATCH_SHIP_FILES
+names log files. It needs neither Docker nor Java; Kafka is downloaded once.
 
-A part that dies is restarted. Ctrl-C or SIGTERM stops all parts; the folder keeps all data for the next start.
-Everything listens on loopback only. If a usual port is taken, a free one is used."""
+A part that dies is restarted. Ctrl-C or SIGTERM stops all parts; the folder
+keeps all data for the next start. All parts listen on loopback only, on a free
+port where the usual one is taken."""
     parser.epilog = """\
-All settings of all parts apply, except the addresses of Kafka and ClickHouse, the folder of the join and the checkpoint
-file of the shipper: `up` sets these itself.
+All settings of all parts apply, except the addresses of Kafka and ClickHouse,
+the folder of the join and the checkpoint file of the shipper: `up` sets these
+itself.
 
 example:
-  POSTWATCH_SHIP_FILES=/var/log/exim4/mainlog=exim-main postwatch up --data /var/lib/postwatch"""
+  POSTWATCH_SHIP_FILES=/var/log/exim4/mainlog=exim-main \\
+  postwatch up --data /var/lib/postwatch"""
     parser.add_argument(
         "--data",
         type=Path,

@@ -29,11 +29,13 @@ _CLOCK_RETRY_SECONDS = 10.0
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = """\
-Follow this server's log files through every rotation and publish their lines to Kafka. Runs until SIGTERM.
-Nothing is lost while Kafka is away: the lines wait in their files, and a checkpoint remembers how far Kafka has them.
+Follow this server's log files through every rotation and publish their lines
+to Kafka. Runs until SIGTERM. Nothing is lost while Kafka is away: the lines
+wait in their files, and a checkpoint remembers how far Kafka has them.
 
 example:
-  POSTWATCH_SHIP_FILES=/var/log/exim_mainlog=exim-main POSTWATCH_KAFKA_BROKERS=kafka1:9092 postwatch ship"""
+  POSTWATCH_SHIP_FILES=/var/log/exim_mainlog=exim-main \\
+  POSTWATCH_KAFKA_BROKERS=kafka1:9092 postwatch ship"""
     parser.epilog = describe(ShipSettings, KafkaSettings)
 
 

@@ -12,6 +12,7 @@ import dataclasses
 import difflib
 import math
 import os
+import textwrap
 import tomllib
 import types
 import typing
@@ -76,13 +77,21 @@ def load(section: type[Section], environ: Mapping[str, str] | None = None) -> Se
 
 
 def describe(*sections: type[Any]) -> str:
-    """Every variable of these sections with its default and its line for people, as a command's help shows them."""
+    """Every variable of these sections with its default and its description, wrapped for a terminal of 80 columns."""
     lines = [f"settings, from the environment or the TOML file that {CONFIG_VARIABLE} names:"]
     for section in sections:
         for field in dataclasses.fields(section):
             variable = f"{PREFIX}{section.SECTION.upper()}_{field.name.upper()}"
-            lines += [f"  {variable}{_shown_default(field.default)}", f"      {field.metadata['doc']}"]
+            lines.append(f"  {variable}{_shown_default(field.default)}")
+            lines += _wrapped(field.metadata["doc"])
     return "\n".join(lines)
+
+
+def _wrapped(text: str) -> list[str]:
+    indent = " " * 6
+    return textwrap.wrap(
+        text, 80, initial_indent=indent, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _shown_default(default: Any) -> str:

@@ -14,13 +14,12 @@ from postwatch.streams.contracts.topic_reader import read_topic
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Print the topic of outcomes, one JSON object for each row: what it holds now, or, with --follow, what comes. "
-        "Leaves no trace in Kafka. A row may be printed again with a higher version, or withdrawn by is_deleted."
+        "Print the topic of outcomes, one JSON object for each row: the rows it holds now, or with --follow the new "
+        "ones. Joins no consumer group and commits nothing. The same row may appear again with a higher version; "
+        "is_deleted=1 retracts it."
     )
     parser.add_argument("--follow", action="store_true", help="print new rows as they come, until Ctrl-C")
-    parser.add_argument(
-        "--from-beginning", action="store_true", help="with --follow: begin with what the topic holds already"
-    )
+    parser.add_argument("--from-beginning", action="store_true", help="with --follow: print the stored rows first")
 
 
 def run(arguments: argparse.Namespace) -> int:

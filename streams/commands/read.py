@@ -50,7 +50,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "files", nargs="+", metavar="FILE", help="log file: plain, gzip, bzip2 or xz; - is standard input"
     )
     parser.add_argument(
-        "--format", choices=FORMAT_NAMES, default=AUTO, help="log format of the files (default: %(default)s)"
+        "--format",
+        choices=FORMAT_NAMES,
+        default=AUTO,
+        metavar="FORMAT",
+        help="log format of the files: %(choices)s (default: %(default)s)",
     )
     parser.add_argument(
         "--tz", default="UTC", metavar="ZONE", help="IANA time zone of the stamps (default: %(default)s)"

@@ -43,6 +43,16 @@ def test_help_lists_every_command_with_its_summary(capsys: pytest.CaptureFixture
         assert known.summary in " ".join(shown.split())
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_fits_a_terminal_of_80_columns(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("XDG_DATA_HOME", "/var/lib")  # a default that is shown
+    assert exit_status(name, "--help") == 0
+    assert [line for line in capsys.readouterr().out.splitlines() if len(line) > 80] == []
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_status("--version") == 0
     assert capsys.readouterr().out.startswith("postwatch 0.")
