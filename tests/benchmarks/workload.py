@@ -204,7 +204,7 @@ def _without(value: bytes, queue_ids: list[bytes]) -> bytes:
 
 
 class _Expected:
-    """Counts rows as the table will: one for each key, unless its last version is withdrawn."""
+    """Counts rows as the table will: one for each key, unless its last version is retracted."""
 
     def __init__(self) -> None:
         self._joiner = Joiner(AccountBook(None))

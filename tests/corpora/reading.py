@@ -23,7 +23,7 @@ SERVER = "mx1.corpus.example"
 SENT_MS = 1_796_000_000_000
 """The last day of November 2026: stamps without a year are of the months before."""
 Rows = dict[tuple[object, ...], Outcome]
-"""By key, as reports show them: without what was withdrawn, and without what is known better of a whole message."""
+"""By key, as reports show them: without what was retracted, and without what is known better of a whole message."""
 
 
 def read_lines(path: Path) -> list[str]:

@@ -115,7 +115,7 @@ def test_a_replay_mends_and_leaves_all_else_alone(
         after = {row["recipient"]: row for row in pipeline.rows()}
         mended = after.pop("carl@far.example")
         assert (mended["account"], mended["status"]) == ("anna@bakery.example", "delivered")
-        assert pipeline.count() == 4  # the row under no account is withdrawn
+        assert pipeline.count() == 4  # the row under no account is retracted
         del before["carl@far.example"]
         assert after == before
         assert pipeline.parts["join"].terminate() == 0

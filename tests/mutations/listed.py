@@ -583,11 +583,11 @@ MESSAGES = (
         _JOINER + "test_what_was_told_without_the_arrival_is_taken_back",
     ),
     _mutation(
-        "an address that was an alias is withdrawn",
+        "an address that was an alias is retracted",
         "streams/joining/status.py",
         "    if resolved_at is not None and (deciding is None or not deciding.transport):\n",
         "    if resolved_at is not None and deciding is None and not updated_at:\n",
-        "streams/joining/test_message.py::test_an_address_that_was_an_alias_is_withdrawn_before_the_message_ends",
+        "streams/joining/test_message.py::test_an_address_that_was_an_alias_is_retracted_before_the_message_ends",
     ),
     _mutation(
         "a timeout is about the whole address",
@@ -837,7 +837,7 @@ OUTCOMES = (
         _PARTIAL + "test_a_partial_row_that_tells_more_stays",
     ),
     _mutation(
-        "what is told under a later queue id of a message is covered by what was withdrawn there",
+        "what is told under a later queue id of a message is covered by what was retracted there",
         "streams/sink/partial_rows.py",
         "WHERE version >= {first_whole:UInt64} AND",
         "WHERE version >= {first_whole:UInt64} AND is_deleted = 0 AND",

@@ -106,7 +106,7 @@ def test_a_row_shows_in_its_last_version_only(office: Office) -> None:
     assert office.report(status="accepted").rows == (delivered,)
 
 
-def test_a_withdrawn_row_is_gone(office: Office) -> None:
+def test_a_retracted_row_is_gone(office: Office) -> None:
     row = make_row(status="pending", version=1)
     office.insert([row])
     office.insert([row._replace(version=2, is_deleted=1)])

@@ -102,7 +102,7 @@ def test_a_message_that_is_done_is_not_under_way_whatever_the_clock_said() -> No
 
 
 @pytest.mark.parametrize(
-    ("again", "is_withdrawn"),
+    ("again", "is_retracted"),
     [
         ({"at": 9000}, True),
         ({"at": 9000, "is_attempt": False, "transport": ""}, True),
@@ -112,7 +112,7 @@ def test_a_message_that_is_done_is_not_under_way_whatever_the_clock_said() -> No
     ],
 )
 def test_a_recipient_of_which_nothing_is_said_when_others_are_tried_again(
-    again: dict[str, object], is_withdrawn: bool
+    again: dict[str, object], is_retracted: bool
 ) -> None:
     """It resolves to the same address as another one; that message may wait for days."""
     recipients = ("bob@far.example", "eve@far.example", "sales@here.example", "also@here.example")
@@ -128,7 +128,7 @@ def test_a_recipient_of_which_nothing_is_said_when_others_are_tried_again(
     ]
     joiner.add(SERVER, tries)
     table.insert(joiner.take_dirty()[0])
-    assert ("also@here.example" in {row.recipient for row in table.rows()}) is not is_withdrawn
+    assert ("also@here.example" in {row.recipient for row in table.rows()}) is not is_retracted
 
 
 def test_a_message_that_an_operator_holds_before_its_first_try_is_deferred() -> None:
@@ -154,7 +154,7 @@ def test_a_message_that_an_operator_holds_before_its_first_try_is_deferred() -> 
         assert found == expected
 
 
-def test_an_address_that_was_an_alias_is_withdrawn_before_the_message_ends() -> None:
+def test_an_address_that_was_an_alias_is_retracted_before_the_message_ends() -> None:
     arrival = part(EXIM_ID, 1000, WHOLE, sender="ann@here.example", recipients=("sales@far.example", "eve@far.example"))
     joiner = Joiner(BOOK)
     joiner.add(SERVER, [arrival, tried(EXIM_ID, 2000, "bob@far.example", original_recipient="sales@far.example")])

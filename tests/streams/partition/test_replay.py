@@ -50,10 +50,10 @@ def replayed(rows: Sequence[Outcome]) -> tuple[int, list[Outcome], ReplayCounts]
 
 def test_a_whole_row_takes_back_what_was_told_under_no_account() -> None:
     rows = rows_of("A1", part("A1", 6_000, WHOLE, sender="ann@here.example"), 6_500)
-    confirms, (row, withdrawn), counts = replayed(rows)
+    confirms, (row, retracted), counts = replayed(rows)
     assert (confirms, counts.rows) == (1, 1)
     assert (row.account, row.is_deleted) == ("ann@here.example", 0)
-    assert (withdrawn.account, withdrawn.is_deleted, withdrawn.version) == ("", 1, row.version)
+    assert (retracted.account, retracted.is_deleted, retracted.version) == ("", 1, row.version)
 
 
 def test_what_arrived_before_or_was_not_seen_to_arrive_is_left_alone() -> None:
