@@ -27,7 +27,7 @@ CREATE TABLE IF NOT EXISTS {database}.migrations{on_cluster}
 (name String, checksum String, applied_at DateTime64(3, 'UTC') DEFAULT now64(3))
 ENGINE = {engine} ORDER BY name
 """
-# Every server of a cluster is a replica of the one ledger, whatever its shard.
+# Every server of a cluster is a replica of the one table of migrations, whatever its shard.
 _CLUSTER_LEDGER = (
     "ReplicatedReplacingMergeTree('/clickhouse/tables/{database}/migrations', '{shard}-{replica}', applied_at)"
 )

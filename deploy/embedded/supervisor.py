@@ -154,7 +154,7 @@ def end_parts(parts: Sequence[Part], seconds: float) -> None:
 
 
 def bound_log(path: Path, max_bytes: int = MAX_LOG_BYTES) -> None:
-    """Keep a log and an older one. Its writer appends, so what is cut away leaves no hole."""
+    """Keep a log and an older one. Its writer appends, so a cut file has no gap."""
     try:
         if path.stat().st_size > max_bytes:
             shutil.copyfile(path, path.with_name(f"{path.name}.1"))

@@ -104,7 +104,7 @@ class ServerLogs:
             self._files[server] = self._new_file(server)
 
     def write_truth(self) -> Path:
-        """What became of every recipient, by the lines written so far."""
+        """The status of every recipient, by the lines written so far."""
         path = self._folder / "truth.json"
         write_truth(path, self.truth.rows())
         return path

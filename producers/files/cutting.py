@@ -50,6 +50,6 @@ def leading_nuls(block: bytes) -> int:
     """Bytes of a sparse region at the block's start.
 
     A daemon that writes without O_APPEND goes on at its old position after `copytruncate`, and the file begins with
-    a hole that reads as NULs.
+    a gap that reads as NULs.
     """
     return len(block) - len(block.lstrip(b"\0"))

@@ -12,7 +12,7 @@ from postwatch.producers.files.fingerprint import START, Position
 
 
 class InFlightTracker:
-    """The records of one file that are under way."""
+    """The records of one file that are in flight: sent and not acknowledged."""
 
     def __init__(self, acknowledged: Position = START) -> None:
         self.acknowledged = acknowledged
@@ -21,7 +21,7 @@ class InFlightTracker:
 
     @property
     def is_settled(self) -> bool:
-        """Whether nothing is under way."""
+        """Whether no record is in flight."""
         return not self._waiting
 
     def send(self, end: Position) -> None:

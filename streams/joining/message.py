@@ -34,7 +34,7 @@ from postwatch.streams.parsers.events import (
 )
 from postwatch.streams.parsers.queue_ids import LOGIN_PREFIX, SESSION_PREFIX, arrival_time, queued_at
 
-RETRACTED = "withdrawn"
+RETRACTED = "retracted"
 RANKS = {
     PENDING: 1,
     DEFERRED: 2,

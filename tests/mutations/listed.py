@@ -180,7 +180,7 @@ JOIN = (
         _JOIN + "test_nothing_is_acknowledged_before_its_outcomes_are_confirmed",
     ),
     _mutation(
-        "the marks are written before the acknowledgement",
+        "the processed ranges are written before the acknowledgement",
         "streams/partition/partition_join.py",
         "self._processed.acknowledge(done, now, committed), confirm)\n",
         "self._processed.acknowledge(done, now, committed), lambda: None)\n        confirm()\n",
@@ -229,7 +229,7 @@ JOIN = (
         _JOIN + "test_a_repeated_line_of_a_forgotten_message_is_kept_out",
     ),
     _mutation(
-        "a record that repeats some lines is cut at the mark",
+        "a record that repeats some lines is cut at the processed range",
         "streams/partition/processed_lines.py",
         "                value = value[repeated:]\n",
         "",
@@ -243,7 +243,7 @@ JOIN = (
         _ACKNOWLEDGED + "test_records_that_were_taken_are_skipped",
     ),
     _mutation(
-        "the marks tell the messages that cross the acknowledged offset",
+        "the processed ranges name the messages that cross the acknowledged offset",
         "streams/partition/processed_lines.py",
         "                    self._cross(messages, closer.last_offset)\n",
         "                    pass\n",
@@ -271,14 +271,14 @@ JOIN = (
         _JOIN + "test_a_message_older_than_the_longest_retry_is_given_up",
     ),
     _mutation(
-        "what is under way to the changelog is bounded",
+        "the entries in flight to the changelog are bounded",
         "streams/partition/message_store.py",
         "self._in_flight > MAX_IN_FLIGHT or ",
         "",
         _JOIN + "test_what_is_under_way_to_the_changelog_stops_the_reading",
     ),
     _mutation(
-        "the bytes under way to the changelog are bounded",
+        "the bytes in flight to the changelog are bounded",
         "streams/partition/message_store.py",
         " or self._in_flight_bytes > MAX_IN_FLIGHT_BYTES",
         "",
@@ -313,14 +313,14 @@ JOIN = (
         _JOIN + "test_unreadable_lines_are_dead_letters_byte_for_byte",
     ),
     _mutation(
-        "marks hold exactly what was added",
+        "processed ranges hold exactly what was added",
         "streams/partition/processed_ranges.py",
         "return place < len(self.ends) and self.starts[place] <= start",
         "return place < len(self.ends)",
         "streams/partition/test_processed_ranges.py::test_ranges_hold_exactly_what_was_added",
     ),
     _mutation(
-        "marks of a newer version are refused",
+        "processed ranges of a newer version are refused",
         "streams/partition/processed_ranges.py",
         "    if value[:1] != _VERSION:\n",
         "    if not value[:1]:\n",
@@ -524,7 +524,7 @@ JOIN = (
         "streams/partition/test_replay.py::test_what_arrived_before_or_was_not_seen_to_arrive_is_left_alone",
     ),
     _mutation(
-        "a replay takes back what was told under no account",
+        "a replay retracts what was sent under no account",
         "streams/partition/replay.py",
         "[*whole, *_retractions(whole)]",
         "[*whole]",
@@ -576,7 +576,7 @@ MESSAGES = (
         "streams/joining/test_message.py::test_whoever_saw_more_arrivals_has_the_higher_version",
     ),
     _mutation(
-        "what was told without the arrival is taken back",
+        "rows sent without the arrival are retracted",
         "streams/joining/rows.py",
         "        if message.was_partial and whole:\n",
         "        if message.was_partial and not whole:\n",
@@ -691,7 +691,7 @@ PARSERS = (
         "streams/joining/test_joiner.py::test_a_filter_makes_two_messages_of_one_and_names_the_second",
     ),
     _mutation(
-        "a delivery that was under way when its message was deleted counts (Postfix)",
+        "a delivery in progress when its message was deleted counts (Postfix)",
         "streams/joining/message.py",
         "self.terminal_event.status == CANCELLED:",
         "False:",
@@ -823,7 +823,7 @@ OUTCOMES = (
         _PARTIAL + "test_what_a_second_shipper_repeats_of_a_forgotten_message_is_taken_back",
     ),
     _mutation(
-        "what was taken back stays so when its insert arrives once more",
+        "a retracted row stays retracted when its insert arrives once more",
         "streams/sink/partial_rows.py",
         "version=retracted(row.version), is_deleted=1",
         "is_deleted=1",
@@ -837,14 +837,14 @@ OUTCOMES = (
         _PARTIAL + "test_a_partial_row_that_tells_more_stays",
     ),
     _mutation(
-        "what is told under a later queue id of a message is covered by what was retracted there",
+        "a retraction covers the rows under a later queue id of the message",
         "streams/sink/partial_rows.py",
         "WHERE version >= {first_whole:UInt64} AND",
         "WHERE version >= {first_whole:UInt64} AND is_deleted = 0 AND",
         _PARTIAL + "test_what_a_second_shipper_repeats_of_a_forgotten_message_is_taken_back",
     ),
     _mutation(
-        "an arrival that comes behind the message's end takes back what was told without it",
+        "an arrival that comes after the message's end retracts the rows sent without it",
         "streams/joining/joiner.py",
         "(isinstance(event, Arrival) and message.arrival is not None):",
         "isinstance(event, Arrival):",
