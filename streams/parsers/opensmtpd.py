@@ -30,8 +30,8 @@ from postwatch.streams.parsers.smtp import next_queue_id, reply_codes
 
 _ADDRESS = r'<((?:"(?:[^"\\]++|\\.)*+")?+[^<>"\s]*+)>'
 _SESSION = re.compile(r"([0-9a-f]{16}) (smtp|mta|mda|bounce) (?:event=)?+([a-z-]++)(?: |$)")
-_CONNECTED = re.compile(r"address=(\S++) host=(\S++)(?: |$)")
-_LOGIN = re.compile(r"user=(\S++)(?: address=\S++ host=\S++)?+ result=(\w++)$")
+_CONNECTED = re.compile(r"address=(?P<address>\S++) host=(?P<host>\S++)(?: |$)")
+_LOGIN = re.compile(r"user=(?P<login>\S++)(?: address=\S++ host=\S++)?+ result=(?P<result>\w++)$")
 """Version 6.0 names the client once more."""
 _MESSAGE = re.compile(
     rf"(?:address=\S++ host=\S++ )?+msgid=([0-9a-f]{{8}}) (?:from={_ADDRESS} to={_ADDRESS} )?+"
@@ -105,7 +105,7 @@ def _connected(text: str, start: int, at: int, line: str, session: str) -> Parse
     found = _CONNECTED.match(text, start)
     if found is None:
         return Unreadable("a connection whose fields make no sense")
-    return _client(session, at, line, found[2], found[1])
+    return _client(session, at, line, found["host"], found["address"])
 
 
 def _client(session: str, at: int, line: str, host: str, address: str) -> Arrival:
@@ -118,9 +118,9 @@ def _login(text: str, start: int, at: int, line: str, session: str) -> Parsed:
     found = _LOGIN.match(text, start)
     if found is None:  # a name may hold blanks, and then words of ours
         return Unreadable("a login that can be read in two ways") if text.endswith(" result=ok") else _LOGIN_FAILED
-    if found[2] != "ok":
+    if found["result"] != "ok":
         return _LOGIN_FAILED
-    return Arrival(session, at, line, authenticated_as=found[1], part=LOGIN)
+    return Arrival(session, at, line, authenticated_as=found["login"], part=LOGIN)
 
 
 def _message(text: str, start: int, at: int, line: str, session: str) -> Parsed:

@@ -64,7 +64,7 @@ _RULESET = re.compile(
     r"(?P<verdict>discard$|reject=(?P<words>.*)$)?+"
 )
 _MILTER = re.compile(rf"Milter(?: \([^()]*+\))?+: (from|to|rcpt|data|eom|eoh|body|header)(?:=<{ADDRESS}>)?+, (.*)$")
-_UNKNOWN_USER = re.compile(rf"<{ADDRESS}>\.\.\. (.*)$")
+_UNKNOWN_USER = re.compile(rf"<(?P<recipient>{ADDRESS})>\.\.\. (?P<words>.*)$")
 _NEXT = re.compile(rf"({_ID}) Message accepted for delivery")
 _STAT = ", stat="
 _EXPIRED = ("Cannot send message for ", "Message could not be delivered for ")
@@ -317,10 +317,10 @@ def _unknown_user(text: str, start: int, at: int, line: str, queue_id: str) -> P
     found = _UNKNOWN_USER.match(text, start)
     if found is None:
         return _OTHER
-    words = found[2]
+    words = found["words"]
     if words.startswith(_USER_UNKNOWN):
         words = f"550 5.1.1 {words}"
-    return _refusal(queue_id, at, line, "", found[1].lower(), words, ("", ""))
+    return _refusal(queue_id, at, line, "", found["recipient"].lower(), words, ("", ""))
 
 
 def _refusal(

@@ -12,12 +12,13 @@ from typing import NamedTuple
 import msgspec
 from postwatch.streams.parsers.timestamps import StampReader
 
-_TAG = r"([\w./+-]++)(?:\[\d++\])?+:? ?+(?:\[ID \d++ \w++\.\w++\] )?+"
+_TAG = r"(?P<program>[\w./+-]++)(?:\[\d++\])?+:? ?+(?:\[ID \d++ \w++\.\w++\] )?+"
 """Program and process; Solaris puts an id of its own behind them."""
 _HOST = r"[\w.:\[\]%-]++(?<!:)"
 """A name or an address; with a colon behind it, it is the tag of a line without a host."""
 _RFC3164 = re.compile(
-    rf"(?:<\d{{1,3}}>)?+([A-Z][a-z][a-z]  ?\d\d? \d\d:\d\d:\d\d) (?:<\w++\.\w++> )?+{_HOST} (?:mail\.\w++ )?+{_TAG}"
+    r"(?:<\d{1,3}>)?+(?P<stamp>[A-Z][a-z][a-z]  ?\d\d? \d\d:\d\d:\d\d) "
+    rf"(?:<\w++\.\w++> )?+{_HOST} (?:mail\.\w++ )?+{_TAG}"
 )
 """FreeBSD puts facility and level in front of the host, BusyBox behind it."""
 _ISO = re.compile(
@@ -25,7 +26,7 @@ _ISO = re.compile(
     rf"(?:\[\w++:[\w.-]++:([\w./+-]++)\] |(?:{_HOST} )?{_TAG})"
 )
 """With the journal module's form, `[1:host:postfix/smtp]`, in place of host and tag."""
-_NO_HOST = re.compile(rf"(?:<\d{{1,3}}>)?+([A-Z][a-z][a-z]  ?\d\d? \d\d:\d\d:\d\d) {_TAG}")
+_NO_HOST = re.compile(rf"(?:<\d{{1,3}}>)?+(?P<stamp>[A-Z][a-z][a-z]  ?\d\d? \d\d:\d\d:\d\d) {_TAG}")
 _RFC5424 = re.compile(
     r"<\d{1,3}>1 (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,9})?+(Z|[+-]\d\d:?\d\d) \S++ (\S++) \S++ \S++ "
     r'(?:-|(?:\[(?:[^\]"\\]++|\\.|"(?:[^"\\]++|\\.)*+")*+\])++) ?+(?:\ufeff)?+'
@@ -84,7 +85,7 @@ class HeaderReader:
         found = _RFC3164.match(line)
         try:
             if found is not None:
-                return Header(self._stamps.read_without_year(found[1]), found[2], line, found.end())
+                return Header(self._stamps.read_without_year(found["stamp"]), found["program"], line, found.end())
             return self._read_rarer(line)
         except ValueError:
             return None
@@ -104,7 +105,7 @@ class HeaderReader:
             return Header(self._stamps.read_iso(second, fraction, zone), module or program, text, found.end())
         found = _RFC3164.match(text) or _NO_HOST.match(text)
         if found is not None:
-            return Header(self._stamps.read_without_year(found[1]), found[2], text, found.end())
+            return Header(self._stamps.read_without_year(found["stamp"]), found["program"], text, found.end())
         return None
 
     def _read_journal(self, text: str) -> Header | None:

@@ -665,7 +665,7 @@ PARSERS = (
     _mutation(
         "a local submitter is whom the system knows (Postfix)",
         "streams/parsers/postfix/daemons.py",
-        'system_user=f"uid{found[1]}"',
+        "system_user=f\"uid{found['uid']}\"",
         "system_user=found[2]",
         "streams/parsers/postfix/test_daemons.py::test_a_local_submitter_is_whom_the_system_knows",
     ),

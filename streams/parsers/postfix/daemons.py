@@ -187,7 +187,9 @@ def _pickup(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
     if found is None:
         return Unreadable("a local submission whose fields make no sense") if text.startswith("uid=", start) else _NOTE
     # The sender is what the user said; only the number is what the system knows.
-    return Arrival(queue_id, at, line, system_user=f"uid{found[1]}", part=CLIENT, earlier_queue_id=found[3] or "")
+    return Arrival(
+        queue_id, at, line, system_user=f"uid{found['uid']}", part=CLIENT, earlier_queue_id=found["earlier"] or ""
+    )
 
 
 def _cleanup(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:

@@ -24,9 +24,9 @@ _LOGIN = re.compile(r"> sasl_username=<([^<>]*+)>$")
 _PASSED = re.compile(
     rf"\([\w-]++\) Passed [A-Z0-9-]++(?: ?\([^()]*+\))?+(?: \{{[\w,]*+\}})?+, (?:[A-Z]++ )*+"
     rf"(?:\[[^\]]*+\](?::\d++)?+ )*+<{ADDRESS}> -> <{ADDRESS}>(?:,<{ADDRESS}>)*+, "
-    r"(?:quarantine: [^\s,]++, )?+Queue-ID: (\w++), "
+    r"(?:quarantine: [^\s,]++, )?+Queue-ID: (?P<before>\w++), "
     r"(?:(?:Resent-)?+Message-ID: <[^<>\s,]*+>, )*+(?:mail_id: [\w+-]++, )?+Hits: [^\s,]++, size: \d++, "
-    r"(?:pt: \d++, )?+queued_as: ([\w/]++)(?=, |$)"
+    r"(?:pt: \d++, )?+queued_as: (?P<behind>[\w/]++)(?=, |$)"
 )
 """amavisd-new's `$log_templ` as it comes: the queue id before, those behind with slashes between them."""
 _LONGEST_LOGIN = 1000
@@ -85,8 +85,8 @@ def read_amavis(text: str, start: int, at: int, line: str) -> Parsed:
     found = _PASSED.match(text, start)
     if found is None or text.count(_QUEUED_AS, start) != 1:
         return _FILTERED  # a Message-ID may look like the fields behind it
-    before = found[4]
-    behind = [queue_id for queue_id in found[5].split("/") if WHOLE_ID.match(queue_id) and queue_id != before]
+    before = found["before"]
+    behind = [queue_id for queue_id in found["behind"].split("/") if WHOLE_ID.match(queue_id) and queue_id != before]
     if not WHOLE_ID.match(before) or not behind:
         return _FILTERED
     return [Arrival(queue_id, at, line, part=LINK, earlier_queue_id=before) for queue_id in dict.fromkeys(behind)]

@@ -37,7 +37,7 @@ QUEUED = re.compile(
 CLIENT_LINE = re.compile(r"client=([^\s,\[]*+)\[([^\]]*+)\](?::\d++)?+(?:, (.*))?+$")
 CLIENT_FIELDS = re.compile(r", (?=(?:orig_queue_id|orig_client|sasl_method|sasl_username|sasl_sender)=)")
 CLIENT_NAME = re.compile(r"([^\s,\[]*+)\[([^\]]*+)\]")
-PICKUP = re.compile(rf"uid=(\d++) from=<{ADDRESS}>(?: orig_id=({ID}))?+$")
+PICKUP = re.compile(rf"uid=(?P<uid>\d++) from=<{ADDRESS}>(?: orig_id=(?P<earlier>{ID}))?+$")
 NOTICE = re.compile(rf"(?:[a-z]++ )(?:non-delivery|delay|delivery status) notification: ({ID})$")
 ACTION = re.compile(
     r"(reject|milter-reject|discard|milter-discard|hold|milter-hold): "
