@@ -244,7 +244,8 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
 
 def begin_message(server: str, queue_id: str, at: int) -> Message:
     """A message of which nothing is known but that a line of `at` names it."""
-    return Message(server, queue_id, arrival_time(queue_id, at), id_time=queued_at(queue_id))
+    id_time = queued_at(queue_id)
+    return Message(server, queue_id, arrival_time(id_time, at), id_time=id_time)
 
 
 def envelope_key(recipient: str) -> str:

@@ -32,13 +32,12 @@ def refusal_id(line: str) -> str:
     return REFUSAL_PREFIX + hashlib.blake2b(line.encode(), digest_size=8).hexdigest()
 
 
-def arrival_time(queue_id: str, at: int) -> int:
+def arrival_time(id_time: int, at: int) -> int:
     """When the message was queued, in ms since the epoch: the time in its id, else `at`, the stamp of its first line.
 
     A time before 2000, or more than a day ahead of the line, is not taken: then the clock was wrong, or it is no time.
     """
-    time = queued_at(queue_id)
-    return time if EARLIEST_MS <= time <= at + AHEAD_MS else at
+    return id_time if EARLIEST_MS <= id_time <= at + AHEAD_MS else at
 
 
 def queued_at(queue_id: str) -> int:

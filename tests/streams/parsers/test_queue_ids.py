@@ -50,4 +50,4 @@ _AT = _ms("2026-08-10T22:30:10+00:00")
     ],
 )
 def test_a_time_that_can_not_be_that_of_the_arrival_is_not_taken(queue_id: str, at: int, time: int) -> None:
-    assert arrival_time(queue_id, at) == time
+    assert arrival_time(queued_at(queue_id), at) == time
