@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from time import sleep
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -39,7 +40,7 @@ def collect_lag(
     ]
     unmoved: list[int] = []
     if suspects:
-        time.sleep(WATCH_SECONDS)
+        sleep(WATCH_SECONDS)
         later = _committed(consumer, suspects)
         unmoved = [number for number, offset in later.items() if offset == committed[number]]
     return LagFacts(

@@ -15,8 +15,9 @@ from postwatch.producers.service.outages import OutageLog, Repeats
 _LIBRARIES = ("faust", "mode", "aiokafka", "postwatch.streams.faust_glue.transport")
 _CONNECTION = re.compile(
     r"Unable (?:to )?(?:connect to node|request metadata|update metadata)|Failed fetch (?:messages|offsets) from|"
-    r"Group Coordinator Request failed|Error sending \S+ to node|Marking the coordinator dead|"
-    r"Heartbeat (?:session|failed)|Got error produce response"
+    r"(?:Group Coordinator|FindCoordinator|LeaveGroup) [Rr]equest failed|Error sending \S+ to node|"
+    r"Marking the coordinator dead|Heartbeat (?:session|failed|send request failed)|Got error produce response|"
+    r"(?:Cannot|Could not) send "
 )
 """aiokafka's lines about a connection that is gone: its client tries again by itself."""
 

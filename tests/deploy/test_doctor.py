@@ -223,7 +223,7 @@ def test_a_partition_that_stands_still_is_told(
         def commit(_seconds: float) -> None:
             worker.commit(offsets=[TopicPartition(two_servers.raw_topic, 0, 2)], asynchronous=False)
 
-        monkeypatch.setattr("postwatch.deploy.lag_facts.time.sleep", commit)  # between the two looks
+        monkeypatch.setattr("postwatch.deploy.lag_facts.sleep", commit)  # between the two looks
         assert "stands still" not in doctor(capsys)[1][f"lag of {group}"]["seen"]
     finally:
         worker.close()

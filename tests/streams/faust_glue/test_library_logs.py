@@ -29,7 +29,13 @@ class Bench:
 
 def test_connections_are_told_by_the_outage_alone() -> None:
     bench = Bench()
-    for text in ("Unable connect to node with id %s: %s", "Unable to update metadata from %s"):
+    for text in (
+        "Unable connect to node with id %s: %s",
+        "Unable to update metadata from %s",
+        "Heartbeat send request failed: %s. Will retry.",
+        "LeaveGroup request failed: %s",
+        "Cannot send %r to %s: %r",
+    ):
         assert not bench.keeps(record("aiokafka.client", text, 1, 2))
 
 
