@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from postwatch.streams.contracts.outcome import (
     BOUNCED,
@@ -16,6 +14,8 @@ from postwatch.streams.contracts.outcome import (
     REJECTED,
 )
 from postwatch.streams.enrichment.reasons import BUILT_IN
+
+from tests.cpu import least_cpu_seconds
 
 REPLIES = [
     ("5.1.1", "550-5.1.1 The email account that you tried to reach does not exist. - gsmtp", "unknown-user"),
@@ -104,6 +104,4 @@ def test_providers(host: str, provider: str) -> None:
     "words", ["exceeds " * 9000, "mx " * 20_000, "exceeded " * 8000, "a" * 65_000, "no such " * 8000]
 )
 def test_the_worst_words_cost_little(words: str) -> None:
-    start = time.process_time()
-    BUILT_IN.find_reason(BOUNCED, "", words)
-    assert time.process_time() - start < 0.05
+    assert least_cpu_seconds(lambda: BUILT_IN.find_reason(BOUNCED, "", words), 0.05) < 0.05

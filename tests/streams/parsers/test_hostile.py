@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 
 import pytest
 from postwatch.producers.record import MAX_LINE_BYTES
@@ -16,6 +15,7 @@ from postwatch.streams.parsers.log_format import LineParser
 from postwatch.streams.parsers.registry import FORMATS, make_parser
 from postwatch.streams.parsers.timestamps import StampReader, find_zone
 
+from tests.cpu import least_cpu_seconds
 from tests.streams.parsers.exim_main_templates import ID, STAMP
 from tests.streams.parsers.hostile import PIECES, VICTIM, Hostile, Template, hostile_lines
 from tests.streams.parsers.templates import templates_of
@@ -43,24 +43,13 @@ def parser_of_all() -> LineParser:
     return make_parser("auto", stamps)
 
 
-def seconds(parser: LineParser, line: str) -> float:
-    """CPU time of a line, the least of three: a busy machine slows any."""
-    took: list[float] = []
-    for _ in range(3):
-        started = time.process_time()
-        parser.parse(line)
-        took.append(time.process_time() - started)
-    return min(took)
-
-
 def is_linear(parser: LineParser, line: str, end: str = "") -> bool:
     """Whether twice the words cost about twice the time: whatever machine it is, four times as much is a square."""
-    started = time.process_time()
-    parser.parse(line)
-    if time.process_time() - started < _NEVER_SLOW_SECONDS:
+    whole = least_cpu_seconds(lambda: parser.parse(line), _NEVER_SLOW_SECONDS, tries=5)
+    if whole < _NEVER_SLOW_SECONDS:
         return True
     half = line[: len(line) // 2] + end
-    return seconds(parser, line) < _MOST_GROWTH * seconds(parser, half)
+    return whole < _MOST_GROWTH * least_cpu_seconds(lambda: parser.parse(half), tries=5)
 
 
 def wrong_fields(event: Event, hostile: Hostile) -> dict[str, object]:
