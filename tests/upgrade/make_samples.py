@@ -21,7 +21,7 @@ from postwatch.streams.contracts.dead_letters import DeadLetter, LineOrigin, dea
 from postwatch.streams.contracts.heartbeat import encode_heartbeat
 from postwatch.streams.contracts.outcome import encode_outcomes
 
-from tests.streams.joining.test_golden import LOGS, SERVER, lines_of
+from tests.streams.joining.test_golden import HOSTING_DAY, SERVER, lines_of
 from tests.streams.partition.test_partition_join import Kafka, Record, Worker, make_records
 
 _CUTS = (3, 6, 9, 12, 15, 17, 20, 22, 24, 27, 30, 32)
@@ -30,9 +30,9 @@ _BEAT = Heartbeat(sent_ms=1_772_438_400_123, last_line_ms=1_772_438_399_000, lag
 
 def main(folder: Path) -> None:
     folder.mkdir(parents=True)
-    log = LOGS[0].read_bytes()
+    log = HOSTING_DAY.read_bytes()
     (folder / "mainlog").write_bytes(log)
-    records = make_records(lines_of(LOGS[0]), _CUTS)
+    records = make_records(lines_of(HOSTING_DAY), _CUTS)
     beat = Record(len(records), SERVER.encode(), b"", _BEAT.encode())
     _write_json(folder / "raw-records.json", [_plain(record.key, record.headers, record.value) for record in records])
     _write_json(folder / "raw-heartbeat.json", _plain(beat.key, beat.headers, beat.value))

@@ -20,6 +20,7 @@ from postwatch.streams.parsers.timestamps import StampReader, find_zone
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 LOGS = sorted(GOLDEN.glob("*/*.log"))
+HOSTING_DAY = GOLDEN / "exim-main/hosting-day.log"
 SERVER = "web7.hosting.example"
 SENT_MS = 1_795_500_000_000
 """24 November 2026: when the logs were shipped, for stamps without a year."""

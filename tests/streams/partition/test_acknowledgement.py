@@ -10,11 +10,11 @@ from postwatch.streams.contracts.dead_letters import DeadLetter
 from postwatch.streams.partition.partition_join import RANGES_KEY
 from postwatch.streams.partition.ports import Confirm
 
-from tests.streams.joining.test_golden import LOGS, lines_of
+from tests.streams.joining.test_golden import HOSTING_DAY, LOGS, lines_of
 from tests.streams.partition.test_partition_join import Kafka, Record, Worker, make_records
 
-CLOSED_AT_ONCE = [line for line in lines_of(LOGS[0]) if "-0003aB-1X" in line]
-STUCK = [line for line in lines_of(LOGS[0]) if "-0003dA-1c" in line][:3]
+CLOSED_AT_ONCE = [line for line in lines_of(HOSTING_DAY) if "-0003aB-1X" in line]
+STUCK = [line for line in lines_of(HOSTING_DAY) if "-0003dA-1c" in line][:3]
 
 
 class SlowWorker(Worker):

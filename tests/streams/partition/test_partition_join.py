@@ -23,7 +23,7 @@ from postwatch.streams.partition.partition_join import RANGES_KEY, JoinRules, Pa
 from postwatch.streams.partition.ports import Confirm
 from postwatch.streams.partition.retained_fetches import MAX_OPEN_CHARACTERS, MAX_OPEN_MESSAGES
 
-from tests.streams.joining.test_golden import LOGS, SENT_MS, SERVER, golden_rows, lines_of, ordered
+from tests.streams.joining.test_golden import HOSTING_DAY, LOGS, SENT_MS, SERVER, golden_rows, lines_of, ordered
 
 RULES = JoinRules(
     accounts=AccountBook(None),
@@ -200,7 +200,7 @@ def test_crashes_change_no_row(log: Any, seed: int) -> None:
 def test_crashes_and_a_second_shipper_of_one_file_change_no_reported_row(seed: int) -> None:
     """Lines that come again after the join forgot their message, in a crash, may leave a partial row beside it."""
     chooser = random.Random(seed)
-    lines = lines_of(LOGS[0])
+    lines = lines_of(HOSTING_DAY)
     places = range(1, len(lines))
     one = make_records(lines, sorted(chooser.sample(places, chooser.randrange(len(lines) - 1))))
     other = make_records(lines, sorted(chooser.sample(places, chooser.randrange(len(lines) - 1))), file="file-2")
@@ -222,11 +222,11 @@ def test_crashes_and_a_second_shipper_of_one_file_change_no_reported_row(seed: i
             kafka.crash(chooser.randrange(len(kafka.in_flight) + 1))
             worker = Worker(kafka)
     finish(worker, records, now)
-    assert as_reported(table_rows(kafka.rows)) == golden_rows(LOGS[0])
+    assert as_reported(table_rows(kafka.rows)) == golden_rows(HOSTING_DAY)
 
 
 def test_nothing_is_acknowledged_before_its_outcomes_are_confirmed() -> None:
-    lines = [line for line in lines_of(LOGS[0]) if "-0003aB-1X" in line]
+    lines = [line for line in lines_of(HOSTING_DAY) if "-0003aB-1X" in line]
     kafka = Kafka()
     worker = Worker(kafka)
     worker.take(make_records(lines, []))
@@ -240,7 +240,7 @@ def test_nothing_is_acknowledged_before_its_outcomes_are_confirmed() -> None:
 
 
 def test_an_open_message_holds_its_record_until_it_is_parked() -> None:
-    lines = [line for line in lines_of(LOGS[0]) if "-0003cA-1b" in line]
+    lines = [line for line in lines_of(HOSTING_DAY) if "-0003cA-1b" in line]
     kafka = Kafka()
     worker = Worker(kafka)
     worker.take(make_records(lines, []), now=0)
@@ -257,7 +257,7 @@ def test_an_open_message_holds_its_record_until_it_is_parked() -> None:
 
 
 def test_a_message_parked_before_a_crash_and_finished_after_it_is_whole() -> None:
-    lines = [line for line in lines_of(LOGS[0]) if "-0003dA-1c" in line]
+    lines = [line for line in lines_of(HOSTING_DAY) if "-0003dA-1c" in line]
     records = make_records(lines, [3])
     kafka = Kafka()
     worker = Worker(kafka)
@@ -279,7 +279,7 @@ def test_a_message_parked_before_a_crash_and_finished_after_it_is_whole() -> Non
 
 
 def test_the_table_is_empty_behind_a_closed_message() -> None:
-    lines = [line for line in lines_of(LOGS[0]) if "-0003dA-1c" in line]
+    lines = [line for line in lines_of(HOSTING_DAY) if "-0003dA-1c" in line]
     records = make_records(lines, [3])
     kafka = Kafka()
     worker = Worker(kafka)
@@ -291,7 +291,7 @@ def test_the_table_is_empty_behind_a_closed_message() -> None:
 
 
 def test_a_repeated_line_of_a_forgotten_message_is_kept_out() -> None:
-    lines = [line for line in lines_of(LOGS[0]) if "-0003aB-1X" in line]
+    lines = [line for line in lines_of(HOSTING_DAY) if "-0003aB-1X" in line]
     records = make_records(lines, [])
     kafka = Kafka()
     worker = Worker(kafka)
@@ -307,7 +307,7 @@ def test_a_repeated_line_of_a_forgotten_message_is_kept_out() -> None:
 
 
 def test_a_record_that_repeats_some_lines_and_brings_new_ones_is_cut_at_the_mark() -> None:
-    lines = [line for line in lines_of(LOGS[0]) if "-0003aB-1X" in line]
+    lines = [line for line in lines_of(HOSTING_DAY) if "-0003aB-1X" in line]
     first = make_records(lines, [2])[0]
     whole = make_records(lines, [])[0]
     whole.offset = 1
@@ -352,7 +352,7 @@ def test_a_record_that_can_not_be_read_at_all_is_dead_lettered_by_line(headers: 
 
 
 def test_a_foreign_record_without_headers_is_as_welcome() -> None:
-    lines = [line for line in lines_of(LOGS[0]) if "-0003aB-1X" in line]
+    lines = [line for line in lines_of(HOSTING_DAY) if "-0003aB-1X" in line]
     kafka = Kafka()
     worker = Worker(kafka)
     worker.take([Record(number, b"web7", line.encode(), ()) for number, line in enumerate(lines)])
@@ -370,7 +370,7 @@ def test_heartbeats_are_passed_on() -> None:
 
 
 def test_a_message_older_than_the_longest_retry_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = [line for line in lines_of(LOGS[0]) if "-0003cA-1b" in line]
+    lines = [line for line in lines_of(HOSTING_DAY) if "-0003cA-1b" in line]
     kafka = Kafka()
     worker = Worker(kafka)
     finish(worker, make_records(lines, []), 0)
@@ -455,7 +455,7 @@ def test_messages_that_closed_leave_no_more_than_their_names_to_a_fetch_that_wai
 @pytest.mark.parametrize("bound", ["MAX_IN_FLIGHT", "MAX_IN_FLIGHT_BYTES"])
 def test_what_is_under_way_to_the_changelog_stops_the_reading(monkeypatch: pytest.MonkeyPatch, bound: str) -> None:
     monkeypatch.setattr(message_store, bound, 0)
-    lines = [line for line in lines_of(LOGS[0]) if "-0003cA-1b" in line]
+    lines = [line for line in lines_of(HOSTING_DAY) if "-0003cA-1b" in line]
     worker = Worker(Kafka())
     worker.take(make_records(lines, []))
     assert not worker.join.is_full
