@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from postwatch.streams.contracts.outcome import DELIVERED, RECEIVED, SENT
 from postwatch.streams.enrichment.hosted_domains import Domains
-from postwatch.streams.parsers.events import Arrival, Attempt, Refusal
+from postwatch.streams.parsers.events import UNNAMED_SERVER, Arrival, Attempt, Refusal
 
 
 class Account(NamedTuple):
@@ -94,7 +94,7 @@ class AccountBook:
             return None
         if attempt is None:
             return None
-        is_local = attempt.status == DELIVERED and not attempt.remote_ip
+        is_local = attempt.status == DELIVERED and not attempt.remote_ip and attempt.transport != UNNAMED_SERVER
         if is_local and is_account(recipient) and not (original and _is_command(recipient)):
             return mailbox(recipient, server, RECEIVED)
         return mailbox(original, server, RECEIVED) if original and is_account(original) else None

@@ -6,9 +6,10 @@ as they come, because one server writes them in order.
 
 from __future__ import annotations
 
+import msgspec
 from postwatch.streams.contracts.outcome import DEFERRED
 from postwatch.streams.joining.message import RANKS, Message, envelope_key
-from postwatch.streams.parsers.events import ENVELOPE, IDENTITY, Arrival, Attempt, LifecycleEvent
+from postwatch.streams.parsers.events import ENVELOPE, IDENTITY, QUEUE, Arrival, Attempt, LifecycleEvent
 
 MOST_ATTEMPTS = 50
 """Of a recipient: the first attempts, up to this number, and the last one are kept."""
@@ -47,6 +48,8 @@ def _order(attempt: Attempt) -> tuple[int, int, str]:
 
 
 def add_attempt(message: Message, event: Attempt) -> None:
+    if not event.recipient and message.parts is not None:
+        event = _with_recipient(event, message.parts.get(QUEUE))
     attempts = message.attempts.get(event.recipient)
     if attempts is None:
         message.attempts[event.recipient] = [event]
@@ -69,6 +72,20 @@ def add_attempt(message: Message, event: Attempt) -> None:
         message.dirty.append(event.recipient)
     if event.original_recipient:
         _add_original(message, event.original_recipient, event.at)
+
+
+def _with_recipient(event: Attempt, queued: Arrival | None) -> Attempt:
+    """The attempt of a message whose lines name its only recipient at the arrival alone."""
+    if queued is None or len(queued.recipients) != 1:
+        return event
+    return msgspec.structs.replace(event, recipient=queued.recipients[0])
+
+
+def _name_recipient(message: Message, queued: Arrival) -> None:
+    """Give the only recipient the attempts that came before the arrival; what was reported of them is retracted."""
+    for attempt in message.attempts.pop("", ()):
+        add_attempt(message, _with_recipient(attempt, queued))
+    _add_original(message, "", queued.at)
 
 
 def _is_another(first: Attempt, last: Attempt) -> bool:
@@ -156,6 +173,8 @@ def add_part(message: Message, event: Arrival) -> None:
         return
     message.parts[part] = event
     message.arrival = None
+    if "" in message.attempts and len(event.recipients) == 1 and part == QUEUE:
+        _name_recipient(message, event)
     if message.attempts:
         message.was_partial = True
         message.change(list(message.attempts))

@@ -31,6 +31,8 @@ OWN_NOTICE = "<>"
 """As the sender in a PARENT: the message is the server's own, whomever it names as its sender."""
 
 FILTER, FORWARD = "filter", "forward"
+UNNAMED_SERVER = "remote"
+"""As the transport: another server has the recipient, and the line does not name it. So no mailbox here got it."""
 
 
 class Arrival(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -73,7 +75,7 @@ class Attempt(msgspec.Struct, frozen=True, gc=False, array_like=True):
     is_attempt: bool = True
     """False where the MTA only said that it would not try yet."""
     recipient: str = ""
-    """Final address, lower-cased."""
+    """Final address, lower-cased; empty where the line names none: that of the message, which has only one."""
     original_recipient: str = ""
     """The address that it was made from, lower-cased, where they differ; else empty."""
     smtp_code: int = 0

@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 
 from postwatch.producers.service.errors import BadInputError
-from postwatch.streams.parsers import kumomta, opensmtpd, sendmail
+from postwatch.streams.parsers import dma, kumomta, opensmtpd, sendmail
 from postwatch.streams.parsers.events import Ignored, Parsed
 from postwatch.streams.parsers.exim import main_log, over_syslog
 from postwatch.streams.parsers.log_format import LineParser, LogFormat, ReadLine, ReadMessage
@@ -28,6 +28,7 @@ FORMATS: tuple[LogFormat, ...] = (
     postfix.FORMAT,
     sendmail.FORMAT,
     opensmtpd.FORMAT,
+    dma.FORMAT,
     kumomta.FORMAT,
 )
 AUTO = "auto"
