@@ -139,7 +139,7 @@ def add_lifecycle_event(message: Message, event: LifecycleEvent) -> None:
     if message.dirty is not None:
         known = dict.fromkeys(message.expected())
         known.update(dict.fromkeys(message.attempts))
-        message.dirty += known or [""]
+        message.dirty += known or ([] if event.is_before_queue else [""])
 
 
 def _cancel_recipient(message: Message, event: LifecycleEvent) -> None:

@@ -108,6 +108,8 @@ class LifecycleEvent(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """No further line of the message is expected."""
     recipient: str = ""
     """As submitted, lower-cased, where it happened to this recipient alone."""
+    is_before_queue: bool = False
+    """The MTA never took the message over: where no recipient of it is known, there is nothing to report."""
 
 
 class Refusal(msgspec.Struct, frozen=True, gc=False, array_like=True):

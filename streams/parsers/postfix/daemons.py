@@ -43,6 +43,8 @@ from postwatch.streams.parsers.postfix.grammar import (
     CLIENT_LINE,
     CLIENT_NAME,
     DELIVERY,
+    ENCRYPTED,
+    FOLD,
     HEADER_TAIL,
     NOTICE,
     ORIGIN,
@@ -193,6 +195,8 @@ def _pickup(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
 
 
 def _cleanup(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
+    if text.startswith("removed (", start):
+        return _removed(text, start, at, line, queue_id)
     if text.startswith("message-id=", start):
         message_id = text[start + 11 :]
         if message_id[:1] == "<" and message_id[-1:] == ">":
@@ -202,7 +206,9 @@ def _cleanup(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed
     if subject is not None:
         ends = [origin.start() for origin in ORIGIN.finditer(text, subject.end())]
         if ends:
-            return Arrival(queue_id, at, line, subject=_decode_subject(text[subject.end() : ends[-1]]), part=SUBJECT)
+            return Arrival(
+                queue_id, at, line, subject=_decode_subject(text[subject.end() : ends[-1]].lstrip(" ")), part=SUBJECT
+            )
         return _NOTE
     return _action(text, start, at, line, queue_id, True)
 
@@ -212,6 +218,7 @@ def _decode_subject(subject: str) -> str:
     subject = subject[:_MOST_SUBJECT]
     if "=?" not in subject:
         return subject
+    subject = FOLD.sub(" ", subject)
     try:
         return str(email.header.make_header(email.header.decode_header(subject)))
     except (ValueError, LookupError, email.errors.HeaderParseError):
@@ -220,7 +227,7 @@ def _decode_subject(subject: str) -> str:
 
 def _qmgr(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
     if text.startswith("removed", start):
-        return LifecycleEvent(queue_id, at, line, closes=True)
+        return _removed(text, start, at, line, queue_id)
     found = QUEUED.match(text, start)
     if found is None:
         return Unreadable("a sender whose fields make no sense") if text.startswith("from=<", start) else _NOTE
@@ -228,6 +235,15 @@ def _qmgr(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
     if expired:
         return LifecycleEvent(queue_id, at, line, EXPIRED)
     return Arrival(queue_id, at, line, sender=sender, size_bytes=int(size[:18]), part=QUEUE)
+
+
+_REMOVED = {"removed (canceled)": CANCELLED, "removed (discarded)": DISCARDED}
+"""What cleanup says since Postfix 3.10 of a message that the queue never saw."""
+
+
+def _removed(text: str, start: int, at: int, line: str, queue_id: str) -> LifecycleEvent:
+    status = _REMOVED.get(text[start:], "")
+    return LifecycleEvent(queue_id, at, line, status, closes=True, is_before_queue=status != "")
 
 
 def _bounce(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
@@ -272,14 +288,18 @@ def read_attempt(queue_id: str, at: int, line: str, agent: str, fields: tuple[st
     status = _STATUSES.get(word)
     if status is None:
         return _PROBE if word.startswith(_PROBES) else Unreadable("a delivery with a status that is not known")
+    if tls and not ENCRYPTED.match(tls):
+        tls = ""
     words = words.removesuffix(")")
     recipient = to.lower()
     submitted = original.lower()
     response = words
-    if words.startswith("host "):
+    if words.startswith(("host ", "SASL ")):
         said = SAID.match(words)
         if said is not None:
             response = words[said.end() :]
+            if said[1]:
+                enhanced = ""  # Postfix changes its class, so that the login is tried again
     code = SMTP_CODE.match(response)
     is_socket = "/" in address
     next_id = handover = ""

@@ -51,8 +51,22 @@ HEADER_TAIL = re.compile(
     rf"; from=<{ADDRESS}>(?: to=<{ADDRESS}>)?+(?: proto=\w++)?+(?: helo=<.*?>(?=: |$))?+(?:: (.*))?+$"
 )
 """Sender, recipient, and the reply to a header that was not wanted."""
-SUBJECT_LINE = re.compile(r"(?:warning|info): header Subject: ")
+SUBJECT_LINE = re.compile(
+    r"(?:warning|info|prepend|replace|filter|pass|redirect|bcc|strip): header (?i:subject) ?:(?:\?{1,2}+)?+"
+)
+"""A header check that lets the message go on. Postfix shows a line end and a tab of the header as question marks."""
+FOLD = re.compile(r"(?<=\?=)\?[ ?]++(?==\?)")
+"""A line end between two encoded words, as Postfix shows it."""
 ORIGIN = re.compile(r" from (?:local|([^\s\[]*+)\[([^\s\[\]]*+)\](?::\d++)?+)(?=; from=<)")
-SAID = re.compile(r"host [^\s\[]*+\[[^\]]*+\](?::\d++)?+ (?:said|refused to talk to me): ")
+SAID = re.compile(
+    r"(?:host [^\s\[]*+\[[^\]]*+\](?::\d++)?+ (?:said|refused to talk to me)|"
+    r"(SASL) authentication failed; server [^\s\[]*+\[[^\]]*+\](?::\d++)?+ said): "
+)
+"""What stands before the remote server's own words; whether they answer our login."""
+ENCRYPTED = re.compile(
+    r"(?!none\b|unknown\b)[a-z-]++(?::(?!none\b)[a-z-]++)?+(?:/!?+requiretls(?::none|:nocertmatch|\?)?+)?+$"
+)
+"""The TLS features of a connection that was encrypted (Postfix 3.11, `smtp_log_tls_feature_status`). A level that was
+lowered to none, a violated one (`!`), or one that was not decided (`?`) stands for no encrypted connection."""
 VERDICT = re.compile(r"250 (?:2\.\d\.\d )?+Ok, (?:discarded\b|id=[\w-]++, (?:(BOUNCE)|DISCARDED)\b)")
 """What a filter (amavisd-new) says when it keeps a message back; whether it sent a bounce itself."""

@@ -120,11 +120,15 @@ def passed_by_a_filter_before_the_queue(words: str, chooser: random.Random) -> H
     return Hostile(line, refused if status else {"queue_id": ID, "part": "login", "sender": ""})
 
 
+_SUBJECT_ACTIONS = ("warning", "info", "prepend", "replace", "filter", "pass")
+_SUBJECT_NAMES = ("Subject: ", "Subject:x", "SUBJECT :x", "subject:? x")
+
+
 def logged_subject(words: str, chooser: random.Random) -> Hostile:
     line = _line(
         "cleanup",
-        f"{ID}: {chooser.choice(('warning', 'info'))}: header Subject: {shown(words)[:200]} from {_CLIENT}; "
-        f"from=<{_ANNA}> to=<{_PAUL}> proto=ESMTP helo=<laptop>",
+        f"{ID}: {chooser.choice(_SUBJECT_ACTIONS)}: header {chooser.choice(_SUBJECT_NAMES)}{shown(words)[:200]} "
+        f"from {_CLIENT}; from=<{_ANNA}> to=<{_PAUL}> proto=ESMTP helo=<laptop>",
     )
     return Hostile(line, {**_NO_SENDER, "part": "subject", "client_ip": ""})
 

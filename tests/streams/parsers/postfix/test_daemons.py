@@ -105,6 +105,82 @@ def test_message_id_sender_and_subject() -> None:
     assert arrival("cleanup", encoded).subject == "Grüße"
 
 
+@pytest.mark.parametrize(
+    ("header", "subject"),
+    [
+        ("warning: header Subject:Bill 7", "Bill 7"),
+        ("info: header SUBJECT : Bill 7", "Bill 7"),
+        ("prepend: header subject:  Bill 7", "Bill 7"),
+        ("replace: header Subject:? Bill 7", "Bill 7"),
+        ("pass: header Subject:??Bill 7", "Bill 7"),
+        ("filter: header Subject: ?? Bill 7", "?? Bill 7"),
+        ("warning: header Subject:", ""),
+        ("warning: header Subject: ", ""),
+        ("warning: header Subject: =?utf-8?q?Gr=C3=BC?=? =?utf-8?q?=C3=9Fe?=", "Grüße"),
+    ],
+)
+def test_subjects_of_header_checks(header: str, subject: str) -> None:
+    line = f"7F00AA: {header} from a.example[192.0.2.1]; from=<a@b.example> to=<c@d.example> proto=ESMTP helo=<x>: Subject: y"
+    found = arrival("cleanup", line)
+    assert (found.part, found.subject) == (SUBJECT, subject)
+
+
+def test_a_header_that_only_looks_like_a_subject_is_a_note() -> None:
+    tail = "from a.example[192.0.2.1]; from=<a@b.example> to=<c@d.example> proto=ESMTP helo=<x>"
+    for header in ("X-Subject: Bill", "X: Subject: Bill", "Subject-Old: Bill"):
+        assert isinstance(read("cleanup", f"7F00AA: warning: header {header} {tail}"), Ignored)
+
+
+@pytest.mark.parametrize(
+    ("logged", "tls"),
+    [
+        ("may", "may"),
+        ("dane:halfdane", "dane:halfdane"),
+        ("dane-only", "dane-only"),
+        ("secure/requiretls", "secure/requiretls"),
+        ("encrypt/requiretls:nocertmatch", "encrypt/requiretls:nocertmatch"),
+        ("may/requiretls:none", "may/requiretls:none"),
+        ("secure/!requiretls:none", "secure/!requiretls:none"),
+        ("none", ""),
+        ("may:none", ""),
+        ("dane:none", ""),
+        ("may?", ""),
+        ("unknown", ""),
+        ("unknown?", ""),
+        ("!encrypt:none", ""),
+        ("none/requiretls:none", ""),
+        ("may:none/requiretls:none", ""),
+        ("may?/requiretls?", ""),
+        ("may/!requiretls:nostarttls", ""),
+        ("none/!requiretls:noencryption", ""),
+    ],
+)
+def test_tls_features_that_mean_in_the_clear(logged: str, tls: str) -> None:
+    found = attempt(
+        "smtp",
+        "7F00AA: to=<b@far.example>, relay=mx.far.example[192.0.2.1]:25, delay=1, delays=0/0/0/1, "
+        f"tls={logged}, dsn=2.0.0, status=sent (250 Ok)",
+    )
+    assert found.tls == tls
+
+
+def test_our_login_that_a_smarthost_refuses_has_its_codes() -> None:
+    found = attempt(
+        "smtp",
+        "7F00AA: to=<b@far.example>, relay=s.example[192.0.2.1]:587, delay=1, delays=0/0/0/1, dsn=4.7.8, "
+        "status=deferred (SASL authentication failed; server s.example[192.0.2.1] said: 535 5.7.8 Bad credentials)",
+    )
+    assert (found.smtp_code, found.enhanced_code, found.response) == (535, "5.7.8", "535 5.7.8 Bad credentials")
+    assert found.status == DEFERRED
+
+
+def test_what_cleanup_removes_never_was_in_the_queue() -> None:
+    for word, status in (("canceled", CANCELLED), ("discarded", DISCARDED)):
+        found = read("cleanup", f"7F00AA: removed ({word})")
+        assert isinstance(found, LifecycleEvent)
+        assert (found.status, found.closes, found.is_before_queue) == (status, True, True)
+
+
 def test_endings_and_notices() -> None:
     assert read("qmgr", "7F00AA: removed") == LifecycleEvent("7F00AA", 1000, "7F00AA: removed", closes=True)
     expired = read("qmgr", "7F00AA: from=<a@b.example>, status=expired, returned to sender")
