@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from postwatch.deploy.doctor_lag import LagFacts, judge_lag
-from postwatch.deploy.findings import OK, TROUBLE, WARNING, Finding, span
+from postwatch.deploy.findings import OK, TROUBLE, WARNING, Finding
 from postwatch.deploy.topics import APPEND_TIME, TIMESTAMP_TYPE
 from postwatch.producers.service.kafka_settings import KafkaSettings
+from postwatch.query.wording import time_span
 from postwatch.streams.contracts.heartbeat import STALE_AFTER_SECONDS
 from postwatch.streams.settings import LONGEST_RETRY_MS
 
@@ -173,7 +174,7 @@ def _judge_clock(check: str, ahead_ms: int) -> Finding:
     if abs(ahead_ms) < SKEW_WARNING_MS:
         return Finding(check, OK, "It agrees with the clock of this machine.")
     state = TROUBLE if abs(ahead_ms) >= SKEW_TROUBLE_MS else WARNING
-    seen = f"It is {span(abs(ahead_ms))} {'ahead of' if ahead_ms > 0 else 'behind'} the clock of this machine."
+    seen = f"It is {time_span(abs(ahead_ms))} {'ahead of' if ahead_ms > 0 else 'behind'} the clock of this machine."
     return Finding(
         check, state, seen, "Synchronise the clocks with NTP: ages, retention and the order of events depend on them."
     )
@@ -187,7 +188,7 @@ def _judge_servers(facts: ClickHouseFacts, now_ms: int) -> Iterator[Finding]:
     ahead = sorted(server for server, at in known.items() if at - now_ms >= SKEW_WARNING_MS)
     if ahead:
         most = max(known.values()) - now_ms
-        seen = f"Up to {span(most)} ahead of the clock of this machine: {_names(ahead)}."
+        seen = f"Up to {time_span(most)} ahead of the clock of this machine: {_names(ahead)}."
         state = TROUBLE if most >= SKEW_TROUBLE_MS else WARNING
         yield Finding("clocks of servers", state, seen, "Synchronise the clocks of these servers with NTP.")
     if without_files := sorted(server for server in facts.without_files if server in known):
@@ -196,12 +197,12 @@ def _judge_servers(facts: ClickHouseFacts, now_ms: int) -> Iterator[Finding]:
         yield Finding("log files of servers", WARNING, seen, remedy)
     stale = sorted(server for server, at in known.items() if now_ms - at > STALE_AFTER_MS)
     if not stale:
-        yield Finding("servers", OK, f"{len(known)} sent a heartbeat in the last {span(STALE_AFTER_MS)}.")
+        yield Finding("servers", OK, f"{len(known)} sent a heartbeat in the last {time_span(STALE_AFTER_MS)}.")
         return
     yield Finding(
         "servers",
         TROUBLE if len(stale) == len(known) else WARNING,
-        f"{len(stale)} of {len(known)} sent no heartbeat for {span(STALE_AFTER_MS)}: {_names(stale)}.",
+        f"{len(stale)} of {len(known)} sent no heartbeat for {time_span(STALE_AFTER_MS)}: {_names(stale)}.",
         "Check there that `postwatch ship` runs and reaches Kafka, and that the clock is right; "
         "if all servers are silent, check the join and the sink.",
     )

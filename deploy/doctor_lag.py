@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from postwatch.deploy.findings import OK, TROUBLE, WARNING, Finding, span
+from postwatch.deploy.findings import OK, TROUBLE, WARNING, Finding
+from postwatch.query.wording import time_span
 
 RETENTION_WARNING, RETENTION_TROUBLE = 0.5, 0.8
 """The age of a consumer's oldest unread record, as a share of its topic's retention."""
@@ -55,13 +56,13 @@ def judge_lag(lag: LagFacts, retention_ms: int, now_ms: int) -> Finding:
             "Run `postwatch doctor` again; if this stays, check that all brokers are up.",
         )
     age_ms = max(0, now_ms - lag.oldest_unread_ms)
-    waits = f"{lag.unread_records} records of {lag.topic} are not finished, the oldest is {span(age_ms)} old"
+    waits = f"{lag.unread_records} records of {lag.topic} are not finished, the oldest is {time_span(age_ms)} old"
     share = age_ms / retention_ms if retention_ms > 0 else 0.0
     if share >= RETENTION_WARNING:
         return Finding(
             check,
             TROUBLE if share >= RETENTION_TROUBLE else WARNING,
-            f"{waits}; Kafka deletes them after {span(retention_ms)}.",
+            f"{waits}; Kafka deletes them after {time_span(retention_ms)}.",
             f"Raise retention.ms of {lag.topic} now; then start the workers of the group, or add some.",
         )
     if lag.workers == 0:

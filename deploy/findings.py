@@ -21,12 +21,3 @@ class Finding:
 def worst(findings: Sequence[Finding]) -> int:
     """The exit status: 0 all is well, 1 there are warnings, 2 there is trouble."""
     return max((STATES.index(finding.state) for finding in findings), default=0)
-
-
-def span(milliseconds: int) -> str:
-    """'90 s', '45 min', '20 h', '3 days': what a person wants to read."""
-    seconds = milliseconds / 1000
-    for most, unit, size in ((120, "s", 1), (7200, "min", 60), (172_800, "h", 3600)):
-        if seconds <= most:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds / 86_400:.3g} days"

@@ -14,7 +14,7 @@ from postwatch.deploy import cli
 from postwatch.deploy.doctor import ClickHouseFacts, KafkaFacts, TopicFacts, judge_clickhouse, judge_files, judge_kafka
 from postwatch.deploy.doctor_lag import LagFacts, judge_lag
 from postwatch.deploy.embedded.ports import choose_port
-from postwatch.deploy.findings import OK, TROUBLE, WARNING, Finding, span, worst
+from postwatch.deploy.findings import OK, TROUBLE, WARNING, Finding, worst
 from postwatch.deploy.topics import create_topics
 from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.streams.clickhouse.client import connect
@@ -135,10 +135,6 @@ def test_the_worst_state_is_the_exit_status() -> None:
     assert worst([Finding("a", OK, ""), Finding("b", TROUBLE, ""), Finding("c", WARNING, "")]) == 2
     assert worst([Finding("a", OK, ""), Finding("c", WARNING, "")]) == 1
     assert worst([Finding("a", OK, "")]) == 0
-
-
-def test_spans() -> None:
-    assert [span(ms) for ms in (90_000, 45 * 60_000, 20 * HOUR, 72 * HOUR)] == ["90 s", "45 min", "20 h", "3 days"]
 
 
 def doctor(capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, dict[str, str]]]:
