@@ -19,6 +19,7 @@ from postwatch.streams.joining.merge import add_attempt, add_lifecycle_event, ad
 from postwatch.streams.joining.message import TOLD_BY_OTHERS, Lineage, Message, all_lines, arrival_lines, begin_message
 from postwatch.streams.joining.recent import Recent
 from postwatch.streams.joining.rows import RowMaker
+from postwatch.streams.joining.status import OPEN, find_status
 from postwatch.streams.parsers.events import (
     CLIENT,
     FILTER,
@@ -139,6 +140,8 @@ class Joiner:
                     add_attempt(message, event)
                     if event.handover:
                         self._hand_over(messages, message, event)
+                    if message.requeued_as:
+                        self._hand_open(messages, message)
                 elif isinstance(event, LifecycleEvent):
                     add_lifecycle_event(message, event)
                 elif isinstance(event, Refusal):
@@ -331,11 +334,28 @@ class Joiner:
             return
         self._links.append((before, message))
         if not event.system_user:
-            return  # a filter's; else the same message requeued, with all its recipients
-        for recipient in before.attempts:
-            lineage.handed[recipient] = self._attempts_on_the_way(before, recipient)
-        before.completed_at = event.at
-        before.is_settled = True
+            return  # a filter's; else the same message, queued anew by an operator
+        lineage.is_requeued = True
+        before.requeued_as = message.queue_id
+        before.completed_at = max(before.completed_at, event.at)
+        self._hand_open(messages, before)
+
+    def _hand_open(self, messages: dict[str, Message], before: Message) -> None:
+        """The open recipients of a message queued anew go on under its new queue id; the others keep their rows."""
+        message = messages.get(before.requeued_as) or self._find_parked(before.server, before.requeued_as)
+        if message is None or message.lineage is None or not message.lineage.is_requeued:
+            return
+        messages[message.queue_id] = message
+        handed, earlier = message.lineage.handed, before.lineage.handed if before.lineage else {}
+        for recipient in dict.fromkeys((*earlier, *before.attempts)):
+            attempts = before.attempts.get(recipient, [])
+            if attempts and find_status(before, recipient, attempts, 0)[1] not in OPEN:
+                handed.pop(recipient, None)
+            else:
+                handed[recipient] = [*(before.handed_over(recipient) or ()), *attempts]
+        self._links.append((before, message))
+        self._touch(message)
+        message.change(list(message.attempts))
 
     def _await(self, server: str, event: Arrival) -> None:
         """Keep a line that names a message of which no line has arrived yet."""

@@ -61,6 +61,8 @@ class Lineage(msgspec.Struct, gc=False, eq=False, array_like=True):
     """The queue ids after the first, up to the one before this message's."""
     handed: dict[str, list[Attempt]]
     """Recipient as handed to the filter → the earlier attempts; the last one went into the filter."""
+    is_requeued: bool = False
+    """No filter was there: an operator had the message queued anew. Its earlier rows are right until its own come."""
 
 
 class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
@@ -105,6 +107,8 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
     """When an operator or a rule first put it on hold."""
     id_time: int = 0
     """The time in its queue id, ms since the epoch; 0: the id carries none, and may be used again."""
+    requeued_as: str = ""
+    """The queue id under which its open recipients go on, since an operator had it queued anew."""
 
     def is_dated(self) -> bool:
         """Whether its id tells when it was queued: then the key of its rows is the same whichever line comes first."""
@@ -140,6 +144,8 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
             return True
         if self.parts is None and self.lineage is None and self.arrival is not None:  # as nearly all of Exim's
             return not self.arrival.authenticated_as and self.arrival.client_ip.startswith(_LOOPBACK)
+        if self.requeued_as:
+            return True  # a delivery that was in progress is logged later
         if self.queue_id.startswith(LOGIN_PREFIX):
             return True  # each message received by that process refers to it
         if self.queue_id.startswith(SESSION_PREFIX):
@@ -221,7 +227,7 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
         """Recipients as submitted here, as far as the log lists them."""
         arrival = self.tell_arrival()
         known = list(arrival.recipients) if arrival else []
-        if self.lineage is not None:
+        if self.lineage is not None and not self.lineage.is_requeued:
             known += [recipient for recipient in self.lineage.handed if recipient not in known]
         return known
 

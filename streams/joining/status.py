@@ -81,7 +81,7 @@ def _without_final(message: Message, recipient: str, deciding: Attempt | None, u
     ending = terminal_event_of(message, recipient, deciding)
     if ending is not None:
         return ending.status, max(updated_at, ending.at)
-    if message.completed_at and (deciding is None or not deciding.transport):
+    if message.completed_at and not message.requeued_as and (deciding is None or not deciding.transport):
         return RETRACTED, max(updated_at, message.completed_at)  # the same final address as another recipient's
     if deciding is None and message.held_at:
         return DEFERRED, max(updated_at, message.held_at)

@@ -541,6 +541,13 @@ JOIN = (
 
 MESSAGES = (
     _mutation(
+        "of a requeued message only the open recipients go on",
+        "streams/joining/joiner.py",
+        "            if attempts and find_status(before, recipient, attempts, 0)[1] not in OPEN:\n",
+        "            if False:\n",
+        _JOINER + "test_a_message_requeued_twice_keeps_what_was_final",
+    ),
+    _mutation(
         "a repeated line changes no row",
         "streams/joining/merge.py",
         "            if known.line == event.line:\n",

@@ -107,6 +107,24 @@ def one_by_one(events: Iterable[Event]) -> list[Outcome]:
     return joined([event] for event in events)
 
 
+def parked_from(events: Sequence[Event], place: int) -> list[Outcome]:
+    """The rows where all messages are parked after each event from this one on."""
+    stored: dict[tuple[str, str], bytes] = {}
+
+    def find(server: str, queue_id: str) -> Message | None:
+        value = stored.pop((server, queue_id), None)
+        return decode_stored(value).message if value else None
+
+    joiner, table = Joiner(BOOK, find), Table()
+    for number, event in enumerate(events):
+        joiner.add(SERVER, [event])
+        table.insert(joiner.take_dirty()[0])
+        for message in list(joiner.open_messages()) if number >= place else ():
+            stored[message.server, message.queue_id] = encode_stored(message)
+            joiner.forget(message)
+    return table.rows()
+
+
 MESSAGE = [
     *arrived("A1", 1000, authenticated_as="ann@here.example", auth_method="LOGIN"),
     tried("A1", 2000, "bob@far.example", DEFERRED),
@@ -317,7 +335,53 @@ def test_a_requeued_message_goes_on_under_its_new_queue_id() -> None:
     assert [(row.queue_id, row.recipient, row.status, row.next_queue_id) for row in rows] == [
         ("A1", "x@far.example", DELIVERED, "B2")
     ]
-    assert list(joiner.open_messages()) == []
+    assert [(message.queue_id, message.is_complete()) for message in joiner.open_messages()] == [("A1", True)]
+
+
+def requeued(queue_id: str, at: int, earlier: str) -> list[Event]:
+    return [
+        part(queue_id, at, CLIENT, system_user="uid89", earlier_queue_id=earlier),
+        part(queue_id, at + 1, MESSAGE_ID, message_id="m@here.example"),
+        part(queue_id, at + 2, QUEUE, sender="ann@here.example"),
+    ]
+
+
+REQUEUED_TWICE: list[Event] = [
+    *arrived("A1", 1000),
+    tried("A1", 2000, "gone@far.example", BOUNCED),
+    tried("A1", 2001, "x@far.example", DEFERRED, transport="smtp"),
+    tried("A1", 2002, "y@far.example", DEFERRED, transport="smtp"),
+    *requeued("B2", 5000, "A1"),
+    tried("A1", 5500, "late@far.example", DELIVERED),
+    tried("B2", 6000, "x@far.example", DELIVERED),
+    *requeued("C3", 7000, "B2"),
+    tried("C3", 8000, "y@far.example", BOUNCED),
+    removed("C3", 8001),
+]
+
+
+@given(st.sets(st.integers(1, len(REQUEUED_TWICE) - 1)), st.integers(0, len(REQUEUED_TWICE)))
+def test_a_message_requeued_twice_keeps_what_was_final(cuts: set[int], repeated: int) -> None:
+    bounds = [0, *sorted(cuts), len(REQUEUED_TWICE)]
+    batches = [REQUEUED_TWICE[start:end] for start, end in itertools.pairwise(bounds)]
+    rows = joined([REQUEUED_TWICE[:repeated], *batches])
+    assert sorted((row.queue_id, row.recipient, row.status, row.next_queue_id, len(row.attempts)) for row in rows) == [
+        ("A1", "gone@far.example", BOUNCED, "", 1),
+        ("A1", "late@far.example", DELIVERED, "", 1),
+        ("A1", "x@far.example", DELIVERED, "B2", 2),
+        ("A1", "y@far.example", BOUNCED, "B2 C3", 2),
+    ]
+
+
+@pytest.mark.parametrize("place", range(len(REQUEUED_TWICE)))
+def test_a_requeued_message_may_be_parked_at_any_time(place: int) -> None:
+    rows = parked_from(REQUEUED_TWICE, place)
+    assert sorted((row.recipient, row.status, len(row.attempts)) for row in rows) == [
+        ("gone@far.example", BOUNCED, 1),
+        ("late@far.example", DELIVERED, 1),
+        ("x@far.example", DELIVERED, 2),
+        ("y@far.example", BOUNCED, 2),
+    ]
 
 
 def test_a_bounce_points_at_the_message_that_it_is_about() -> None:
