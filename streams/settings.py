@@ -73,6 +73,11 @@ class JoinSettings:
         doc="File or http(s) URL of the hosted domains, one `domain: owner` per line (cPanel's /etc/userdomains). "
         "It is read again when it changes. Empty: hosted domains are inferred from the log.",
     )
+    trusted_networks: str = setting(
+        "",
+        doc="Networks (CIDR, with commas between them) whose clients' envelope senders are believed without a login: "
+        "your own relays and web servers. This machine itself always is.",
+    )
     reasons_file: str = setting(
         "",
         doc="TOML file of reasons and providers that override the built-in ones (see docs/operations.md).",

@@ -148,6 +148,8 @@ def rejection(host: str, sender: str, login: str, recipient: str, why: str) -> s
 class Exim:
     """One server that runs Exim."""
 
+    names_refused_login = True
+
     log_name = "mainlog"
 
     def __init__(self, server: str, processes: Iterator[int]) -> None:

@@ -46,6 +46,9 @@ class Mta(Protocol):
     def completion(self, message: Message, at_ms: int) -> Iterator[Saying]:
         """Nothing is left to do."""
 
+    names_refused_login: bool
+    """Whether the line of a refusal tells who logged in; else nobody's sender is believed there."""
+
     def refusal(self, refusal: Refusal) -> Iterator[Saying]: ...
 
     def noise(self) -> Iterator[Saying]:

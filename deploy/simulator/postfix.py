@@ -72,6 +72,8 @@ def seconds(delay_ms: int) -> str:
 class Postfix:
     """One server that runs Postfix."""
 
+    names_refused_login = False
+
     log_name = "maillog"
 
     def __init__(self, server: str, has_long_ids: bool, chance: random.Random) -> None:

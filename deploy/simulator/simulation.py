@@ -211,6 +211,8 @@ class Simulation:
         if chance.random() < 0.3:
             sender = login = account = chance.choice(domain.mailboxes)
             direction = SENT
+            if not self.mtas[server.name].names_refused_login:
+                account, direction = recipient, RECEIVED
         else:
             sender, login, account = f"{chance.choice(_STRANGERS)}@{chance.choice(FAR_HOSTS).domain}", "", recipient
             direction = RECEIVED

@@ -19,6 +19,7 @@ from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.enrichment.hosted_domains import read_domains
 from postwatch.streams.enrichment.reasons import BUILT_IN
 from postwatch.streams.enrichment.reasons_file import read_reasons
+from postwatch.streams.enrichment.trusted_networks import parse_networks
 from postwatch.streams.joining.joiner import Joiner
 from postwatch.streams.parsers.events import Ignored
 from postwatch.streams.parsers.explanation import explain, shown_line
@@ -68,6 +69,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "log delivers locally count as hosted",
     )
     parser.add_argument(
+        "--trusted-networks",
+        default="",
+        metavar="CIDR,...",
+        help="networks whose clients' envelope senders are believed without a login; this machine itself always is",
+    )
+    parser.add_argument(
         "--reasons", metavar="FILE", help="TOML file of reasons and providers, in addition to the built-in ones"
     )
 
@@ -75,11 +82,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     zone = find_zone(arguments.tz, "--tz")
     domains = read_domains(arguments.domains, "--domains") if arguments.domains else None
+    trusted = parse_networks(arguments.trusted_networks, "--trusted-networks")
     reasons = read_reasons(arguments.reasons, "--reasons") if arguments.reasons else BUILT_IN
     parser = make_parser(arguments.format, StampReader(zone))
     if arguments.explain:
         return _explain(arguments.files, parser)
-    joiner = Joiner(AccountBook(domains), reasons=reasons)
+    joiner = Joiner(AccountBook(domains, trusted), reasons=reasons)
     tally = LineTally()
     rows: dict[tuple[object, ...], Outcome] = {}
     shown = 0

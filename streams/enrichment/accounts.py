@@ -1,9 +1,11 @@
 """Whose mail it is: the accounts under which a message's rows are reported.
 
-Outbound, in this order: who authenticated, the local system user, the envelope sender where its domain is ours. A name
-that can be no account, such as `a@b@c`, is passed over.
+Outbound, in this order: who authenticated, the local system user, the envelope sender where its domain is ours and the
+client may be believed: it logged in, or is this machine, or stands in a trusted network. A stranger's envelope sender
+is never believed. A name that can be no account, such as `a@b@c` or an SRS address, is passed over.
 Inbound: the final recipient where its domain is ours, else the address that it was forwarded from. Where no list of
-hosted domains is given, the log decides: an address that was delivered without a far host, or aliased here, is ours.
+hosted domains is given, the log decides: an address that was delivered into a mailbox, or aliased here, is ours, and
+what this machine handed in itself is the sender's.
 An address without a domain, or with the server's own name as its domain, belongs to a system user of that server.
 """
 
@@ -11,10 +13,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from postwatch.streams.contracts.outcome import DELIVERED, RECEIVED, SENT
 from postwatch.streams.enrichment.hosted_domains import Domains
+from postwatch.streams.enrichment.trusted_networks import TrustedNetworks
 from postwatch.streams.parsers.events import UNNAMED_SERVER, Arrival, Attempt, Refusal
 
 
@@ -33,6 +37,19 @@ _SYSTEM_USER = re.compile(r"[\w.+-]++")
 _QUOTED = re.compile(r'"(?:[^"\\\x00-\x1f]|\\.)*+"@[^\s@"]++')
 """A mailbox whose local part is quoted (RFC 5321 §4.1.2)."""
 
+_REWRITTEN = re.compile(
+    r"srs[01][-+=]"  # a forwarder's (SRS)
+    r"|(?:(?:ms)?prvs[0-9]?|btv1=?)="  # a signed sender (BATV)
+    r"|bounces?+[-+.][^@]*="
+    r"|[^@=]*[-+][^@=]*=[^@=]*\."  # the recipient within the sender (VERP)
+)
+_MOST_OF_ADDRESS = 320
+_SERVICE_LOGINS = ("_cpanel", "__cpanel")
+"""What cPanel's own services log in as, each time with another token."""
+_SERVERS_OWN = ("double-bounce@", "mailer-daemon@")
+"""Senders of the server's own notices."""
+_LONGEST_OF_OWN = max(map(len, _SERVERS_OWN))
+
 
 def mailbox(name: str, server: str, direction: str) -> Account:
     """'Bob@Example.org' → that mailbox; a bare login is a system user, who is known on one server only."""
@@ -44,10 +61,21 @@ def mailbox(name: str, server: str, direction: str) -> Account:
 
 
 def is_account(name: str) -> bool:
-    """Whether it can be an account: `user@domain`, or a system user. Blanks and a second @ stand only within quotes."""
+    """Whether it can be an account: `user@domain`, or a system user. Blanks and a second @ stand only within quotes.
+
+    Addresses that programs make for one message (SRS, BATV, VERP) and logins of cPanel's services are none.
+    """
     if name.count("@") < 2 and " " not in name and name.isprintable():
-        return name[:1] not in ("", "@") and name[-1] != "@"
+        first = name[:1]
+        if first in ("", "@") or name[-1] == "@" or ("=" in name and _is_rewritten(name)):
+            return False
+        return first != "_" or not name.startswith(_SERVICE_LOGINS)
     return _QUOTED.fullmatch(name) is not None
+
+
+@lru_cache(maxsize=4096)
+def _is_rewritten(address: str) -> bool:
+    return _REWRITTEN.match(address[:_MOST_OF_ADDRESS].lower()) is not None
 
 
 def _is_command(recipient: str) -> bool:
@@ -58,8 +86,10 @@ def _is_command(recipient: str) -> bool:
 class AccountBook:
     """Finds the accounts of messages on the servers of one provider."""
 
-    def __init__(self, domains: Domains | None) -> None:
+    def __init__(self, domains: Domains | None, trusted: TrustedNetworks | None = None) -> None:
+        """`trusted`: networks whose clients' envelope senders are believed without a login."""
         self._domains = domains
+        self._trusted = trusted or TrustedNetworks(())
 
     def use(self, domains: Domains) -> None:
         """Judge by this list from now on. Any thread may call it: the list is exchanged as a whole."""
@@ -78,11 +108,28 @@ class AccountBook:
         """Who handed the message in, as far as they are ours. A bounce (empty sender) is nobody's own mail."""
         if event.authenticated_as and is_account(event.authenticated_as):
             return mailbox(event.authenticated_as, server, SENT)
-        if event.system_user and event.sender:
+        if not event.sender:
+            return None
+        if event.system_user:
             return mailbox(event.system_user, server, SENT)
-        if event.sender and self.hosts(event.sender.lower(), server):
+        if self._domains is not None and self.hosts(event.sender.lower(), server) and self._is_believed(event):
             return mailbox(event.sender, server, SENT)
         return None
+
+    def _is_believed(self, event: Arrival | Refusal) -> bool:
+        """Whether the client says truly who the sender is: it logged in, is this machine, or is in a trusted network.
+
+        The address alone counts: a host's name and its HELO are a stranger's to choose. Without any client, the message
+        was handed in here by a program; a message that was made of another one has that one's sender, whoever wrote it.
+        """
+        if event.sender[:_LONGEST_OF_OWN].lower().startswith(_SERVERS_OWN):
+            return False
+        if event.authenticated_as or event.auth_method:
+            return True
+        ip = event.client_ip
+        if ip:
+            return ip.startswith("127.") or ip == "::1" or ip in self._trusted
+        return isinstance(event, Arrival) and not event.client_host and not event.parent_queue_id
 
     def receiver(self, recipient: str, attempt: Attempt | None, server: str) -> Account | None:
         """Who gets it, as far as they are ours; an attempt may tell more than the address."""

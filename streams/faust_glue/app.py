@@ -15,6 +15,7 @@ from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.enrichment.hosted_domains import DomainsSource, follow, read_domains
 from postwatch.streams.enrichment.reasons import BUILT_IN
 from postwatch.streams.enrichment.reasons_file import read_reasons
+from postwatch.streams.enrichment.trusted_networks import parse_networks
 from postwatch.streams.faust_glue.lease import Lease
 from postwatch.streams.faust_glue.table import end_on_failed_writes
 from postwatch.streams.faust_glue.transport import use_transport
@@ -51,10 +52,11 @@ def join_rules(settings: JoinSettings) -> JoinRules:
     try:
         find_zone(settings.timezone, "POSTWATCH_JOIN_TIMEZONE")
         domains = read_domains(settings.domains_file, _DOMAINS_SETTING) if settings.domains_file else None
+        trusted = parse_networks(settings.trusted_networks, "POSTWATCH_JOIN_TRUSTED_NETWORKS")
     except BadInputError as error:
         raise SettingsError(str(error)) from error
     return JoinRules(
-        accounts=AccountBook(domains),
+        accounts=AccountBook(domains, trusted),
         timezone=settings.timezone,
         keep_lines=settings.log_lines,
         pending_after_ms=round(settings.pending_after_seconds * 1000),

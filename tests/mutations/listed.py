@@ -787,9 +787,24 @@ ACCOUNTS = (
     _mutation(
         "a sender of a far domain is nobody's account",
         "streams/enrichment/accounts.py",
-        "        if event.sender and self.hosts(event.sender.lower(), server):\n",
-        "        if event.sender:\n",
+        "self.hosts(event.sender.lower(), server) and self._is_believed(event)",
+        "self._is_believed(event)",
         "streams/enrichment/test_accounts.py::test_a_sender_counts_where_its_domain_is_hosted",
+    ),
+    _mutation(
+        "a stranger's envelope sender is not believed",
+        "streams/enrichment/accounts.py",
+        " and self._is_believed(event):\n            return mailbox(event.sender, server, SENT)",
+        ":\n            return mailbox(event.sender, server, SENT)",
+        "streams/enrichment/test_accounts.py::test_nobodys_envelope_sender_is_believed_from_outside",
+        "streams/enrichment/test_accounts.py::test_a_strangers_refusal_is_not_the_forged_senders",
+    ),
+    _mutation(
+        "an address that a program made for one message is nobody's account",
+        "streams/enrichment/accounts.py",
+        ' or ("=" in name and _is_rewritten(name))',
+        "",
+        "streams/enrichment/test_accounts.py::test_an_address_made_for_one_message_is_nobodys",
     ),
     _mutation(
         "mail to a far host is in nobody's inbox",

@@ -163,7 +163,7 @@ def _smtpd(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
         queue_id,
         at,
         line,
-        client_host="" if host == "unknown" else host,
+        client_host="" if host == "unknown" != ip else host,  # with neither, it is still a client
         client_ip="" if ip == "unknown" else ip,
         auth_method=method,
         authenticated_as=login,

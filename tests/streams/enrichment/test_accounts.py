@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from postwatch.streams.contracts.outcome import RECEIVED, SENT
 from postwatch.streams.enrichment.accounts import UNKNOWN, Account, AccountBook, is_account, mailbox
+from postwatch.streams.enrichment.trusted_networks import parse_networks
 from postwatch.streams.parsers.events import WHOLE, Refusal
 
 from tests.streams.joining.test_joiner import BOOK, SERVER, part, tried
@@ -115,3 +116,115 @@ def test_a_login_that_can_be_no_account_leaves_the_word_to_the_sender() -> None:
 def test_an_alias_of_what_can_be_no_account_is_the_address_as_submitted() -> None:
     delivered = tried("Q1", 1, "foo bar", original_recipient="ann@here.example")
     assert ANYBODY.receiver("foo bar", delivered, SERVER) == Account("ann@here.example", "here.example", RECEIVED)
+
+
+FORGED = {"sender": "ann@here.example"}
+LISTED = AccountBook({"here.example": ""}, parse_networks("10.1.0.0/16, 2001:db8:1::/48, 203.0.113.5", "the test"))
+SENT_BY_ANN = Account("ann@here.example", "here.example", SENT)
+
+
+@pytest.mark.parametrize(
+    "client",
+    [
+        {"client_ip": "192.0.2.66"},
+        {"client_ip": "2001:db8:2::7"},
+        {"client_ip": "203.0.113.6"},
+        {"client_ip": "192.0.2.66", "client_host": "localhost"},
+        {"client_ip": "192.0.2.66", "client_host": "127.0.0.1"},
+        {"client_ip": "::1:2"},
+        {"client_ip": "12.7.0.1"},
+        {"client_ip": "10.x.0.1"},
+        {"client_host": "unknown"},
+        {"client_host": "localhost"},
+        {"parent_queue_id": "Q0"},
+    ],
+    ids=str,
+)
+def test_nobodys_envelope_sender_is_believed_from_outside(client: dict[str, str]) -> None:
+    """Not by the host's name either, which its owner chooses."""
+    told = part("Q1", 1, WHOLE, **FORGED, **client)
+    assert LISTED.sender(told, SERVER) is None
+    assert LISTED.of_delivery(told, "bob@here.example", None, SERVER) == (
+        mailbox("bob@here.example", SERVER, RECEIVED),
+    )
+    assert LISTED.of_delivery(told, "bob@far.example", None, SERVER) == (UNKNOWN,)
+
+
+@pytest.mark.parametrize(
+    "client",
+    [
+        {},
+        {"client_ip": "127.0.0.1"},
+        {"client_ip": "127.0.1.1", "client_host": "web7.hosting.example"},
+        {"client_ip": "::1"},
+        {"client_ip": "10.1.2.3"},
+        {"client_ip": "::ffff:10.1.2.3"},
+        {"client_ip": "2001:db8:1:2::7"},
+        {"client_ip": "203.0.113.5"},
+        {"client_ip": "192.0.2.66", "auth_method": "plain"},
+        {"client_ip": "192.0.2.66", "auth_method": "plain", "authenticated_as": "a@b@c"},
+    ],
+    ids=str,
+)
+def test_this_machine_trusted_networks_and_who_logged_in_are_believed(client: dict[str, str]) -> None:
+    assert LISTED.sender(part("Q1", 1, WHOLE, **FORGED, **client), SERVER) == SENT_BY_ANN
+
+
+def refused(recipient: str, client_ip: str, client_host: str = "") -> Refusal:
+    said = "ann@here.example"
+    return Refusal("r:1", 1, "no", said, recipient, client_host=client_host, client_ip=client_ip)
+
+
+def test_a_strangers_refusal_is_not_the_forged_senders() -> None:
+    for recipient, wanted in (
+        ("bob@here.example", mailbox("bob@here.example", SERVER, RECEIVED)),
+        ("victim@far.example", UNKNOWN),
+    ):
+        assert LISTED.of_refusal(refused(recipient, "192.0.2.66", "localhost"), SERVER) == (wanted,)
+        assert LISTED.of_refusal(refused(recipient, ""), SERVER) == (wanted,)
+    assert LISTED.of_refusal(refused("victim@far.example", "10.1.2.3"), SERVER) == (SENT_BY_ANN,)
+
+
+REWRITTEN = [
+    "SRS0=Kq1b=HQ=far.example=x@here.example",
+    "srs0+kq1b+hq+far.example=x@here.example",
+    "SRS1-abc=mid.example==Kq1b=HQ=far.example=x@here.example",
+    "prvs=1234abcdef=ann@here.example",
+    "btv1==08152faba2f==ann@here.example",
+    "bounces+ann=far.example@here.example",
+    "bounces+ann=far@here.example",
+    "bounce-77-ann=far.example@here.example",
+    "news-return-12-ann=far.example@here.example",
+    "ann+7=far.example@here.example",
+]
+
+
+@pytest.mark.parametrize("address", REWRITTEN)
+@pytest.mark.parametrize("book", [LISTED, ANYBODY], ids=("list", "log"))
+def test_an_address_made_for_one_message_is_nobodys(book: AccountBook, address: str) -> None:
+    assert book.sender(part("Q1", 1, WHOLE, sender=address), SERVER) is None
+    lower = address.lower()
+    assert book.receiver(lower, tried("Q1", 1, lower), SERVER) is None
+    back = tried("Q1", 1, "x@far.example", original_recipient=lower, remote_ip="192.0.2.1")
+    assert book.receiver("x@far.example", back, SERVER) is None
+    assert book.of_refusal(Refusal("r:1", 1, "no", recipient=lower), SERVER) == (UNKNOWN,)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["ann+tag@here.example", "a=b@here.example", "srs0@here.example", "prvs@here.example", "btv1@here.example"],
+)
+def test_what_only_looks_like_one_is_an_account(address: str) -> None:
+    assert LISTED.sender(part("Q1", 1, WHOLE, sender=address), SERVER) == Account(address, "here.example", SENT)
+
+
+@pytest.mark.parametrize("login", ["__cpanel__service__auth__icontact__Xy12", "_cpanel_0a1b2c"])
+def test_a_login_of_cpanels_services_is_no_account(login: str) -> None:
+    told = part("Q1", 1, WHOLE, sender="ann@here.example", authenticated_as=login, client_ip="127.0.0.1")
+    assert LISTED.sender(told, SERVER) == SENT_BY_ANN
+    assert LISTED.sender(part("Q1", 1, WHOLE, authenticated_as=login), SERVER) is None
+
+
+def test_the_servers_own_notices_are_nobodys() -> None:
+    for sender in ("double-bounce@here.example", "MAILER-DAEMON@here.example"):
+        assert LISTED.sender(part("Q1", 1, WHOLE, sender=sender), SERVER) is None

@@ -20,6 +20,7 @@ from postwatch.streams.contracts.outcome import (
     Outcome,
 )
 from postwatch.streams.enrichment.accounts import AccountBook
+from postwatch.streams.enrichment.trusted_networks import parse_networks
 from postwatch.streams.joining.joiner import Joiner
 from postwatch.streams.joining.message import Message
 from postwatch.streams.joining.stored_message import decode_stored, encode_stored
@@ -47,7 +48,8 @@ from postwatch.streams.parsers.events import (
 from postwatch.streams.parsers.queue_ids import queued_at
 
 SERVER = "mx1"
-BOOK = AccountBook({"here.example": "", "also.example": ""})
+BOOK = AccountBook({"here.example": "", "also.example": ""}, parse_networks("192.0.2.7", "the test"))
+"""Its clients are its own."""
 
 
 def part(queue_id: str, at: int, name: str, **fields: object) -> Arrival:
