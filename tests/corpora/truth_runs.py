@@ -32,8 +32,10 @@ class Run(NamedTuple):
 RUNS = (
     Run("exim-4.96", "mainlog", "exim-main"),
     Run("exim-4.96-hard", "mainlog", "exim-main"),
+    Run("exim-4.99.1-hard", "mainlog", "exim-main"),
     Run("postfix-3.7", "maillog", "postfix"),
     Run("postfix-3.7-hard", "maillog", "postfix"),
+    Run("postfix-3.11.6-hard", "maillog", "postfix"),
     Run("postfix-3.7-content-filter", "maillog", "postfix"),
 )
 
