@@ -25,7 +25,7 @@ from postwatch.streams.parsers.events import Ignored
 from postwatch.streams.parsers.explanation import explain, shown_line
 from postwatch.streams.parsers.lines import LineCounts, LineTally, decode_lines, parse_lines
 from postwatch.streams.parsers.log_format import LineParser
-from postwatch.streams.parsers.registry import AUTO, FORMAT_NAMES, make_parser
+from postwatch.streams.parsers.registry import AUTO, FORMAT_NAMES, make_parser, split_programs
 from postwatch.streams.parsers.suppressed import SUPPRESSED
 from postwatch.streams.parsers.timestamps import StampReader, find_zone
 
@@ -33,7 +33,7 @@ _CHUNK_BYTES = 1 << 20
 _OPENERS = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\x00", lzma.open))
 _SHOWN_UNREADABLE = 5
 _FOUND, _NOTHING_FOUND = 0, 1
-_NOT_OF_MAIL = ("no-stamp", "other-program", "other", "headers", "continued", "repeated", SUPPRESSED)
+_NOT_OF_MAIL = ("no-stamp", "other-program", "wrapped", "other", "headers", "continued", "repeated", SUPPRESSED)
 """Kinds of ignored lines that any file may hold, whatever its format."""
 
 
@@ -60,6 +60,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tz", default="UTC", metavar="ZONE", help="IANA time zone of the stamps (default: %(default)s)"
     )
+    parser.add_argument(
+        "--wrapping-programs",
+        default="",
+        metavar="NAMES",
+        help="programs, as syslog names them, whose messages are whole lines of a mail server, such as containers "
+        "behind Docker's syslog driver; separate with commas, * stands for any characters",
+    )
     parser.add_argument("--server", default="localhost", metavar="NAME", help="name of the server in the rows")
     parser.add_argument("--explain", action="store_true", help="print each line and how it was read, instead of rows")
     parser.add_argument(
@@ -84,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
     domains = read_domains(arguments.domains, "--domains") if arguments.domains else None
     trusted = parse_networks(arguments.trusted_networks, "--trusted-networks")
     reasons = read_reasons(arguments.reasons, "--reasons") if arguments.reasons else BUILT_IN
-    parser = make_parser(arguments.format, StampReader(zone))
+    parser = make_parser(arguments.format, StampReader(zone), split_programs(arguments.wrapping_programs))
     if arguments.explain:
         return _explain(arguments.files, parser)
     joiner = Joiner(AccountBook(domains, trusted), reasons=reasons)

@@ -10,25 +10,53 @@ import re
 from typing import NamedTuple
 
 import msgspec
-from postwatch.streams.parsers.timestamps import StampReader
+from postwatch.streams.parsers.timestamps import StampReader, fraction_ms
 
-_TAG = r"(?P<program>[\w./+-]++)(?:\[\d++\])?+:? ?+(?:\[ID \d++ \w++\.\w++\] )?+"
+_TAG = r"(?P<program>[\w./+@\\-]++)(?:\[\d++\])?+:? ?+(?:\[ID \d++ \w++\.\w++\] )?+"
 """Program and process; Solaris puts an id of its own behind them."""
 _HOST = r"[\w.:\[\]%-]++(?<!:)"
 """A name or an address; with a colon behind it, it is the tag of a line without a host."""
+_LEVELS = "emerg|alert|crit|critical|err|error|warn|warning|notice|info|debug|panic|fatal"
+_FACILITIES = "kern|user|mail|daemon|auth|authpriv|syslog|lpr|news|uucp|cron|security|ftp|ntp|local[0-7]"
+_MARK = rf"(?:<\w++\.\w++>|(?:{_FACILITIES})\.(?:{_LEVELS})|\[?+(?i:{_LEVELS})\]?+) ++"
+_LEVEL = rf"(?:{_MARK})?"
+"""`mail.info`, `<mail.info>`, or a container's `INFO`, padded with blanks. It may be left to be a host of that name."""
 _RFC3164 = re.compile(
     r"(?:<\d{1,3}>)?+(?P<stamp>[A-Z][a-z][a-z]  ?\d\d? \d\d:\d\d:\d\d) "
-    rf"(?:<\w++\.\w++> )?+{_HOST} (?:mail\.\w++ )?+{_TAG}"
+    rf"(?!{_MARK}){_HOST} (?:mail\.\w++ )?+{_TAG}"
 )
-"""FreeBSD puts facility and level in front of the host, BusyBox behind it."""
+"""The usual head. FreeBSD puts facility and level in front of the host, BusyBox behind it."""
+_FRACTION = r"([.,]\d{1,9})?+"
+_BEFORE_TAG = rf"{_LEVEL}(?:{_HOST} )?{_LEVEL}"
 _ISO = re.compile(
-    r"(?:<\d{1,3}>)?+(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,9})?+(Z|[+-]\d\d:?\d\d)?+ "
-    rf"(?:\[\w++:[\w.-]++:([\w./+-]++)\] |(?:{_HOST} )?{_TAG})"
+    rf"(?:<\d{{1,3}}>)?+(\d{{4}}-\d\d-\d\d[T ]\d\d:\d\d:\d\d){_FRACTION}(Z| ?[+-]\d\d:?\d\d| (?:UTC|GMT)(?= ))?+ "
+    rf"(?:\[\w++:[\w.-]++:([\w./+-]++)\] |{_BEFORE_TAG}{_TAG})"
 )
 """With the journal module's form, `[1:host:postfix/smtp]`, in place of host and tag."""
-_NO_HOST = re.compile(rf"(?:<\d{{1,3}}>)?+(?P<stamp>[A-Z][a-z][a-z]  ?\d\d? \d\d:\d\d:\d\d) {_TAG}")
+_USUAL_ISO = re.compile(
+    r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,9})?+(Z|[+-]\d\d:?\d\d) "
+    rf"(?!\d{{4}}-\d\d-|{_MARK}){_HOST} ([\w./+@\\-]++)\[\d++\]: (?:\[ID \d++ \w++\.\w++\] )?+"
+)
+"""What rsyslog writes by default: read without a look for wrappings. A stamp behind it is no host."""
+_DAY = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) "
+_FULL = re.compile(
+    rf"{_DAY}(\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d){_FRACTION} ([A-Z]{{1,5}}|[+-]\d\d(?::?\d\d)?) {_BEFORE_TAG}{_TAG}"
+)
+"""`journalctl -o short-full`, which names the zone as the system abbreviates it."""
+_BSD = re.compile(
+    rf"(?:<\d{{1,3}}>)?+(?:{_DAY})?+(?:(\d{{4}}) )?+([A-Z][a-z][a-z]  ?\d\d? )(?:(\d{{4}}) )?+"
+    rf"(\d\d:\d\d:\d\d){_FRACTION}(?: (\d{{4}})(?= ))?+ {_BEFORE_TAG}{_TAG}"
+)
+"""With a year, which stands first, behind the day or behind the time; with a fraction; with no host."""
+_UNIX = re.compile(rf"(\d{{9,10}})(\.\d{{1,9}})?+ {_HOST} {_TAG}")
+"""`journalctl -o short-unix`."""
+_DATELESS = re.compile(
+    rf"\[ *+\d++\.\d{{6}}(?: [ <][ \d.*]*+>?)?+\] {_HOST} (?P<program>[\w./+@\\-]++)(?:\[\d++\])?+: "
+)
+"""`journalctl -o short-monotonic` and `short-delta`: seconds since the start of the machine."""
+_INNER = re.compile(r"(?P<program>[\w./+@\\-]++)\[[\w.]++\](?:\[\d++\])?+: ")
 _RFC5424 = re.compile(
-    r"<\d{1,3}>1 (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,9})?+(Z|[+-]\d\d:?\d\d) \S++ (\S++) \S++ \S++ "
+    r"(?:<\d{1,3}>)?+1 (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,9})?+(Z|[+-]\d\d:?\d\d) \S++ (\S++) \S++ \S++ "
     r'(?:-|(?:\[(?:[^\]"\\]++|\\.|"(?:[^"\\]++|\\.)*+")*+\])++) ?+(?:\ufeff)?+'
 )
 _COLOUR = re.compile(r"\x1b\[[\d;]*+m")
@@ -38,8 +66,15 @@ _DOCKER = re.compile(
 )
 """The container's name, Docker's own stamp, the stream: in front of a stamp of syslog's or Exim's."""
 _PROCESS = re.compile(r"\[0*(\d{1,7})\]: ?$")
+EXIM_OR_SYSLOG = re.compile(
+    rf"\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d{_FRACTION}(?:Z| ?[+-]\d\d:?\d\d| (?:UTC|GMT))?+ "
+    rf"{_BEFORE_TAG}{_INNER.pattern}"
+)
+"""A stamp such as Exim writes it, but a program and its process behind it, where Exim has fixed words."""
 _HEAD_OF_TAG = 12
 _MOST_JSON = 64 * 1024
+_JOURNAL_STARTS = ("\x1e", "d")
+"""Of `journalctl -o json-seq` and `json-sse`."""
 DOCKER_JSON = '{"log":"'
 """How a line of Docker's own files begins."""
 
@@ -74,6 +109,18 @@ def unwrap(line: str) -> str:
     return line[docker.end() :] if docker is not None else line
 
 
+def dateless_program(line: str) -> str | None:
+    """The program of a line whose head has no date; None: it is no such line."""
+    found = _DATELESS.match(line) if line[:1] == "[" else None
+    return found["program"] if found is not None else None
+
+
+def read_inner(text: str, at: int) -> Header | None:
+    """A program and its process without a stamp, as a wrapping program's message begins with them."""
+    found = _INNER.match(text)
+    return Header(at, found["program"], text, found.end()) if found is not None else None
+
+
 class HeaderReader:
     """Reads the heads of lines of one zone."""
 
@@ -86,12 +133,18 @@ class HeaderReader:
         try:
             if found is not None:
                 return Header(self._stamps.read_without_year(found["stamp"]), found["program"], line, found.end())
+            found = _USUAL_ISO.match(line)
+            if found is not None:
+                second, fraction, zone, program = found.groups()
+                return Header(self._stamps.read_iso(second, fraction, zone), program, line, found.end())
             return self._read_rarer(line)
         except ValueError:
             return None
 
     def _read_rarer(self, line: str) -> Header | None:
         text = line.removeprefix("\ufeff")
+        if text[:1] in _JOURNAL_STARTS:
+            text = text.removeprefix("\x1e").removeprefix("data: ")
         if text[:1] == "{":
             return self._read_journal(text)
         text = unwrap(text)
@@ -103,9 +156,22 @@ class HeaderReader:
         if found is not None:
             second, fraction, zone, module, program = found.groups()
             return Header(self._stamps.read_iso(second, fraction, zone), module or program, text, found.end())
-        found = _RFC3164.match(text) or _NO_HOST.match(text)
+        found = _BSD.match(text)
         if found is not None:
-            return Header(self._stamps.read_without_year(found["stamp"]), found["program"], text, found.end())
+            first, day, middle, time, fraction, last, program = found.groups()
+            at = self._stamps.read_day(first or middle or last, day + time, fraction)
+            return Header(at, program, text, found.end())
+        return self._read_of_journalctl(text)
+
+    def _read_of_journalctl(self, text: str) -> Header | None:
+        found = _FULL.match(text)
+        if found is not None:
+            second, fraction, zone, program = found.groups()
+            return Header(self._stamps.read_named(second, fraction, zone), program, text, found.end())
+        found = _UNIX.match(text)
+        if found is not None:
+            at = int(found[1]) * 1000 + fraction_ms(found[2])
+            return Header(at, found["program"], text, found.end())
         return None
 
     def _read_journal(self, text: str) -> Header | None:

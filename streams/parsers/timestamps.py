@@ -24,6 +24,19 @@ _YEARS_TRIED = 8
 """One of them is a leap year."""
 
 
+_NAMED_HOURS = {
+    "UTC": 0, "GMT": 0, "WET": 0, "WEST": 1, "CET": 1, "CEST": 2, "EET": 2, "EEST": 3, "MSK": 3, "JST": 9,
+    "EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7,
+}  # fmt: skip
+ABBREVIATIONS = {name: f"{hours:+03}00" for name, hours in _NAMED_HOURS.items()}
+"""Of RFC 5322, section 4.3, and of Europe: offsets that no season changes."""
+
+
+def fraction_ms(fraction: str | None) -> int:
+    """'.712345' or ',712' → 712."""
+    return int((fraction[1:] + "00")[:3]) if fraction else 0
+
+
 def find_zone(name: str, what: str) -> ZoneInfo:
     """The IANA zone of that name. Raises BadInputError; `what` says whose it is."""
     try:
@@ -58,9 +71,7 @@ class StampReader:
         at = self.seconds.get(key)
         if at is None:
             at = self._keep(key, *self._convert(datetime.datetime.fromisoformat(second), offset))
-        if fraction:
-            return at + int((fraction[1:] + "00")[:3])
-        return at
+        return at + fraction_ms(fraction) if fraction else at
 
     read_iso = read
     """'2026-11-23T13:42:18', '.712345' and '+01:00' or 'Z'."""
@@ -69,6 +80,19 @@ class StampReader:
         """'Nov  3 17:27:12' or 'Nov 3 17:27:12' → ms since the epoch. Raises ValueError on a date that no year has."""
         at = self.seconds.get(stamp)
         return self._keep(stamp, *self._guess_year(stamp)) if at is None else at
+
+    def read_day(self, year: str | None, stamp: str, fraction: str | None) -> int:
+        """'2026' or None, 'Nov  3 17:27:12' and '.712345'. Raises ValueError."""
+        if year is None:
+            return self.read_without_year(stamp) + fraction_ms(fraction)
+        name, day, time = stamp.split()
+        return self.read(f"{year}-{_MONTHS.get(name, 0):02}-{int(day):02} {time}", fraction, None)
+
+    def read_named(self, second: str, fraction: str | None, zone: str) -> int:
+        """As `read`, with the zone's abbreviation; one that is not known is this log's own zone. Raises ValueError."""
+        if zone[0] in "+-":
+            return self.read(second, fraction, zone if len(zone) > 3 else f"{zone}00")
+        return self.read(second, fraction, ABBREVIATIONS.get(zone))
 
     def _guess_year(self, stamp: str) -> tuple[int, bool]:
         sent_ms = self._sent_ms
@@ -92,7 +116,8 @@ class StampReader:
     def _convert(self, moment: datetime.datetime, offset: str | None) -> tuple[int, bool]:
         """The time, and whether the clock shows the stamp twice."""
         if offset:
-            zone = datetime.datetime.strptime(offset.strip(), "%z").tzinfo
+            offset = offset.strip()
+            zone = datetime.datetime.strptime(ABBREVIATIONS.get(offset, offset), "%z").tzinfo
             return round(moment.replace(tzinfo=zone).timestamp()) * 1000, False
         first = round(moment.replace(tzinfo=self._zone).timestamp()) * 1000
         second = round(moment.replace(tzinfo=self._zone, fold=1).timestamp()) * 1000

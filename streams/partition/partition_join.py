@@ -48,6 +48,7 @@ class JoinRules:
     park_after_ms: int
     give_up_after_ms: int
     reasons: ReasonBook = BUILT_IN
+    wrapping_programs: tuple[str, ...] = ()
 
 
 class PartitionJoin:
@@ -65,7 +66,7 @@ class PartitionJoin:
         self._store = MessageStore(table, counts, rules.give_up_after_ms)
         self._joiner = Joiner(rules.accounts, self._store.find, rules.keep_lines, rules.reasons)
         self._processed = ProcessedLines(table.get(RANGES_KEY))
-        self._parser = RecordParser(rules.timezone, counts, self._processed)
+        self._parser = RecordParser(rules.timezone, counts, self._processed, rules.wrapping_programs)
         self._retained = RetainedFetches()
         self._pending_due: deque[tuple[int, Message]] = deque()
         self._ranges_in_flight = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from postwatch.producers.record import Heartbeat, RawHeaders, decode_headers
@@ -35,8 +36,11 @@ class ParsedRecord:
 class RecordParser:
     """Keeps a parser for each log format and time zone. `timezone` is that of records which name none."""
 
-    def __init__(self, timezone: str, counts: JoinCounts, processed: ProcessedLines) -> None:
+    def __init__(
+        self, timezone: str, counts: JoinCounts, processed: ProcessedLines, wrapping_programs: Sequence[str] = ()
+    ) -> None:
         self._timezone = timezone
+        self._wrapping_programs = wrapping_programs
         self._counts = counts
         self._processed = processed
         self._parsers: dict[tuple[str, str], LineParser] = {}
@@ -93,6 +97,6 @@ class RecordParser:
         if parser is None:
             if len(self._parsers) >= _MAX_PARSERS:
                 self._parsers.clear()
-            parser = make_parser(key[0], StampReader(find_zone(key[1], "the header tz")))
+            parser = make_parser(key[0], StampReader(find_zone(key[1], "the header tz")), self._wrapping_programs)
             self._parsers[key] = parser
         return parser

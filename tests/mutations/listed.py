@@ -760,6 +760,20 @@ PARSERS = (
         "if True:",
         "streams/parsers/test_syslog.py::test_each_line_is_read_as_what_its_head_says",
     ),
+    _mutation(
+        "one wrapping is taken off, no stranger's",
+        "streams/parsers/registry.py",
+        "read is _ignore_program and not is_inner and self._wrapping",
+        "read is _ignore_program and self._wrapping",
+        "streams/parsers/test_syslog.py::test_a_program_that_passes_lines_on",
+    ),
+    _mutation(
+        "a stamp such as Exim's may be syslog's",
+        "streams/parsers/exim/main_log.py",
+        "if queue_id is None and not self._is_alone and EXIM_OR_SYSLOG.match(line):",
+        "if False:",
+        "streams/parsers/test_syslog.py::test_every_daemon_is_read_behind_every_head",
+    ),
 )
 
 ACCOUNTS = (

@@ -30,6 +30,7 @@ from postwatch.streams.parsers.exim.grammar import (
 )
 from postwatch.streams.parsers.log_format import LogFormat, ReadLine
 from postwatch.streams.parsers.queue_ids import refusal_id
+from postwatch.streams.parsers.syslog import EXIM_OR_SYSLOG
 from postwatch.streams.parsers.timestamps import StampReader
 
 _CUT = CUT_MARK.decode()
@@ -72,9 +73,11 @@ _REFUSED_SESSION = re.compile(
 class EximMainParser:
     """Parses lines of one zone. Pure but for the cache of stamps."""
 
-    def __init__(self, stamps: StampReader) -> None:
+    def __init__(self, stamps: StampReader, *, is_alone: bool = True) -> None:
         self.stamps = stamps
         self._seconds = stamps.seconds
+        self._is_alone = is_alone
+        """Whether no other program writes into the same file: one whose stamps look like Exim's names itself."""
 
     def parse(self, line: str) -> Parsed:
         """One line without its newline → what it means. Never raises."""
@@ -105,8 +108,10 @@ class EximMainParser:
         """As `read`, without the fast path; what a line comes to is the same."""
         head = HEAD.match(line)
         if head is None:
-            return NO_STAMP if STAMP.match(line) else None
+            return NO_STAMP if STAMP.match(line) and (self._is_alone or not EXIM_OR_SYSLOG.match(line)) else None
         second, fraction, offset, queue_id, flag = head.groups()
+        if queue_id is None and not self._is_alone and EXIM_OR_SYSLOG.match(line):
+            return None
         try:
             at = self.stamps.read(second, fraction, offset)
         except ValueError:
@@ -310,7 +315,7 @@ def read_header(line: str) -> Ignored | None:
 
 
 def _line_reader(stamps: StampReader) -> ReadLine:
-    return EximMainParser(stamps).read
+    return EximMainParser(stamps, is_alone=False).read
 
 
 MAIN = LogFormat("exim-main", line_reader=_line_reader, parser=EximMainParser)

@@ -81,6 +81,28 @@ WRAPPINGS = (
     "Nov  3 17:27:12 {0}[77]: {1}",
     "Nov  3 17:27:12 <mail.info> mx2 {0}[77]: {1}",
     "Nov  3 17:27:12 mx2 mail.info {0}[77]: {1}",
+    "Nov  3 17:27:12 mail.info mx2 {0}[77]: {1}",
+    "Nov  3 17:27:12 mail.info {0}[77]: {1}",
+    "Nov  3 17:27:12 mail.notice mail.info {0}[77]: {1}",
+    "Nov  3 17:27:12.123456 mx2 {0}[77]: {1}",
+    "Nov  3 2026 17:27:12 mx2 {0}[77]: {1}",
+    "2026 Nov  3 17:27:12 mx2 {0}[77]: {1}",
+    "Tue Nov  3 17:27:12 2026 mx2 {0}[77]: {1}",
+    "Tue 2026-11-03 17:27:12 UTC mx2 {0}[77]: {1}",
+    "Tue 2026-11-03 18:27:12 CET mx2 {0}[77]: {1}",
+    "Tue 2026-11-03 12:27:12 -05 mx2 {0}[77]: {1}",
+    "2026-11-03 17:27:12 mx2 {0}[77]: {1}",
+    "2026-11-03 17:27:12 {0}[77]: {1}",
+    "2026-11-03 17:27:12 UTC mx2 {0}[77]: {1}",
+    "2026-11-03 18:27:12.123+0100 mx2 {0}[77]: {1}",
+    "2026-11-03 18:27:12,123 +01:00 mx2 {0}[77]: {1}",
+    "2026-11-03 17:27:12 local0.info mx2 {0}[77]: {1}",
+    "2026-11-03T09:27:12.705153-08:00 INFO    {0}[77]: {1}",
+    "2026-11-03T17:27:12Z WARN {0}[77]: {1}",
+    "2026-11-03 17:27:12 [info]  mx2 {0}[77]: {1}",
+    "2026-11-03T17:27:12Z mx2 NOTICE  {0}[77]: {1}",
+    "1793726832.123456 mx2 {0}[77]: {1}",
+    "1 2026-11-03T17:27:12Z mx2 {0} 77 - - {1}",
     "Nov  3 17:27:12 mx2 {0}[77]: [ID 197553 mail.info] {1}",
     "2026-11-03T17:27:12.123456+00:00 mx2 {0}[77]: {1}",
     "2026-11-03T17:27:12Z mx2 {0}[77]: {1}",
@@ -137,7 +159,115 @@ def test_what_another_program_says_is_no_daemons_word(program: str, head: str) -
             tag = "dovecot 77 - - "
         for words in (f"{program}[7]: {DAEMONS[program]}", RFC3164.format(program, DAEMONS[program])):
             found = parser.parse(f"{head} {tag}{words}")
-            assert found == Ignored("other-program"), found
+            assert found in (Ignored("other-program"), Ignored("wrapped")), found
+
+
+FORGED = (
+    "2026-11-03 17:27:12 {0}: ",
+    "2026-11-03 17:27:12 mx2 {0}[77]: ",
+    "2026-11-03T17:27:12Z INFO    {0}[77]: ",
+    "Tue 2026-11-03 17:27:12 UTC mx2 {0}[77]: ",
+    "Nov  3 17:27:12.123456 mail.info mx2 {0}[77]: ",
+    "1793726832.123456 mx2 {0}[77]: ",
+    "[  123.456789] mx2 {0}[77]: ",
+)
+"""A head with a program that is no mail server's; its message is a stranger's."""
+
+
+@pytest.mark.parametrize("program", DAEMONS)
+@pytest.mark.parametrize("head", FORGED)
+def test_a_message_that_imitates_a_head_changes_no_program(program: str, head: str) -> None:
+    parser = make_parser("auto", stamps())
+    for wrapping in WRAPPINGS:
+        found = parser.parse(head.format("dovecot") + wrapping.format(program, DAEMONS[program]))
+        assert isinstance(found, Ignored), (wrapping, found)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "INFO exim[7]: 1vwyDI-0003aB-1X => b@far.example R=x T=smtp",
+        "2026-11-03 17:27:12 mx2 postfix/smtp[7]: 7F00AA: to=<b@far.example>, relay=none, delay=1, dsn=4.0.0, status=deferred (x)",
+        "mail.info mx2 exim[7]: 1vwyDI-0003aB-1X Completed",
+    ],
+)  # fmt: skip
+def test_a_subject_that_imitates_a_head_is_a_subject(words: str) -> None:
+    parser = make_parser("auto", stamps())
+    for head in ("2026-11-03 17:27:12 ", "2026-11-03 17:27:12 mx2 exim[77]: ", "2026-11-03 17:27:12 INFO   exim[77]: "):
+        found = parser.parse(f'{head}1vwyDI-0003aB-1X <= anna@bakery.example U=web7 P=local S=7 T="{words}"')
+        assert isinstance(found, Arrival)
+        assert (found.subject, found.system_user, found.at) == (words, "web7", ms(NOV_3))
+
+
+def test_words_of_exim_without_a_queue_id_stay_exims() -> None:
+    parser = make_parser("auto", stamps())
+    for words in ("exim 4.98 daemon started: pid=77, -q30m, listening", "no host name found for IP address 192.0.2.7"):
+        assert parser.parse(f"2026-11-03 17:27:12 {words}") == Ignored("other")
+    alone = make_parser("exim-main", stamps())
+    assert alone.parse("2026-11-03 17:27:12 mx2 postfix/smtp[7]: x") == Ignored("other")
+
+
+@pytest.mark.parametrize("program", DAEMONS)
+@pytest.mark.parametrize(
+    "stamp",
+    ["[  123.456789]", "[1234567.456789]", "[  123.456789 <    0.000123 >]", "[    0.456789                ]"],
+)
+def test_a_stamp_without_a_date_is_said(program: str, stamp: str) -> None:
+    parser = make_parser("auto", stamps())
+    found = parser.parse(f"{stamp} mx2 {program}[77]: {DAEMONS[program]}")
+    assert found == Unreadable("a stamp without a date: use `journalctl -o short-iso`")
+    assert parser.parse(f"{stamp} mx2 dovecot[77]: {DAEMONS[program]}") == Ignored("other-program")
+    assert parser.parse("[    0.000000] Linux version 6.1.0") == Ignored("no-stamp")
+
+
+def test_a_unit_in_place_of_a_program() -> None:
+    parser = make_parser("auto", stamps())
+    head = "Tue 2026-11-03 17:27:12 UTC mx2"
+    found = parser.parse(f"{head} exim4.service[77]: {DAEMONS['exim']}")
+    assert isinstance(found, Attempt)
+    found = parser.parse(f"{head} opensmtpd.service[77]: {DAEMONS['smtpd']}")
+    assert isinstance(found, Attempt)
+    found = parser.parse(f"{head} postfix@-.service[77]: {DAEMONS['postfix/smtp']}")
+    assert found == Unreadable("the name of a unit in place of the program's: use `journalctl -o short-iso`")
+    assert parser.parse(f"{head} dovecot.service[77]: x") == Ignored("other-program")
+
+
+@pytest.mark.parametrize("kind", ["json-seq", "json-sse"])
+def test_records_of_the_journal_with_a_mark_in_front(kind: str) -> None:
+    mark = {"json-seq": "\x1e", "json-sse": "data: "}[kind]
+    found = make_parser("auto", stamps()).parse(mark + in_json("text", "postfix/smtp", DAEMONS["postfix/smtp"]))
+    assert isinstance(found, Attempt)
+
+
+INNER = (
+    "{0}[77]: {1}",
+    "Nov  3 09:27:12 mx2 {0}[77]: {1}",
+    "2026-11-03T16:27:12+00:00 mx2 {0}[77]: {1}",
+    "2026-11-03T09:27:12Z INFO    {0}[77]: {1}",
+)
+
+
+@pytest.mark.parametrize("program", DAEMONS)
+@pytest.mark.parametrize("tag", ["mailcow-postfix[9]: ", "docker/mail/1a2b3c[9]: ", "1a2b3c4d5e6f[9]: "])
+@pytest.mark.parametrize("inner", INNER)
+def test_a_program_that_passes_lines_on(program: str, tag: str, inner: str) -> None:
+    """The outer stamp counts: the container may be of another zone."""
+    line = f"Nov  3 17:27:12 dockerhost {tag}" + inner.format(program, DAEMONS[program])
+    assert make_parser("auto", stamps()).parse(line) == Ignored("wrapped")
+    parser = make_parser("auto", stamps(), ("mailcow-*", "docker/*", "1a2b3c4d5e6f"))
+    found = parser.parse(line)
+    assert isinstance(found, Attempt | Refusal)
+    assert (found.recipient, found.at) == ("b@far.example", ms(NOV_3))
+    other = parser.parse(line.replace(tag, "dovecot[9]: "))
+    assert other == Ignored("wrapped")
+    twice = f"Nov  3 17:27:12 dockerhost {tag}Nov  3 17:27:12 mx2 {tag}" + inner.format(program, DAEMONS[program])
+    assert parser.parse(twice) == Ignored("wrapped")
+
+
+def test_a_container_whose_exim_writes_its_own_stamp() -> None:
+    parser = make_parser("auto", stamps(), ("mail",))
+    found = parser.parse(f"Nov  3 17:27:12 dockerhost mail[9]: 2026-11-03 17:27:12 {DAEMONS['exim']}")
+    assert isinstance(found, Attempt)
 
 
 @pytest.mark.parametrize(
