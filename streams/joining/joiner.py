@@ -17,27 +17,30 @@ from postwatch.streams.enrichment.reasons import BUILT_IN, ReasonBook
 from postwatch.streams.errors import StoreError
 from postwatch.streams.joining.merge import add_attempt, add_lifecycle_event, add_part
 from postwatch.streams.joining.message import TOLD_BY_OTHERS, Lineage, Message, all_lines, arrival_lines, begin_message
+from postwatch.streams.joining.passages import decide, judge, note_asker, refusals_of
 from postwatch.streams.joining.recent import Recent
 from postwatch.streams.joining.rows import RowMaker
 from postwatch.streams.joining.status import OPEN, find_status
 from postwatch.streams.parsers.events import (
+    ANSWERED,
     CLIENT,
     FILTER,
     FORWARD,
     HELD,
-    LINK,
+    JUDGED,
     LOGIN,
     MESSAGE_ID,
     PARENT,
     PROXIED,
     QUEUE,
+    REQUEUED,
     Arrival,
     Attempt,
     Event,
     LifecycleEvent,
     Refusal,
 )
-from postwatch.streams.parsers.queue_ids import LOGIN_PREFIX, REFUSAL_PREFIX, SESSION_PREFIX
+from postwatch.streams.parsers.queue_ids import LOGIN_PREFIX, PASSAGE_PREFIX, REFUSAL_PREFIX, SESSION_PREFIX
 
 EARLIER_BY_MS = 2 * 3_600_000
 """A line that is older than its message by more than this belongs to an earlier message with the same queue id."""
@@ -138,7 +141,7 @@ class Joiner:
                     self._dirty.append(message)
                 if isinstance(event, Attempt):
                     add_attempt(message, event)
-                    if event.handover:
+                    if event.handover or event.passage_id:
                         self._hand_over(messages, message, event)
                     if message.requeued_as:
                         self._hand_open(messages, message)
@@ -215,6 +218,9 @@ class Joiner:
             self._dirty.append(message)
 
     def _add_part(self, messages: dict[str, Message], message: Message, event: Arrival) -> None:
+        if event.part == ANSWERED:
+            self._take_answer(messages, message, event)
+            return
         if _is_another(message, event):
             message = self._replace(messages, message, event)
         if event.session_id.startswith(LOGIN_PREFIX):
@@ -222,7 +228,7 @@ class Joiner:
         parts, lineage = message.parts, message.lineage
         was_whole = lineage is not None and message.is_whole()
         if (
-            (parts is None or PARENT in parts or LINK in parts)
+            (parts is None or not TOLD_BY_OTHERS.isdisjoint(parts))
             and event.part not in TOLD_BY_OTHERS
             and not message.was_seen()
             and not message.is_dated()
@@ -274,6 +280,12 @@ class Joiner:
 
     def _hand_over(self, messages: dict[str, Message], message: Message, event: Attempt) -> None:
         """The recipient continues under another queue id on this server."""
+        if event.handover == JUDGED:
+            self._take_verdict(messages, message, event)
+            return
+        if event.passage_id and not event.told_by:
+            self._ask_filter(messages, message, event)
+            return
         next_message = messages.get(event.next_queue_id)
         if event.handover == FORWARD:
             if next_message is None:
@@ -294,6 +306,59 @@ class Joiner:
         if next_message.was_seen():
             next_message.change([event.recipient, *next_message.attempts])
             self._handed_on.add((message, event.recipient))
+
+    def _ask_filter(self, messages: dict[str, Message], message: Message, event: Attempt) -> None:
+        """The filter's own lines, which may come before or after its answer, tell what became of the recipient."""
+        passage = messages.get(event.passage_id) or self._open(message.server, event.passage_id, event.at)
+        self._touch(passage)
+        note_asker(passage, event)
+        self._judge(messages, passage, message, event)
+
+    def _take_verdict(self, messages: dict[str, Message], passage: Message, event: Attempt) -> None:
+        """A filter's own line: for the messages whose answer named the passage, or for the client that waited."""
+        passage.completed_at = max(passage.completed_at, event.at)
+        for part in list((passage.parts or {}).values()):
+            if part.part == ANSWERED:
+                self._refuse_by_verdict(passage, part)
+                continue
+            message = messages.get(part.earlier_queue_id) or self._find_parked(passage.server, part.earlier_queue_id)
+            if message is None:
+                continue
+            messages[part.earlier_queue_id] = message
+            self._touch(message)
+            for attempt in list(message.attempts.get(event.recipient, ())):
+                if attempt.passage_id == passage.queue_id:
+                    self._judge(messages, passage, message, attempt)
+
+    def _judge(self, messages: dict[str, Message], passage: Message, message: Message, event: Attempt) -> None:
+        """Put what the filter told in place of its answer."""
+        verdict = decide(passage, event.recipient)
+        if verdict is None:
+            message.awaits_verdict = True
+            return
+        judged = judge(message, event, verdict)
+        self._hand_over(messages, message, judged)
+
+    def _take_answer(self, messages: dict[str, Message], passage: Message, event: Arrival) -> None:
+        """The answer of a filter before the queue. The process that logged it has told who its client is."""
+        login = self._find_login(messages, passage.server, event) if event.session_id else None
+        told = login.parts[LOGIN] if login is not None and login.parts else Arrival("", 0, "")
+        if login is not None:
+            self._links.append((login, passage))
+        event = msgspec.structs.replace(
+            event,
+            client_host=told.client_host,
+            client_ip=told.client_ip,
+            authenticated_as=told.authenticated_as,
+            auth_method=told.auth_method,
+        )
+        add_part(passage, event)
+        passage.completed_at = max(passage.completed_at, event.at)
+        assert passage.parts is not None
+        self._refuse_by_verdict(passage, passage.parts[ANSWERED])
+
+    def _refuse_by_verdict(self, passage: Message, answer: Arrival) -> None:
+        self._refusals += [(passage.server, refusal) for refusal in refusals_of(passage, answer)]
 
     def _lineage(self, message: Message, next_message: Message) -> Lineage | None:
         """The lineage of `next_message` from `message`; None: it has another origin."""
@@ -324,7 +389,11 @@ class Joiner:
         before = messages.get(event.earlier_queue_id) or self._find_parked(message.server, event.earlier_queue_id)
         if before is message:
             return
-        if before is None or not before.is_whole():
+        if (
+            before is None
+            or not before.is_whole()
+            or (event.part == REQUEUED and MESSAGE_ID not in (before.parts or ()))
+        ):
             self._await(message.server, event)
             return
         messages[event.earlier_queue_id] = before
@@ -333,6 +402,11 @@ class Joiner:
         if lineage is None:
             return
         self._links.append((before, message))
+        if event.part == REQUEUED:
+            for recipient in before.attempts:
+                lineage.handed[recipient] = self._attempts_on_the_way(before, recipient)
+            before.completed_at = max(before.completed_at, event.at)
+            return
         if not event.system_user:
             return  # a filter's; else the same message, queued anew by an operator
         lineage.is_requeued = True
@@ -421,7 +495,7 @@ class Joiner:
             try:
                 if not message.completed_at:
                     message.count_completes()
-                if message.dirty or message.completed_at:
+                if (message.dirty or message.completed_at) and not message.queue_id.startswith(PASSAGE_PREFIX):
                     self._add_due_rows(message, rows)
             except Exception as error:
                 del rows[made:]
@@ -535,7 +609,8 @@ def _is_another(message: Message, event: Arrival) -> bool:
     elif event.part == LOGIN and event.queue_id.startswith(LOGIN_PREFIX):
         is_late = message.is_complete()  # the process's number is in use again
     elif event.part == MESSAGE_ID:
-        is_late = parts is not None and (message.is_complete() or QUEUE in parts)
+        is_over = message.is_complete() and event.at >= message.completed_at
+        is_late = parts is not None and (is_over or QUEUE in parts)
     else:
         return False
     return bool(is_late)

@@ -40,6 +40,7 @@ def merge(known: Message, other: Message) -> None:
         add_lifecycle_event(known, cancelled_recipients)
     known.completed_at = max(known.completed_at, other.completed_at)
     known.requeued_as = known.requeued_as or other.requeued_as
+    known.awaits_verdict |= other.awaits_verdict
     if other.held_at and (not known.held_at or other.held_at < known.held_at):
         known.held_at = other.held_at
 

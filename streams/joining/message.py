@@ -26,13 +26,14 @@ from postwatch.streams.parsers.events import (
     OWN_NOTICE,
     PARENT,
     QUEUE,
+    REQUEUED,
     SUBJECT,
     WHOLE,
     Arrival,
     Attempt,
     LifecycleEvent,
 )
-from postwatch.streams.parsers.queue_ids import LOGIN_PREFIX, SESSION_PREFIX, arrival_time, queued_at
+from postwatch.streams.parsers.queue_ids import LOGIN_PREFIX, PASSAGE_PREFIX, SESSION_PREFIX, arrival_time, queued_at
 
 RETRACTED = "retracted"
 RANKS = {
@@ -110,6 +111,9 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
     requeued_as: str = ""
     """The queue id under which its open recipients go on, since an operator had it queued anew."""
 
+    awaits_verdict: bool = False
+    """A filter's own line will tell what became of a recipient."""
+
     def is_dated(self) -> bool:
         """Whether its id tells when it was queued: then the key of its rows is the same whichever line comes first."""
         return self.queued_at == self.id_time
@@ -140,7 +144,7 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
 
     def awaits_correlation(self) -> bool:
         """Whether a line of another message may still tie to it, or its own lines will come again."""
-        if self.is_repeated:
+        if self.is_repeated or self.awaits_verdict:
             return True
         if self.parts is None and self.lineage is None and self.arrival is not None:  # as nearly all of Exim's
             return not self.arrival.authenticated_as and self.arrival.client_ip.startswith(_LOOPBACK)
@@ -148,6 +152,8 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
             return True  # a delivery that was in progress is logged later
         if self.queue_id.startswith(LOGIN_PREFIX):
             return True  # each message received by that process refers to it
+        if self.queue_id.startswith(PASSAGE_PREFIX):
+            return True  # the answer that names it, or more of the filter's lines, may come
         if self.queue_id.startswith(SESSION_PREFIX):
             return False
         if self.lineage is not None:
@@ -177,7 +183,7 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
             return self.arrival is not None
         if QUEUE not in self.parts and HELD not in self.parts:
             return False
-        return CLIENT in self.parts or (MESSAGE_ID in self.parts and self._is_made_here())
+        return CLIENT in self.parts or REQUEUED in self.parts or (MESSAGE_ID in self.parts and self._is_made_here())
 
     def _is_made_here(self) -> bool:
         """It has no client: a bounce, or a message that another one's line names, such as a forward."""
@@ -297,8 +303,8 @@ def _in_order(parts: dict[str, Arrival]) -> list[Arrival]:
     return [parts[name] for name in _PARTS if name in parts]
 
 
-_PARTS = (CLIENT, LOGIN, MESSAGE_ID, QUEUE, SUBJECT, PARENT, LINK)
-TOLD_BY_OTHERS = frozenset((PARENT, LINK))
+_PARTS = (CLIENT, LOGIN, MESSAGE_ID, QUEUE, SUBJECT, PARENT, LINK, REQUEUED)
+TOLD_BY_OTHERS = frozenset((PARENT, LINK, REQUEUED))
 """Parts that come from lines of other messages and programs: they do not show that the message itself was seen."""
 
 

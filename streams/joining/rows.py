@@ -6,7 +6,7 @@ fast as by name. What is made off that path gives them by name.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -23,12 +23,11 @@ from postwatch.streams.contracts.version import (
 from postwatch.streams.enrichment.accounts import UNKNOWN, Account, AccountBook
 from postwatch.streams.enrichment.reasons import ReasonBook
 from postwatch.streams.joining.message import RANKS, RETRACTED, Message, arrival_lines, envelope_key
-from postwatch.streams.joining.status import OPEN, find_account_evidence, find_status, terminal_event_of
+from postwatch.streams.joining.status import NO_ATTEMPT, OPEN, find_account_evidence, find_status, terminal_event_of
 from postwatch.streams.parsers.events import FILTER, LOGIN, Arrival, Attempt, Refusal
 
 _NO_ARRIVAL = Arrival("", 0, "")
 _NO_ATTEMPTS: list[Attempt] = []
-_NO_ATTEMPT = Attempt("", 0, "", PENDING, is_attempt=False)
 _NOBODY = (UNKNOWN,)
 
 
@@ -63,11 +62,12 @@ class RowMaker:
                 updated_at = deciding.at
         else:
             deciding, status, updated_at = find_status(message, recipient, attempts, updated_at)
-        events += len(attempts) + (message.terminal_event is not None)
+        is_told = deciding is not None and deciding.told_by != ""
+        events += len(attempts) + (message.terminal_event is not None) + is_told
         version = (  # as `make_version` has it, without the call
             (arrivals if arrivals < MOST_ARRIVALS else MOST_ARRIVALS) << ARRIVALS_SHIFT
             | updated_at << TIME_SHIFT
-            | (RANKS[DELIVERED] if is_inferred else RANKS[status])
+            | (RANKS[DELIVERED] if is_inferred or is_told else RANKS[status])
             << RANK_SHIFT  # above what the filter was given for delivered
             | (events if events < MOST_EVENTS else MOST_EVENTS)
         )
@@ -76,7 +76,7 @@ class RowMaker:
             deleted = 1
             status = DEFERRED if attempts else PENDING
         submitted = arrival or _NO_ARRIVAL
-        last = deciding or _NO_ATTEMPT
+        last = deciding or NO_ATTEMPT
         remote_host = last.remote_host
         row = (  # all columns of Outcome in order, but for the first three, which are those of Account
             message.server,
@@ -230,8 +230,10 @@ class RowMaker:
                 enhanced_code=refusal.enhanced_code,
                 response=refusal.response,
                 reason=reason,
-                log_lines=(refusal.line,) if self._keep_lines else (),
-                version=make_version(1, refusal.at, RANKS[refusal.status], 1),
+                log_lines=tuple(filter(None, (refusal.line, refusal.told_by))) if self._keep_lines else (),
+                version=make_version(
+                    1, refusal.at, RANKS[refusal.status], 2 if refusal.told_by and refusal.client_ip else 1
+                ),
             )
 
 
@@ -345,6 +347,11 @@ def _is_told_in_two_lines(message: Message) -> bool:
     return message.terminal_event is None and message.identity is None and message.cancelled_recipients is None
 
 
+def _lines_of(attempts: Sequence[Attempt]) -> list[str]:
+    """Their lines, and those of the filter that told what became of the recipient."""
+    return [*[one.line for one in attempts], *[one.told_by for one in attempts if one.told_by]]
+
+
 def _evidence(message: Message, recipient: str, attempts: list[Attempt]) -> tuple[str, ...]:
     if message.parts is None and message.lineage is None:
         arrival = message.arrival
@@ -356,8 +363,8 @@ def _evidence(message: Message, recipient: str, attempts: list[Attempt]) -> tupl
         if message.parts is not None and len(message.parts) > len(lines) - (message.identity is not None):
             lines += _envelope_lines(message.parts, recipient, attempts)
         if message.lineage is not None:
-            lines = [*message.lineage.lines, *(one.line for one in message.handed_over(recipient) or ()), *lines]
-    lines += [one.line for one in attempts]
+            lines = [*message.lineage.lines, *_lines_of(message.handed_over(recipient) or ()), *lines]
+    lines += _lines_of(attempts)
     ending = terminal_event_of(message, recipient, attempts[-1] if attempts else None)
     if ending is not None:
         lines.append(ending.line)

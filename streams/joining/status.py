@@ -9,6 +9,7 @@ from postwatch.streams.contracts.outcome import DEFERRED, DELIVERED, PENDING
 from postwatch.streams.joining.message import RETRACTED, Message
 from postwatch.streams.parsers.events import Attempt, LifecycleEvent
 
+NO_ATTEMPT = Attempt("", 0, "", PENDING, is_attempt=False)
 OPEN = frozenset((PENDING, DEFERRED))
 
 
@@ -27,6 +28,9 @@ def find_status(
     status = deciding.status if deciding else PENDING
     if status in OPEN:
         status, updated_at = _without_final(message, recipient, deciding, updated_at)
+        ending = terminal_event_of(message, recipient, deciding)
+        if ending is not None and ending.response and ending.status == status:
+            deciding = msgspec.structs.replace(deciding or NO_ATTEMPT, response=ending.response, enhanced_code="")
     return deciding, status, updated_at
 
 

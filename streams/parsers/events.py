@@ -25,12 +25,16 @@ HELD = "held"
 """The part that tells the sender of a message on hold. It stands in place of QUEUE until an operator releases it."""
 LINK = "link"
 """The part by which a filter tells from which message it made this one. It sets `earlier_queue_id` alone."""
+REQUEUED = "requeued"
+"""The part by which a scanner tells that it put the message back into the queue under this id, with all recipients."""
+ANSWERED = "answered"
+"""The part by which Postfix tells what a filter before the queue answered to a client. Its message is a passage."""
 PROXIED = "-"
 """In place of an earlier queue id: a filter passed the message on before it had one. The line may name the login."""
 OWN_NOTICE = "<>"
 """As the sender in a PARENT: the message is the server's own, whomever it names as its sender."""
 
-FILTER, FORWARD = "filter", "forward"
+FILTER, FORWARD, JUDGED = "filter", "forward", "judged"
 UNNAMED_SERVER = "remote"
 """As the transport: another server has the recipient, and the line does not name it. So no mailbox here got it."""
 
@@ -90,9 +94,13 @@ class Attempt(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """The id under which the next hop queued it, where its answer tells."""
     handover: str = ""
     """FILTER: the next hop is this server again, and this recipient's status is logged under next_queue_id. FORWARD: a
-    new message was made here for it. Else empty."""
+    new message was made here for it. JUDGED: a filter's own line about a recipient of a passage. Else empty."""
     is_expanded: bool = False
     """An alias or a forward may have made it: it is none of those that `recipient_count` counts."""
+    passage_id: str = ""
+    """The passage through a filter whose own lines tell what became of the recipient; else empty."""
+    told_by: str = ""
+    """The filter's line that told it."""
 
 
 class LifecycleEvent(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -110,6 +118,8 @@ class LifecycleEvent(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """As submitted, lower-cased, where it happened to this recipient alone."""
     is_before_queue: bool = False
     """The MTA never took the message over: where no recipient of it is known, there is nothing to report."""
+    response: str = ""
+    """The words of whoever ended it, where they are the answer."""
 
 
 class Refusal(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -135,6 +145,8 @@ class Refusal(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """The message of that queue id ends with it."""
     session_id: str = ""
     """The process that refused it, where its client and its login are told of that."""
+    told_by: str = ""
+    """The filter's line that told it, where `line` is the answer alone."""
 
 
 Event = Arrival | Attempt | LifecycleEvent | Refusal

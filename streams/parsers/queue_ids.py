@@ -17,6 +17,8 @@ SESSION_PREFIX = "s:"
 """Of a connection, where the log tells of that who a client is."""
 LOGIN_PREFIX = "l:"
 """Of a process that serves a client, where the log tells the login of that alone."""
+PASSAGE_PREFIX = "f:"
+"""Of a message's passage through a filter, where the filter has an id of its own for it."""
 _BASE62 = {c: n for n, c in enumerate("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")}
 _BASE52 = {c: n for n, c in enumerate("0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz")}
 _LONG_POSTFIX_SECONDS = 6

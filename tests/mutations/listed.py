@@ -634,9 +634,38 @@ MESSAGES = (
     _mutation(
         "a message that passed a filter is one row",
         "streams/joining/joiner.py",
-        "                    if event.handover:\n                        self._hand_over(messages, message, event)\n",
+        "                    if event.handover or event.passage_id:\n"
+        "                        self._hand_over(messages, message, event)\n",
         "",
         _JOINER + "test_a_message_that_passed_a_filter_is_one_row_for_each_recipient",
+    ),
+    _mutation(
+        "what a filter accepted goes on, whatever it took out before",
+        "streams/joining/passages.py",
+        "one.status != DELIVERED, ",
+        "",
+        "streams/joining/test_golden.py::test_interleaving_of_messages_changes_nothing",
+    ),
+    _mutation(
+        "a message stays open until the filter's line about it has come",
+        "streams/joining/message.py",
+        "self.is_repeated or self.awaits_verdict:",
+        "self.is_repeated:",
+        "streams/joining/test_passages.py::test_each_order_and_cut_of_answer_and_verdict_is_one_row",
+    ),
+    _mutation(
+        "a filter's answer from elsewhere ties nothing (Proxmox)",
+        "streams/parsers/postfix/daemons.py",
+        "elif is_here and (passage := ",
+        "elif (passage := ",
+        "streams/joining/test_passages.py::test_an_answer_from_elsewhere_ties_nothing",
+    ),
+    _mutation(
+        "no address looks like the words behind it (Proxmox)",
+        "streams/parsers/postfix/filters/proxmox.py",
+        """(?:"[^\\s<>"]*+")?+[^\\s<>"]++""",
+        "[^<>]++",
+        "streams/parsers/postfix/test_scanners.py::test_what_no_filter_writes_is_no_verdict",
     ),
     _mutation(
         "lines read = events + ignored + dead letters",
@@ -706,7 +735,7 @@ PARSERS = (
     ),
     _mutation(
         "no Message-ID links a message to another (amavisd-new)",
-        "streams/parsers/postfix/filters.py",
+        "streams/parsers/postfix/filters/amavis.py",
         "if found is None or text.count(_QUEUED_AS, start) != 1:",
         "if found is None:",
         "streams/parsers/postfix/test_filters.py::test_no_message_id_or_address_links_a_message_to_another",

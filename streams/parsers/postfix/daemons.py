@@ -36,7 +36,7 @@ from postwatch.streams.parsers.events import (
     Refusal,
     Unreadable,
 )
-from postwatch.streams.parsers.postfix.filters import PROXY, read_proxied
+from postwatch.streams.parsers.postfix.filters.proxied import PROXY, read_proxied
 from postwatch.streams.parsers.postfix.grammar import (
     ACTION,
     CLIENT_FIELDS,
@@ -48,6 +48,7 @@ from postwatch.streams.parsers.postfix.grammar import (
     HEADER_TAIL,
     NOTICE,
     ORIGIN,
+    PASSAGE,
     PICKUP,
     QUEUE_ID,
     QUEUED,
@@ -58,7 +59,7 @@ from postwatch.streams.parsers.postfix.grammar import (
     VERDICT,
     WHOLE_ID,
 )
-from postwatch.streams.parsers.queue_ids import LOGIN_PREFIX, refusal_id
+from postwatch.streams.parsers.queue_ids import LOGIN_PREFIX, PASSAGE_PREFIX, refusal_id
 from postwatch.streams.parsers.smtp import ENHANCED, SMTP_CODE, next_queue_id, reply_codes
 from postwatch.streams.parsers.syslog import process_before
 
@@ -302,25 +303,28 @@ def read_attempt(queue_id: str, at: int, line: str, agent: str, fields: tuple[st
                 enhanced = ""  # Postfix changes its class, so that the login is tried again
     code = SMTP_CODE.match(response)
     is_socket = "/" in address
-    next_id = handover = ""
+    next_id = handover = passage_id = ""
     if status == DELIVERED:
         is_here = is_socket or address.startswith("127.") or address == "::1"
         verdict = VERDICT.match(response) if is_here else None
         if agent == "discard":
             status = DISCARDED
         elif verdict is not None:
-            status = BOUNCED if verdict[1] else DISCARDED
+            status = BOUNCED if verdict["bounce"] else DISCARDED
+            passage_id = PASSAGE_PREFIX + verdict["passage"] if verdict["passage"] else ""
         elif response.startswith(_FORWARDED):
             next_id, handover = response[len(_FORWARDED) :], FORWARD
         elif address:
             next_id = next_queue_id(response)
             if is_here and WHOLE_ID.match(next_id):
                 handover = FILTER
+            elif is_here and (passage := PASSAGE.match(response)):
+                handover, passage_id = FILTER, PASSAGE_PREFIX + passage[1]
     return Attempt(
         queue_id, at, line, status, not words.startswith(_SUSPENDED),
         recipient, submitted if submitted != recipient else "",
         int(code[1]) if code else 0, enhanced or (code[2] or "" if code else ""), response,
-        relay if address else "", "" if is_socket else address, tls, "", agent, next_id, handover,
+        relay if address else "", "" if is_socket else address, tls, "", agent, next_id, handover, False, passage_id,
     )  # fmt: skip
 
 

@@ -68,5 +68,12 @@ ENCRYPTED = re.compile(
 )
 """The TLS features of a connection that was encrypted (Postfix 3.11, `smtp_log_tls_feature_status`). A level that was
 lowered to none, a violated one (`!`), or one that was not decided (`?`) stands for no encrypted connection."""
-VERDICT = re.compile(r"250 (?:2\.\d\.\d )?+Ok, (?:discarded\b|id=[\w-]++, (?:(BOUNCE)|DISCARDED)\b)")
-"""What a filter (amavisd-new) says when it keeps a message back; whether it sent a bounce itself."""
+VERDICT = re.compile(
+    r"250 (?:(?:2\.\d\.\d )?+Ok, (?:discarded\b|id=[\w-]++, (?:(?P<bounce>BOUNCE)|DISCARDED)\b)"
+    r"|2\.7\.0 BLOCKED \((?P<passage>[0-9A-F]{12,40})\)$|Virus Detected; Discarded Email$)"
+)
+"""What a filter says when it keeps a message back; whether it sent a bounce itself.
+
+amavisd-new; Proxmox Mail Gateway; clamsmtp and proxsmtp."""
+PASSAGE = re.compile(r"250 2\.5\.0 OK \(([0-9A-F]{12,40})\)$")
+"""Proxmox Mail Gateway's answer, with its own id: it gave the message back, or put it into quarantine."""

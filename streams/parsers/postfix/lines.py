@@ -10,8 +10,9 @@ import re
 
 from postwatch.streams.parsers.events import Parsed, Unreadable
 from postwatch.streams.parsers.log_format import LogFormat
-from postwatch.streams.parsers.postfix import daemons, filters
+from postwatch.streams.parsers.postfix import daemons
 from postwatch.streams.parsers.postfix.fast_path import FAST_FORMS, FastForm
+from postwatch.streams.parsers.postfix.filters import FILTERS
 from postwatch.streams.parsers.postfix.grammar import HEAD, ID
 from postwatch.streams.parsers.syslog import Header
 from postwatch.streams.parsers.timestamps import StampReader
@@ -75,10 +76,11 @@ class PostfixLines:
 
 
 def read_message(header: Header, line: str, stamps: StampReader) -> Parsed:
-    """What a daemon of Postfix says, or amavisd-new, which filters its mail."""
+    """What a daemon of Postfix says, or a filter beside it."""
     at, program, text, start = header
-    if program in filters.AMAVIS_PROGRAMS:
-        return filters.read_amavis(text, start, at, line)
+    read_filter = FILTERS.get(program)
+    if read_filter is not None:
+        return read_filter(text, start, at, line)
     return daemons.parse_message(program, text, start, at, line)
 
 
@@ -89,7 +91,7 @@ def read_without_stamp(line: str) -> Parsed | None:
 
 FORMAT = LogFormat(
     "postfix",
-    programs=("postfix*/*", *sorted(filters.AMAVIS_PROGRAMS)),
+    programs=("postfix*/*", *sorted(FILTERS)),
     read_message=read_message,
     line_reader=lambda stamps: PostfixLines(stamps).read,
     read_rest=read_without_stamp,

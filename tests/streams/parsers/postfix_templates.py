@@ -256,7 +256,24 @@ def delivered_local_part(words: str, chooser: random.Random) -> Hostile:
     return Hostile(line, {**truth, "queue_id": ID, "status": "delivered"})
 
 
+def words_of_a_filter(words: str, chooser: random.Random) -> Hostile:
+    """Message-IDs, subjects and scores in the lines of filters decide nothing, and tie nothing."""
+    words = shown(words)
+    message = chooser.choice(
+        (
+            f"pmg-smtp-filter[7]: 5F2D41665C0E1A7B2: new mail message-id=<{words}>",
+            f"pmg-smtp-filter[7]: 5F2D41665C0E1A7B2: SA score=1/5 time=1 bayes=0 hits={words}",
+            f"MailScanner[7]: Message 7F00AA.AFF17 from 198.51.100.7 ({words}) to bakery.example is spam, {words}",
+            f"MailScanner[7]: Delivery of nonspam: message 7F00AA.AFF17 from a@b to c@d with subject {words}",
+            f"MailScanner[7]: Filename Checks: {words} (7F00AA.AFF17 {words})",
+            f"clamsmtpd: 100001: from={words}, to={_ANNA}, status=CLEAN",
+        )
+    )
+    return Hostile(f"Mar  2 08:02:00 mx2 {message}", None)
+
+
 TEMPLATES: tuple[Template, ...] = (
+    words_of_a_filter,
     refused_helo,
     refused_by_postscreen,
     refused_sender,

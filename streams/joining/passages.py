@@ -1,0 +1,84 @@
+"""A passage: what a filter's own lines say of one message that it was given, under the filter's id for it. Pure.
+
+A passage is kept like a message under `f:` and the filter's id, and makes no rows of its own. Its attempts are what
+the filter decided about each recipient. Its parts are the queue ids that asked, and the answer before the queue. So a
+verdict and the answer that it explains meet there, whichever comes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+from postwatch.streams.contracts.outcome import DELIVERED, DISCARDED
+from postwatch.streams.joining.merge import add_part
+from postwatch.streams.joining.message import Message
+from postwatch.streams.parsers.events import FILTER, Arrival, Attempt, Refusal
+from postwatch.streams.parsers.queue_ids import PASSAGE_PREFIX, refusal_id
+
+_ASKED = "asked"
+
+
+def note_asker(passage: Message, event: Attempt) -> None:
+    """Note the message that the filter's answer named this passage to."""
+    name = f"{_ASKED} {event.queue_id}"
+    add_part(passage, Arrival(passage.queue_id, event.at, event.line, part=name, earlier_queue_id=event.queue_id))
+    passage.completed_at = max(passage.completed_at, event.at)
+
+
+def decide(passage: Message, recipient: str) -> Attempt | None:
+    """What the filter did with the recipient; None: no line of it says so yet.
+
+    Mail that was accepted goes on, whatever was taken out of it before.
+    """
+    verdicts = passage.attempts.get(recipient)
+    if not verdicts:
+        return None
+    return min(verdicts, key=lambda one: (one.status != DELIVERED, not one.is_attempt, one.at, one.line))
+
+
+def passage_name(verdict: Attempt) -> str:
+    """The filter's own id."""
+    return verdict.queue_id.removeprefix(PASSAGE_PREFIX)
+
+
+def judge(message: Message, event: Attempt, verdict: Attempt) -> Attempt:
+    """Replace the attempt into the filter by what became of it, and return that."""
+    is_accepted = verdict.status == DELIVERED
+    judged = msgspec.structs.replace(
+        event,
+        status=verdict.status,
+        next_queue_id=verdict.next_queue_id,
+        handover=FILTER if is_accepted else "",
+        response=f"250 2.5.0 OK ({passage_name(verdict)})" if is_accepted else verdict.response,
+        told_by=verdict.line,
+    )
+    attempts = message.attempts[event.recipient]
+    message.attempts[event.recipient] = [judged if one.line == event.line else one for one in attempts]
+    message.change([event.recipient])
+    message.awaits_verdict = any(
+        one.passage_id and not one.told_by for tried in message.attempts.values() for one in tried
+    )
+    return judged
+
+
+def refusals_of(passage: Message, answer: Arrival) -> Iterator[Refusal]:
+    """What a filter before the queue kept back, while the client was told that the message was accepted."""
+    for recipient in passage.attempts:
+        verdict = decide(passage, recipient)
+        if verdict is not None and verdict.status == DISCARDED:
+            yield Refusal(
+                refusal_id(answer.line),
+                answer.at,
+                answer.line,
+                sender=answer.sender,
+                recipient=recipient,
+                client_host=answer.client_host,
+                client_ip=answer.client_ip,
+                authenticated_as=answer.authenticated_as,
+                auth_method=answer.auth_method,
+                smtp_code=250,
+                response=verdict.response,
+                status=DISCARDED,
+                told_by=verdict.line,
+            )

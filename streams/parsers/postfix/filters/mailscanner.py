@@ -1,0 +1,42 @@
+"""MailScanner: it takes messages that are on hold and puts them back into the queue under another id, or keeps them.
+
+Its own id of a message is the queue id with a dot and random digits behind it. The line begins with its words and that
+id; of what stands behind them nothing is read.
+"""
+
+from __future__ import annotations
+
+import re
+
+from postwatch.streams.contracts.outcome import DISCARDED
+from postwatch.streams.parsers.events import REQUEUED, Arrival, Ignored, LifecycleEvent, Parsed
+from postwatch.streams.parsers.postfix.grammar import ID
+
+_EXIM_ID = r"[0-9A-Za-z]{6}-[0-9A-Za-z]{6,11}-[0-9A-Za-z]{2,4}"
+_OWN_ID = rf"(?P<before>{_EXIM_ID}(?= )|[0-9A-Za-z]{{6,}}+)(?:\.[0-9A-F]{{5}})?+"
+_REQUEUE = re.compile(rf"Requeue: {_OWN_ID} to (?P<behind>{ID})$")
+_KEPT = re.compile(
+    rf"(?:(?:Spam|MCP) Actions: message {_OWN_ID} actions are (?P<actions>\S++)$"
+    rf"|Infected message (?P<infected>{_EXIM_ID}(?= )|[0-9A-Za-z]{{6,}}+)(?:\.[0-9A-F]{{5}})?+ came from \S*+$)"
+)
+_QUEUE_ID = re.compile(rf"(?:{ID}|{_EXIM_ID})$")
+_PASSING_ON = frozenset(("deliver", "forward"))
+_FILTERED = Ignored("filter")
+
+
+def read_mailscanner(text: str, start: int, at: int, line: str) -> Parsed:
+    """Under which id it put a message back, or that it did not."""
+    requeue = _REQUEUE.match(text, start)
+    if requeue is not None:
+        before, behind = requeue["before"], requeue["behind"]
+        if before == behind or not _QUEUE_ID.match(before):
+            return _FILTERED
+        return Arrival(behind, at, line, part=REQUEUED, earlier_queue_id=before)
+    kept = _KEPT.match(text, start)
+    if kept is None or (kept["actions"] and not _PASSING_ON.isdisjoint(kept["actions"].split(","))):
+        return _FILTERED
+    queue_id = kept["before"] or kept["infected"]
+    if not _QUEUE_ID.match(queue_id):
+        return _FILTERED
+    # An infected message may be put back without the infection; its Requeue line has priority then.
+    return LifecycleEvent(queue_id, at, line, DISCARDED, closes=True, response=text[start:])
