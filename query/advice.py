@@ -92,6 +92,12 @@ ADVICE = {
         "A server refused to relay: its list of domains or the MX record is wrong, or the client did not log in.",
         "Check the MX record of the recipient's domain. If the server is ours, check its list of hosted domains.",
     ),
+    "own-login": Advice(
+        "The server through which your provider sends mail refused your provider's login or sender address.",
+        "Tell your provider. Sending the message again does not help until the provider has fixed this.",
+        "A smarthost refused our login (535) or does not let our login send with this sender address.",
+        "This is yours to fix: check the user and password for the smarthost, and the sender addresses that it allows.",
+    ),
     "routing": Advice(
         "The mail system found no way to deliver to this address.",
         "Check the address, and any forwarder or mailing list that it goes through.",

@@ -47,7 +47,7 @@ RESULTS = {
 
 REASONS = (
     "unknown-user mailbox-full greylisted reputation spam authentication rate-limit dns connection tls size "
-    "relay-denied routing policy expired other"
+    "relay-denied own-login routing policy expired other"
 ).split()
 """Every value of the column `reason`; the empty text stands for no trouble."""
 

@@ -1,13 +1,18 @@
-"""Why a message did not arrive, in one word: from the enhanced code (RFC 3463), then from the far server's words."""
+"""Why a message did not arrive, in one word: from the remote server's words, then from the enhanced code (RFC 3463).
+
+Words go first, because many servers send a code of another class or subject than they mean.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from types import MappingProxyType
 
 from postwatch.streams.contracts.outcome import BOUNCED, DEFERRED, DISCARDED, EXPIRED, REJECTED
 from postwatch.streams.enrichment.providers import PROVIDERS, find_provider
+from postwatch.streams.enrichment.reply_words import BY_WORDS, ECHOED, GENERIC, LINKS
 
 BY_CODE = {
     "1.0": "unknown-user",
@@ -33,6 +38,7 @@ BY_CODE = {
     "4.6": "routing",
     "4.7": "expired",
     "5.3": "rate-limit",
+    "7.8": "own-login",
     "7.10": "tls",
     "7.11": "tls",
     "7.13": "unknown-user",
@@ -59,67 +65,16 @@ BY_CODE = {
 """Subject and detail of an enhanced code, where they tell enough (RFC 3463, 5248, 7372, 7505, 8617, 8689, and what
 Microsoft numbers from 500 on); 7.1 and the like need the words."""
 
+NO_CODES: Mapping[str, str] = MappingProxyType({})
+_OWN_LOGIN = "own-login"
 _POLICY = ".7."
 """The subject "security or policy" of RFC 3463 (section 3.8), where neither detail nor words tell more."""
 _MOST_CHARACTERS = 1000
 """Of a reply; its beginning tells."""
 _MOST_CACHED = 4096
 """Replies, which strangers write: 4 MB of them at most. Hosts as many."""
-_TELLING = (
-    ("unknown-user", "spam"),
-    ("connection", "recipient address rejected"),
-    ("routing", "host or domain name not found"),
-)
-"""A code's reason that gives way where the words hold this."""
-
-_BY_WORDS = tuple(
-    (reason, re.compile(words, re.IGNORECASE))
-    for reason, words in (
-        ("greylisted", r"gr[ea]y-?list"),
-        (
-            "rate-limit",
-            r"rate.?limit|too many (?!hops|received)|exceeded the (?:max|rate)|throttl|try again later due to volume|"
-            r"unusual rate|receiving mail (?:too quickly|at a rate)|has exceeded the max|messages per hour",
-        ),
-        ("authentication", r"\bspf\b|\bdkim\b|\bdmarc\b|\barc\b fail|unauthenticated"),
-        (
-            "reputation",
-            r"spamhaus|spamcop|barracudacentral|blacklist|blocklist|black list|block list|\brbl\b|\bdnsbl\b|reputation|"
-            r"listed (?:at|in|by|on)|blocked using|banned sending|ipcheck\.proofpoint|\[tss?\d|user complaints|"
-            r"\bIP=\S+ - |poor sender|bad sending ip|csi\.cloudmark",
-        ),
-        ("spam", r"spam|virus|infected|malware|unsolicited|phish|suspicio"),
-        (
-            "mailbox-full",
-            r"over ?quota|quota (?:is )?exceeded|exceeded (?:its |his |the )?quota|mailbox (?:is )?full|"
-            r"exceeded .*storage|out of storage|storage quota|disk quota",
-        ),
-        (
-            "relay-denied",
-            r"relay(?:ing)? (?:not permitted|denied|access denied|not allowed)|unable to relay|not a gateway",
-        ),
-        (
-            "unknown-user",
-            r"user unknown|unknown user|no such (?:user|mailbox|recipient|person|address)|does not exist|doesn't exist|"
-            r"mailbox (?:not found|unavailable)|recipient (?:not found|unknown)|invalid recipient|unknown recipient|"
-            r"no mailbox here|recipientnotfound|account (?:is )?(?:disabled|inactive)|"
-            r"user (?:is )?(?:inactive|disabled)|user doesn't have|address rejected: (?:undeliverable|access denied)",
-        ),
-        ("size", r"message (?:size|too (?:big|large))|exceeds .*size|size limit"),
-        ("tls", r"\btls\b|certificate|starttls"),
-        (
-            "dns",
-            r"host lookup|\bdns\b|domain not found|domain name not found|no mx|lowest numbered mx|"
-            r"mx .*(?:invalid|not found)|name service error|reverse|ptr record|unresolvable",
-        ),
-        ("connection", r"connection (?:refused|timed out|reset|closed|lost)|no route to host|timed? ?out|unreachable"),
-        ("routing", r"unrouteable|alias|mailing list|too many (?:hops|received)|mail loop|loops back"),
-        (
-            "policy",
-            r"policy|policies|not allowed|access denied|rejected|blocked|prohibited|refused|not accepted|^on hold",
-        ),
-    )
-)
+_CODE_IN_REPLY = re.compile(r"(?<![\d.])#?[45]\.(\d{1,3}\.\d{1,3})(?![\d.])")
+_MOST_BEFORE_CODE = 60
 
 
 class ReasonBook:
@@ -128,10 +83,11 @@ class ReasonBook:
     def __init__(
         self,
         words: Sequence[tuple[str, str]] = (),
-        codes: Mapping[str, str] = BY_CODE,
+        codes: Mapping[str, str] = NO_CODES,
         providers: Mapping[str, str] = PROVIDERS,
     ) -> None:
-        """`words`: what a reply holds, in lower case, and its reason; `codes` and `providers`: the whole tables."""
+        """`words`: what a reply holds, in lower case, and its reason; `codes`: those of the engineers; `providers`: the
+        whole table."""
         self._words = tuple(words)
         self._codes = codes
         self._providers = providers
@@ -147,25 +103,51 @@ class ReasonBook:
             return "expired"
         if status not in (BOUNCED, DEFERRED, REJECTED, DISCARDED):
             return ""
-        if self._words:
-            lowered = response.lower()
-            for words, reason in self._words:
-                if words in lowered:
-                    return reason
-        found = self._codes.get(enhanced_code[2:]) if status != DISCARDED else None
-        if found == "unknown-user" and enhanced_code[0] == "4":
-            found = None  # who is unknown stays so; what comes later is something else
-        if found and not any(found == reason and words in response.lower() for reason, words in _TELLING):
-            return found
-        for reason, expression in _BY_WORDS:
-            if expression.search(response):
+        lowered = response.lower()
+        for words, reason in self._words:
+            if words in lowered:
                 return reason
+        if status != DISCARDED and (reason := self._codes.get(enhanced_code[2:], "")):
+            return reason
+        reason = _find_by_words(lowered, status)
+        if reason:
+            return reason
+        is_refused = GENERIC.search(lowered) is not None
         if status == DISCARDED:
-            return ""
-        return "policy" if enhanced_code[1:4] == _POLICY else "other"
+            return "policy" if is_refused else ""
+        reason = _find_by_code(enhanced_code, lowered)
+        if reason and not (is_refused and reason == "connection"):  # who refuses has answered
+            return reason
+        return "policy" if is_refused or enhanced_code[1:4] == _POLICY else "other"
 
     def _find_provider(self, remote_host: str) -> str:
         return find_provider(remote_host, self._providers)
+
+
+def _find_by_words(lowered: str, status: str) -> str:
+    """Without what a reply only quotes; then with its links, which name the subject where nothing else does."""
+    said = ECHOED.sub(" ", lowered)
+    plain = LINKS.sub(" ", said)
+    for text in (plain, said) if plain != said else (plain,):
+        for reason, expression in BY_WORDS:
+            if expression.search(text):
+                if reason != _OWN_LOGIN:
+                    return reason
+                # Only another server can refuse our login; where we refuse a client, it is his.
+                return reason if status in (BOUNCED, DEFERRED) else "policy"
+    return ""
+
+
+def _find_by_code(enhanced_code: str, lowered: str) -> str:
+    """By the code of the row; where this tells nothing, by the one that the reply begins with."""
+    code = enhanced_code
+    if enhanced_code[1:] in ("", ".0.0"):
+        found = _CODE_IN_REPLY.search(lowered, 0, _MOST_BEFORE_CODE)
+        code = found[0].removeprefix("#") if found else code
+    reason = BY_CODE.get(code[2:], "")
+    if reason == "unknown-user" and code[0] == "4":
+        return ""  # who is unknown stays so; what comes later is something else
+    return reason
 
 
 BUILT_IN = ReasonBook()

@@ -21,7 +21,7 @@ from pathlib import Path
 from postwatch.producers.service.errors import SettingsError
 from postwatch.streams.contracts.outcome import REASONS
 from postwatch.streams.enrichment.providers import PROVIDERS
-from postwatch.streams.enrichment.reasons import BY_CODE, ReasonBook
+from postwatch.streams.enrichment.reasons import ReasonBook
 
 _CODE = re.compile(r"\d{1,3}\.\d{1,3}")
 _HOST = re.compile(r"(?:[a-z0-9_-]{1,63}\.)+[a-z0-9-]{2,63}")
@@ -53,7 +53,7 @@ def parse_reasons(text: str, where: str) -> ReasonBook:
         for key, reason in table.items():
             if reason not in REASONS:
                 raise SettingsError(f"{where} [{name}] {key!r}: no reason is named {reason!r}{_suggest(reason)}")
-    return ReasonBook(tuple(words.items()), BY_CODE | codes, PROVIDERS | hosts)
+    return ReasonBook(tuple(words.items()), codes, PROVIDERS | hosts)
 
 
 def _read(

@@ -699,6 +699,27 @@ PARSERS = (
         "streams/parsers/exim/test_main_log.py::test_the_next_hop_is_this_server_only_over_the_loopback",
     ),
     _mutation(
+        "the words of a reply go before its code",
+        "streams/enrichment/reasons.py",
+        "        reason = _find_by_words(lowered, status)\n",
+        "        reason = _find_by_code(enhanced_code, lowered) or _find_by_words(lowered, status)\n",
+        "streams/enrichment/test_reasons.py::test_words_go_before_codes_that_contradict_them",
+    ),
+    _mutation(
+        "an address that a reply quotes decides no reason",
+        "streams/enrichment/reasons.py",
+        '    said = ECHOED.sub(" ", lowered)\n',
+        "    said = lowered\n",
+        "streams/enrichment/test_reasons.py::test_addresses_and_links_do_not_decide",
+    ),
+    _mutation(
+        "a delivery in the clear is not shown as encrypted",
+        "streams/parsers/postfix/daemons.py",
+        "    if tls and not ENCRYPTED.match(tls):\n",
+        "    if not tls:\n",
+        "streams/parsers/postfix/test_daemons.py::test_tls_features_that_mean_in_the_clear",
+    ),
+    _mutation(
         "a local submitter is whom the system knows (Postfix)",
         "streams/parsers/postfix/daemons.py",
         "system_user=f\"uid{found['uid']}\"",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from postwatch.streams.contracts.outcome import (
     BOUNCED,
@@ -14,6 +16,7 @@ from postwatch.streams.contracts.outcome import (
     REJECTED,
 )
 from postwatch.streams.enrichment.reasons import BUILT_IN
+from postwatch.streams.parsers.smtp import reply_codes
 
 from tests.cpu import least_cpu_seconds
 
@@ -101,7 +104,82 @@ def test_providers(host: str, provider: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", ["exceeds " * 9000, "mx " * 20_000, "exceeded " * 8000, "a" * 65_000, "no such " * 8000]
+    "words",
+    [
+        "domain " * 9000,
+        "account " * 9000,
+        "a@" * 9000,
+        "<" * 9000,
+        "https://" * 9000,
+        "max daily over " * 5000,
+        "exceeds " * 9000,
+        "mx " * 20_000,
+        "exceeded " * 8000,
+        "a" * 65_000,
+        "no such " * 8000,
+    ],
 )
 def test_the_worst_words_cost_little(words: str) -> None:
     assert least_cpu_seconds(lambda: BUILT_IN.find_reason(BOUNCED, "", words), 0.05) < 0.05
+
+
+USUAL = [
+    line.split("\t")
+    for line in (Path(__file__).parent / "usual_replies.tsv").read_text("utf-8").splitlines()[1:]
+    if line
+]
+"""Provider, what its reply says in short, reason, and where the provider or others publish it."""
+
+
+@pytest.mark.parametrize(("provider", "reply", "reason", "source"), USUAL, ids=range(len(USUAL)))
+def test_usual_replies(provider: str, reply: str, reason: str, source: str) -> None:
+    _, enhanced = reply_codes(reply)
+    for status in (BOUNCED, DEFERRED):
+        assert BUILT_IN.find_reason(status, enhanced, reply) == reason, provider
+        assert BUILT_IN.find_reason(status, enhanced, f"{reply.upper()} (in reply to RCPT TO command)") == reason
+    assert source.startswith("http")
+
+
+def test_the_table_of_usual_replies_is_whole() -> None:
+    assert len({reply for _, reply, _, _ in USUAL}) >= 200
+    assert len({provider for provider, _, _, _ in USUAL}) >= 30
+    assert {reason for _, _, reason, _ in USUAL} == set(REASONS) - {"expired", "other"}
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "reason"),
+    [
+        ("5.0.0", "552 4.2.2 User has a full mailbox", "mailbox-full"),
+        ("4.0.0", "450 5.1.1 Mailbox is disabled at present", "unknown-user"),
+        ("5.1.1", "550 5.1.1 mailbox over quota", "mailbox-full"),
+        ("5.2.2", "550 5.2.2 no such user", "unknown-user"),
+        ("4.4.1", "450 4.4.1 sender rate limit", "rate-limit"),
+        ("5.0.0", "550 #5.1.0 no", "unknown-user"),
+        ("5.0.0", "552 5.2.2 no", "mailbox-full"),
+        ("5.4.1", "541 5.4.1 refused by the domain", "policy"),
+        ("5.0.0", "550 see 5.1.1.1 no", "other"),
+    ],
+)
+def test_words_go_before_codes_that_contradict_them(code: str, words: str, reason: str) -> None:
+    assert BUILT_IN.find_reason(BOUNCED, code, words) == reason
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("550 5.1.1 <spam@bakery.example>: Recipient address rejected: User unknown", "unknown-user"),
+        ("550 quota@dns.example is unknown user", "unknown-user"),
+        ("552 <no-such-user@far.example> mailbox full", "mailbox-full"),
+        ("550 user unknown, see https://far.example/spf/blacklist", "unknown-user"),
+        ("554 see https://far.example/spf", "authentication"),
+    ],
+)
+def test_addresses_and_links_do_not_decide(words: str, reason: str) -> None:
+    assert BUILT_IN.find_reason(BOUNCED, "", words) == reason
+
+
+def test_only_another_server_can_refuse_our_login() -> None:
+    words = "553 5.7.1 <a@b.example>: Sender address rejected: not owned by user c@b.example"
+    assert BUILT_IN.find_reason(BOUNCED, "5.7.1", words) == "own-login"
+    assert BUILT_IN.find_reason(DEFERRED, "4.7.8", "535 5.7.8 no") == "own-login"
+    assert BUILT_IN.find_reason(REJECTED, "5.7.1", words) == "policy"

@@ -1,0 +1,186 @@
+"""The words of a reply that tell a reason, in the order in which they are tried.
+
+Invariant: every expression reads lower case, and none can backtrack far: what lies between two words is bounded. Remote
+servers write the words, so a match picks a reason and nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+
+_RULES = (
+    (
+        "greylisted",
+        r"gr[ea]y-?list|postgrey|milter-greylist",
+    ),
+    (
+        "own-login",
+        r"^53[45][ -]|sasl (?:login )?authentication (?:failed|failure)|temporary authentication failure",
+    ),
+    (
+        "rate-limit",
+        r"unusual rate|unusual amount|mail ?bomb",
+    ),
+    (
+        "authentication",
+        r"\bspf\b|\bdkim\b|\bdmarc|sender policy framework|\barc\b fail|unauthenticated (?:e-?mail|sender|"
+        r"message)|is unauthenticated|authentication (?:checks|level|information)",
+    ),
+    (
+        "own-login",
+        r"authentication (?:credentials|failure|failed|unsuccessful|rejected|error)|(?:bad|"
+        r"invalid) (?:credentials|login)\b(?! for relay)|(?:username|login) and password not accepted|"
+        r"incorrect authentication|password required|log ?in (?:with|through|via) your web browser|"
+        r"too many login attempts|not owned by|no identity changes|permissions? to send as|"
+        r"not allowed to send (?:as|from)|send as this sender|sendas ?denied|(?:e-?mail|sender|"
+        r"from) address (?:is )?not verified|not match a verified|verified sender identity|"
+        r"different address or alias|relaying disallowed as|sending for this account|account not subscribed|"
+        r"(?:sender|sending account|your (?:sending )?account)\b.{0,30}(?:is |has been |temporarily )(?:disabled|"
+        r"suspended|blocked from sending)|bad outbound sender|unregistered domain|from address is not one of your|"
+        r"not an authorized sender|unauthori[sz]ed sender address",
+    ),
+    (
+        "mailbox-full",
+        r"too many (?:messages|mails) on the server|mailbox message limit|maximum number of messages in",
+    ),
+    (
+        "rate-limit",
+        r"rate.?limit|too many (?!hops|received|[\x22']|spam|unwanted|invalid|bad|recipients? (?:unknown|"
+        r"rejected))|exceeded the (?:max|rate)|throttl|due to volume|excessive volume|"
+        r"receiving (?:e-?)?mail (?:too quickly|at a rate)|has exceeded the max|(?:messages|e-?mails) per hour|"
+        r"per hour message|frequency limited|large number of (?:e-?)?mails|(?:sending|submission|relay|"
+        r"sent) (?:\w+ )?(?:quota|limit)|(?:daily|hourly) .{0,30}(?:quota|limit)|message quota exceeded|"
+        r"thread limit exceeded|slow down|slower|sending too (?:fast|many|quickly)|trop de (?:connexions|"
+        r"messages)|(?:max(?:imum)?|concurrent) .{0,30}(?:connections|sessions|recipients|per connection)|"
+        r"exceeded (?:permitted|sending) limits?|connection (?:rate|limit)|limit your|exceeded threshold|"
+        r"recipients? limit|receiving limit",
+    ),
+    (
+        "mailbox-full",
+        r"\bquota|overquota|(?:mailbox|account|inbox|folder|maildir|user|recipient|"
+        r"bo[iî]te)\b.{0,60}(?:\bfull\b(?! )|\bfull$|is full|\bvoll\b|pleine|overdrawn)|\bfull (?:mail|in)box|"
+        r"mail(?:box)? full|(?:out of|exceed\w*|not enough|insufficient|not sufficient|reached|"
+        r"over) .{0,40}(?:storage|disk space|mailbox limit|disk quota)|storage (?:limit|space|allocation|full)|"
+        r"insufficient disk|no space left|disk (?:is )?full|(?:not have|not) enough (?:storage |disk )?space|"
+        r"mailbox (?:size )?limit|mailbox (?:has )?exceed|mailbox would exceed|speicher(?:volumen|platz)|"
+        r"disk space limit|too much mail data|mailbox is at its limit",
+    ),
+    (
+        "unknown-user",
+        r"account or domain may not exist|disableduser|recipientnotfound|#5\.1\.[01]\b|not our customer|"
+        r"resolver\.adr\.|(?:is|has been) (?:currently |temporarily )?(?:suspended|deactivated)|temporary locked|"
+        r"archived recipient|destinataire archiv|not an active address|missing home|nessun utente|badrecipient|"
+        r"envelope recipient|no longer on server",
+    ),
+    (
+        "reputation",
+        r"spamhaus|spamcop|barracudacentral|sorbs|uceprotect|ivmsip|invaluement|senderscore|sender score|"
+        r"senderbase|blacklist|blocklist|black list|block list|block listed|\brbl\b|\bdnsbl|reputation|"
+        r"listed (?:at|in|by|on)|blocked using|banned sending|\[tss?\d|user complaints|\bip=\S{1,80} - |"
+        r"poor sender|ipcheck\.proofpoint|csi\.cloudmark|dnsbl-lookup|bad (?:sending|sender) ip|bad ip|"
+        r"dynamic.{0,30}\bip|dial-?up|zombie|too many spam|unwanted messages|in patterns (?:which|"
+        r"that) are characteristic|\bbl0\d{3,}|\bcxbl\b|\bipbl\d|open proxy|sending spam|ip address (?:is|"
+        r"has been) (?:block|ban|reject)|(?:client )?ip.{0,40}(?:blocked|banned)|your network is|"
+        r"ip address rejected|forbidden by your ip|go away|not in whitelist|low reputation|mail from your ip|"
+        r"too many unwanted|traffic not accepted from this ip|abus detecte|access denied, banned|"
+        r"suspicious activity|part of their network",
+    ),
+    (
+        "spam",
+        r"spam|\bvirus|infected|malware|unsolicited|\bphish|suspicio|\bjunk|content (?:denied|rejected)|eicar|"
+        r"\bsurbl|uribl|bulk (?:e-?mail|advert)|content filter|banned content|pattern detection|"
+        r"unacceptable content|\burlbl|bulk mail|unerw[uü]nscht",
+    ),
+    (
+        "routing",
+        r"\bloop(?:s|ed|ing)?\b|mailloop|too many hops|hop count|exceeded \d{1,4} hops|received[\x22']? header|"
+        r"maximum hop|too many [\x22']?received",
+    ),
+    (
+        "relay-denied",
+        r"relay(?:ing)?\b.{0,30}(?:not permitted|denied|not allowed|prohibited|disallowed|refused|rejected)|"
+        r"unable to relay|(?:permitted|allowed|configured) to relay|no relaying|relaying mail to|"
+        r"not an open relay|as a relay|mail relay\b|cannot relay|not relay|not a gateway|rcpthosts|"
+        r"isn't in my list|auth(?:entication)? (?:is )?required|requires? (?:smtp )?auth|"
+        r"client (?:host rejected: )?was not authenticated|not authenticated(?! (?:for|by))|turn on smtp auth|"
+        r"authentication turned on|not logged in|non-local|credentials for relay|send e?-?mail directly|"
+        r"not one of our domains|domain (?:is )?not hosted|not local host",
+    ),
+    (
+        "tls",
+        r"\b(?:start|require)?tls\b|\bssl\b|certificate|tlsa|dnssec-invalid",
+    ),
+    (
+        "dns",
+        r"domain\b.{0,80}(?:not exist|n't exist|not found|must exist|not resolv|unresolv|unknown|not reachable)|"
+        r"no such domain|sender domain|unknown domain|domain is invalid|valid sender domain",
+    ),
+    (
+        "unknown-user",
+        r"(?<!sender )(?<!sending )(?:account|mailbox|user|recipient|addressee|address|alias)\b.{0,60}(?:disabled|"
+        r"closed|suspended|inactive|deactivated|terminated|discontinued|frozen|locked|archiv|expired|no longer|"
+        r"not active|abandoned|suspend the)|(?:disabled|inactive|deactivated|suspended|closed) (?:user|account|"
+        r"mailbox|e-?mail)",
+    ),
+    (
+        "unknown-user",
+        r"(?<!sender )(?:account|mail-?box|user|recipient|addressee|address|alias|local part|mail box|"
+        r"empf[aä]nger|id)\b.{0,60}(?:unknown|not found|not exist|n't exist|not known|invalid|not valid|"
+        r"unrecogni[sz]ed|not be found|not present|not listed|unavailable|not available|undeliverable|unbekannt|"
+        r"nicht bekannt|inconnu|not a valid|not a known|not local|not ok|unavaiable|not our)",
+    ),
+    (
+        "unknown-user",
+        r"unknown (?:user|recipient|mailbox|address|account|local part|or illegal|e-?mail)|invalid (?:recipient|"
+        r"mailbox|user|account)|no such|does not exist|doesn't exist|no (?:mail ?box|mail-box|account) (?:here|by|"
+        r"for|found|available)|not a (?:known|valid) (?:user|mailbox|recipient|account)|no one at|nobody|"
+        r"user doesn't have|unavailable user|utilisateur inconnu|(?<!sender )invalid address|"
+        r"addresses were unknown|no valid recipients|not a local address|recipients? (?:is |was |"
+        r"were )?(?:not accepted|undeliverable)|boite.{0,30}inconnu|no existe|n'existe|sconosciut|inesistente|"
+        r"nie istnieje|badrcptto|validrcptto|(?<!sender )(?<!sender email )(?<!ip )address (?:is )?(?:rejected|"
+        r"invalid)(?:\.?$|\.? \(in reply|: (?:undeliverable|access denied))|bad (?:destination|recipient) |"
+        r"has moved|\b(?:4|5)\.1\.0 address rejected",
+    ),
+    (
+        "size",
+        r"message (?:size|length|too (?:big|large))|exceeds .{0,60}size|size limit|too large|too big|"
+        r"size (?:exceeds|exceeded)",
+    ),
+    (
+        "dns",
+        r"host (?:address )?lookup|name or service|unexpected name server|nameserver|(?:domain|"
+        r"host) does not accept mail|\bdns\b|name service|\bno mx|lowest numbered mx|\bmx\b.{0,60}(?:invalid|"
+        r"not found|non-existent|point)|null ?mx|reverse|\bptr\b|unresolvable|not resolve|"
+        r"resolve (?:the )?(?:host|domain)|host not found|host unknown|unknown host|find your hostname|"
+        r"name lookup|nxdomain|lookup fail|mx or srv|no nameserver|is the local host|malformed name server|"
+        r"domain name not found|no (?:a|aaaa|address) record|cannot find your|mail server for the domain",
+    ),
+    (
+        "connection",
+        r"connection (?:was )?(?:refused|timed out|reset|closed|lost|dropped|failed)|no route to host|timed? ?out|"
+        r"unreachable|lost connection|closing transmission channel|could not connect|unable to connect|"
+        r"not accepting (?:network|connection|mail from)|server (?:is )?(?:too )?busy|network error|"
+        r"esmtp not accepting",
+    ),
+    (
+        "routing",
+        r"unrouteable|unroutable|alias|mailing list|no route|mail transport",
+    ),
+)
+"""Reason and words. Specific words stand before those that other answers hold too. Where two reasons share a word, the
+longer form stands first: "sending quota" before "quota", "domain … not found" before "not found"."""
+
+BY_WORDS = tuple((reason, re.compile(words)) for reason, words in _RULES)
+
+GENERIC = re.compile(
+    r"policy|policies|not allowed|access denied|reject|blocked|prohibit|not accepted|denied|verify failed|"
+    r"not authori[sz]ed|not permitted|not authenticated|refuse|forbidden|invalid sender|bogus|\bbatv|"
+    r"members-only|non-member|not subscribed|illegal|violation|organizational|not accepting|only accepting|"
+    r"^on hold"
+)
+"""A refusal whose words tell no more; a code goes before it."""
+
+ECHOED = re.compile(r"<[^<>]{0,320}>|[^\s<>@]{1,64}@[^\s<>@]{1,255}")
+"""Addresses, which a reply only quotes."""
+LINKS = re.compile(r"(?:https?://|www\.)\S+")
+"""Links name their subject, and other subjects too."""
