@@ -82,7 +82,7 @@ class RowMaker:
             message.server,
             queue_id,
             submitted.message_id,
-            submitted.sender,
+            submitted.sender or last.envelope_sender,
             recipient,
             original or last.original_recipient,
             submitted.client_host,

@@ -101,6 +101,8 @@ class Attempt(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """The passage through a filter whose own lines tell what became of the recipient; else empty."""
     told_by: str = ""
     """The filter's line that told it."""
+    envelope_sender: str = ""
+    """Where the line repeats it: for rows of a message whose arrival was not seen."""
 
 
 class LifecycleEvent(msgspec.Struct, frozen=True, gc=False, array_like=True):

@@ -35,6 +35,7 @@ _KINDS = {
     "OOB": Ignored("late-bounce"),
     "Feedback": Ignored("feedback"),
     "AdminRebind": Ignored("requeued"),
+    "DeferredInjectionRebind": Ignored("requeued"),
     "XferIn": Ignored("requeued"),
     "XferOut": Ignored("requeued"),
 }
@@ -155,6 +156,7 @@ def _attempt(record: _Record, at: int, line: str, status: str, recipient: str) -
         tls=":".join(filter(None, (record.tls_protocol_version, record.tls_cipher))),
         transport=record.delivery_protocol or "",
         next_queue_id=next_queue_id(response) if status == DELIVERED else "",
+        envelope_sender=_one_line(record.sender),
     )
 
 

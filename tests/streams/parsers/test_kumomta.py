@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from postwatch.streams.contracts.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, EXPIRED
+from postwatch.streams.enrichment.accounts import AccountBook
+from postwatch.streams.joining.joiner import Joiner
 from postwatch.streams.parsers.events import Arrival, Attempt, Ignored, Parsed, Refusal, Unreadable
 from postwatch.streams.parsers.kumomta import parse_record
 from postwatch.streams.parsers.queue_ids import queued_at
@@ -80,6 +82,19 @@ def test_what_came_of_it(kind: str, status: str, is_attempt: bool) -> None:
     assert (found.status, found.is_attempt, found.recipient) == (status, is_attempt, "bob@far.example")
     assert (found.smtp_code, found.enhanced_code, found.response) == (550, "5.1.1", "550 5.1.1 no\\nuser")
     assert (found.remote_host, found.remote_ip, found.tls) == ("mx.far.example", "198.51.100.1", "TLSv1.3:AES")
+
+
+def test_without_a_reception_the_record_itself_names_the_sender() -> None:
+    joiner = Joiner(AccountBook(None))
+    bounce = attempt(record("Bounce", response={"code": 550, "content": "no such user"}))
+    joiner.add("mx8", [bounce])
+    [row] = joiner.take_dirty()[0]
+    assert (row.sender, row.recipient, row.status) == ("ann@here.example", "bob@far.example", BOUNCED)
+
+
+@pytest.mark.parametrize("kind", ["DeferredInjectionRebind", "AdminRebind", "XferIn", "XferOut"])
+def test_a_message_that_changes_its_queue_has_no_row(kind: str) -> None:
+    assert read(record(kind)) == Ignored("requeued")
 
 
 def test_several_recipients_of_one_record() -> None:
