@@ -26,6 +26,7 @@ from postwatch.streams.parsers.events import (
     CLIENT,
     FILTER,
     FORWARD,
+    FORWARDED,
     HELD,
     JUDGED,
     LOGIN,
@@ -145,6 +146,8 @@ class Joiner:
                         self._hand_over(messages, message, event)
                     if message.requeued_as:
                         self._hand_open(messages, message)
+                    if message.lineage is not None and message.lineage.forwarded:
+                        self._tell_parent(messages, message)
                 elif isinstance(event, LifecycleEvent):
                     add_lifecycle_event(message, event)
                 elif isinstance(event, Refusal):
@@ -239,6 +242,8 @@ class Joiner:
             message.change(list(lineage.handed))
         if self._awaited and message.is_whole():
             self._continue_awaited(messages, message)
+        if message.attempts and message.is_whole():
+            self._forward_on(messages, message)
         if event.session_id.startswith(SESSION_PREFIX):
             self._take_session(messages, message, event)
         if event.earlier_queue_id and event.earlier_queue_id != PROXIED:
@@ -292,6 +297,7 @@ class Joiner:
                 next_message = self._open(message.server, event.next_queue_id, event.at)
             self._touch(next_message)
             self._add_part(messages, next_message, _parent(event, message))
+            self._forward(messages, message, event)
             return
         if event.handover != FILTER or event.next_queue_id == message.queue_id or not message.is_whole():
             return
@@ -359,6 +365,54 @@ class Joiner:
 
     def _refuse_by_verdict(self, passage: Message, answer: Arrival) -> None:
         self._refusals += [(passage.server, refusal) for refusal in refusals_of(passage, answer)]
+
+    def _forward(self, messages: dict[str, Message], message: Message, event: Attempt) -> None:
+        """What a forward made goes on as the recipient, as soon as its message's own origin is known."""
+        if not message.is_whole() or (message.lineage is None and CLIENT not in (message.parts or {})):
+            return
+        known = messages.get(event.next_queue_id) or self._find_parked(message.server, event.next_queue_id)
+        next_message = known or begin_message(message.server, event.next_queue_id, event.at)
+        messages[event.next_queue_id] = next_message
+        is_known = next_message.lineage is not None
+        lineage = self._lineage(message, next_message)
+        if lineage is None or (is_known and lineage.forwarded != event.recipient):
+            return
+        lineage.forwarded = event.recipient
+        message.forwarded = message.forwarded or {}
+        message.forwarded.setdefault(event.recipient, False)
+        on_the_way = self._attempts_on_the_way(message, event.recipient)
+        lineage.handed[event.recipient] = [one for one in on_the_way if one.handover or one.status in OPEN]
+        self._links.append((message, next_message))
+        self._touch(next_message)
+        next_message.change(list(next_message.attempts))
+        if next_message.attempts:
+            self._tell_parent(messages, next_message)
+        if not is_known:
+            self._forward_on(messages, next_message)
+
+    def _forward_on(self, messages: dict[str, Message], message: Message) -> None:
+        """What it was forwarded to before its own origin was known."""
+        for attempts in list(message.attempts.values()):
+            for attempt in attempts:
+                if attempt.handover == FORWARD:
+                    self._forward(messages, message, attempt)
+
+    def _tell_parent(self, messages: dict[str, Message], message: Message) -> None:
+        """What a forward made was tried: from now on that tells what became of the recipient."""
+        lineage = message.lineage
+        assert lineage is not None
+        parent = messages.get(lineage.parent_id()) or self._find_parked(message.server, lineage.parent_id())
+        if parent is None or parent.forwarded is None:
+            return
+        messages[parent.queue_id] = parent
+        attempts = parent.attempts.get(lineage.forwarded, ())
+        if parent.forwarded.get(lineage.forwarded) is False and any(
+            attempt.handover == FORWARD and attempt.next_queue_id == message.queue_id for attempt in attempts
+        ):
+            parent.forwarded[lineage.forwarded] = True
+            self._touch(parent)
+            parent.change([lineage.forwarded])
+        self._links.append((parent, message))
 
     def _lineage(self, message: Message, next_message: Message) -> Lineage | None:
         """The lineage of `next_message` from `message`; None: it has another origin."""
@@ -574,7 +628,9 @@ def _refused_at_home(event: Refusal) -> Arrival:
 
 def _parent(event: Attempt, message: Message) -> Arrival:
     """The part that ties a message which a forward made to its parent."""
-    return Arrival(event.next_queue_id, event.at, event.line, parent_queue_id=message.queue_id, part=PARENT)
+    return Arrival(
+        event.next_queue_id, event.at, event.line, sender=FORWARDED, parent_queue_id=message.queue_id, part=PARENT
+    )
 
 
 def _told_of(refusal: Refusal, client: Arrival) -> Refusal:

@@ -39,6 +39,9 @@ def merge(known: Message, other: Message) -> None:
     for cancelled_recipients in (other.cancelled_recipients or {}).values():
         add_lifecycle_event(known, cancelled_recipients)
     known.completed_at = max(known.completed_at, other.completed_at)
+    for recipient, is_told in (other.forwarded or {}).items():
+        known.forwarded = known.forwarded or {}
+        known.forwarded[recipient] = is_told or known.forwarded.get(recipient, False)
     known.requeued_as = known.requeued_as or other.requeued_as
     known.awaits_verdict |= other.awaits_verdict
     if other.held_at and (not known.held_at or other.held_at < known.held_at):

@@ -19,6 +19,7 @@ from postwatch.streams.contracts.outcome import (
 from postwatch.streams.parsers.events import (
     CLIENT,
     ENVELOPE,
+    FORWARDED,
     HELD,
     LINK,
     LOGIN,
@@ -64,6 +65,12 @@ class Lineage(msgspec.Struct, gc=False, eq=False, array_like=True):
     """Recipient as handed to the filter → the earlier attempts; the last one went into the filter."""
     is_requeued: bool = False
     """No filter was there: an operator had the message queued anew. Its earlier rows are right until its own come."""
+    forwarded: str = ""
+    """The recipient, here, of whom a forward made the message. Every recipient of it is one of his."""
+
+    def parent_id(self) -> str:
+        """The queue id just before the message's own."""
+        return self.subsequent_ids[-1] if self.subsequent_ids else self.queue_id
 
 
 class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
@@ -110,6 +117,8 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
     """The time in its queue id, ms since the epoch; 0: the id carries none, and may be used again."""
     requeued_as: str = ""
     """The queue id under which its open recipients go on, since an operator had it queued anew."""
+    forwarded: dict[str, bool] | None = None
+    """Recipients of whom a forward made a new message → whether that tells what became of them."""
 
     awaits_verdict: bool = False
     """A filter's own line will tell what became of a recipient."""
@@ -150,6 +159,8 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
             return not self.arrival.authenticated_as and self.arrival.client_ip.startswith(_LOOPBACK)
         if self.requeued_as:
             return True  # a delivery that was in progress is logged later
+        if self.forwarded is not None and not all(self.forwarded.values()):
+            return True  # what it was forwarded to is tried later
         if self.queue_id.startswith(LOGIN_PREFIX):
             return True  # each message received by that process refers to it
         if self.queue_id.startswith(PASSAGE_PREFIX):
@@ -162,8 +173,10 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
             return False
         if self.terminal_event is not None and self.terminal_event.status == CANCELLED:
             return True  # a delivery that was in progress is logged later
-        if PARENT in self.parts or LOGIN in self.parts:
+        if LOGIN in self.parts:
             return False
+        if PARENT in self.parts:
+            return self.is_forward()  # the message that it was made of may show its own origin later
         client = self.parts.get(CLIENT)
         if client is None:
             return True  # made here: a bounce or a forward
@@ -176,6 +189,11 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
         if self.parts is not None:
             return bool(self.attempts) or any(part not in TOLD_BY_OTHERS for part in self.parts)
         return self.arrival is not None or bool(self.attempts) or self.is_complete() or self.identity is not None
+
+    def is_forward(self) -> bool:
+        """A forward made it, and not the server as a notice of another message."""
+        parts = self.parts or {}
+        return PARENT in parts and parts[PARENT].sender == FORWARDED
 
     def is_whole(self) -> bool:
         """The whole arrival was seen, not only the parts that each attempt repeats."""
@@ -222,18 +240,30 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
         if self.lineage is None:
             return None
         handed = self.lineage.handed
-        found = handed.get(recipient)
+        found = handed.get(self.lineage.forwarded or recipient)
         if found is None:
             attempts = self.attempts.get(recipient)
             if attempts:
                 found = handed.get(attempts[-1].original_recipient)
         return found
 
+    def _tells_handed(self) -> bool:
+        """Whether recipients have rows of this message before its lines name them; else those before are right."""
+        lineage = self.lineage
+        assert lineage is not None
+        return not lineage.forwarded and (not lineage.is_requeued or self.terminal_event is not None)
+
+    def is_told_before(self, recipient: str) -> bool:
+        """Whether another message tells of the recipient, of whom no line of this one is."""
+        if self.lineage is None or not recipient or recipient in self.attempts or self._tells_handed():
+            return False
+        return bool(self.lineage.forwarded) or not (self.originals and recipient in self.originals)
+
     def expected(self) -> list[str]:
         """Recipients as submitted here, as far as the log lists them."""
         arrival = self.tell_arrival()
         known = list(arrival.recipients) if arrival else []
-        if self.lineage is not None and not self.lineage.is_requeued:
+        if self.lineage is not None and self._tells_handed():
             known += [recipient for recipient in self.lineage.handed if recipient not in known]
         return known
 

@@ -22,13 +22,22 @@ from postwatch.streams.contracts.version import (
 )
 from postwatch.streams.enrichment.accounts import UNKNOWN, Account, AccountBook
 from postwatch.streams.enrichment.reasons import ReasonBook
-from postwatch.streams.joining.message import RANKS, RETRACTED, Message, arrival_lines, envelope_key
-from postwatch.streams.joining.status import NO_ATTEMPT, OPEN, find_account_evidence, find_status, terminal_event_of
+from postwatch.streams.joining.message import RANKS, RETRACTED, Lineage, Message, arrival_lines, envelope_key
+from postwatch.streams.joining.status import (
+    NO_ATTEMPT,
+    OPEN,
+    find_account_evidence,
+    find_status,
+    find_status_beside_forward,
+    terminal_event_of,
+)
 from postwatch.streams.parsers.events import FILTER, LOGIN, Arrival, Attempt, Refusal
 
 _NO_ARRIVAL = Arrival("", 0, "")
 _NO_ATTEMPTS: list[Attempt] = []
 _NOBODY = (UNKNOWN,)
+_RANK_BEHIND = (RANKS[DELIVERED] + 2, RANKS[DELIVERED] + 1)
+"""Of a recipient with a forward whose message is seen: above what was told before, and that of a mailbox higher."""
 
 
 class RowMaker:
@@ -51,11 +60,16 @@ class RowMaker:
                 events = len(message.parts)
             updated_at = arrival.at if arrival else queued_at
             original, passed, tried, is_inferred = "", "", attempts, False
+        elif message.is_told_before(recipient):
+            return
         else:
             place = _find_place(message, recipient, attempts)
             queue_id, queued_at, arrival, arrivals, updated_at, events, original, passed, tried, is_inferred = place
         deciding: Attempt | None
-        if len(attempts) == 1 and attempts[0].status not in OPEN:
+        is_told_behind = message.forwarded is not None and message.forwarded.get(recipient, False)
+        if is_told_behind:
+            deciding, status, updated_at = find_status_beside_forward(message, recipient, attempts, updated_at)
+        elif len(attempts) == 1 and attempts[0].status not in OPEN:
             deciding = attempts[0]
             status = deciding.status
             if deciding.at > updated_at:
@@ -67,7 +81,13 @@ class RowMaker:
         version = (  # as `make_version` has it, without the call
             (arrivals if arrivals < MOST_ARRIVALS else MOST_ARRIVALS) << ARRIVALS_SHIFT
             | updated_at << TIME_SHIFT
-            | (RANKS[DELIVERED] if is_inferred or is_told else RANKS[status])
+            | (
+                _RANK_BEHIND[status == RETRACTED]
+                if is_told_behind
+                else RANKS[DELIVERED]
+                if is_inferred or is_told
+                else RANKS[status]
+            )
             << RANK_SHIFT  # above what the filter was given for delivered
             | (events if events < MOST_EVENTS else MOST_EVENTS)
         )
@@ -279,11 +299,19 @@ def _find_place(message: Message, recipient: str, attempts: list[Attempt]) -> _P
         arrivals + 1 + len(lineage.subsequent_ids),
         max(updated_at, lineage.arrival.at),
         events,
-        handed[-1].original_recipient if handed else "",
+        _original(lineage, handed, recipient) if handed else "",
         " ".join((*lineage.subsequent_ids, message.queue_id)),
         [*(one for one in handed or () if not one.handover), *attempts],
         is_inferred,
     )
+
+
+def _original(lineage: Lineage, handed: list[Attempt], recipient: str) -> str:
+    """The address as it was submitted, where the recipient is another one."""
+    if not lineage.forwarded:
+        return handed[-1].original_recipient
+    first = handed[0].original_recipient or handed[0].recipient
+    return first if first != recipient else ""
 
 
 def _judged(message: Message, recipient: str, deciding: Attempt | None, original: str) -> Attempt | None:

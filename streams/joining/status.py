@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import msgspec
 from postwatch.streams.contracts.outcome import DEFERRED, DELIVERED, PENDING
 from postwatch.streams.joining.message import RETRACTED, Message
-from postwatch.streams.parsers.events import Attempt, LifecycleEvent
+from postwatch.streams.parsers.events import FORWARD, Attempt, LifecycleEvent
 
 NO_ATTEMPT = Attempt("", 0, "", PENDING, is_attempt=False)
 OPEN = frozenset((PENDING, DEFERRED))
@@ -32,6 +32,23 @@ def find_status(
         if ending is not None and ending.response and ending.status == status:
             deciding = msgspec.structs.replace(deciding or NO_ATTEMPT, response=ending.response, enhanced_code="")
     return deciding, status, updated_at
+
+
+def find_status_beside_forward(
+    message: Message, recipient: str, attempts: list[Attempt], updated_at: int
+) -> tuple[Attempt, str, int]:
+    """The same of a recipient whose forward's message tells the rest: that of a mailbox beside it, else retracted."""
+    forward = [attempt for attempt in attempts if attempt.handover == FORWARD][-1]
+    beside = [
+        attempt
+        for attempt in attempts
+        if attempt.handover != FORWARD and (attempt.status not in OPEN or attempt.at >= forward.at)
+    ]
+    if beside:
+        deciding, status, updated_at = find_status(message, recipient, beside, updated_at)
+        if deciding is not None:
+            return deciding, status, max(updated_at, forward.at)
+    return forward, RETRACTED, max(updated_at, attempts[-1].at)
 
 
 def _with_original(deciding: Attempt, attempts: list[Attempt]) -> Attempt:

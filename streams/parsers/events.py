@@ -34,6 +34,9 @@ PROXIED = "-"
 OWN_NOTICE = "<>"
 """As the sender in a PARENT: the message is the server's own, whomever it names as its sender."""
 
+FORWARDED = "forward"
+"""As the sender in a PARENT: a forward made the message."""
+
 FILTER, FORWARD, JUDGED = "filter", "forward", "judged"
 UNNAMED_SERVER = "remote"
 """As the transport: another server has the recipient, and the line does not name it. So no mailbox here got it."""

@@ -541,6 +541,21 @@ JOIN = (
 
 MESSAGES = (
     _mutation(
+        "a forward's message ties to no later message with its parent's queue id",
+        "streams/joining/joiner.py",
+        "        if parent is None or parent.forwarded is None:\n            return\n",
+        "        if parent is None:\n            return\n        parent.forwarded = parent.forwarded or {}\n"
+        "        parent.forwarded[lineage.forwarded] = True\n        parent.change([lineage.forwarded])\n",
+        _JOINER + "test_a_queue_id_that_is_used_again_is_no_parent",
+    ),
+    _mutation(
+        "a forward waits until its parent's own origin is known",
+        "streams/joining/joiner.py",
+        "(message.lineage is None and CLIENT not in (message.parts or {}))",
+        "False",
+        "streams/joining/test_golden.py::test_interleaving_of_messages_changes_nothing",
+    ),
+    _mutation(
         "of a requeued message only the open recipients go on",
         "streams/joining/joiner.py",
         "            if attempts and find_status(before, recipient, attempts, 0)[1] not in OPEN:\n",

@@ -312,7 +312,7 @@ def read_attempt(queue_id: str, at: int, line: str, agent: str, fields: tuple[st
         elif verdict is not None:
             status = BOUNCED if verdict["bounce"] else DISCARDED
             passage_id = PASSAGE_PREFIX + verdict["passage"] if verdict["passage"] else ""
-        elif response.startswith(_FORWARDED):
+        elif agent == "local" and response.startswith(_FORWARDED):
             next_id, handover = response[len(_FORWARDED) :], FORWARD
         elif address:
             next_id = next_queue_id(response)

@@ -416,22 +416,80 @@ def test_a_notice_to_the_postmaster_is_the_servers_own() -> None:
         assert (row.account, row.sender, row.parent_queue_id) == ("postmaster@here.example", "", "A1")
 
 
-def test_a_forward_points_at_the_message_that_it_was_made_of() -> None:
-    events: list[Event] = [
-        *arrived("A1", 1000, sender="far@far.example"),
-        tried("A1", 2000, "bob@here.example", transport="local", next_queue_id="D4", handover=FORWARD),
-        removed("A1", 2001),
+FORWARDED_FROM: list[Event] = [
+    *arrived("A1", 1000, sender="far@far.example"),
+    tried("A1", 2000, "bob@here.example", transport="local", next_queue_id="D4", handover=FORWARD),
+    removed("A1", 2001),
+]
+FORWARDED_TO: list[Event] = [
+    part("D4", 1990, MESSAGE_ID, message_id="m@here.example"),
+    part("D4", 1991, QUEUE, sender="owner-bob@here.example"),
+    tried("D4", 1995, "bob@far.example", DEFERRED, transport="smtp"),
+    tried("D4", 9000, "bob@far.example", BOUNCED, transport="smtp"),
+    removed("D4", 9001),
+]
+FORWARDED_ROWS = [("bob@here.example", "A1", "bob@here.example", "bob@far.example", BOUNCED, "D4", 2)]
+
+
+def forwarded_rows(rows: Iterable[Outcome]) -> list[tuple[object, ...]]:
+    return [
+        (
+            row.account,
+            row.queue_id,
+            row.original_recipient,
+            row.recipient,
+            row.status,
+            row.next_queue_id,
+            len(row.attempts),
+        )
+        for row in rows
     ]
-    forward: list[Event] = [
-        part("D4", 1990, MESSAGE_ID, message_id="m@here.example"),
-        part("D4", 1991, QUEUE, sender="far@far.example"),
-        tried("D4", 1995, "bob@far.example", original_recipient="bob@here.example"),
-        removed("D4", 1996),
+
+
+@given(st.lists(st.booleans(), max_size=12), st.integers(0, 10))
+def test_what_a_forward_made_is_the_mailboxs_whichever_line_comes_first(turns: list[bool], parked: int) -> None:
+    parent, made = FORWARDED_FROM[:], FORWARDED_TO[:]
+    events = []
+    for turn in turns:
+        source = parent if turn else made
+        if source:
+            events.append(source.pop(0))
+    events += [*parent, *made]
+    assert forwarded_rows(one_by_one(events)) == FORWARDED_ROWS
+    assert forwarded_rows(joined([events])) == FORWARDED_ROWS
+    assert forwarded_rows(joined([events[:parked], events])) == FORWARDED_ROWS
+    assert forwarded_rows(parked_from(events, parked)) == FORWARDED_ROWS
+
+
+def test_a_forward_of_a_message_that_began_before_the_log_stands_alone() -> None:
+    rows = one_by_one([*FORWARDED_FROM[3:], *FORWARDED_TO])
+    assert [(row.queue_id, row.parent_queue_id, row.recipient) for row in rows if row.queue_id == "D4"] == [
+        ("D4", "A1", "bob@far.example")
     ]
-    rows = one_by_one([*forward, *events])
-    assert [(row.account, row.queue_id, row.parent_queue_id, row.recipient) for row in rows] == [
-        ("bob@here.example", "A1", "", "bob@here.example"),
-        ("bob@here.example", "D4", "A1", "bob@far.example"),
+
+
+def test_what_was_forwarded_and_not_yet_tried_is_as_the_forward_says() -> None:
+    joiner = Joiner(BOOK)
+    rows = joined([FORWARDED_FROM, FORWARDED_TO[:2]], joiner)
+    assert [(row.recipient, row.status) for row in rows] == [("bob@here.example", DELIVERED)]
+    assert [message.queue_id for message in joiner.open_messages()] == ["A1", "D4"]
+    assert forwarded_rows(joined([FORWARDED_FROM, FORWARDED_TO], joiner)) == FORWARDED_ROWS
+    assert list(joiner.open_messages()) == []
+
+
+def test_a_queue_id_that_is_used_again_is_no_parent() -> None:
+    """The message that a forward made is tried for days; its parent's id is another message's by then."""
+    again: list[Event] = [
+        client("A1", 5_000_000),
+        part("A1", 5_000_001, MESSAGE_ID, message_id="n@here.example"),
+        part("A1", 5_000_002, QUEUE, sender="x@far.example"),
+        tried("A1", 5_000_003, "bob@here.example", transport="local"),
+        removed("A1", 5_000_004),
+    ]
+    rows = one_by_one([*FORWARDED_FROM, *FORWARDED_TO[:3], *again[:4], *FORWARDED_TO[3:], again[4]])
+    assert forwarded_rows(rows) == [
+        *FORWARDED_ROWS,
+        ("bob@here.example", "A1", "", "bob@here.example", DELIVERED, "", 1),
     ]
 
 
