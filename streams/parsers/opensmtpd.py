@@ -72,6 +72,13 @@ _CONNECTION = Ignored("connection")
 _LOGIN_FAILED = Ignored("login-failed")
 _REFUSED_COMMAND = Ignored("refused-command")
 _OTHER = Ignored("other")
+_ODD_ID = Unreadable("a message without an id that OpenSMTPD gives")
+_WITHOUT_ID = re.compile(
+    r"(?:\S{1,64}+ )?(?:(?:mta|mda|bounce) (?:event=)?+delivery evpid=|"
+    r"smtp (?:event=)?+(?:message|envelope) (?:msgid|evpid)=|"
+    r"(?:mda|mta|relay|bounce): (?:Ok|\w*+Fail|Expire|Remove) for )"
+)
+"""A line about a message behind something that is no session, or with an envelope that is none."""
 
 
 def parse_message(text: str, start: int, at: int, line: str) -> Parsed:
@@ -236,7 +243,7 @@ def _old(text: str, start: int, at: int, line: str) -> Parsed:
         return _OTHER
     found = _OLD_DELIVERY.match(text, start)
     if found is None:
-        return _OTHER
+        return _ODD_ID if _WITHOUT_ID.match(text, start) else _OTHER
     agent, result, queue_id, _, to, rcpt, address, host, words = found.groups("")
     return _attempt(queue_id, at, line, agent, to, rcpt, address, host, result, words)
 

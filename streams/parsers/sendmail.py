@@ -81,6 +81,9 @@ _REFUSED_CLIENT = Ignored("refused-client")
 _OTHER = Ignored("other")
 _DELIVERY_LOST = Unreadable("a delivery whose fields make no sense")
 _ARRIVAL_LOST = Unreadable("an arrival whose fields make no sense")
+_ODD_ID = Unreadable("a message without a queue id that Sendmail gives")
+_WITHOUT_ID = re.compile(r"(?!NOQUEUE:)(?:\S{1,64}+ )?(?:to=.{1,4000}?, stat=|from=[^,]*+, size=\d)")
+"""A line about a message behind something that is no id, or behind nothing."""
 _REFUSAL_LOST = Unreadable("a refusal whose fields make no sense")
 
 
@@ -126,10 +129,12 @@ def _login_key(process: str, ip: str) -> str:
     return f"{LOGIN_PREFIX}{int(process)}@{ip.lower()}"
 
 
-def _without_id(text: str, start: int) -> Ignored:
+def _without_id(text: str, start: int) -> Ignored | Unreadable:
     if text.startswith("STARTTLS", start):
         return _TLS
-    return _PROTOCOL if text.startswith(("--- ", "<-- ", "SMTP "), start) else _OTHER
+    if text.startswith(("--- ", "<-- ", "SMTP "), start):
+        return _PROTOCOL
+    return _ODD_ID if _WITHOUT_ID.match(text, start) else _OTHER
 
 
 def _arrival(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:

@@ -826,6 +826,13 @@ PARSERS = (
         "streams/parsers/test_syslog.py::test_each_line_is_read_as_what_its_head_says",
     ),
     _mutation(
+        "a delivery behind an odd id is a dead letter (Postfix)",
+        "streams/parsers/postfix/daemons.py",
+        "return _ODD_ID if ODD_ID.match(text, start) else _OTHER",
+        "return _OTHER",
+        "streams/parsers/test_odd_ids.py::test_a_line_about_a_message_with_an_odd_id_is_a_dead_letter",
+    ),
+    _mutation(
         "one wrapping is taken off, no stranger's",
         "streams/parsers/registry.py",
         "read is _ignore_program and not is_inner and self._wrapping",

@@ -57,6 +57,11 @@ _NOTE = Ignored("note")
 _TWO_WAYS = Unreadable("an address that can be read in two ways")
 _SUPPRESSED = Ignored("suppressed-delivery")
 _OTHER = Ignored("other")
+_ODD_ID = Unreadable("a message without an id that Exim gives")
+_WITHOUT_ID = re.compile(
+    r"(?:\S{1,40}+ )?(?:(?:<=|=>|->|>>|\*\*|==) \S++(?: <\S*+>)?+:? (?=[A-Z][\w*.]*+=|\S)|(?<= )Completed$)"
+)
+"""A line about a message behind something that is no id, or behind nothing."""
 _DISCARDED_ALL = re.compile(
     r"discarded \(system filter\)$|blackhole (?:\([^()]*discarded recipients\)(?:: .*)?|\*.*\* ?)$"
 )
@@ -147,7 +152,7 @@ def _unflagged(line: str, start: int, at: int, queue_id: str | None) -> Parsed:
         if discard is not None:
             return discard
     if queue_id is None:
-        return _QUEUE_RUN if line.startswith(_QUEUE_RUNS, start) else _OTHER
+        return _read_without_id(line, start)
     if line.startswith("removed by ", start):
         return LifecycleEvent(queue_id, at, line, CANCELLED, closes=True)
     if line.startswith("cancelled by ", start):
@@ -162,6 +167,12 @@ def _unflagged(line: str, start: int, at: int, queue_id: str | None) -> Parsed:
     if line.startswith("Sender identification ", start):
         return _identity(line, start, at, queue_id)
     return _NOTE
+
+
+def _read_without_id(line: str, start: int) -> Parsed:
+    if line.startswith(_QUEUE_RUNS, start):
+        return _QUEUE_RUN
+    return _ODD_ID if _WITHOUT_ID.match(line, start) else _OTHER
 
 
 def _identity(line: str, start: int, at: int, queue_id: str) -> Parsed:

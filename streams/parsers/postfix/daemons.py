@@ -47,6 +47,7 @@ from postwatch.streams.parsers.postfix.grammar import (
     FOLD,
     HEADER_TAIL,
     NOTICE,
+    ODD_ID,
     ORIGIN,
     PASSAGE,
     PICKUP,
@@ -84,6 +85,7 @@ _CLEANUP_REPLY = 550
 CONNECT = Ignored("connect")
 DISCONNECT = Ignored("disconnect")
 _OTHER = Ignored("other")
+_ODD_ID = Unreadable("a message without a queue id that Postfix gives")
 _REPEATED = Ignored("repeated")
 _NOTE = Ignored("note")
 _PROBE = Ignored("probe")
@@ -134,7 +136,9 @@ def parse_without_id(text: str, start: int, at: int, line: str) -> Parsed:
         return _REPEATED
     if text.startswith("proxy-", start):
         return read_proxied(text, start, at, line)
-    return _WARNING if text.startswith("warning: ", start) else _OTHER
+    if text.startswith("warning: ", start):
+        return _WARNING
+    return _ODD_ID if ODD_ID.match(text, start) else _OTHER
 
 
 def _smtpd(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
@@ -231,11 +235,11 @@ def _qmgr(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
         return _removed(text, start, at, line, queue_id)
     found = QUEUED.match(text, start)
     if found is None:
-        return Unreadable("a sender whose fields make no sense") if text.startswith("from=<", start) else _NOTE
-    sender, size, expired = found.groups()
+        return Unreadable("a sender whose fields make no sense") if text.startswith("from=", start) else _NOTE
+    sender, bare, size, expired = found.groups()
     if expired:
         return LifecycleEvent(queue_id, at, line, EXPIRED)
-    return Arrival(queue_id, at, line, sender=sender, size_bytes=int(size[:18]), part=QUEUE)
+    return Arrival(queue_id, at, line, sender=(sender or bare or "").rstrip(" "), size_bytes=int(size[:18]), part=QUEUE)
 
 
 _REMOVED = {"removed (canceled)": CANCELLED, "removed (discarded)": DISCARDED}

@@ -23,7 +23,7 @@ _CLIENT = re.compile(
     r"(?:, sasl_method=([0-9A-Za-z_-]++), sasl_username=([^ ,]++)|)$)"
 )
 _NAMED = re.compile(rf"{_ID}message-id=<([^>]*+)>$")
-_QUEUED = re.compile(rf"{_ID}(?:from=<([^<>\"]*+)>, size=([0-9]{{1,18}}+), nrcpt=[0-9]++ \(queue active\)|(removed))$")
+_QUEUED = re.compile(rf"{_ID}(?:from=<([^<>\" ]*+)>, size=([0-9]{{1,18}}+), nrcpt=[0-9]++ \(queue active\)|(removed))$")
 _DELIVERED = re.compile(
     rf"{_ID}to=<([^<>\"]++)>, (?:orig_to=<([^<>\"]++)>, |)relay=({_HOST})(?:\[({_IP})\](?::[0-9]++|)|), "
     r"(?:conn_use=[0-9]++, |)delay=[0-9.]++, delays=[0-9./]++, (?:tls=([a-z:?!/-]++), |)dsn=([0-9]\.[0-9]++\.[0-9]++), "

@@ -31,9 +31,14 @@ DELIVERY = re.compile(
 
 The words end with the line, which may have been cut before its last parenthesis."""
 QUEUED = re.compile(
-    rf"from=<{ADDRESS}>, (?:size=(\d++), nrcpt=\d++ \(queue active\)|status=((?:force-)?+expired), .*)$"
+    rf"from=(?:<{ADDRESS}>|{_BARE}) ?+, (?:size=(\d++), nrcpt=\d++ \(queue active\)|status=((?:force-)?+expired), .*)$"
 )
-"""Sender, size, recipients; or the word for an expired one."""
+"""Sender, in angle brackets or bare; size, recipients; or the word for an expired one."""
+ODD_ID = re.compile(
+    r"(?:(?!warning:|NOQUEUE:)\S{1,64}+ )?"
+    r"(?:to=<?+[^,]*+,.{0,2000}? status=|from=<?+[^,]*+, size=\d|client=[^\s\[]*+\[|removed$|message-id=<)"
+)
+"""A line about a message behind something that is no queue id, or behind nothing."""
 CLIENT_LINE = re.compile(r"client=([^\s,\[]*+)\[([^\]]*+)\](?::\d++)?+(?:, (.*))?+$")
 CLIENT_FIELDS = re.compile(r", (?=(?:orig_queue_id|orig_client|sasl_method|sasl_username|sasl_sender)=)")
 CLIENT_NAME = re.compile(r"([^\s,\[]*+)\[([^\]]*+)\]")
