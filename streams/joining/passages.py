@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import msgspec
-from postwatch.streams.contracts.outcome import DELIVERED, DISCARDED
+from postwatch.streams.contracts.outcome import DELIVERED, DISCARDED, REJECTED
 from postwatch.streams.joining.merge import add_part
 from postwatch.streams.joining.message import Message
 from postwatch.streams.parsers.events import FILTER, Arrival, Attempt, Refusal
@@ -63,10 +63,14 @@ def judge(message: Message, event: Attempt, verdict: Attempt) -> Attempt:
 
 
 def refusals_of(passage: Message, answer: Arrival) -> Iterator[Refusal]:
-    """What a filter before the queue kept back, while the client was told that the message was accepted."""
+    """What a filter before the queue kept back, while the client was told that the message was accepted.
+
+    Where the client was refused, the answer names the first recipient, who has a refusal of that line already.
+    """
+    is_refused = bool(answer.recipients)
     for recipient in passage.attempts:
         verdict = decide(passage, recipient)
-        if verdict is not None and verdict.status == DISCARDED:
+        if verdict is not None and verdict.status == DISCARDED and recipient not in answer.recipients:
             yield Refusal(
                 refusal_id(answer.line),
                 answer.at,
@@ -77,8 +81,9 @@ def refusals_of(passage: Message, answer: Arrival) -> Iterator[Refusal]:
                 client_ip=answer.client_ip,
                 authenticated_as=answer.authenticated_as,
                 auth_method=answer.auth_method,
-                smtp_code=250,
+                smtp_code=554 if is_refused else 250,
+                enhanced_code="5.7.1" if is_refused else "",
                 response=verdict.response,
-                status=DISCARDED,
+                status=REJECTED if is_refused else DISCARDED,
                 told_by=verdict.line,
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from postwatch.streams.contracts.outcome import DELIVERED, DISCARDED, Outcome
+from postwatch.streams.contracts.outcome import DELIVERED, DISCARDED, REJECTED, Outcome
 from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.joining.joiner import Joiner
 from postwatch.streams.parsers.lines import LineCounts, parse_lines
@@ -107,3 +107,21 @@ def test_before_the_queue_each_recipient_has_a_row() -> None:
                 ("anna@bakery.example", "carl@far.example", DISCARDED, "192.0.2.99"),
                 ("bob@bakery.example", "carl@far.example", DISCARDED, "192.0.2.99"),
             ]
+
+
+def test_where_the_client_is_refused_before_the_queue_each_recipient_is_refused() -> None:
+    client = "Nov 24 08:00:01 gw postfix/smtpd[7]: NOQUEUE: client=mx.far.example[192.0.2.99]"
+    answer = (
+        "Nov 24 08:00:04 gw postfix/smtpd[7]: proxy-reject: END-OF-MESSAGE: 554 5.7.1 Rejected for policy reasons "
+        f"({PASSAGE}); from=<carl@far.example> to=<anna@bakery.example> proto=ESMTP helo=<mx.far.example>"
+    )
+    blocked = [
+        f"Nov 24 08:00:03 gw pmg-smtp-filter[5]: {PASSAGE}: block mail to <{user}@bakery.example> (rule: Block)"
+        for user in ("anna", "bob")
+    ]
+    for order in itertools.permutations((answer, *blocked)):
+        found = table([[line] for line in (client, *order, *order)])
+        assert sorted((row.account, row.sender, row.status, row.smtp_code) for row in found) == [
+            ("anna@bakery.example", "carl@far.example", REJECTED, 554),
+            ("bob@bakery.example", "carl@far.example", REJECTED, 554),
+        ]

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 
+import msgspec
 from postwatch.streams.contracts.outcome import BOUNCED, DISCARDED, REJECTED
 from postwatch.streams.parsers.events import ANSWERED, LOGIN, Arrival, Ignored, Parsed, Refusal, Unreadable
-from postwatch.streams.parsers.postfix.grammar import PASSAGE, TAIL_START, VERDICT, WHOLE_ID
+from postwatch.streams.parsers.postfix.grammar import PASSAGE, REJECTED_PASSAGE, TAIL_START, VERDICT, WHOLE_ID
 from postwatch.streams.parsers.queue_ids import LOGIN_PREFIX, PASSAGE_PREFIX, refusal_id
 from postwatch.streams.parsers.smtp import ADDRESS, ENHANCED, next_queue_id, reply_codes
 from postwatch.streams.parsers.syslog import process_before
@@ -55,7 +56,7 @@ def read_proxied(text: str, start: int, at: int, line: str) -> Parsed:
         queue_id = next_queue_id(answer)
         return _queued(queue_id, at, line, login, client) if WHOLE_ID.match(queue_id) else _NOTE
     enhanced, (code, _) = ENHANCED.match(answer), reply_codes(answer)
-    return Refusal(
+    refusal = Refusal(
         refusal_id(line),
         at,
         line,
@@ -68,6 +69,12 @@ def read_proxied(text: str, start: int, at: int, line: str) -> Parsed:
         status=REJECTED if verdict is None else BOUNCED if verdict["bounce"] else DISCARDED,
         session_id=client,
     )
+    passage = REJECTED_PASSAGE.match(answer)
+    if passage is None:
+        return refusal
+    session = LOGIN_PREFIX + process if process else ""
+    others = _answered(PASSAGE_PREFIX + passage[1], at, line, sender, login, session)
+    return [refusal, msgspec.structs.replace(others, recipients=(refusal.recipient,))]
 
 
 def _answered(passage_id: str, at: int, line: str, sender: str, login: str, client: str) -> Arrival:
