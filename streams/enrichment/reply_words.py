@@ -1,6 +1,7 @@
 """The words of a reply that tell a reason, in the order in which they are tried.
 
-Invariant: every expression reads lower case, and none can backtrack far: what lies between two words is bounded. Remote
+Invariant: every expression reads lower case, and none can backtrack far: what lies between two words is bounded. A word
+begins with its letters and looks back afterwards, so that a reply is searched for these letters alone. Remote
 servers write the words, so a match picks a reason and nothing else.
 """
 
@@ -23,7 +24,7 @@ _RULES = (
     ),
     (
         "authentication",
-        r"\bspf\b|\bdkim\b|\bdmarc|sender policy framework|\barc\b fail|unauthenticated (?:e-?mail|sender|"
+        r"spf\b|dkim\b|dmarc|sender policy framework|arc\b(?<!\warc) fail|unauthenticated (?:e-?mail|sender|"
         r"message)|is unauthenticated|authentication (?:checks|level|information)",
     ),
     (
@@ -57,13 +58,13 @@ _RULES = (
     ),
     (
         "mailbox-full",
-        r"\bquota|overquota|(?:mailbox|account|inbox|folder|maildir|user|recipient|"
-        r"bo[iî]te)\b.{0,60}(?:\bfull\b(?! )|\bfull$|is full|\bvoll\b|pleine|overdrawn)|\bfull (?:mail|in)box|"
-        r"mail(?:box)? full|(?:out of|exceed\w*|not enough|insufficient|not sufficient|reached|"
-        r"over) .{0,40}(?:storage|disk space|mailbox limit|disk quota)|storage (?:limit|space|allocation|full)|"
-        r"insufficient disk|no space left|disk (?:is )?full|(?:not have|not) enough (?:storage |disk )?space|"
-        r"mailbox (?:size )?limit|mailbox (?:has )?exceed|mailbox would exceed|speicher(?:volumen|platz)|"
-        r"disk space limit|too much mail data|mailbox is at its limit",
+        r"quota|(?:mailbox|account|inbox|folder|maildir|user|recipient|bo[iî]te)\b.{0,60}(?:\bfull\b(?! )|\bfull$|"
+        r"is full|\bvoll\b|pleine|overdrawn)|\bfull (?:mail|in)box|mail(?:box)? full|(?:out of|exceed\w*|"
+        r"not enough|insufficient|not sufficient|reached|over) .{0,40}(?:storage|disk space|mailbox limit|"
+        r"disk quota)|storage (?:limit|space|allocation|full)|insufficient disk|no space left|disk (?:is )?full|"
+        r"(?:not have|not) enough (?:storage |disk )?space|mailbox (?:size )?limit|mailbox (?:has )?exceed|"
+        r"mailbox would exceed|speicher(?:volumen|platz)|disk space limit|too much mail data|"
+        r"mailbox is at its limit",
     ),
     (
         "unknown-user",
@@ -75,26 +76,26 @@ _RULES = (
     (
         "reputation",
         r"spamhaus|spamcop|barracudacentral|sorbs|uceprotect|ivmsip|invaluement|senderscore|sender score|"
-        r"senderbase|blacklist|blocklist|black list|block list|block listed|\brbl\b|\bdnsbl|reputation|"
-        r"listed (?:at|in|by|on)|blocked using|banned sending|\[tss?\d|user complaints|\bip=\S{1,80} - |"
-        r"poor sender|ipcheck\.proofpoint|csi\.cloudmark|dnsbl-lookup|bad (?:sending|sender) ip|bad ip|"
-        r"dynamic.{0,30}\bip|dial-?up|zombie|too many spam|unwanted messages|in patterns (?:which|"
-        r"that) are characteristic|\bbl0\d{3,}|\bcxbl\b|\bipbl\d|open proxy|sending spam|ip address (?:is|"
-        r"has been) (?:block|ban|reject)|(?:client )?ip.{0,40}(?:blocked|banned)|your network is|"
-        r"ip address rejected|forbidden by your ip|go away|not in whitelist|low reputation|mail from your ip|"
-        r"too many unwanted|traffic not accepted from this ip|abus detecte|access denied, banned|"
-        r"suspicious activity|part of their network",
+        r"senderbase|blacklist|blocklist|black list|block list|block listed|rbl\b(?<!\wrbl)|dnsbl|reputation|"
+        r"listed (?:at|in|by|on)|blocked using|banned sending|\[tss?\d|user complaints|ip=\S{1,80} - |poor sender|"
+        r"ipcheck\.proofpoint|csi\.cloudmark|dnsbl-lookup|bad (?:sending|sender) ip|bad ip|dynamic.{0,30}\bip|"
+        r"dial-?up|zombie|too many spam|unwanted messages|in patterns (?:which|that) are characteristic|bl0\d{3,}|"
+        r"cxbl\b|ipbl\d|open proxy|sending spam|ip address (?:is|has been) (?:block|ban|reject)|"
+        r"(?:client )?ip.{0,40}(?:blocked|banned)|your network is|ip address rejected|forbidden by your ip|"
+        r"go away|not in whitelist|low reputation|mail from your ip|too many unwanted|"
+        r"traffic not accepted from this ip|abus detecte|access denied, banned|suspicious activity|"
+        r"part of their network",
     ),
     (
         "spam",
-        r"spam|\bvirus|infected|malware|unsolicited|\bphish|suspicio|\bjunk|content (?:denied|rejected)|eicar|"
-        r"\bsurbl|uribl|bulk (?:e-?mail|advert)|content filter|banned content|pattern detection|"
-        r"unacceptable content|\burlbl|bulk mail|unerw[uü]nscht",
+        r"spam|virus|infected|malware|unsolicited|phish|suspicio|junk|content (?:denied|rejected)|eicar|surbl|"
+        r"uribl|bulk (?:e-?mail|advert)|content filter|banned content|pattern detection|unacceptable content|"
+        r"urlbl|bulk mail|unerw[uü]nscht",
     ),
     (
         "routing",
-        r"\bloop(?:s|ed|ing)?\b|mailloop|too many hops|hop count|exceeded \d{1,4} hops|received[\x22']? header|"
-        r"maximum hop|too many [\x22']?received",
+        r"loop(?:s|ed|ing)?\b(?<!\wloop)(?<!\wloops)|mailloop|too many hops|hop count|exceeded \d{1,4} hops|"
+        r"received[\x22']? header|maximum hop|too many [\x22']?received",
     ),
     (
         "relay-denied",
@@ -108,7 +109,7 @@ _RULES = (
     ),
     (
         "tls",
-        r"\b(?:start|require)?tls\b|\bssl\b|certificate|tlsa|dnssec-invalid",
+        r"tls\b|ssl\b|certificate|tlsa|dnssec-invalid",
     ),
     (
         "dns",
@@ -149,11 +150,12 @@ _RULES = (
     (
         "dns",
         r"host (?:address )?lookup|name or service|unexpected name server|nameserver|(?:domain|"
-        r"host) does not accept mail|\bdns\b|name service|\bno mx|lowest numbered mx|\bmx\b.{0,60}(?:invalid|"
-        r"not found|non-existent|point)|null ?mx|reverse|\bptr\b|unresolvable|not resolve|"
-        r"resolve (?:the )?(?:host|domain)|host not found|host unknown|unknown host|find your hostname|"
-        r"name lookup|nxdomain|lookup fail|mx or srv|no nameserver|is the local host|malformed name server|"
-        r"domain name not found|no (?:a|aaaa|address) record|cannot find your|mail server for the domain",
+        r"host) does not accept mail|dns\b(?<!\wdns)|name service|no mx|lowest numbered mx|"
+        r"mx\b(?<!\wmx).{0,60}(?:invalid|not found|non-existent|point)|null ?mx|reverse|ptr\b|unresolvable|"
+        r"not resolve|resolve (?:the )?(?:host|domain)|host not found|host unknown|unknown host|"
+        r"find your hostname|name lookup|nxdomain|lookup fail|mx or srv|no nameserver|is the local host|"
+        r"malformed name server|domain name not found|no (?:a|aaaa|address) record|cannot find your|"
+        r"mail server for the domain",
     ),
     (
         "connection",
