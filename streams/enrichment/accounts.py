@@ -20,6 +20,7 @@ from postwatch.streams.contracts.outcome import DELIVERED, RECEIVED, SENT
 from postwatch.streams.enrichment.hosted_domains import Domains
 from postwatch.streams.enrichment.trusted_networks import TrustedNetworks
 from postwatch.streams.parsers.events import UNNAMED_SERVER, Arrival, Attempt, Refusal
+from postwatch.streams.parsers.smtp import is_lmtp, is_saved
 
 
 class Account(NamedTuple):
@@ -78,6 +79,25 @@ def _is_rewritten(address: str) -> bool:
     return _REWRITTEN.match(address[:_MOST_OF_ADDRESS].lower()) is not None
 
 
+def _is_servers_own(sender: str) -> bool:
+    return sender[:_LONGEST_OF_OWN].lower().startswith(_SERVERS_OWN)
+
+
+def is_into_mailbox(attempt: Attempt) -> bool:
+    """Whether it was delivered into a mailbox here. LMTP is final delivery, wherever its server stands (RFC 2033).
+
+    A filter that speaks LMTP names the queue id under which the message goes on.
+    """
+    if attempt.status != DELIVERED or attempt.transport == UNNAMED_SERVER:
+        return False
+    ip = attempt.remote_ip
+    if not ip:
+        return True
+    if attempt.next_queue_id or attempt.transport == "smtp":
+        return False
+    return is_lmtp(attempt.transport) or is_saved(attempt.response, ip)
+
+
 def _is_command(recipient: str) -> bool:
     """A command, a file or a list: what an alias may name in place of an address."""
     return recipient.lstrip('"')[:1] in ("|", "/", ":")
@@ -122,7 +142,7 @@ class AccountBook:
         The address alone counts: a host's name and its HELO are a stranger's to choose. Without any client, the message
         was handed in here by a program; a message that was made of another one has that one's sender, whoever wrote it.
         """
-        if event.sender[:_LONGEST_OF_OWN].lower().startswith(_SERVERS_OWN):
+        if _is_servers_own(event.sender):
             return False
         if event.authenticated_as or event.auth_method:
             return True
@@ -141,8 +161,7 @@ class AccountBook:
             return None
         if attempt is None:
             return None
-        is_local = attempt.status == DELIVERED and not attempt.remote_ip and attempt.transport != UNNAMED_SERVER
-        if is_local and is_account(recipient) and not (original and _is_command(recipient)):
+        if is_into_mailbox(attempt) and is_account(recipient) and not (original and _is_command(recipient)):
             return mailbox(recipient, server, RECEIVED)
         return mailbox(original, server, RECEIVED) if original and is_account(original) else None
 
@@ -155,10 +174,23 @@ class AccountBook:
         if sent:
             return (sent, received) if received else (sent,)
         if received:
-            return (received,)
+            own = self.handed_in_here(arrival, server) if arrival else None
+            return (own, received) if own and own.domain == received.domain else (received,)
         if arrival is None or self._domains is not None or not is_account(recipient):
             return (UNKNOWN,)
+        own = self.handed_in_here(arrival, server)
+        if own:
+            return (own,)
+        if _is_servers_own(arrival.sender):
+            return (UNKNOWN,)
         return (mailbox(recipient, server, RECEIVED),)  # came in from elsewhere: somebody here shall get it
+
+    def handed_in_here(self, arrival: Arrival, server: str) -> Account | None:
+        """Without a list, the sender of what a believed client handed in: his as long as no mailbox here has it."""
+        sender = arrival.sender
+        if self._domains is not None or not sender or not self._is_believed(arrival) or not is_account(sender):
+            return None
+        return mailbox(sender, server, SENT)
 
     def not_chosen(self, recipient: str, original: str, server: str, chosen: tuple[Account, ...]) -> Iterator[Account]:
         """Without a list, the accounts of an aliased recipient that an earlier attempt may have spoken for."""

@@ -207,6 +207,8 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
         """It has no client: a bounce, or a message that another one's line names, such as a forward."""
         assert self.parts is not None
         queued = self.parts.get(QUEUE) or self.parts[HELD]
+        if queued.sender.startswith("double-bounce@"):
+            return True  # smtpd's notice to the postmaster
         return not queued.sender or not TOLD_BY_OTHERS.isdisjoint(self.parts)
 
     def tell_arrival(self) -> Arrival | None:

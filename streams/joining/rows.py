@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
-from postwatch.streams.contracts.outcome import DEFERRED, DELIVERED, PENDING, RESULTS, Outcome
+from postwatch.streams.contracts.outcome import DEFERRED, DELIVERED, PENDING, RECEIVED, RESULTS, Outcome
 from postwatch.streams.contracts.outcome import Attempt as AttemptCell
 from postwatch.streams.contracts.version import (
     ARRIVALS_SHIFT,
@@ -20,7 +20,7 @@ from postwatch.streams.contracts.version import (
     TIME_SHIFT,
     make_version,
 )
-from postwatch.streams.enrichment.accounts import UNKNOWN, Account, AccountBook
+from postwatch.streams.enrichment.accounts import UNKNOWN, Account, AccountBook, is_into_mailbox
 from postwatch.streams.enrichment.reasons import ReasonBook
 from postwatch.streams.joining.message import RANKS, RETRACTED, Lineage, Message, arrival_lines, envelope_key
 from postwatch.streams.joining.status import (
@@ -140,11 +140,21 @@ class RowMaker:
         accounts = self._accounts.of_delivery(arrival, recipient, evidence, message.server)
         for account in accounts:
             rows.append(tuple.__new__(Outcome, account + row))
+        if accounts[0].direction == RECEIVED and submitted.sender and status == DELIVERED:
+            self._retract_sent(arrival, accounts, row, rows)
         if last.original_recipient and (len(attempts) > 1 or recipient in submitted.recipients):
             # Else this is the first row of it, for it was not submitted as such.
             self._retract(accounts, recipient, last.original_recipient, row, rows)
         if message.was_partial and arrival is not None:
             rows.append(Outcome._make(UNKNOWN + row)._replace(is_deleted=1))
+
+    def _retract_sent(
+        self, arrival: Arrival, chosen: tuple[Account, ...], row: tuple[object, ...], rows: list[Outcome]
+    ) -> None:
+        """What this machine handed in was its sender's until it was known to be for a mailbox here."""
+        own = self._accounts.handed_in_here(arrival, str(row[0]))
+        if own is not None and own not in chosen:
+            rows.append(Outcome._make(own + row)._replace(is_deleted=1))
 
     def _retract(
         self,
@@ -172,7 +182,7 @@ class RowMaker:
         accounts: tuple[Account, ...]
         if whole or message.lineage is not None:
             accounts = self._accounts.of_delivery(arrival, recipient, judged, message.server)
-        elif message.is_dated():
+        elif message.is_dated() or (judged is not None and is_into_mailbox(judged)):
             accounts = self._accounts.of_delivery(None, recipient, judged, message.server)
         else:
             accounts = _NOBODY  # the key needs the time of the first line, which was not seen
@@ -180,6 +190,8 @@ class RowMaker:
             rows.append(tuple.__new__(Outcome, account + row))
         if judged is not None and judged.original_recipient:
             self._retract(accounts, recipient, judged.original_recipient, row, rows)
+        if whole and arrival is not None and arrival.sender and accounts[0].direction == RECEIVED:
+            self._retract_sent(arrival, accounts, row, rows)
         if message.was_partial and whole:
             rows.append(Outcome._make(UNKNOWN + row)._replace(is_deleted=1))
         if whole and message.lineage is None and message.arrival is not None:

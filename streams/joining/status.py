@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 from postwatch.streams.contracts.outcome import DEFERRED, DELIVERED, PENDING
+from postwatch.streams.enrichment.accounts import is_into_mailbox
 from postwatch.streams.joining.message import RETRACTED, Message
 from postwatch.streams.parsers.events import FORWARD, Attempt, LifecycleEvent
 
@@ -63,7 +64,7 @@ def find_account_evidence(deciding: Attempt | None, attempts: list[Attempt]) -> 
     """The attempt that tells the account: a delivery into a mailbox stays the evidence, whatever follows."""
     if deciding is not None and deciding.status != DELIVERED:
         for attempt in attempts:
-            if attempt.status == DELIVERED and not attempt.remote_ip:
+            if is_into_mailbox(attempt):
                 return attempt
     return deciding
 
@@ -104,9 +105,23 @@ def _without_final(message: Message, recipient: str, deciding: Attempt | None, u
         return ending.status, max(updated_at, ending.at)
     if message.completed_at and not message.requeued_as and (deciding is None or not deciding.transport):
         return RETRACTED, max(updated_at, message.completed_at)  # the same final address as another recipient's
+    if message.completed_at and deciding is not None and _is_named_otherwise(message, recipient, deciding):
+        return RETRACTED, max(updated_at, message.completed_at)
     if deciding is None and message.held_at:
         return DEFERRED, max(updated_at, message.held_at)
     return (deciding.status if deciding else PENDING), updated_at
+
+
+def _is_named_otherwise(message: Message, recipient: str, deferred: Attempt) -> bool:
+    """Whether the mailboxes' server named another mailbox when it took, at last, what was deferred before."""
+    original = deferred.original_recipient or recipient
+    for to, attempts in message.attempts.items():
+        last = attempts[-1]
+        if to != recipient and last.status not in OPEN and last.original_recipient == original:
+            is_same = (last.router, last.transport) == (deferred.router, deferred.transport)
+            if is_same and f"<{to}>" in last.response.lower():
+                return True
+    return False
 
 
 def terminal_event_of(message: Message, recipient: str, deciding: Attempt | None) -> LifecycleEvent | None:

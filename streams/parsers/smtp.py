@@ -12,12 +12,44 @@ ADDRESS = r'((?:"(?:[^"\\]++|\\.)*+")?+[^<>"]*+)'
 """An address in angle brackets, without these: its local part may be quoted, and then it may hold anything."""
 _NEXT_ID = re.compile(r"[0-9A-Za-z.-]{6,64}")
 _MOST_OF_ANSWER = 1000
+_MAILBOX = re.compile(r"[245]\d\d (?:[245]\.\d{1,3}\.\d{1,3} )?<([^<>\"\s@]{1,64}@[^<>\"\s@]{1,255})>(?= |$)")
+_OWN_NETWORKS = ("127.", "::1", "10.", "192.168.", "fc", "fd", *(f"172.{number}." for number in range(16, 32)))
 
 
 def reply_codes(answer: str) -> tuple[int, str]:
     """Reply code and enhanced code with which the answer begins; 0 and empty where it begins otherwise."""
     found = SMTP_CODE.match(answer)
     return (int(found[1]), found[2] or "") if found is not None else (0, "")
+
+
+def is_lmtp(transport: str) -> bool:
+    """Whether a transport of that name speaks LMTP, which only the mailboxes' own server does (RFC 2033 §1)."""
+    return "lmtp" in transport or transport in ("LMTP", "cyrusv2") or "lmtp" in transport.lower()
+
+
+def is_near(ip: str) -> bool:
+    """Whether the server is here: behind a socket or a pipe (no address), on this machine or in a private network."""
+    return not ip or ip.startswith(_OWN_NETWORKS)
+
+
+def is_saved(answer: str, ip: str) -> bool:
+    """Whether a near server answers as Dovecot's LMTP server does; a far one may say what it likes."""
+    return answer.endswith(" Saved") and is_near(ip)
+
+
+def named_mailbox(answer: str, recipient: str, original: str) -> tuple[str, str]:
+    """Recipient and original, with the mailbox that the mailboxes' own server names in its answer as the recipient.
+
+    Only for a local transport: a far server may name whom it likes.
+    """
+    found = _MAILBOX.match(answer)
+    if found is None:
+        return recipient, original
+    named = found[1].lower()
+    local, _, domain = named.rpartition("@")
+    if named in (recipient, original) or f"{local.partition('+')[0]}@{domain}" == recipient:
+        return recipient, original  # with the detail that it was addressed with
+    return named, original or recipient
 
 
 def next_queue_id(answer: str) -> str:

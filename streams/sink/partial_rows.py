@@ -1,10 +1,11 @@
 """Retracts partial rows, whose arrival was never seen, where the table has the whole ones.
 
 A shipper that begins in the middle of a log, or beside another one, repeats the ends of messages that the join has
-forgotten. The join cannot know the account, so these rows have an empty account. Only the table shows that the message
-was seen from its beginning. A whole row covers a partial row of the same server, queue id and recipient if it was
-queued no later and its last event is no earlier. Then the partial row is retracted. A partial row with a later event
-stays. If only the end of a message is known, its row has no recipient, and any row of the message covers it.
+forgotten. The join cannot know the account unless a mailbox has the mail, so most of these rows have an empty account.
+Only the table shows that the message was seen from its beginning. A whole row covers a partial row of the same server,
+queue id and recipient if it was queued no later and its last event is no earlier. Then the partial row is retracted. A
+partial row with a later event stays. If only the end of a message is known, its row has no recipient, and any row of
+the message covers it.
 """
 
 from __future__ import annotations
@@ -48,8 +49,9 @@ def retractions(rows: pa.Table, ask: Ask) -> pa.Table:
 
 
 def _is_partial(rows: pa.Table) -> pa.ChunkedArray:
-    is_nobodys = pc.and_(pc.equal(rows["account"], ""), pc.equal(rows["is_deleted"], 0))
-    return pc.and_(is_nobodys, pc.less(rows["version"], pa.scalar(FIRST_WHOLE_VERSION, pa.uint64())))
+    return pc.and_(
+        pc.equal(rows["is_deleted"], 0), pc.less(rows["version"], pa.scalar(FIRST_WHOLE_VERSION, pa.uint64()))
+    )
 
 
 def _whole_rows(partial: Sequence[Outcome], ask: Ask) -> dict[tuple[str, str, str], list[tuple[int, int]]]:

@@ -895,9 +895,24 @@ ACCOUNTS = (
     _mutation(
         "mail to a far host is in nobody's inbox",
         "streams/enrichment/accounts.py",
-        "attempt.status == DELIVERED and not attempt.remote_ip",
-        "attempt.status == DELIVERED",
+        "    return is_lmtp(attempt.transport) or is_saved(attempt.response, ip)\n",
+        "    return True\n",
         "streams/enrichment/test_accounts.py::test_without_a_list_what_stayed_here_is_ours",
+    ),
+    _mutation(
+        "LMTP is final delivery, wherever its server stands",
+        "streams/enrichment/accounts.py",
+        "return is_lmtp(attempt.transport) or is_saved",
+        "return is_saved",
+        "streams/enrichment/test_accounts.py::test_what_is_a_delivery_into_a_mailbox",
+    ),
+    _mutation(
+        "what a far server answers names no mailbox",
+        "streams/parsers/smtp.py",
+        "    return not ip or ip.startswith(_OWN_NETWORKS)\n",
+        "    return True\n",
+        "streams/enrichment/test_accounts.py::test_what_is_a_delivery_into_a_mailbox",
+        _GOLDEN + "test_rows_are_the_golden_ones",
     ),
     _mutation(
         "a list of domains that is empty replaces no good one",

@@ -36,7 +36,7 @@ _TAIL = re.compile(
 )
 _EACH_ADDRESS = re.compile(rf"{_ONE_ADDRESS}|[^\s\"@]++")
 _ADDRESS_END = re.compile(r"(?= F=<| Q=| SRS=<| P=<| R=| T=| routing defer| delivery defer| defer| ?: )")
-_UNUSUAL_ADDRESS = re.compile(rf"({QUOTED}@\S+|.*?)(?: \([^()]*+\))?(?: <((?:{QUOTED})?[^\s\"<>]*)>)?", re.DOTALL)
+_UNUSUAL_ADDRESS = re.compile(rf"({QUOTED}@\S+|.*?)(?: \(([^()]*+)\))?(?: <((?:{QUOTED})?[^\s\"<>]*)>)?", re.DOTALL)
 _QUOTED_ADDRESS = re.compile(rf" <({QUOTED}@[^\s\"<>]++)>")
 _QUOTED_PAIR = re.compile(r"\\(?![0-7]{3})(.)")
 _ESCAPE = re.compile(r"\\([0-7]{3}|.)")
@@ -165,7 +165,9 @@ def addressed(line: str, start: int, tail: re.Pattern[str]) -> tuple[str, ...] |
         address = _UNUSUAL_ADDRESS.fullmatch(line[start : place.start()].strip(" "))
         if address is None or not address[1]:
             continue
-        final, original = address.groups("")
+        final, parents, original = address.groups("")
+        if parents:
+            final = _beside_parents(final, parents, original)
         if not _plausible(final, original):
             continue
         if not is_repeated(line, start, place.start()):
@@ -173,6 +175,19 @@ def addressed(line: str, start: int, tail: re.Pattern[str]) -> tuple[str, ...] |
         if original or "@" in final:
             return None
     return None
+
+
+def _beside_parents(final: str, parents: str, original: str) -> str:
+    """The final address of `final (parent, its parent) <original>`: a bare local part has the domain of its parent."""
+    local, _, domain = original.rpartition("@")
+    if original[:1] == '"':
+        plain, shown = plain_local(local.lower()), f"{final} ({parents})"
+        if shown.lower() in (plain, f"{plain}@{domain.lower()}"):
+            return shown  # a stranger's local part that looks like both
+    _, at_sign, domain = parents.partition(", ")[0].rpartition("@")
+    if not at_sign or "@" in final or not domain.strip() or final[:1] in ("|", "/", ">", ":", '"') or " " in final:
+        return final
+    return f"{final}@{domain}"
 
 
 def is_repeated(line: str, start: int, behind: int) -> bool:

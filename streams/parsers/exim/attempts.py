@@ -9,7 +9,7 @@ from postwatch.streams.contracts.outcome import BOUNCED, CANCELLED, DEFERRED, DI
 from postwatch.streams.parsers.events import FILTER, Attempt
 from postwatch.streams.parsers.exim import ambiguous
 from postwatch.streams.parsers.exim.grammar import ID, SMTP_WORDS
-from postwatch.streams.parsers.smtp import reply_codes
+from postwatch.streams.parsers.smtp import is_lmtp, is_near, is_saved, named_mailbox, reply_codes
 
 _NO_ATTEMPT = frozenset(("-51", "-52", "-53"))
 """Exim's ERRNO_RRETRY, ERRNO_LRETRY and ERRNO_HRETRY: retry time not reached."""
@@ -86,6 +86,8 @@ def failed(queue_id: str, at: int, line: str, status: str, fields: tuple[str, ..
         if words:
             response = response[words.end() :]
     code, enhanced = _reply_codes(response[:12])
+    if transport and code and "<" in response[:12] and (not ip or (is_near(ip) and is_lmtp(transport))):
+        final, original = named_mailbox(response, final, original)
     if status == BOUNCED and code < 500:
         if response.endswith(_GIVEN_UP) or response.startswith(_LONG_FAILURE):
             status = EXPIRED
@@ -96,6 +98,13 @@ def failed(queue_id: str, at: int, line: str, status: str, fields: tuple[str, ..
     return Attempt(
         queue_id, at, line, status, True, final, original, code, enhanced, response, host, ip, tls, router, transport
     )
+
+
+def mailbox_in(answer: str, ip: str, transport: str, final: str, original: str) -> tuple[str, str]:
+    """Final and original address, with the mailbox that the answer names, where the transport is a local one."""
+    if "@" in final and (not ip or is_saved(answer, ip) or (is_near(ip) and is_lmtp(transport))):
+        return named_mailbox(answer, final, original)
+    return final, original
 
 
 def final_address(final: str, original: str) -> tuple[str, str]:

@@ -12,7 +12,7 @@ import re
 from postwatch.streams.contracts.outcome import BOUNCED, DELIVERED, DISCARDED
 from postwatch.streams.parsers.events import Arrival, Attempt, LifecycleEvent, Parsed, Refusal
 from postwatch.streams.parsers.exim import ambiguous
-from postwatch.streams.parsers.exim.attempts import NO_ANSWER, answered, deferred, failed, final_address
+from postwatch.streams.parsers.exim.attempts import NO_ANSWER, answered, deferred, failed, final_address, mailbox_in
 from postwatch.streams.parsers.exim.grammar import ID
 from postwatch.streams.parsers.exim.rejections import code_in
 from postwatch.streams.parsers.queue_ids import refusal_id
@@ -88,6 +88,8 @@ def read_usual(line: str, found: re.Match[str], at: int) -> Parsed | None:
     final = final.lower()
     if original:
         final, original = final_address(final, original)
+    if "<" in answer[:12]:
+        final, original = mailbox_in(answer, ip, transport, final, original)
     return Attempt(
         queue_id,
         at,

@@ -15,7 +15,7 @@ from postwatch.producers.record import CUT_MARK
 from postwatch.streams.contracts.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, DISCARDED
 from postwatch.streams.parsers.events import IDENTITY, Arrival, Attempt, Ignored, LifecycleEvent, Parsed, Unreadable
 from postwatch.streams.parsers.exim import ambiguous, rejections
-from postwatch.streams.parsers.exim.attempts import NO_ANSWER, answered, deferred, failed, final_address
+from postwatch.streams.parsers.exim.attempts import NO_ANSWER, answered, deferred, failed, final_address, mailbox_in
 from postwatch.streams.parsers.exim.fast_path import FAST, USUAL_REFUSAL, USUAL_TRY, read_refusal, read_try, read_usual
 from postwatch.streams.parsers.exim.grammar import (
     ARRIVAL,
@@ -242,6 +242,8 @@ def _delivery(line: str, start: int, at: int, queue_id: str) -> Parsed:
     else:
         return Unreadable("a delivery without router and transport")
     code, enhanced, next_id, handover = answered(answer, ip) if answer else NO_ANSWER
+    if "<" in answer[:12]:
+        final, original = mailbox_in(answer, ip, transport, final, original)
     return Attempt(
         queue_id,
         at,

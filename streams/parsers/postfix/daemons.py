@@ -61,7 +61,7 @@ from postwatch.streams.parsers.postfix.grammar import (
     WHOLE_ID,
 )
 from postwatch.streams.parsers.queue_ids import LOGIN_PREFIX, PASSAGE_PREFIX, refusal_id
-from postwatch.streams.parsers.smtp import ENHANCED, SMTP_CODE, next_queue_id, reply_codes
+from postwatch.streams.parsers.smtp import ENHANCED, SMTP_CODE, is_near, named_mailbox, next_queue_id, reply_codes
 from postwatch.streams.parsers.syslog import process_before
 
 _STATUSES = {
@@ -324,6 +324,8 @@ def read_attempt(queue_id: str, at: int, line: str, agent: str, fields: tuple[st
                 handover = FILTER
             elif is_here and (passage := PASSAGE.match(response)):
                 handover, passage_id = FILTER, PASSAGE_PREFIX + passage[1]
+    if agent == "lmtp" and "<" in response[:12] and not next_id and not handover and (is_socket or is_near(address)):
+        recipient, submitted = named_mailbox(response, recipient, submitted)
     return Attempt(
         queue_id, at, line, status, not words.startswith(_SUSPENDED),
         recipient, submitted if submitted != recipient else "",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 from postwatch.streams.contracts.outcome import RECEIVED, SENT
-from postwatch.streams.enrichment.accounts import UNKNOWN, Account, AccountBook, is_account, mailbox
+from postwatch.streams.enrichment.accounts import UNKNOWN, Account, AccountBook, is_account, is_into_mailbox, mailbox
 from postwatch.streams.enrichment.trusted_networks import parse_networks
-from postwatch.streams.parsers.events import WHOLE, Refusal
+from postwatch.streams.parsers.events import WHOLE, Attempt, Refusal
 
 from tests.streams.joining.test_joiner import BOOK, SERVER, part, tried
 
@@ -228,3 +228,39 @@ def test_a_login_of_cpanels_services_is_no_account(login: str) -> None:
 def test_the_servers_own_notices_are_nobodys() -> None:
     for sender in ("double-bounce@here.example", "MAILER-DAEMON@here.example"):
         assert LISTED.sender(part("Q1", 1, WHOLE, sender=sender), SERVER) is None
+
+
+@pytest.mark.parametrize(
+    ("attempt", "is_in"),
+    [
+        (tried("Q1", 1, "a@x", transport="lmtp", remote_ip="203.0.113.9"), True),
+        (tried("Q1", 1, "a@x", transport="my_LMTP_store", remote_ip="10.0.0.9"), True),
+        (tried("Q1", 1, "a@x", transport="cyrusv2", remote_ip="10.0.0.9"), True),
+        (tried("Q1", 1, "a@x", transport="dovecot", remote_ip="127.0.0.1", response="250 2.0.0 <a@x> b Saved"), True),
+        (tried("Q1", 1, "a@x", transport="virtual"), True),
+        (tried("Q1", 1, "a@x", transport="remote", remote_ip="203.0.113.9", response="250 2.0.0 <a@x> b Saved"), False),
+        (tried("Q1", 1, "a@x", transport="smtp", remote_ip="127.0.0.1", response="250 2.0.0 <a@x> b Saved"), False),
+        (tried("Q1", 1, "a@x", transport="lmtp", remote_ip="10.0.0.9", next_queue_id="7D00C4C0E2"), False),
+        (tried("Q1", 1, "a@x", "bounced", transport="lmtp", remote_ip="10.0.0.9"), False),
+    ],
+)
+def test_what_is_a_delivery_into_a_mailbox(attempt: Attempt, is_in: bool) -> None:
+    assert is_into_mailbox(attempt) is is_in
+
+
+def test_without_a_list_what_this_machine_hands_in_is_its_senders_unless_a_mailbox_here_has_it() -> None:
+    away = tried("Q1", 1, "bob@far.example", remote_ip="192.0.2.1")
+    near = tried("Q1", 1, "bob@far.example", transport="lmtp")
+    bob = mailbox("bob@far.example", SERVER, RECEIVED)
+    for ip in ("127.0.0.1", "::1"):
+        told = part("Q1", 1, WHOLE, client_ip=ip, **FORGED)
+        assert ANYBODY.of_delivery(told, "bob@far.example", away, SERVER) == (SENT_BY_ANN,)
+        assert ANYBODY.of_delivery(told, "bob@far.example", None, SERVER) == (SENT_BY_ANN,)
+        assert ANYBODY.of_delivery(told, "bob@far.example", near, SERVER) == (bob,)
+        eve = mailbox("eve@here.example", SERVER, RECEIVED)
+        inside = tried("Q1", 1, "eve@here.example", transport="lmtp")
+        assert ANYBODY.of_delivery(told, "eve@here.example", inside, SERVER) == (SENT_BY_ANN, eve)
+    forged = part("Q1", 1, WHOLE, client_ip="192.0.2.66", client_host="localhost", **FORGED)
+    assert ANYBODY.of_delivery(forged, "bob@far.example", away, SERVER) == (bob,)
+    notice = part("Q1", 1, WHOLE, sender="double-bounce@mx1.here.example")
+    assert ANYBODY.of_delivery(notice, "bob@far.example", away, SERVER) == (UNKNOWN,)

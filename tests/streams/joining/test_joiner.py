@@ -240,11 +240,23 @@ def test_a_repeated_older_message_of_the_same_queue_id_changes_nothing() -> None
     assert one_by_one([*MESSAGE, *again[:4], *MESSAGE, *again[4:]]) == wanted
 
 
-def test_a_message_that_began_before_the_log_stands_under_no_account() -> None:
-    rows = one_by_one(
-        [part("A1", 5000, QUEUE, sender="ann@here.example"), tried("A1", 6000, "bob@also.example"), removed("A1", 6001)]
-    )
-    assert [(row.account, row.status) for row in rows] == [("", DELIVERED)]
+def test_a_message_that_began_before_the_log_stands_under_no_account_or_that_of_its_mailbox() -> None:
+    queued = part("A1", 5000, QUEUE, sender="ann@here.example")
+    for fields, account in (({"remote_ip": "192.0.2.1"}, ""), ({"transport": "lmtp"}, "bob@also.example")):
+        rows = one_by_one([queued, tried("A1", 6000, "bob@also.example", **fields), removed("A1", 6001)])
+        assert [(row.account, row.status) for row in rows] == [(account, DELIVERED)]
+
+
+def test_what_was_told_of_this_machines_mail_is_taken_back_when_a_mailbox_has_it() -> None:
+    """Without a list: pending it is the sender's, for it may be for a far host."""
+    waits = tried("B2", 1500, "lea@club.example", DEFERRED, transport="lmtp")
+    saved = tried("B2", 2500, "lea@club.example", transport="lmtp", remote_ip="172.22.1.250")
+    events = [*arrived("B2", 1000, client_ip="127.0.0.1"), waits, saved, removed("B2", 2501)]
+    for batches in ([[event] for event in events], [events]):
+        (row,) = joined(batches, Joiner(AccountBook(None)))
+        assert (row.account, row.direction, row.status) == ("lea@club.example", "received", DELIVERED)
+    (row,) = joined([events[:4]], Joiner(AccountBook(None)))
+    assert (row.account, row.direction, row.status) == ("ann@here.example", "sent", DEFERRED)
 
 
 def test_what_was_told_without_the_arrival_is_taken_back() -> None:
