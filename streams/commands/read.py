@@ -44,8 +44,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "error."
     )
     parser.epilog = (
-        "Exit status: 0 if rows were found (unreadable lines among good ones change nothing), 1 if nothing was found "
-        "or no file looks like a mail log, 2 if an error occurred."
+        "Exit status: 0 if rows or unreadable lines about a message were found, 1 if nothing was found or no file "
+        "looks like a mail log, 2 if an error occurred."
     )
     parser.add_argument(
         "files", nargs="+", metavar="FILE", help="log file: plain, gzip, bzip2 or xz; - is standard input"
@@ -115,7 +115,8 @@ def run(arguments: argparse.Namespace) -> int:
         _warn_of_no_mail(path, counts)
     for message in joiner.open_messages():
         _keep_newest(rows, joiner.pending_rows(message))
-    return _FOUND if _print(rows, tally.total()) else _NOTHING_FOUND
+    counts = tally.total()
+    return _FOUND if _print(rows, counts) or counts.unreadable else _NOTHING_FOUND
 
 
 def _explain(files: Sequence[str], parser: LineParser) -> int:

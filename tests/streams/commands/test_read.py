@@ -122,4 +122,12 @@ def test_an_unknown_format_is_an_error_that_names_the_known_ones(log: Path, caps
 def test_the_help_tells_the_exit_status(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         read(capsys, "--help")
-    assert "Exit status: 0 if rows were found" in capsys.readouterr().out
+    assert "Exit status: 0 if rows or unreadable lines" in capsys.readouterr().out
+
+
+def test_a_line_that_can_not_be_read_is_something_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = tmp_path / "maillog"
+    log.write_text("Mar 22 08:01:05 mx postfix/smtp[12352]: 4ABCDE1: to=<a@far.example>, relay=\n")
+    status, out, err = read(capsys, log)
+    assert (status, out) == (0, "")
+    assert "1 unreadable; 0 rows" in err
