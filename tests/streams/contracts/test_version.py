@@ -56,7 +56,7 @@ def test_the_joiner_packs_its_versions_in_the_same_way() -> None:
         assert make_version(parts.arrivals, parts.updated_at, parts.rank, parts.events) == row.version
         assert parts.updated_at == row.updated_at
         behind = {RANKS[DELIVERED] + 1, RANKS[DELIVERED] + 2}  # what a forward became
-        assert parts.rank in {RANKS[row.status], RANKS[DELIVERED], RANKS[RETRACTED]} | behind  # inferred, and tombstones
+        assert parts.rank in {RANKS[row.status], RANKS[DELIVERED], RANKS[RETRACTED]} | behind  # inferred, tombstones
         assert parts.events >= len(row.attempts)
 
 
