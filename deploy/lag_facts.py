@@ -5,9 +5,8 @@ Lag that consists of control markers of transactions only is no lag: nothing can
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
-from time import sleep
+from time import monotonic, sleep
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -68,8 +67,8 @@ def _first_records(consumer: Consumer, starts: list[TopicPartition]) -> tuple[Ma
     found: dict[int, int] = {}
     missing = {place.partition for place in starts}
     consumer.assign(starts)
-    give_up_at = time.monotonic() + _TIMEOUT_SECONDS
-    while missing and time.monotonic() < give_up_at:
+    give_up_at = monotonic() + _TIMEOUT_SECONDS
+    while missing and monotonic() < give_up_at:
         message = consumer.poll(0.2)
         if message is None or message.partition() not in missing:
             continue

@@ -68,8 +68,8 @@ class JoinSettings:
     data_dir: str = setting("/var/lib/postwatch/join", doc="Folder of the worker's table. Each worker needs its own.")
     group: str = setting("postwatch-join", doc="Kafka consumer group.")
     timezone: str = setting("UTC", doc="Time zone (IANA name) of log timestamps in records that name none.")
-    wrapping_programs: str = setting(
-        "",
+    wrapping_programs: tuple[str, ...] = setting(
+        (),
         doc="Programs, as syslog names them, whose messages are whole lines of a mail server: containers that log "
         "through Docker's syslog driver. Separate with commas; * stands for any characters (mailcow-*,docker/*).",
     )

@@ -143,6 +143,12 @@ def _suggest(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(known)}"
 
 
+def split_list(raw: str | list[Any]) -> tuple[str, ...]:
+    """'a, b' or a list → its items without blanks around them and without empty ones."""
+    items = raw if isinstance(raw, list) else str(raw).split(",")
+    return tuple(str(item).strip() for item in items if str(item).strip())
+
+
 def _convert(raw: Any, hint: Any, field: dataclasses.Field[Any], where: str) -> Any:
     shown = "" if field.metadata["secret"] else f"={raw!r}"
     if isinstance(hint, types.UnionType):  # `int | None`: an empty text means None
@@ -150,8 +156,7 @@ def _convert(raw: Any, hint: Any, field: dataclasses.Field[Any], where: str) -> 
             return None
         hint = next(arm for arm in typing.get_args(hint) if arm is not type(None))
     if typing.get_origin(hint) is tuple:
-        items = raw if isinstance(raw, list) else str(raw).split(",")
-        return tuple(str(item).strip() for item in items if str(item).strip())
+        return split_list(raw)
     if hint is bool:
         return _switch(raw, f"{where}{shown}")
     if hint in (int, float):

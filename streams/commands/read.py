@@ -14,6 +14,7 @@ from typing import IO, cast
 
 import msgspec
 from postwatch.producers.service.errors import BadInputError
+from postwatch.producers.service.settings import split_list
 from postwatch.streams.contracts.outcome import Outcome, to_json_object
 from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.enrichment.hosted_domains import read_domains
@@ -25,7 +26,7 @@ from postwatch.streams.parsers.events import Ignored
 from postwatch.streams.parsers.explanation import explain, shown_line
 from postwatch.streams.parsers.lines import LineCounts, LineTally, decode_lines, parse_lines
 from postwatch.streams.parsers.log_format import LineParser
-from postwatch.streams.parsers.registry import AUTO, FORMAT_NAMES, make_parser, split_programs
+from postwatch.streams.parsers.registry import AUTO, FORMAT_NAMES, make_parser
 from postwatch.streams.parsers.suppressed import SUPPRESSED
 from postwatch.streams.parsers.timestamps import StampReader, find_zone
 
@@ -91,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
     domains = read_domains(arguments.domains, "--domains") if arguments.domains else None
     trusted = parse_networks(arguments.trusted_networks, "--trusted-networks")
     reasons = read_reasons(arguments.reasons, "--reasons") if arguments.reasons else BUILT_IN
-    parser = make_parser(arguments.format, StampReader(zone), split_programs(arguments.wrapping_programs))
+    parser = make_parser(arguments.format, StampReader(zone), split_list(arguments.wrapping_programs))
     if arguments.explain:
         return _explain(arguments.files, parser)
     joiner = Joiner(AccountBook(domains, trusted), reasons=reasons)

@@ -20,7 +20,7 @@ from postwatch.streams.contracts.outcome import DELIVERED, RECEIVED, SENT
 from postwatch.streams.enrichment.hosted_domains import Domains
 from postwatch.streams.enrichment.trusted_networks import TrustedNetworks
 from postwatch.streams.parsers.events import UNNAMED_SERVER, Arrival, Attempt, Refusal
-from postwatch.streams.parsers.smtp import is_lmtp, is_saved
+from postwatch.streams.parsers.smtp import is_lmtp, is_loopback, is_saved
 
 
 class Account(NamedTuple):
@@ -148,7 +148,7 @@ class AccountBook:
             return True
         ip = event.client_ip
         if ip:
-            return ip.startswith("127.") or ip == "::1" or ip in self._trusted
+            return is_loopback(ip) or ip in self._trusted
         return isinstance(event, Arrival) and not event.client_host and not event.parent_queue_id
 
     def receiver(self, recipient: str, attempt: Attempt | None, server: str) -> Account | None:

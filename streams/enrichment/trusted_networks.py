@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Iterable
 
 from postwatch.producers.service.errors import BadInputError
+from postwatch.producers.service.settings import split_list
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _MOST_KNOWN = 10_000
@@ -41,7 +42,7 @@ class TrustedNetworks:
 def parse_networks(text: str, where: str) -> TrustedNetworks:
     """`10.0.0.0/8, 2001:db8::/32` → these networks; a single address is one too. Raises BadInputError."""
     networks: list[Network] = []
-    for word in filter(None, map(str.strip, text.split(","))):
+    for word in split_list(text):
         try:
             network = ipaddress.ip_network(word)
         except ValueError as error:

@@ -20,7 +20,6 @@ from postwatch.streams.faust_glue.lease import Lease
 from postwatch.streams.faust_glue.table import end_on_failed_writes
 from postwatch.streams.faust_glue.transport import use_transport
 from postwatch.streams.faust_glue.worker import TEND_EVERY_SECONDS, JoinWorker, fail
-from postwatch.streams.parsers.registry import split_programs
 from postwatch.streams.parsers.timestamps import find_zone
 from postwatch.streams.partition.outlet import KafkaOutlet
 from postwatch.streams.partition.partition_join import JoinRules
@@ -66,7 +65,7 @@ def join_rules(settings: JoinSettings) -> JoinRules:
         reasons=read_reasons(settings.reasons_file, "POSTWATCH_JOIN_REASONS_FILE")
         if settings.reasons_file
         else BUILT_IN,
-        wrapping_programs=split_programs(settings.wrapping_programs),
+        wrapping_programs=settings.wrapping_programs,
     )
 
 

@@ -215,6 +215,10 @@ class Joiner:
         self._servers[server][queue_id] = message
         return message
 
+    def _find_known(self, server: str, queue_id: str) -> Message | None:
+        """The message in memory, else as it was parked; None: neither. A parked one stays out of memory."""
+        return self._servers[server].get(queue_id) or self._find_parked(server, queue_id)
+
     def _touch(self, message: Message) -> None:
         if message.dirty is None:
             message.dirty = []
@@ -269,7 +273,7 @@ class Joiner:
             unnamed = msgspec.structs.replace(event, authenticated_as="")
             event = _told_of(unnamed, login.parts[LOGIN]) if login is not None and login.parts else unnamed
         if not event.queue_id.startswith(REFUSAL_PREFIX):
-            message = messages.get(event.queue_id) or self._find_parked(server, event.queue_id)
+            message = self._find_known(server, event.queue_id)
             if message is not None:
                 messages[event.queue_id] = message
                 arrival = message.tell_arrival()
@@ -327,7 +331,7 @@ class Joiner:
             if part.part == ANSWERED:
                 self._refuse_by_verdict(passage, part)
                 continue
-            message = messages.get(part.earlier_queue_id) or self._find_parked(passage.server, part.earlier_queue_id)
+            message = self._find_known(passage.server, part.earlier_queue_id)
             if message is None:
                 continue
             messages[part.earlier_queue_id] = message
@@ -370,7 +374,7 @@ class Joiner:
         """What a forward made goes on as the recipient, as soon as its message's own origin is known."""
         if not message.is_whole() or (message.lineage is None and CLIENT not in (message.parts or {})):
             return
-        known = messages.get(event.next_queue_id) or self._find_parked(message.server, event.next_queue_id)
+        known = self._find_known(message.server, event.next_queue_id)
         next_message = known or begin_message(message.server, event.next_queue_id, event.at)
         messages[event.next_queue_id] = next_message
         is_known = next_message.lineage is not None
@@ -401,7 +405,7 @@ class Joiner:
         """What a forward made was tried: from now on that tells what became of the recipient."""
         lineage = message.lineage
         assert lineage is not None
-        parent = messages.get(lineage.parent_id()) or self._find_parked(message.server, lineage.parent_id())
+        parent = self._find_known(message.server, lineage.parent_id())
         if parent is None or parent.forwarded is None:
             return
         messages[parent.queue_id] = parent
@@ -436,11 +440,11 @@ class Joiner:
         return next_message.lineage
 
     def _attempts_on_the_way(self, message: Message, recipient: str) -> list[Attempt]:
-        return [*(message.handed_over(recipient) or ()), *message.attempts[recipient]]
+        return [*(message.handed_over(recipient) or ()), *message.attempts.get(recipient, ())]
 
     def _continue(self, messages: dict[str, Message], message: Message, event: Arrival) -> None:
         """The line names the earlier queue id of the message: a proxy passed it on, or it was requeued."""
-        before = messages.get(event.earlier_queue_id) or self._find_parked(message.server, event.earlier_queue_id)
+        before = self._find_known(message.server, event.earlier_queue_id)
         if before is message:
             return
         if (
@@ -470,7 +474,7 @@ class Joiner:
 
     def _hand_open(self, messages: dict[str, Message], before: Message) -> None:
         """The open recipients of a message queued anew go on under its new queue id; the others keep their rows."""
-        message = messages.get(before.requeued_as) or self._find_parked(before.server, before.requeued_as)
+        message = self._find_known(before.server, before.requeued_as)
         if message is None or message.lineage is None or not message.lineage.is_requeued:
             return
         messages[message.queue_id] = message
@@ -480,7 +484,7 @@ class Joiner:
             if attempts and find_status(before, recipient, attempts, 0)[1] not in OPEN:
                 handed.pop(recipient, None)
             else:
-                handed[recipient] = [*(before.handed_over(recipient) or ()), *attempts]
+                handed[recipient] = self._attempts_on_the_way(before, recipient)
         self._links.append((before, message))
         self._touch(message)
         message.change(list(message.attempts))
@@ -502,7 +506,7 @@ class Joiner:
 
     def _take_session(self, messages: dict[str, Message], message: Message, event: Arrival) -> None:
         """Copy to the message what the log told of the connection that it was received on."""
-        session = messages.get(event.session_id) or self._find_parked(message.server, event.session_id)
+        session = self._find_known(message.server, event.session_id)
         if session is None or session is message or session.parts is None:
             return
         messages[event.session_id] = session
@@ -522,7 +526,7 @@ class Joiner:
 
     def _find_login(self, messages: dict[str, Message], server: str, event: Arrival | Refusal) -> Message | None:
         """The login that a process logged for its client; None where there is none, or the line names another one."""
-        login = messages.get(event.session_id) or self._find_parked(server, event.session_id)
+        login = self._find_known(server, event.session_id)
         told = login.parts.get(LOGIN) if login is not None and login.parts else None
         if login is None or told is None or told.at > event.at:
             return None

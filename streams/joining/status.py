@@ -28,8 +28,8 @@ def find_status(
             break
     status = deciding.status if deciding else PENDING
     if status in OPEN:
-        status, updated_at = _without_final(message, recipient, deciding, updated_at)
         ending = terminal_event_of(message, recipient, deciding)
+        status, updated_at = _without_final(message, recipient, deciding, ending, updated_at)
         if ending is not None and ending.response and ending.status == status:
             deciding = msgspec.structs.replace(deciding or NO_ATTEMPT, response=ending.response, enhanced_code="")
     return deciding, status, updated_at
@@ -93,14 +93,15 @@ def _deciding(attempts: Iterable[Attempt], is_complete: bool) -> Attempt | None:
     return found
 
 
-def _without_final(message: Message, recipient: str, deciding: Attempt | None, updated_at: int) -> tuple[str, int]:
+def _without_final(
+    message: Message, recipient: str, deciding: Attempt | None, ending: LifecycleEvent | None, updated_at: int
+) -> tuple[str, int]:
     """Status and time of a recipient without a final attempt."""
     resolved_at = message.originals.get(recipient) if message.originals else None
     if resolved_at is not None and (deciding is None or not deciding.transport):
         return RETRACTED, max(updated_at, resolved_at)
     if deciding is None and recipient in message.duplicate_aliases():
         return RETRACTED, updated_at
-    ending = terminal_event_of(message, recipient, deciding)
     if ending is not None:
         return ending.status, max(updated_at, ending.at)
     if message.completed_at and not message.requeued_as and (deciding is None or not deciding.transport):

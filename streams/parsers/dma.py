@@ -56,7 +56,8 @@ def parse_message(queue_id: str, words: str, at: int, line: str) -> Parsed:
         return LifecycleEvent(session, at, line, closes=True)  # all its recipients are queued by now
     delivered = _DELIVERED.match(words)
     if delivered is not None:
-        return [_attempt(queue_id, at, line, DELIVERED, delivered[1] or ""), _closed(queue_id, at, line)]
+        attempt = _attempt(queue_id, at, line, DELIVERED, delivered[1] or "")
+        return [attempt, LifecycleEvent(queue_id, at, line, closes=True)]
     if _GIVEN_UP.match(words):  # where no server refused it, it was tried for too long
         return LifecycleEvent(queue_id, at, line, EXPIRED, closes=True)
     failed = _FAILED.match(words)
@@ -90,10 +91,6 @@ def _submission(session: str, base: str, words: str, at: int, line: str) -> Pars
     if words.startswith(("new mail from ", "mail to=")):
         return Unreadable("a submission whose fields make no sense")
     return _NOTE
-
-
-def _closed(queue_id: str, at: int, line: str) -> LifecycleEvent:
-    return LifecycleEvent(queue_id, at, line, closes=True)
 
 
 def _attempt(

@@ -26,7 +26,7 @@ from postwatch.streams.parsers.events import (
 )
 from postwatch.streams.parsers.log_format import LogFormat
 from postwatch.streams.parsers.queue_ids import SESSION_PREFIX
-from postwatch.streams.parsers.smtp import next_queue_id, reply_codes
+from postwatch.streams.parsers.smtp import is_loopback, next_queue_id, reply_codes
 
 _ADDRESS = r'<((?:"(?:[^"\\]++|\\.)*+")?+[^<>"\s]*+)>'
 _SESSION = re.compile(r"([0-9a-f]{16}) (smtp|mta|mda|bounce) (?:event=)?+([a-z-]++)(?: |$)")
@@ -183,7 +183,7 @@ def _attempt(
     ip = address.removeprefix("[").removesuffix("]").removeprefix("IPv6:") if address != "-" else ""
     accepted = _NEXT.match(words)
     next_id = accepted[1] if accepted else next_queue_id(words) if status == DELIVERED else ""
-    is_here = accepted is not None and (ip.startswith("127.") or ip == "::1")
+    is_here = accepted is not None and is_loopback(ip)
     return Attempt(
         queue_id,
         at,

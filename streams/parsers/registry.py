@@ -142,11 +142,6 @@ class FormatsParser:
         return _NO_STAMP
 
 
-def split_programs(setting: str) -> tuple[str, ...]:
-    """'mailcow-*, docker/*' → its patterns."""
-    return tuple(filter(None, map(str.strip, setting.split(","))))
-
-
 def _any_of(programs: Sequence[str]) -> re.Pattern[str]:
     return re.compile("|".join(map(fnmatch.translate, programs)))
 

@@ -27,7 +27,7 @@ from postwatch.streams.parsers.events import (
 )
 from postwatch.streams.parsers.log_format import LogFormat
 from postwatch.streams.parsers.queue_ids import LOGIN_PREFIX, REFUSAL_PREFIX, refusal_id
-from postwatch.streams.parsers.smtp import ADDRESS, next_queue_id, reply_codes
+from postwatch.streams.parsers.smtp import ADDRESS, is_loopback, next_queue_id, reply_codes
 from postwatch.streams.parsers.syslog import process_before
 
 _ID = r"[0-9A-Za-z]{3,10}\d{5,7}"
@@ -205,7 +205,7 @@ def _deliveries(text: str, start: int, at: int, line: str, queue_id: str) -> Par
     accepted = _NEXT.match(response)
     next_id = accepted[1] if accepted else next_queue_id(response) if address and status == DELIVERED else ""
     address = address.removeprefix("IPv6:")
-    is_here = accepted is not None and (address.startswith("127.") or address == "::1")
+    is_here = accepted is not None and is_loopback(address)
     original = _address_of(owner).lower() if "<" in owner else ""
     attempts: list[Event] = []
     for name in recipients:

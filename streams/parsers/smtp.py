@@ -24,7 +24,12 @@ def reply_codes(answer: str) -> tuple[int, str]:
 
 def is_lmtp(transport: str) -> bool:
     """Whether a transport of that name speaks LMTP, which only the mailboxes' own server does (RFC 2033 §1)."""
-    return "lmtp" in transport or transport in ("LMTP", "cyrusv2") or "lmtp" in transport.lower()
+    return transport == "cyrusv2" or "lmtp" in transport.lower()
+
+
+def is_loopback(ip: str) -> bool:
+    """Whether it is an address of this machine alone."""
+    return ip.startswith("127.") or ip == "::1"
 
 
 def is_near(ip: str) -> bool:

@@ -61,7 +61,15 @@ from postwatch.streams.parsers.postfix.grammar import (
     WHOLE_ID,
 )
 from postwatch.streams.parsers.queue_ids import LOGIN_PREFIX, PASSAGE_PREFIX, refusal_id
-from postwatch.streams.parsers.smtp import ENHANCED, SMTP_CODE, is_near, named_mailbox, next_queue_id, reply_codes
+from postwatch.streams.parsers.smtp import (
+    ENHANCED,
+    SMTP_CODE,
+    is_loopback,
+    is_near,
+    named_mailbox,
+    next_queue_id,
+    reply_codes,
+)
 from postwatch.streams.parsers.syslog import process_before
 
 _STATUSES = {
@@ -309,7 +317,7 @@ def read_attempt(queue_id: str, at: int, line: str, agent: str, fields: tuple[st
     is_socket = "/" in address
     next_id = handover = passage_id = ""
     if status == DELIVERED:
-        is_here = is_socket or address.startswith("127.") or address == "::1"
+        is_here = is_socket or is_loopback(address)
         verdict = VERDICT.match(response) if is_here else None
         if agent == "discard":
             status = DISCARDED

@@ -13,11 +13,13 @@ from postwatch.streams.parsers.events import REQUEUED, Arrival, Ignored, Lifecyc
 from postwatch.streams.parsers.postfix.grammar import ID
 
 _EXIM_ID = r"[0-9A-Za-z]{6}-[0-9A-Za-z]{6,11}-[0-9A-Za-z]{2,4}"
-_OWN_ID = rf"(?P<before>{_EXIM_ID}(?= )|[0-9A-Za-z]{{6,}}+)(?:\.[0-9A-F]{{5}})?+"
+_ANY_ID = rf"{_EXIM_ID}(?= )|[0-9A-Za-z]{{6,}}+"
+_OF_BATCH = r"(?:\.[0-9A-F]{5})?+"
+_OWN_ID = rf"(?P<before>{_ANY_ID}){_OF_BATCH}"
 _REQUEUE = re.compile(rf"Requeue: {_OWN_ID} to (?P<behind>{ID})$")
 _KEPT = re.compile(
     rf"(?:(?:Spam|MCP) Actions: message {_OWN_ID} actions are (?P<actions>\S++)$"
-    rf"|Infected message (?P<infected>{_EXIM_ID}(?= )|[0-9A-Za-z]{{6,}}+)(?:\.[0-9A-F]{{5}})?+ came from \S*+$)"
+    rf"|Infected message (?P<infected>{_ANY_ID}){_OF_BATCH} came from \S*+$)"
 )
 _QUEUE_ID = re.compile(rf"(?:{ID}|{_EXIM_ID})$")
 _PASSING_ON = frozenset(("deliver", "forward"))

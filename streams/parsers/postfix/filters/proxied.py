@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 
-import msgspec
 from postwatch.streams.contracts.outcome import BOUNCED, DISCARDED, REJECTED
 from postwatch.streams.parsers.events import ANSWERED, LOGIN, Arrival, Ignored, Parsed, Refusal, Unreadable
 from postwatch.streams.parsers.postfix.grammar import PASSAGE, REJECTED_PASSAGE, TAIL_START, VERDICT, WHOLE_ID
@@ -44,15 +43,14 @@ def read_proxied(text: str, start: int, at: int, line: str) -> Parsed:
     process = process_before(text, start)
     told = _LOGIN.search(text, max(tail.end() - 1, len(text) - _LONGEST_LOGIN)) if process else None
     login = told[1] if told is not None else ""
-    client = LOGIN_PREFIX + process if login else ""
+    session = LOGIN_PREFIX + process if process else ""
+    client = session if login else ""
     answer = text[opening.end() : place]
     verdict = VERDICT.match(answer)
     if opening[1] == "accept" and verdict is None:
         passage = PASSAGE.match(answer)
         if passage is not None:
-            passage_id = PASSAGE_PREFIX + passage[1]
-            session = LOGIN_PREFIX + process if process else ""
-            return _answered(passage_id, at, line, sender, login, session)
+            return _answered(passage[1], at, line, sender, (), login, session)
         queue_id = next_queue_id(answer)
         return _queued(queue_id, at, line, login, client) if WHOLE_ID.match(queue_id) else _NOTE
     enhanced, (code, _) = ENHANCED.match(answer), reply_codes(answer)
@@ -72,14 +70,23 @@ def read_proxied(text: str, start: int, at: int, line: str) -> Parsed:
     passage = REJECTED_PASSAGE.match(answer)
     if passage is None:
         return refusal
-    session = LOGIN_PREFIX + process if process else ""
-    others = _answered(PASSAGE_PREFIX + passage[1], at, line, sender, login, session)
-    return [refusal, msgspec.structs.replace(others, recipients=(refusal.recipient,))]
+    return [refusal, _answered(passage[1], at, line, sender, (refusal.recipient,), login, session)]
 
 
-def _answered(passage_id: str, at: int, line: str, sender: str, login: str, client: str) -> Arrival:
+def _answered(
+    passage: str, at: int, line: str, sender: str, refused: tuple[str, ...], login: str, session: str
+) -> Arrival:
     """The filter's own lines tell what it did, for each recipient; this line tells from whom the message was."""
-    return Arrival(passage_id, at, line, sender=sender, authenticated_as=login, part=ANSWERED, session_id=client)
+    return Arrival(
+        PASSAGE_PREFIX + passage,
+        at,
+        line,
+        sender=sender,
+        recipients=refused,
+        authenticated_as=login,
+        part=ANSWERED,
+        session_id=session,
+    )
 
 
 def _queued(queue_id: str, at: int, line: str, login: str, client: str) -> Arrival:
