@@ -55,8 +55,10 @@ _OLD_MESSAGE = re.compile(
 )
 _OLD_SESSION = re.compile(r"smtp-in: New session ([0-9a-f]{16}) from host (\S++) \[([^\]\s]++)\]")
 _OLD_CLOSING = re.compile(r"smtp-in: Closing session ([0-9a-f]{16})")
-_COMMAND = re.compile(rf'command="(?:(RCPT TO)|MAIL FROM): ?{_ADDRESS}', re.IGNORECASE)
+_COMMAND = re.compile(rf'"(?:(RCPT TO)|MAIL FROM): ?{_ADDRESS}', re.IGNORECASE)
 _RESULT = '" result="'
+_OLD_FAILED = re.compile(r"smtp-in: Failed command on session ([0-9a-f]{16}): ")
+_OLD_RESULT = '" => '
 _NEXT = re.compile(r"250 2\.0\.0:? ([0-9a-f]{8}) Message accepted for delivery")
 
 _STATUSES = {
@@ -172,7 +174,16 @@ def _delivery(text: str, start: int, at: int, line: str, agent: str) -> Parsed:
 
 
 def _attempt(
-    queue_id: str, at: int, line: str, agent: str, to: str, rcpt: str, address: str, host: str, result: str, words: str
+    queue_id: str,
+    at: int,
+    line: str,
+    agent: str,
+    to: str,
+    rcpt: str,
+    address: str,
+    host: str,
+    result: str,
+    words: str,
 ) -> Parsed:
     status = _STATUSES.get(result)
     if status is None:
@@ -205,13 +216,20 @@ def _attempt(
 
 def _failed_command(text: str, start: int, at: int, line: str, session: str) -> Parsed:
     place = text.find('command="', start, start + 200)
-    command = _COMMAND.match(text, place) if place >= 0 else None
+    if place < 0:
+        return _REFUSED_COMMAND
+    return _refused_command(text, place + len("command="), at, line, session, _RESULT)
+
+
+def _refused_command(text: str, start: int, at: int, line: str, session: str, end: str) -> Parsed:
+    """The command in quotes at `start`, and the answer behind `end`."""
+    command = _COMMAND.match(text, start)
     if command is None:
         return _REFUSED_COMMAND
-    place = text.find(_RESULT, command.end())
-    if place < 0 or text.find(_RESULT, place + 1) >= 0:
+    place = text.find(end, command.end())
+    if place < 0 or text.find(end, place + 1) >= 0:
         return Unreadable("a refusal that can be read in two ways")
-    words = text[place + len(_RESULT) :].removesuffix('"')
+    words = text[place + len(end) :].removesuffix('"' if end == _RESULT else "")
     code, enhanced = reply_codes(words)
     address = command[2]
     sender, recipient = ("", address.lower()) if command[1] else (address, "")
@@ -236,6 +254,9 @@ def _old(text: str, start: int, at: int, line: str) -> Parsed:
         closing = _OLD_CLOSING.match(text, start)
         if closing is not None:
             return LifecycleEvent(SESSION_PREFIX + closing[1], at, line, closes=True)
+        failed = _OLD_FAILED.match(text, start)
+        if failed is not None:
+            return _refused_command(text, failed.end(), at, line, SESSION_PREFIX + failed[1], _OLD_RESULT)
         message = _OLD_MESSAGE.match(text, start)
         if message is not None:
             queue_id, session, sender, recipient, size, count = message.groups()

@@ -28,7 +28,8 @@ from postwatch.streams.parsers.events import (
 from postwatch.streams.parsers.log_format import LogFormat
 from postwatch.streams.parsers.queue_ids import LOGIN_PREFIX, REFUSAL_PREFIX, refusal_id
 from postwatch.streams.parsers.smtp import ADDRESS, is_loopback, next_queue_id, reply_codes
-from postwatch.streams.parsers.syslog import process_before
+from postwatch.streams.parsers.syslog import Header, process_before, process_of
+from postwatch.streams.parsers.timestamps import StampReader
 
 _ID = r"[0-9A-Za-z]{3,10}\d{5,7}"
 _QUEUE_ID = re.compile(rf"({_ID}|NOQUEUE): ")
@@ -87,6 +88,14 @@ _WITHOUT_ID = re.compile(r"(?!NOQUEUE:)(?:\S{1,64}+ )?(?:to=.{1,4000}?, stat=|fr
 _REFUSAL_LOST = Unreadable("a refusal whose fields make no sense")
 
 
+def read_message(header: Header, line: str, stamps: StampReader) -> Parsed:
+    """The message of a daemon behind its head → what it means. Never raises."""
+    text, start = header.text, header.start
+    if text.startswith("AUTH=", start):
+        return _login(text, start, header.at, line, process_of(header))
+    return parse_message(text, start, header.at, line)
+
+
 def parse_message(text: str, start: int, at: int, line: str) -> Parsed:
     """The message of a daemon, at `start` of `text` → what it means. Never raises."""
     found = _QUEUE_ID.match(text, start)
@@ -105,7 +114,8 @@ def parse_message(text: str, start: int, at: int, line: str) -> Parsed:
     if text.startswith("Milter", start):
         return _milter(text, start, at, line, queue_id)
     if not queue_id:
-        return _login(text, start, at, line) if text.startswith("AUTH=", start) else _without_id(text, start)
+        login = text.startswith("AUTH=", start)
+        return _login(text, start, at, line, process_before(text, start)) if login else _without_id(text, start)
     if text.startswith("<", start):
         return _unknown_user(text, start, at, line, queue_id)
     notice = _NOTICE.match(text, start)
@@ -114,9 +124,8 @@ def parse_message(text: str, start: int, at: int, line: str) -> Parsed:
     return _without_id(text, start)
 
 
-def _login(text: str, start: int, at: int, line: str) -> Parsed:
+def _login(text: str, start: int, at: int, line: str, process: str) -> Parsed:
     """Who logged in at a process, whose next messages are theirs; it is known for an hour, for no line ends it."""
-    process = process_before(text, start)
     found = _LOGGED_IN.match(text, start)
     if not process or found is None or not found["ip"]:
         return _LOGIN
@@ -357,5 +366,5 @@ def _refusal(
 FORMAT = LogFormat(
     "sendmail",
     programs=("sendmail", "sm-mta", "sm-msp-queue", "sm-msp", "sm-queue"),
-    read_message=lambda header, line, stamps: parse_message(header.text, header.start, header.at, line),
+    read_message=read_message,
 )

@@ -7,7 +7,7 @@ Docker's stamp, journald's JSON) nothing is believed but the stamp, the program 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from postwatch.streams.parsers.timestamps import StampReader, fraction_ms
@@ -56,7 +56,7 @@ _DATELESS = re.compile(
 """`journalctl -o short-monotonic` and `short-delta`: seconds since the start of the machine."""
 _INNER = re.compile(r"(?P<program>[\w./+@\\-]++)\[[\w.]++\](?:\[\d++\])?+: ")
 _RFC5424 = re.compile(
-    r"(?:<\d{1,3}>)?+1 (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,9})?+(Z|[+-]\d\d:?\d\d) \S++ (\S++) \S++ \S++ "
+    r"(?:<\d{1,3}>)?+1 (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,9})?+(Z|[+-]\d\d:?\d\d) \S++ (\S++) (\S++) \S++ "
     r'(?:-|(?:\[(?:[^\]"\\]++|\\.|"(?:[^"\\]++|\\.)*+")*+\])++) ?+(?:\ufeff)?+'
 )
 _COLOUR = re.compile(r"\x1b\[[\d;]*+m")
@@ -72,6 +72,7 @@ EXIM_OR_SYSLOG = re.compile(
 )
 """A stamp such as Exim writes it, but a program and its process behind it, where Exim has fixed words."""
 _HEAD_OF_TAG = 12
+_MOST_DIGITS = 7
 _MOST_JSON = 64 * 1024
 _JOURNAL_STARTS = ("\x1e", "d")
 """Of `journalctl -o json-seq` and `json-sse`."""
@@ -88,12 +89,26 @@ class Header(NamedTuple):
     """The line without what was wrapped around it."""
     start: int
     """Where in `text` the program's message begins."""
+    process: str = ""
+    """The number of the process, where it does not stand in `text` right before the message."""
+
+
+def process_of(header: Header) -> str:
+    """The number of the process that wrote the message, without leading zeros; empty where the line does not tell."""
+    return header.process or process_before(header.text, header.start)
 
 
 def process_before(text: str, start: int) -> str:
     """The number of the process whose message begins at `start`; empty where it does not stand right before it."""
     found = _PROCESS.search(text[max(0, start - _HEAD_OF_TAG) : start])
     return found[1] if found is not None else ""
+
+
+def _number(text: object) -> str:
+    """The number that a field of a record is; a field that came twice is a list, and tells none."""
+    if not isinstance(text, str) or not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS):
+        return ""
+    return text.lstrip("0")
 
 
 def unwrap(line: str) -> str:
@@ -150,8 +165,9 @@ class HeaderReader:
         text = unwrap(text)
         found = _RFC5424.match(text)
         if found is not None:
-            second, fraction, zone, program = found.groups()
-            return Header(self._stamps.read_iso(second, fraction, zone), program, text, found.end())
+            second, fraction, zone, program, process = found.groups()
+            at = self._stamps.read_iso(second, fraction, zone)
+            return Header(at, program, text, found.end(), _number(process))
         found = _ISO.match(text)
         if found is not None:
             second, fraction, zone, module, program = found.groups()
@@ -186,7 +202,8 @@ class HeaderReader:
         message = record.message
         if not isinstance(message, str):
             message = bytes(byte & 0xFF for byte in message).decode("utf-8", "backslashreplace")
-        return Header(at, record.program, message.replace("\n", "\\n"), 0) if record.program else None
+        process = _number(record.claimed_process) or _number(record.process)
+        return Header(at, record.program, message.replace("\n", "\\n"), 0, process) if record.program else None
 
 
 class _DockerRecord(msgspec.Struct):
@@ -197,6 +214,9 @@ class _JournalRecord(msgspec.Struct):
     at: str = msgspec.field(name="__REALTIME_TIMESTAMP")
     message: str | list[int] = msgspec.field(name="MESSAGE")
     program: str = msgspec.field(name="SYSLOG_IDENTIFIER", default="")
+    claimed_process: Any = msgspec.field(name="SYSLOG_PID", default="")
+    """What the program itself put into its line; `process` is what the kernel told the journal."""
+    process: Any = msgspec.field(name="_PID", default="")
 
 
 _docker_decoder = msgspec.json.Decoder(_DockerRecord)

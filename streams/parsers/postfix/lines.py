@@ -77,7 +77,7 @@ class PostfixLines:
 
 def read_message(header: Header, line: str, stamps: StampReader) -> Parsed:
     """What a daemon of Postfix says, or a filter beside it."""
-    at, program, text, start = header
+    at, program, text, start, _ = header
     read_filter = FILTERS.get(program)
     if read_filter is not None:
         return read_filter(text, start, at, line)

@@ -48,6 +48,13 @@ def refused_with_parameters(words: str, chooser: random.Random) -> Hostile:
     return Hostile(line, {"queue_id": _OF_SESSION, "recipient": _ANNA, "sender": "", "status": "rejected"})
 
 
+def old_refused_recipient(words: str, chooser: random.Random) -> Hostile:
+    """What a client writes behind the address, and what the answer repeats of it, in version 5."""
+    line = _line("").removesuffix(f"{_SESSION} ")
+    line += f'smtp-in: Failed command on session {_SESSION}: "RCPT TO:<{_ANNA}> {shown(words)}" => 550 {shown(words)}'
+    return Hostile(line, {"queue_id": _OF_SESSION, "recipient": _ANNA, "sender": "", "status": "rejected"})
+
+
 def login_that_failed(words: str, chooser: random.Random) -> Hostile:
     return Hostile(_line(f"smtp authentication user={shown(words)} result=permfail"), None)
 
@@ -112,6 +119,7 @@ TEMPLATES: tuple[Template, ...] = (
     failed_command,
     refused_recipient,
     refused_with_parameters,
+    old_refused_recipient,
     login_that_failed,
     old_login_that_failed,
     helo_of_a_connection,

@@ -156,11 +156,31 @@ def test_refusals() -> None:
 @pytest.mark.parametrize(
     ("message", "wanted"),
     [
+        ('"RCPT TO:<Bob@here.example>" => 550 Invalid recipient', ("", "bob@here.example", 550, "550 Invalid recipient")),
+        ('"rcpt to: <b@here.example> NOTIFY=NEVER" => 451 4.3.0: later', ("", "b@here.example", 451, "451 4.3.0: later")),
+        ('"MAIL FROM:<a@x.example>  " => 421 4.3.0: Temporary Error', ("a@x.example", "", 421, "421 4.3.0: Temporary Error")),
+        ('"MAIL FROM:<>" => 550 "no"', ("", "", 550, '550 "no"')),
+    ],
+)  # fmt: skip
+def test_refusals_of_version_5(message: str, wanted: tuple[str, str, int, str]) -> None:
+    found = read(f"smtp-in: Failed command on session {SESSION}: {message}")
+    assert isinstance(found, Refusal)
+    assert found.queue_id == f"s:{SESSION}"
+    assert (found.sender, found.recipient, found.smtp_code, found.response) == wanted
+
+
+@pytest.mark.parametrize(
+    ("message", "wanted"),
+    [
         (f"{SESSION} smtp authentication user=root result=permfail", Ignored("login-failed")),
         (f"{SESSION} smtp authentication user=root result=ok result=permfail", Ignored("login-failed")),
         (f"{SESSION} smtp authentication user=eve result=permfail x result=ok", Unreadable("a login that can be read in two ways")),
         (f'{SESSION} smtp failed-command command="DATA" result="451 Try again later"', Ignored("refused-command")),
         (f'{SESSION} smtp failed-command command="RCPT TO:<a@b.example>" result="250 ok" result="550 no"',
+         Unreadable("a refusal that can be read in two ways")),
+        (f'smtp-in: Failed command on session {SESSION}: "DATA" => 451 later', Ignored("refused-command")),
+        (f'smtp-in: Failed command on session {SESSION}: "AUTH PLAIN (...)" => 535 no', Ignored("refused-command")),
+        (f'smtp-in: Failed command on session {SESSION}: "RCPT TO:<a@b.example> " => 250 x" => 550 no',
          Unreadable("a refusal that can be read in two ways")),
         (f"{SESSION} mta connected", Ignored("connection")),
         (f"{SESSION} smtp tls ciphers=TLSv1.3:x:256", Ignored("connection")),
@@ -232,6 +252,7 @@ def test_no_stranger_changes_whom_a_refusal_is_about(local: str, words: str) -> 
         f"{SESSION} mda delivery {ENVELOPE_WORDS}" + "user=a " * 9_000,
         f'{SESSION} smtp failed-command command="RCPT TO:<a@b>' + '" result="' * 6_000,
         f'{SESSION} smtp failed-command command="RCPT TO:<' + '"a' * 32_000,
+        f'smtp-in: Failed command on session {SESSION}: "RCPT TO:<a@b>' + '" => ' * 9_000,
         f"{SESSION} smtp authentication user=" + "a result=ok " * 5_000,
         f"{SESSION} smtp message msgid=c405e301 from=<" + "a" * 64_000,
         "relay: Ok for c405e301dcce4408: from=<" + '"a' * 32_000,
@@ -239,7 +260,7 @@ def test_no_stranger_changes_whom_a_refusal_is_about(local: str, words: str) -> 
         "smtp-in: New session " * 3_000,
         "a" * 64_000,
     ],
-    ids=range(12),
+    ids=range(13),
 )
 def test_the_worst_line_costs_little(worst: str) -> None:
     assert least_cpu_seconds(lambda: read(worst), 0.05) < 0.05

@@ -136,6 +136,36 @@ def test_who_logged_in_at_a_process() -> None:
     assert login.queue_id == ending.queue_id == taken.session_id == "l:2013@192.0.2.1"
 
 
+JOURNAL = '{"__REALTIME_TIMESTAMP":"1795420801000000","SYSLOG_IDENTIFIER":"sm-mta",%s"MESSAGE":"%s"}'
+
+
+@pytest.mark.parametrize(
+    ("line", "process"),
+    [
+        (f"<22>1 2026-11-23T08:00:01.25+01:00 mx9 sm-mta 2013 - - {LOGIN_LINE}", "2013"),
+        (f'<22>1 2026-11-23T08:00:01Z mx9 sm-mta 0452 ID7 [a@1 b="c"] {LOGIN_LINE}', "452"),
+        (f"<22>1 2026-11-23T08:00:01Z mx9 sm-mta - - - {LOGIN_LINE}", ""),
+        (f"<22>1 2026-11-23T08:00:01Z mx9 sm-mta x17 - - {LOGIN_LINE}", ""),
+        (JOURNAL % ('"SYSLOG_PID":"2013","_PID":"1",', LOGIN_LINE), "2013"),
+        (JOURNAL % ('"_PID":"2013",', LOGIN_LINE), "2013"),
+        (JOURNAL % ('"SYSLOG_PID":["5","6"],"_PID":"2013",', LOGIN_LINE), "2013"),
+        (JOURNAL % ('"SYSLOG_PID":5,"_PID":null,', LOGIN_LINE), ""),
+        (JOURNAL % ("", LOGIN_LINE), ""),
+        (JOURNAL % ("", "sm-mta[2013]: " + LOGIN_LINE), ""),
+        (JOURNAL % ('"_PID":"2013",', "EHLO [7]: " + LOGIN_LINE), ""),
+    ],
+)
+def test_the_process_of_a_login_is_a_field_of_the_record(line: str, process: str) -> None:
+    parser = make_parser("auto", StampReader(find_zone("UTC", "test"), sent_ms=1_795_500_000_000))
+    found = parser.parse(line)
+    if not process:
+        assert isinstance(found, Ignored)
+        return
+    assert isinstance(found, list)
+    assert isinstance(found[0], Arrival)
+    assert (found[0].queue_id, found[0].authenticated_as) == (f"l:{process}@192.0.2.1", "ann")
+
+
 @pytest.mark.parametrize(
     "rest",
     [
