@@ -156,9 +156,10 @@ class Joiner:
                     self._add_part(messages, message, event)
                 elif message.arrival is None:
                     message.arrival = self._with_login(messages, message, event) if event.session_id else event
-                    if message.attempts:
+                    if message.attempts or message.cancelled_recipients is not None:
                         message.was_partial = True
                         message.dirty += message.attempts
+                        message.dirty += message.cancelled_recipients or ()
                     if message.lineage is not None:
                         message.dirty += message.lineage.handed
                 elif not message.was_parked and not message.completed_at:

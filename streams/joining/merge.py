@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 from postwatch.streams.contracts.outcome import DEFERRED
 from postwatch.streams.joining.message import RANKS, Message, envelope_key
+from postwatch.streams.joining.status import is_mailbox
 from postwatch.streams.parsers.events import ENVELOPE, IDENTITY, QUEUE, Arrival, Attempt, LifecycleEvent
 
 MOST_ATTEMPTS = 50
@@ -124,8 +125,10 @@ def add_lifecycle_event(message: Message, event: LifecycleEvent) -> None:
             message.is_repeated = False
         message.completed_at = max(message.completed_at, event.at)
         for to, attempts in message.attempts.items():
-            if attempts[-1].status == DEFERRED:
+            if attempts[-1].status == DEFERRED or (len(attempts) > 1 and _is_open_beside(attempts)):
                 message.change([to])
+        if message.cancelled_recipients is not None:
+            message.change(list(message.cancelled_recipients))
     if not event.status:
         return
     if event.recipient:
@@ -145,6 +148,11 @@ def add_lifecycle_event(message: Message, event: LifecycleEvent) -> None:
         known = dict.fromkeys(message.expected())
         known.update(dict.fromkeys(message.attempts))
         message.dirty += known or ([] if event.is_before_queue else [""])
+
+
+def _is_open_beside(attempts: list[Attempt]) -> bool:
+    """Whether a deferral may decide although it is not the last attempt: its mailbox has a command beside it."""
+    return any(one.status == DEFERRED for one in attempts) and not all(map(is_mailbox, attempts))
 
 
 def _cancel_recipient(message: Message, event: LifecycleEvent) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
-from postwatch.streams.contracts.outcome import DEFERRED, DELIVERED, PENDING, RECEIVED, RESULTS, Outcome
+from postwatch.streams.contracts.outcome import DEFERRED, DELIVERED, PENDING, RECEIVED, REJECTED, RESULTS, Outcome
 from postwatch.streams.contracts.outcome import Attempt as AttemptCell
 from postwatch.streams.contracts.version import (
     ARRIVALS_SHIFT,
@@ -69,25 +69,21 @@ class RowMaker:
         is_told_behind = message.forwarded is not None and message.forwarded.get(recipient, False)
         if is_told_behind:
             deciding, status, updated_at = find_status_beside_forward(message, recipient, attempts, updated_at)
+            rank = _RANK_BEHIND[status == RETRACTED]
         elif len(attempts) == 1 and attempts[0].status not in OPEN:
             deciding = attempts[0]
             status = deciding.status
+            rank = RANKS[status]
             if deciding.at > updated_at:
                 updated_at = deciding.at
         else:
-            deciding, status, updated_at = find_status(message, recipient, attempts, updated_at)
+            deciding, status, updated_at, rank = find_status(message, recipient, attempts, updated_at)
         is_told = deciding is not None and deciding.told_by != ""
         events += len(attempts) + (message.terminal_event is not None) + is_told
         version = (  # as `make_version` has it, without the call
             (arrivals if arrivals < MOST_ARRIVALS else MOST_ARRIVALS) << ARRIVALS_SHIFT
             | updated_at << TIME_SHIFT
-            | (
-                _RANK_BEHIND[status == RETRACTED]
-                if is_told_behind
-                else RANKS[DELIVERED]
-                if is_inferred or is_told
-                else RANKS[status]
-            )
+            | (RANKS[DELIVERED] if (is_inferred or is_told) and not is_told_behind else rank)
             << RANK_SHIFT  # above what the filter was given for delivered
             | (events if events < MOST_EVENTS else MOST_EVENTS)
         )
@@ -147,6 +143,8 @@ class RowMaker:
             self._retract(accounts, recipient, last.original_recipient, row, rows)
         if message.was_partial and arrival is not None:
             rows.append(Outcome._make(UNKNOWN + row)._replace(is_deleted=1))
+            if message.cancelled_recipients is not None and recipient in message.cancelled_recipients:
+                self._retract(accounts, recipient, recipient, row, rows)  # it may have been told as refused
 
     def _retract_sent(
         self, arrival: Arrival, chosen: tuple[Account, ...], row: tuple[object, ...], rows: list[Outcome]
@@ -183,7 +181,11 @@ class RowMaker:
         if whole or message.lineage is not None:
             accounts = self._accounts.of_delivery(arrival, recipient, judged, message.server)
         elif message.is_dated() or (judged is not None and is_into_mailbox(judged)):
-            accounts = self._accounts.of_delivery(None, recipient, judged, message.server)
+            if judged is not None and judged.status == REJECTED:
+                refusal = Refusal(message.queue_id, judged.at, judged.line, recipient=recipient)
+                accounts = self._accounts.of_refusal(refusal, message.server)
+            else:
+                accounts = self._accounts.of_delivery(None, recipient, judged, message.server)
         else:
             accounts = _NOBODY  # the key needs the time of the first line, which was not seen
         for account in accounts:

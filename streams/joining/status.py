@@ -2,37 +2,109 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import msgspec
-from postwatch.streams.contracts.outcome import DEFERRED, DELIVERED, PENDING
+from postwatch.streams.contracts.outcome import DEFERRED, DELIVERED, DISCARDED, EXPIRED, PENDING, REJECTED
 from postwatch.streams.enrichment.accounts import is_into_mailbox
-from postwatch.streams.joining.message import RETRACTED, Message
-from postwatch.streams.parsers.events import FORWARD, Attempt, LifecycleEvent
+from postwatch.streams.joining.message import RANKS, RETRACTED, Message
+from postwatch.streams.parsers.events import ASIDE, FORWARD, Attempt, LifecycleEvent
 
 NO_ATTEMPT = Attempt("", 0, "", PENDING, is_attempt=False)
 OPEN = frozenset((PENDING, DEFERRED))
+_MADE_BY_FILTER = "system-filter@"
+"""What Exim's system filter puts in place of the recipients that it discards is logged as made from this address."""
+_ABOVE_DELIVERED = RANKS[DELIVERED] + 1
+_REPLIES = re.compile(r"(?i:autoreply|autorespon|vacation|address_reply)")
+"""Transports that answer by themselves, by the names that they have in the configurations of Exim, cPanel and
+DirectAdmin. An administrator names them."""
 
 
 def find_status(
     message: Message, recipient: str, attempts: list[Attempt], updated_at: int
-) -> tuple[Attempt | None, str, int]:
-    """The deciding attempt, the status, and the time of the last event, ms since the epoch."""
+) -> tuple[Attempt | None, str, int, int]:
+    """The deciding attempt, the status, the time of the last event, ms since the epoch, and the rank in `version`."""
     is_done = message.is_complete() and (not attempts or terminal_event_of(message, recipient, attempts[-1]) is None)
-    deciding = _deciding(attempts, is_done)
-    if deciding is not None and not deciding.original_recipient:
-        deciding = _with_original(deciding, attempts)
+    rank = 0
+    if len(attempts) > 1 and not all(map(is_mailbox, attempts)):
+        deciding, rank = _beside_others(attempts, is_done)
+    else:
+        deciding = _deciding(attempts, is_done)
+    if deciding is not None and len(attempts) > 1:
+        if deciding.status == EXPIRED and not deciding.smtp_code and not deciding.remote_ip:
+            deciding = _with_last_answer(deciding, attempts)
+        if not deciding.original_recipient:
+            deciding = _with_original(deciding, attempts)
     for attempt in reversed(attempts):  # they are in the order of time
         if attempt.is_attempt:
             updated_at = max(updated_at, attempt.at)
             break
     status = deciding.status if deciding else PENDING
     if status in OPEN:
-        ending = terminal_event_of(message, recipient, deciding)
-        status, updated_at = _without_final(message, recipient, deciding, ending, updated_at)
-        if ending is not None and ending.response and ending.status == status:
-            deciding = msgspec.structs.replace(deciding or NO_ATTEMPT, response=ending.response, enhanced_code="")
-    return deciding, status, updated_at
+        status, updated_at, ending = _without_final(message, recipient, deciding, updated_at)
+        if ending is not None and (ending.response or ending.smtp_code):
+            if ending.status == DISCARDED or (deciding is not None and deciding.handover):
+                deciding = msgspec.structs.replace(deciding or NO_ATTEMPT, response=ending.response, enhanced_code="")
+            else:
+                deciding = _told_of(ending, recipient, deciding)
+    return deciding, status, updated_at, max(rank, RANKS[status])
+
+
+def is_mailbox(attempt: Attempt) -> bool:
+    """Whether the attempt may be the mailbox's: not a command, a file, nowhere or an automatic reply beside it."""
+    return not attempt.beside and _REPLIES.search(attempt.transport) is None
+
+
+def _beside_others(attempts: list[Attempt], is_done: bool) -> tuple[Attempt | None, int]:
+    """The deciding attempt where not all are the mailbox's, and the lowest rank that `version` may hold.
+
+    The mailbox decides, then a command or a file, then an automatic reply. A deferral that was not the mailbox's own,
+    but of its routing, may have led to the command; so may any where the MTA is done. What was sent before the
+    mailbox's line came has the rank of a delivery, and the rows behind it must not have a lower one.
+    """
+    mailbox = [one for one in attempts if is_mailbox(one)]
+    others = [one for one in attempts if one.beside == ASIDE]
+    deciding = _deciding(mailbox or others or attempts, is_done)
+    if deciding is not None and deciding.status == DEFERRED and mailbox:
+        final = _deciding([one for one in attempts if one.status != DEFERRED and one not in mailbox], is_done)
+        if final is not None and (is_done or (not deciding.transport and final.at > deciding.at)):
+            return final, _ABOVE_DELIVERED
+    return deciding, RANKS[DELIVERED]
+
+
+def _with_last_answer(expired: Attempt, attempts: list[Attempt]) -> Attempt:
+    """Keep what the last real try came to: the line that gives up says nothing of it."""
+    for attempt in reversed(attempts):
+        if attempt.status == DEFERRED and attempt.is_attempt and attempt.at <= expired.at and is_mailbox(attempt):
+            return msgspec.structs.replace(
+                expired,
+                smtp_code=attempt.smtp_code,
+                enhanced_code=attempt.enhanced_code,
+                response=attempt.response or expired.response,
+                remote_host=attempt.remote_host,
+                remote_ip=attempt.remote_ip,
+                tls=attempt.tls,
+                router=expired.router or attempt.router,
+                transport=expired.transport or attempt.transport,
+            )
+    return expired
+
+
+def _told_of(ending: LifecycleEvent, recipient: str, deciding: Attempt | None) -> Attempt:
+    """The event that ended a recipient as its deciding attempt, with the event's words."""
+    return Attempt(
+        ending.queue_id,
+        ending.at,
+        ending.line,
+        ending.status,
+        is_attempt=False,
+        recipient=recipient,
+        original_recipient=deciding.original_recipient if deciding else "",
+        smtp_code=ending.smtp_code,
+        enhanced_code=ending.enhanced_code,
+        response=ending.response,
+    )
 
 
 def find_status_beside_forward(
@@ -94,23 +166,26 @@ def _deciding(attempts: Iterable[Attempt], is_complete: bool) -> Attempt | None:
 
 
 def _without_final(
-    message: Message, recipient: str, deciding: Attempt | None, ending: LifecycleEvent | None, updated_at: int
-) -> tuple[str, int]:
-    """Status and time of a recipient without a final attempt."""
+    message: Message, recipient: str, deciding: Attempt | None, updated_at: int
+) -> tuple[str, int, LifecycleEvent | None]:
+    """Status and time of a recipient without a final attempt, and the event that ended it, if one did."""
     resolved_at = message.originals.get(recipient) if message.originals else None
     if resolved_at is not None and (deciding is None or not deciding.transport):
-        return RETRACTED, max(updated_at, resolved_at)
-    if deciding is None and recipient in message.duplicate_aliases():
-        return RETRACTED, updated_at
+        return RETRACTED, max(updated_at, resolved_at), None
+    ending = terminal_event_of(message, recipient, deciding)
+    if ending is not None and ending.is_claim and message.is_whole() and not message.is_complete():
+        ending = None
+    if ending is None and deciding is None and recipient in message.duplicate_aliases():
+        return RETRACTED, updated_at, None
     if ending is not None:
-        return ending.status, max(updated_at, ending.at)
+        return ending.status, max(updated_at, ending.at), ending
     if message.completed_at and not message.requeued_as and (deciding is None or not deciding.transport):
-        return RETRACTED, max(updated_at, message.completed_at)  # the same final address as another recipient's
+        return RETRACTED, max(updated_at, message.completed_at), None  # the same final address as another recipient's
     if message.completed_at and deciding is not None and _is_named_otherwise(message, recipient, deciding):
-        return RETRACTED, max(updated_at, message.completed_at)
+        return RETRACTED, max(updated_at, message.completed_at), None
     if deciding is None and message.held_at:
-        return DEFERRED, max(updated_at, message.held_at)
-    return (deciding.status if deciding else PENDING), updated_at
+        return DEFERRED, max(updated_at, message.held_at), None
+    return (deciding.status if deciding else PENDING), updated_at, None
 
 
 def _is_named_otherwise(message: Message, recipient: str, deferred: Attempt) -> bool:
@@ -130,6 +205,9 @@ def terminal_event_of(message: Message, recipient: str, deciding: Attempt | None
     if message.cancelled_recipients is not None:
         original = deciding.original_recipient if deciding else ""
         cancelled_recipients = message.cancelled_recipients.get(recipient) or message.cancelled_recipients.get(original)
-        if cancelled_recipients is not None:
-            return cancelled_recipients
+        if cancelled_recipients is not None and (deciding is None or cancelled_recipients.status != REJECTED):
+            return cancelled_recipients  # who was refused has no attempt, so one shows that the words accepted it
+    if deciding is not None and (deciding.original_recipient or recipient).startswith(_MADE_BY_FILTER):
+        ending = message.terminal_event
+        return None if ending is not None and ending.status == DISCARDED else ending
     return message.terminal_event

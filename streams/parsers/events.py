@@ -40,6 +40,8 @@ FORWARDED = "forward"
 FILTER, FORWARD, JUDGED = "filter", "forward", "judged"
 UNNAMED_SERVER = "remote"
 """As the transport: another server has the recipient, and the line does not name it. So no mailbox here got it."""
+ASIDE, REPLY = "aside", "reply"
+"""What an attempt was about where it was not the mailbox: a command, a file or nowhere; an automatic reply."""
 
 
 class Arrival(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -106,6 +108,8 @@ class Attempt(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """The filter's line that told it."""
     envelope_sender: str = ""
     """Where the line repeats it: for rows of a message whose arrival was not seen."""
+    beside: str = ""
+    """ASIDE or REPLY where the line shows that it is not the mailbox, whose attempts decide. Else empty."""
 
 
 class LifecycleEvent(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -125,6 +129,10 @@ class LifecycleEvent(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """The MTA never took the message over: where no recipient of it is known, there is nothing to report."""
     response: str = ""
     """The words of whoever ended it, where they are the answer."""
+    smtp_code: int = 0
+    enhanced_code: str = ""
+    is_claim: bool = False
+    """It stands only if the message is done and no other line names the recipient: the words may say either."""
 
 
 class Refusal(msgspec.Struct, frozen=True, gc=False, array_like=True):

@@ -21,6 +21,7 @@ _GOLDEN = "streams/joining/test_golden.py::"
 _SINK = "streams/sink/test_consumer.py::"
 _LEASE = "streams/faust_glue/test_lease.py::"
 _TABLE = "streams/faust_glue/test_table.py::"
+_STATUS = "streams/joining/test_status.py::"
 _PARTIAL = "streams/sink/test_partial_rows.py::"
 
 SHIPPER = (
@@ -626,6 +627,34 @@ MESSAGES = (
         "streams/joining/test_message.py::test_the_last_final_attempt_decides",
     ),
     _mutation(
+        "a mailbox decides before what is beside it",
+        "streams/joining/status.py",
+        "_deciding(mailbox or others or attempts, is_done)",
+        "_deciding(attempts, is_done)",
+        _STATUS + "test_the_mailbox_decides",
+    ),
+    _mutation(
+        "a row of the mailbox is not lower than that of its automatic reply",
+        "streams/joining/status.py",
+        "    return deciding, RANKS[DELIVERED]\n",
+        "    return deciding, 0\n",
+        _STATUS + "test_the_mailbox_decides",
+    ),
+    _mutation(
+        "who gives up keeps the last answer",
+        "streams/joining/status.py",
+        "attempt.status == DEFERRED and attempt.is_attempt and attempt.at <= expired.at",
+        "attempt.status == DEFERRED and attempt.at <= expired.at",
+        _STATUS + "test_who_gives_up_keeps_the_last_answer",
+    ),
+    _mutation(
+        "words for one recipient of the data wait for the end of the message",
+        "streams/joining/status.py",
+        "ending.is_claim and message.is_whole()",
+        "ending.is_claim and not message.is_whole()",
+        _STATUS + "test_words_for_one_recipient_of_the_data_refuse_him_if_nothing_else_is_told",
+    ),
+    _mutation(
         "a queue id that is used again is another message",
         "streams/joining/joiner.py",
         "        if _is_another(message, event):\n",
@@ -705,6 +734,20 @@ PARSERS = (
         "if is_strict:\n                        continue",
         "if is_strict:\n                        pass",
         "streams/parsers/exim/test_ambiguous.py::test_a_helo_that_holds_a_whole_session",
+    ),
+    _mutation(
+        "a subject that was cut open is no list of recipients (Exim)",
+        "streams/parsers/exim/main_log.py",
+        "ARRIVAL.match(line, head.end()) is not None else _TWO_WAYS",
+        "ARRIVAL.match(line, head.end()) is not None else parsed",
+        "streams/parsers/test_hostile.py::test_no_words_forge_a_field",
+    ),
+    _mutation(
+        "the words tell whether a recipient was tried, not the number (Exim)",
+        "streams/parsers/exim/attempts.py",
+        "if number in _WAIT_NUMBERS and words.startswith(_WAIT_WORDS):",
+        "if number in _WAIT_NUMBERS:",
+        "streams/parsers/exim/test_attempts.py::test_the_words_tell_whether_it_was_tried",
     ),
     _mutation(
         "a far server can't claim to be the next hop on this one (Exim)",

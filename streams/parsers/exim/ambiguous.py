@@ -16,6 +16,7 @@ from postwatch.streams.parsers.exim.grammar import (
     IP,
     QUOTED,
     SESSION,
+    whole_addresses,
 )
 
 _MOST_TRIES = 32
@@ -106,7 +107,7 @@ def _read_arrival(line: str, start: int, at: int, queue_id: str, is_strict: bool
                     at,
                     line,
                     sender="" if sender == "<>" else sender,
-                    recipients=tuple(_EACH_ADDRESS.findall(listed.lower())) if listed else (),
+                    recipients=whole_addresses(line, tuple(_EACH_ADDRESS.findall(listed.lower()))) if listed else (),
                     client_host=name,
                     client_ip=ip,
                     system_user=user if user and not ip else "",

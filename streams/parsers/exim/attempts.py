@@ -5,21 +5,42 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+import msgspec
 from postwatch.streams.contracts.outcome import BOUNCED, CANCELLED, DEFERRED, DISCARDED, EXPIRED
-from postwatch.streams.parsers.events import FILTER, Attempt
+from postwatch.streams.parsers.events import ASIDE, FILTER, REPLY, Attempt
 from postwatch.streams.parsers.exim import ambiguous
 from postwatch.streams.parsers.exim.grammar import ID, SMTP_WORDS
 from postwatch.streams.parsers.smtp import is_lmtp, is_near, is_saved, named_mailbox, reply_codes
 
-_NO_ATTEMPT = frozenset(("-51", "-52", "-53"))
-"""Exim's ERRNO_RRETRY, ERRNO_LRETRY and ERRNO_HRETRY: retry time not reached."""
+_WAIT_NUMBERS = frozenset(("-51", "-52", "-53", "-54", "-56", "-57"))
+"""Exim's numbers from ERRNO_RRETRY on, some of which stood for another error before 4.95. So the words decide."""
+_WAIT_WORDS = (
+    "retry time not reached",
+    "Retry time not yet reached",
+    "reusing SMTP connection skips previous routing defer",
+    "no host found for existing SMTP connection",
+    "connection limit reached for all hosts",
+    "concurrency limit reached for transport",
+    "some host address lookups failed and retry time not reached",
+)
 _EXIM_ID = re.compile(ID)
 _GIVEN_UP = "retry timeout exceeded"
-_LONG_FAILURE = ("retry time not reached for any host after a long failure period", "all hosts for ")
+_LONG_FAILURE = (
+    "retry time not reached for any host after a long failure period",
+    "all hosts for ",
+    "all hosts have been failing ",
+)
 _ERROR_THEN_HOST = re.compile(
-    r"([^:\[\]=<>\"]{1,80}) H=(\S+) \[([\w.:]+)\](?::\w+)?(?: I=\[[^\] ]*\](?::\w+)?)?(?: DT=\S+)?(?:: (.*))?$"
+    r"([^:\[\]=<>\"]{1,80}) H=(\S+)(?: DS)? \[([\w.:]+)\](?::\w+)?\*?(?: PRX=\S+?(?=:? |$))?"
+    r"(?: I=\[[^\] ]*\](?::\w+)?)?(?: TFO\*{0,2})?(?: DT=\S+?(?=:? |$))?(?:: (.*))?$"
 )
 """An error of the system stands in front of the host, the rest behind it."""
+_DATA_ERRORS = ("PRDR error ", "LMTP error ")
+_NO_MAILBOX = frozenset("|/>:sd")
+"""How what is no mailbox begins: a command, a file, a reply, nowhere, `save file`, `discarded`; see `what_beside`."""
+_PROGRAM = re.compile(r"\| *+\"?([^\s\"]++)")
+_REPLIES = re.compile(r"(?i:autorespon|autoreply|vacation)[^/]*+$")
+"""Programs that answer by themselves, such as cPanel's autorespond. The alias names them, not the sender."""
 _HOST_IN_TEXT = re.compile(r": host (\S+) \[([0-9a-fA-F.:]+)\]")
 _DELIVER_TIME = re.compile(r" DT=[\d.dhmsw]++$")
 _LONGEST_ID = 40
@@ -58,10 +79,24 @@ def _next_hop(answer: str, ip: str) -> tuple[str, str]:
 def deferred(queue_id: str, at: int, line: str, fields: tuple[str, ...]) -> Attempt:
     """`fields` as the groups of DEFER."""
     final, original, router, transport, number, host, ip, tls, words = fields
-    if number in _NO_ATTEMPT:
+    if number in _WAIT_NUMBERS and words.startswith(_WAIT_WORDS):
+        beside = what_beside(final) if final[:1] in _NO_MAILBOX else ""
         final, original = final_address(final, original)
         return Attempt(
-            queue_id, at, line, DEFERRED, False, final, original, 0, "", words, host, ip, tls, router, transport
+            queue_id,
+            at,
+            line,
+            DEFERRED,
+            is_attempt=False,
+            recipient=final,
+            original_recipient=original,
+            response=words,
+            remote_host=host,
+            remote_ip=ip,
+            tls=tls,
+            router=router,
+            transport=transport,
+            beside=beside,
         )
     return failed(queue_id, at, line, DEFERRED, (final, original, router, transport, host, ip, tls, words))
 
@@ -69,6 +104,7 @@ def deferred(queue_id: str, at: int, line: str, fields: tuple[str, ...]) -> Atte
 def failed(queue_id: str, at: int, line: str, status: str, fields: tuple[str, ...]) -> Attempt:
     """`fields` as the groups of FAILURE; their words may tell more than the status that the flag stands for."""
     final, original, router, transport, host, ip, tls, response = fields
+    beside = what_beside(final) if final[:1] in _NO_MAILBOX else ""
     final, original = final_address(final, original)
     if not ip and status == DEFERRED and " H=" in response:
         placed = _ERROR_THEN_HOST.match(response)
@@ -77,7 +113,7 @@ def failed(queue_id: str, at: int, line: str, status: str, fields: tuple[str, ..
             response = f"{error}: {words_behind}" if words_behind else error
     if " DT=" in response:
         response = _DELIVER_TIME.sub("", response)
-    if "error " in response and ("error from remote mail server" in response or response.startswith("PRDR error ")):
+    if "error " in response and ("error from remote mail server" in response or response.startswith(_DATA_ERRORS)):
         if not ip:
             named = _HOST_IN_TEXT.search(response)
             if named:
@@ -95,9 +131,18 @@ def failed(queue_id: str, at: int, line: str, status: str, fields: tuple[str, ..
             status = CANCELLED
         elif not ip and response.endswith("Message discarded."):
             status = DISCARDED  # cPanel's limits: nobody is told
-    return Attempt(
+    attempt = Attempt(
         queue_id, at, line, status, True, final, original, code, enhanced, response, host, ip, tls, router, transport
     )
+    return msgspec.structs.replace(attempt, beside=beside) if beside else attempt
+
+
+def what_beside(final: str) -> str:
+    """ASIDE or REPLY for what is delivered to in place of a mailbox: a command, a file, nowhere, or a reply."""
+    if final.startswith((":", "|", "/", "save ")) or final == "discarded":
+        program = _PROGRAM.match(final)
+        return REPLY if program is not None and _REPLIES.search(program[1]) else ASIDE
+    return REPLY if final.startswith(">") else ""
 
 
 def mailbox_in(answer: str, ip: str, transport: str, final: str, original: str) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from postwatch.streams.contracts.outcome import BOUNCED, DELIVERED, DISCARDED
 from postwatch.streams.parsers.events import Arrival, Attempt, LifecycleEvent, Parsed, Refusal
 from postwatch.streams.parsers.exim import ambiguous
 from postwatch.streams.parsers.exim.attempts import NO_ANSWER, answered, deferred, failed, final_address, mailbox_in
-from postwatch.streams.parsers.exim.grammar import ID
+from postwatch.streams.parsers.exim.grammar import ID, LONGEST_LISTED
 from postwatch.streams.parsers.exim.rejections import code_in
 from postwatch.streams.parsers.queue_ids import refusal_id
 
@@ -23,7 +23,7 @@ _USUAL_ARRIVAL = (
     rf"(?:H=(?:([0-9A-Za-z_.-]++) |)(?:\([0-9A-Za-z_.:\[\]-]++\) |)\[([0-9A-Za-z.:]++)\]{_PORT} |)"
     rf"(?:I=\[[0-9A-Za-z.:]++\]{_PORT} |)(?:U=([^ ]++) |)P=[^ ]++ (?:X=[^ ]++ CV=[a-z]++ |)(?:SNI=[0-9A-Za-z.-]++ |)"
     r"(?:A=([0-9A-Za-z_]++):([0-9A-Za-z_.@+-]++) |)S=([0-9]{1,18}+)(?: M8S=[0-9]|)(?: id=([^ ]++)|)"
-    r"(?: T=\"([^\"]*+)(?<!\\)\"|)(?: from <[^>\"]*+>|)(?: for ([^\"]++)|)$"
+    r"(?: T=\"([^\"]*+)(?<!\\)\"|)(?: from <[^>\"]*+>|)(?: for ([^\"]++)(?<![>@.-])|)$"
 )
 _USUAL_DELIVERY = (
     r"[=>-]> ([^ \"(<|>/:][^ ]*+) (?:<([^ \"<>]++)> |)(?:F=<[^>\"]*+> |)R=([^ ]++) T=([^ ]++)(?: S=[0-9]++|)"
@@ -56,6 +56,8 @@ def read_usual(line: str, found: re.Match[str], at: int) -> Parsed | None:
     ) = found.groups("")  # fmt: skip
     if sender:
         if " " in listed:
+            if len(line) > LONGEST_LISTED:
+                return None
             recipients = tuple(listed.lower().split(" "))
             for recipient in recipients:
                 if "@" not in recipient:

@@ -40,7 +40,7 @@ ARRIVAL = re.compile(
 _ADDRESS = r"([^ \"(<|>/:][^ ]*+)(?: <([^ \"<>]++)>)?+(?: [FP]=<[^>\"]*+>)*+"
 _PEER = (
     r"(?: H=([^ ]++)(?: DS)?+ \[([^\] ]++)\](?::[0-9A-Za-z_]++)?+\*?+)?+"
-    r"(?: (?:I=\[[^\] ]++\](?::[0-9A-Za-z_]++)?+|PS=\w++))*+"
+    r"(?: (?:I=\[[^\] ]++\](?::[0-9A-Za-z_]++)?+|PS=\w*+))*+"
     r"(?: X=([^ ]++) CV=\w++(?: DN=\"[^\"\\]*+\")?+)?+"
     r"(?: (?:A=[\w.@-]++(?::[\w.@-]++)?+|L\*?+|K|PRDR|DKIM=[^ :]++(?::[^ :]++)*+)(?![^ :]))*+"
 )
@@ -62,7 +62,7 @@ _DRIVER = (
 )
 _ANY_PEER = (
     r"(?: H=([^ \[\]]+)?(?: DS)?(?: ?\([^ ()]*\))? ?(?:\[([^\] ]*)\](?::\w+)?)?\*?)?(?: I=\[[^\] ]*\](?::\w+)?)?"
-    r"(?: ST=[^ ]+(?: \((?:[^()\"]++|\([^()\"]*+\))*+\))?+| PS=\w+| PRX=[^ ]+| TFO\*?| DS| L[*.]?+-?+(?= |$))*+"
+    r"(?: ST=[^ ]+(?: \((?:[^()\"]++|\([^()\"]*+\))*+\))?+| PS=\w*+| PRX=[^ ]+| TFO\*?| DS| L[*.]?+-?+(?= |$))*+"
     rf"(?: X=([^ ]+?)(?=:? |$))?(?: CV=\w+| DN={QUOTED}| SNI=[^ ]+)*+(?: A=[^ ]+?(?=:? |$))?"
     r"(?: L[*.]?+-?+(?= |$)| K(?= |$)| PRDR(?= |$)| DKIM=[^ ]+?(?=:? |$))*+"
 )
@@ -72,9 +72,26 @@ FAILURE_TAIL = re.compile(rf"{_DRIVER}{_ANY_PEER}{_TIMES} ?: (.*)$")
 DEFER_TAIL = re.compile(rf"{_DRIVER}(?: routing| delivery)? defer(?: \((-?\w+)\))?{_ANY_PEER}{_TIMES}(?: ?: (.*))?$")
 """What may follow the addresses, whatever the log_selector; the same groups as above without the addresses."""
 
+_PATH = rf"<(?:{QUOTED})?+[^>]*+>"
 SMTP_WORDS = re.compile(
-    r"(?:PRDR error after DATA: |(?:[A-Z]+ )?error from remote mail server after "
-    r"(?:[A-Z]+ TO:<[^>]*+>(?: [A-Z]+=\S++)*+|[^:<]*+(?:<[^>]*+>)?+[^:<]*+): )"
+    r"(?:(?:PRDR|LMTP) error|(?:[A-Z]+ )?error from remote mail server) after "
+    rf"(?:(?:pipelined )?[A-Z]+ (?:TO|FROM):{_PATH}(?: [A-Z][A-Z0-9-]*+(?:=(?:[^\s:]++|:(?! ))*+)?+)*+"
+    rf"|[^:<\[]*+(?:{_PATH}|\[[^\] ]*+\])?+[^:<]*+): "
     r"(?:host \S+ \[[^\]]*\](?::\d+)?: )?"
 )
 """What Exim puts in front of the far server's words."""
+
+LONGEST_LISTED = 2000
+"""Characters of an arrival up to which its list of recipients is certainly whole; four bytes to a character at most."""
+_BUFFER_BYTES = 8170
+"""Exim's buffer holds 8192 bytes of an entry, with its end. Before 4.99 nothing shows that a list was cut there."""
+
+
+def whole_addresses(line: str, recipients: tuple[str, ...]) -> tuple[str, ...]:
+    """The recipients of an arrival without the last one, where the entry fills the buffer or ends within an address."""
+    if len(recipients) < 2:
+        return recipients
+    _, at_sign, domain = recipients[-1].rpartition("@")
+    ends_early = domain[-1:] in ("", ".", "-") if at_sign else "@" in recipients[0]
+    fills_buffer = len(line) > LONGEST_LISTED and len(line.encode(errors="replace")) >= _BUFFER_BYTES
+    return recipients[:-1] if ends_early or fills_buffer else recipients

@@ -12,10 +12,18 @@ import re
 
 import msgspec
 from postwatch.producers.record import CUT_MARK
-from postwatch.streams.contracts.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, DISCARDED
+from postwatch.streams.contracts.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, DISCARDED, REJECTED
 from postwatch.streams.parsers.events import IDENTITY, Arrival, Attempt, Ignored, LifecycleEvent, Parsed, Unreadable
 from postwatch.streams.parsers.exim import ambiguous, rejections
-from postwatch.streams.parsers.exim.attempts import NO_ANSWER, answered, deferred, failed, final_address, mailbox_in
+from postwatch.streams.parsers.exim.attempts import (
+    NO_ANSWER,
+    answered,
+    deferred,
+    failed,
+    final_address,
+    mailbox_in,
+    what_beside,
+)
 from postwatch.streams.parsers.exim.fast_path import FAST, USUAL_REFUSAL, USUAL_TRY, read_refusal, read_try, read_usual
 from postwatch.streams.parsers.exim.grammar import (
     ARRIVAL,
@@ -27,9 +35,11 @@ from postwatch.streams.parsers.exim.grammar import (
     FAILURE_TAIL,
     HEAD,
     QUOTED,
+    whole_addresses,
 )
 from postwatch.streams.parsers.log_format import LogFormat, ReadLine
 from postwatch.streams.parsers.queue_ids import refusal_id
+from postwatch.streams.parsers.smtp import reply_codes
 from postwatch.streams.parsers.syslog import EXIM_OR_SYSLOG
 from postwatch.streams.parsers.timestamps import StampReader
 
@@ -67,6 +77,13 @@ _DISCARDED_ALL = re.compile(
 )
 _DISCARDED_ONE_BY_ONE = ("blackhole (RCPT ACL ", "blackhole (MAIL ACL ")
 """Each of those recipients had a line of its own before, and the arrival lists none."""
+_IGNORED_ORIGINALS = "original recipients ignored (system filter)"
+_FILTER_FAILS = re.compile(r"cancelled by system filter(?:$|: (.*))")
+_PRDR = re.compile(rf"PRDR R=<((?:{QUOTED})?+[^>]*+)> (acceptance|temporary refusal|refusal)$")
+_PRDR_WORDS = re.compile(rf"PRDR ({QUOTED}@[^\s\"<>]++|[^\s\"<>@]++@[^\s\"<>@]++)(?: (.*))?+$")
+_ARRIVED = ("<=", "(=")
+_TRUNCATED = "<trunc>"
+"""Exim 4.99 ends an entry so that holds more recipients than its buffer does."""
 _TAKEN_OFF = re.compile(rf"address <((?:{QUOTED})?[^>]*)> marked delivered by ")
 _MUA_WRAPPER = re.compile(r"(?:(\S+) )?((?:mua_wrapper|routing yielded a) .*)$")
 """A program that hands over straight gets all or nothing (mua_wrapper), and Exim forgets the colon."""
@@ -123,17 +140,37 @@ class EximMainParser:
             return Unreadable("impossible time stamp")
         if flag == "Completed":
             return LifecycleEvent(queue_id, at, line, closes=True)
+        if line.endswith(_TRUNCATED) and flag in _ARRIVED:
+            return self._parse_truncated(line)
         read = _READERS.get(flag, _unflagged)
         parsed = read(line, head.end(), at, queue_id)
         if type(parsed) is Unreadable and line.endswith(_CUT):
             return self.parse_cut(line[: -len(_CUT)])
         return parsed
 
+    def _parse_truncated(self, line: str) -> Parsed:
+        """An arrival that Exim cut, which may be in the middle of an address or of an earlier field."""
+        if line.rpartition(" ")[0].endswith(_TRUNCATED):
+            return Unreadable("an arrival that was cut twice")
+        parsed = self.parse_cut(line)
+        return msgspec.structs.replace(parsed, line=line) if type(parsed) is Arrival else parsed
+
     def parse_cut(self, line: str) -> Parsed:
         """A line without its end: without its last word it may still be read; a quote may be left open."""
-        kept = line.rpartition(" ")[0]
-        parsed = self.parse(kept)
-        return self.parse(kept + '"') if isinstance(parsed, Unreadable) else parsed
+        kept = line.rpartition(" ")[0].removesuffix(" for")
+        parsed = _without_guesses(kept, self.parse(kept))
+        if isinstance(parsed, Unreadable):
+            kept += '"'
+            parsed = _without_guesses(kept, self.parse(kept))
+        return parsed
+
+
+def _without_guesses(line: str, parsed: Parsed) -> Parsed:
+    """An arrival that was cut only as Exim usually writes it: a subject that stays open may look like any field."""
+    if type(parsed) is not Arrival or parsed.part:
+        return parsed
+    head = HEAD.match(line)
+    return parsed if head is not None and ARRIVAL.match(line, head.end()) is not None else _TWO_WAYS
 
 
 def _unflagged(line: str, start: int, at: int, queue_id: str | None) -> Parsed:
@@ -155,8 +192,18 @@ def _unflagged(line: str, start: int, at: int, queue_id: str | None) -> Parsed:
         return _read_without_id(line, start)
     if line.startswith("removed by ", start):
         return LifecycleEvent(queue_id, at, line, CANCELLED, closes=True)
+    if line.startswith("PRDR ", start):
+        return _prdr(line, start, at, queue_id)
     if line.startswith("cancelled by ", start):
+        filtered = _FILTER_FAILS.match(line, start)
+        if filtered is not None:
+            code, enhanced = reply_codes(filtered[1] or "")
+            return LifecycleEvent(
+                queue_id, at, line, BOUNCED, smtp_code=code, enhanced_code=enhanced, response=filtered[1] or ""
+            )
         return LifecycleEvent(queue_id, at, line, CANCELLED)
+    if line.startswith(_IGNORED_ORIGINALS, start):
+        return LifecycleEvent(queue_id, at, line, DISCARDED)
     if line.startswith("frozen by ", start):
         return LifecycleEvent(queue_id, at, line, DEFERRED)
     if line.startswith(_FROZEN_WORDS, start):
@@ -173,6 +220,37 @@ def _read_without_id(line: str, start: int) -> Parsed:
     if line.startswith(_QUEUE_RUNS, start):
         return _QUEUE_RUN
     return _ODD_ID if _WITHOUT_ID.match(line, start) else _OTHER
+
+
+def _prdr(line: str, start: int, at: int, queue_id: str) -> Parsed:
+    """What the ACL for PRDR said of one recipient: Exim's own words, or those of the ACL, which may accept as well."""
+    plain = _PRDR.match(line, start)
+    if plain is not None:
+        recipient, verdict = plain.groups()
+        if verdict == "acceptance":
+            return _NOTE
+        code = 450 if verdict == "temporary refusal" else 550
+        return LifecycleEvent(
+            queue_id, at, line, REJECTED, recipient=recipient.lower(), smtp_code=code, response=verdict
+        )
+    told = _PRDR_WORDS.match(line, start)
+    if told is None:
+        return Unreadable("an answer by PRDR whose fields make no sense")
+    recipient, words = told.groups("")
+    code, enhanced = reply_codes(words)
+    if 200 <= code < 300:
+        return _NOTE
+    return LifecycleEvent(
+        queue_id,
+        at,
+        line,
+        REJECTED,
+        recipient=recipient.lower(),
+        smtp_code=code or 550,
+        enhanced_code=enhanced,
+        response=words,
+        is_claim=code == 0,
+    )
 
 
 def _identity(line: str, start: int, at: int, queue_id: str) -> Parsed:
@@ -196,7 +274,7 @@ def _arrival(line: str, start: int, at: int, queue_id: str) -> Parsed:
     if found is None:
         return ambiguous.arrival(line, start, at, queue_id)
     sender, parent, host, ip, user, method, login, size, message_id, subject, listed = found.groups("")
-    recipients = tuple(listed.lower().split(" ")) if listed else ()
+    recipients = whole_addresses(line, tuple(listed.lower().split(" "))) if listed else ()
     for recipient in recipients:
         if "@" not in recipient:
             return ambiguous.arrival(line, start, at, queue_id)
@@ -234,6 +312,7 @@ def _delivery(line: str, start: int, at: int, queue_id: str) -> Parsed:
             return Unreadable("a delivery whose fields make no sense")
         fields = found_fields
     final, original, router, transport, host, ip, tls, answer = fields
+    beside = what_beside(final)
     final, original = final_address(final, original)
     if transport and transport != "**bypassed**":
         status = DELIVERED
@@ -261,6 +340,7 @@ def _delivery(line: str, start: int, at: int, queue_id: str) -> Parsed:
         transport=transport,
         next_queue_id=next_id,
         handover=handover,
+        beside=beside,
     )
 
 

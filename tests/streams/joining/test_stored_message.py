@@ -37,7 +37,7 @@ def newsletter(recipients: int, deferrals: int, line_characters: int) -> Message
 def fates(message: Message) -> dict[str, tuple[str, int]]:
     told = {}
     for recipient, attempts in message.attempts.items():
-        _, status, updated_at = find_status(message, recipient, attempts, 0)
+        _, status, updated_at, _ = find_status(message, recipient, attempts, 0)
         told[recipient] = status, updated_at
     return told
 

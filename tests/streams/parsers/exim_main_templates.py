@@ -165,6 +165,71 @@ def refused_with_words(words: str, chooser: random.Random) -> Hostile:
     return Hostile(line, _refused)
 
 
+def refusal_of_a_sender(words: str, chooser: random.Random) -> Hostile:
+    """Exim repeats its own command in front of the answer, with the sender as that was quoted."""
+    how = chooser.choice(("pipelined MAIL", "MAIL"))
+    said = (
+        f'SMTP error from remote mail server after {how} FROM:<"{quoted(words)}"@evil.example> SIZE=1604: 550 5.7.1 no'
+    )
+    line = f"{STAMP} {ID} ** paul@customer.example {_PEER}: {said}"
+    return Hostile(line, {"recipient": "paul@customer.example", "status": "bounced", "smtp_code": 550})
+
+
+def timeout_behind_a_sender(words: str, chooser: random.Random) -> Hostile:
+    said = f'SMTP timeout after MAIL FROM:<"{quoted(words)}"@evil.example> SIZE=1604'
+    line = (
+        f"{STAMP} {ID} == paul@customer.example R=dnslookup T=remote_smtp defer (110): Connection timed out "
+        f"H=mx1.far.example [203.0.113.5]*: {said}"
+    )
+    truth = {"recipient": "paul@customer.example", "status": "deferred", "remote_ip": "203.0.113.5"}
+    return Hostile(line, truth)
+
+
+def waiting_for_a_domain(words: str, chooser: random.Random) -> Hostile:
+    """What the far server says is no word of Exim's, whatever the number."""
+    said = "SMTP error from remote mail server after RCPT TO:<paul@customer.example>: 451"
+    number = chooser.choice((-44, -53, -54))
+    line = f"{STAMP} {ID} == paul@customer.example R=r T=t defer ({number}) H=mx [203.0.113.5]: {said} {escaped(words)}"
+    return Hostile(line, {"recipient": "paul@customer.example", "status": "deferred", "is_attempt": True})
+
+
+def prdr_with_words(words: str, chooser: random.Random) -> Hostile:
+    line = f"{STAMP} {ID} PRDR anna@bakery.example no: {escaped(words)}"
+    return Hostile(line, {"recipient": "anna@bakery.example", "status": "rejected", "closes": False})
+
+
+def prdr_local_part(words: str, chooser: random.Random) -> Hostile:
+    address = f'"{quoted(words)}"@bakery.example'
+    said = chooser.choice((f"R=<{address}> refusal", f"R=<{address}> temporary refusal", f"{address} no", address))
+    return Hostile(f"{STAMP} {ID} PRDR {said}", {"recipient": address.lower(), "status": "rejected", "closes": False})
+
+
+def system_filter(words: str, chooser: random.Random) -> Hostile:
+    line = f"{STAMP} {ID} cancelled by system filter: subject was {escaped(words)}"
+    return Hostile(line, {"recipient": "", "status": "bounced", "closes": False})
+
+
+def truncated_subject(words: str, chooser: random.Random) -> Hostile:
+    """There was no room for a recipient: what looks like one is the subject."""
+    return _arrival(
+        f'anna@bakery.example H=(laptop) {_CLIENT} P=esmtp S=990 id=m1@bakery.example T="{quoted(words)}<trunc>',
+        recipients=(),
+    )
+
+
+def truncated_recipients(words: str, chooser: random.Random) -> Hostile:
+    return _arrival(
+        f'anna@bakery.example H=(laptop) {_CLIENT} P=esmtp S=990 id=m1@bakery.example T="{quoted(words)}" '
+        "for paul@customer.example victim@bank.exam<trunc>"
+    )
+
+
+def automatic_reply(words: str, chooser: random.Random) -> Hostile:
+    """The reply goes to the sender, and the mailbox's own fate is in another line."""
+    line = f'{STAMP} {ID} => >"{quoted(words)}"@evil.example <anna@bakery.example> R=reply T=address_reply'
+    return Hostile(line, {"own": "anna@bakery.example", "status": "delivered", "beside": "reply"})
+
+
 _refused: dict[str, object] = {
     "sender": "spam@evil.example",
     "recipient": "anna@bakery.example",
@@ -190,6 +255,15 @@ TEMPLATES: tuple[Template, ...] = (
     delivered_local_part,
     failed_local_part,
     delayed_local_part,
+    refusal_of_a_sender,
+    timeout_behind_a_sender,
+    waiting_for_a_domain,
+    prdr_with_words,
+    prdr_local_part,
+    system_filter,
+    truncated_subject,
+    truncated_recipients,
+    automatic_reply,
     refused_helo,
     refused_sender,
     refused_with_words,

@@ -1,0 +1,142 @@
+"""Which attempt decides where a mailbox has others beside it, and what an event says where there is no attempt."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from postwatch.streams.contracts.outcome import Outcome
+from postwatch.streams.enrichment.accounts import AccountBook
+from postwatch.streams.joining.joiner import Joiner
+from postwatch.streams.parsers.lines import LineCounts, parse_lines
+from postwatch.streams.parsers.registry import make_parser
+from postwatch.streams.parsers.timestamps import StampReader, find_zone
+
+_ID = "1wtbOW-00000001Aaa-0001"
+_ARRIVAL = "08 <= a@far.example H=mx.far.example [192.0.2.4] P=esmtps S=900 for sales@bakery.example"
+_FAILED = "09 ** sales <sales@bakery.example> R=virtual_user T=lmtp: LMTP error after DATA: 552 5.2.2 over quota"
+_DEFERRED = (
+    "09 == sales <sales@bakery.example> R=virtual_user T=lmtp defer (-44): LMTP error after DATA: 452 4.2.2 full"
+)
+_DELIVERED = '09 => sales <sales@bakery.example> R=virtual_user T=lmtp C="250 2.0.0 Saved"'
+_LATER = '29 => sales <sales@bakery.example> R=virtual_user T=lmtp C="250 2.0.0 Saved"'
+_DONE = "30 Completed"
+_BESIDE = (
+    "09 => |/usr/local/cpanel/bin/autorespond sales@bakery.example <sales@bakery.example> R=aliases T=pipe",
+    "09 => >a@far.example <sales@bakery.example> R=reply T=address_reply",
+    "09 => sales <sales@bakery.example> R=uservacation T=uservacation",
+    "09 => |/usr/bin/store <sales@bakery.example> R=aliases T=pipe",
+    "09 => /var/archive/mbox <sales@bakery.example> R=archive T=address_file",
+    "09 => /dev/null <sales@bakery.example> R=archive T=**bypassed**",
+    "09 => :blackhole: <sales@bakery.example> R=aliases",
+    "09 ** |/usr/bin/store <sales@bakery.example> R=aliases T=pipe: it returned 1",
+)
+
+
+def told(*entries: str) -> Outcome:
+    """The row that a table shows, in whichever order lines of one second come and however they are cut."""
+    seconds = [list(lines) for _, lines in itertools.groupby(entries, key=lambda entry: entry[:2])]
+    orders = itertools.product(*(list(itertools.permutations(lines)) for lines in seconds))
+    shown = {
+        tuple(_newest(order, cut)[name] for name in ("status", "smtp_code", "response"))
+        for order in (tuple(itertools.chain(*one)) for one in orders)
+        for cut in (1, len(order))
+    }
+    assert len(shown) == 1, shown
+    return Outcome(**_newest(entries, 1))  # type: ignore[arg-type]
+
+
+def _newest(entries: tuple[str, ...], cut: int) -> dict[str, object]:
+    parser = make_parser("exim-main", StampReader(find_zone("UTC", "test")))
+    joiner = Joiner(AccountBook(None))
+    newest: Outcome | None = None
+    for start in range(0, len(entries), cut):
+        lines = [f"2026-08-11 01:35:{entry[:2]} {_ID} {entry[3:]}" for entry in entries[start : start + cut]]
+        joiner.add("mx1", parse_lines(parser, lines, LineCounts()).events)
+        for row in joiner.take_dirty()[0]:
+            if (
+                row.recipient == "sales@bakery.example"
+                and row.account
+                and (newest is None or row.version >= newest.version)
+            ):
+                newest = row
+    assert newest is not None
+    assert not newest.is_deleted
+    return newest._asdict()
+
+
+@pytest.mark.parametrize("beside", _BESIDE)
+def test_the_mailbox_decides(beside: str) -> None:
+    assert told(_ARRIVAL, _FAILED, beside).status == "bounced"
+    assert told(_ARRIVAL, _DEFERRED, beside).status == "deferred"
+    assert told(_ARRIVAL, _DELIVERED, beside).response == "250 2.0.0 Saved"
+    assert told(_ARRIVAL, _FAILED, beside, _DONE).response == "552 5.2.2 over quota"
+    assert told(_ARRIVAL, _DEFERRED, beside, _LATER).status == "delivered"
+
+
+@pytest.mark.parametrize("pipe", _BESIDE[3:6])
+@pytest.mark.parametrize("reply", _BESIDE[:3])
+def test_an_automatic_reply_is_the_last_to_decide(pipe: str, reply: str) -> None:
+    assert told(_ARRIVAL, pipe, reply).status == ("discarded" if "bypassed" in pipe else "delivered")
+    assert "reply" not in told(_ARRIVAL, pipe, reply).transport
+
+
+def test_two_programs_and_a_mailbox() -> None:
+    assert told(_ARRIVAL, _DEFERRED, _BESIDE[0], _BESIDE[3]).smtp_code == 452
+
+
+def test_an_address_whose_routing_was_deferred_may_be_a_command_after_all() -> None:
+    routing = "09 == sales@bakery.example R=aliases defer (-1): failed to open /etc/aliases"
+    later = "29 => |/usr/bin/mailman post sales <sales@bakery.example> R=aliases T=pipe"
+    assert told(_ARRIVAL, routing, later).status == "delivered"
+
+
+def test_a_mailbox_that_became_a_command() -> None:
+    later = "29 => |/usr/bin/store <sales@bakery.example> R=aliases T=pipe"
+    assert told(_ARRIVAL, _DEFERRED, later).status == "deferred"
+    assert told(_ARRIVAL, _DEFERRED, later, _DONE).status == "delivered"
+
+
+def test_what_is_cancelled_beside_an_automatic_reply() -> None:
+    assert told(_ARRIVAL, _DEFERRED, _BESIDE[0], "30 removed by root").status == "cancelled"
+
+
+def test_who_gives_up_keeps_the_last_answer() -> None:
+    waited = "19 == sales <sales@bakery.example> R=virtual_user T=lmtp defer (-53): Retry time not yet reached"
+    given_up = "29 ** sales@bakery.example: retry timeout exceeded"
+    row = told(_ARRIVAL, _DEFERRED, waited, given_up)
+    assert (row.status, row.smtp_code, row.enhanced_code, row.response) == ("expired", 452, "4.2.2", "452 4.2.2 full")
+    row = told(_ARRIVAL, _DEFERRED, _BESIDE[0], given_up, _DONE)
+    assert (row.status, row.smtp_code, row.transport) == ("expired", 452, "lmtp")
+
+
+def test_who_never_was_tried_gives_up_with_the_words_of_that() -> None:
+    assert told(_ARRIVAL, "29 ** sales@bakery.example: retry timeout exceeded").response == "retry timeout exceeded"
+
+
+def test_words_for_one_recipient_of_the_data_refuse_him_if_nothing_else_is_told() -> None:
+    words = "08 PRDR sales@bakery.example looks odd"
+    arrival = f"{_ARRIVAL} other@bakery.example"
+    other = "09 => other <other@bakery.example> R=virtual_user T=lmtp"
+    assert told(words).status == "rejected"
+    assert _newest((words, arrival), 1)["status"] == "pending"
+    assert told(words, arrival, other, _DONE).response == "looks odd"
+    assert told(words, arrival, _DELIVERED, _DONE).status == "delivered"
+    assert told(words, arrival, _FAILED, _DONE).smtp_code == 552
+    assert told(words, arrival, _DEFERRED).status == "deferred"
+
+
+def test_a_refusal_in_exims_own_words_needs_no_end() -> None:
+    assert told("08 PRDR R=<sales@bakery.example> temporary refusal", _ARRIVAL).smtp_code == 450
+
+
+def test_a_system_filter_that_fails_bounces_whom_it_names_no_further() -> None:
+    row = told(_ARRIVAL, "09 cancelled by system filter: 550 5.7.1 no such files", _DONE)
+    assert (row.status, row.smtp_code, row.enhanced_code) == ("bounced", 550, "5.7.1")
+
+
+def test_what_a_system_filter_put_in_place_of_the_recipients_is_not_thrown_away() -> None:
+    ignored = "09 original recipients ignored (system filter)"
+    assert told(_ARRIVAL, ignored, _DONE).status == "discarded"
+    made = "09 == sales@bakery.example <system-filter@mx1> R=virtual_user T=lmtp defer (-22): full"
+    assert told(_ARRIVAL.replace("sales@", "other@"), ignored, made).status == "deferred"
