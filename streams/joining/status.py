@@ -118,7 +118,7 @@ def find_status_beside_forward(
         if attempt.handover != FORWARD and (attempt.status not in OPEN or attempt.at >= forward.at)
     ]
     if beside:
-        deciding, status, updated_at = find_status(message, recipient, beside, updated_at)
+        deciding, status, updated_at, _ = find_status(message, recipient, beside, updated_at)
         if deciding is not None:
             return deciding, status, max(updated_at, forward.at)
     return forward, RETRACTED, max(updated_at, attempts[-1].at)
