@@ -140,7 +140,7 @@ class Shipper:
             self._registry.truncated(file, now_ms)
             self._next_scan_ms = 0
         except OSError as error:
-            if file.source.is_growing:
+            if not file.source.is_compressed or not file.is_rotated:
                 self._registry.read_errors.complain(path, error.strerror or str(error))
             else:
                 self._registry.give_up(file, error.strerror or str(error), now_ms)

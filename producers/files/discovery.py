@@ -1,8 +1,8 @@
 """Which files a set of globs means at this moment, their rotations among them.
 
 A rotation of NAME is NAME with a number or a date behind a dot or a dash: mainlog.1, mainlog.2.gz, mainlog-20261123. It
-counts as one only where NAME itself fits the glob, and of compressed ones only gzip can be read. A folder or file that
-can't be looked at is returned as trouble, and the others are found all the same.
+counts as one only where NAME itself fits the glob. A suffix of compression may follow; the content decides whether it
+can be read. A folder or file that can't be looked at is returned as trouble, and the others are found all the same.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ import stat
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from postwatch.producers.files.compression import SUFFIXES
 from postwatch.producers.ship_settings import FollowedGlob
 
-_ROTATION = re.compile(r"(?P<live>.+?)[.-]\d[\dT_.:-]*(?P<compression>\.(?:gz|bz2|xz|zst|lz4|Z))?")
-_READABLE = (None, ".gz")
+_ROTATION = re.compile(rf"(?P<live>.+?)[.-]\d[\dT_.:-]*(?:{'|'.join(map(re.escape, SUFFIXES))})?")
+_SEGMENT = re.compile(r"(?:.*/)?\d{6,}")
 
 
 class FileKey(NamedTuple):
@@ -43,6 +44,11 @@ class FoundFile(NamedTuple):
     def is_rotated(self) -> bool:
         return self.path != self.live_path
 
+    @property
+    def is_segment(self) -> bool:
+        """Named by its time alone, as KumoMTA's files: its writer adds to it, and nobody copies it there."""
+        return _SEGMENT.fullmatch(self.live_path) is not None
+
 
 class ReadError(NamedTuple):
     """A path that can't be looked at or read, and why."""
@@ -55,7 +61,7 @@ def classify(name: str, pattern: str) -> str | None:
     """The live name that a file's name stands for under a pattern; None when the pattern doesn't mean it."""
     rotation = _ROTATION.fullmatch(name)
     if rotation and fnmatch.fnmatchcase(rotation["live"], pattern):
-        return rotation["live"] if rotation["compression"] in _READABLE else None
+        return rotation["live"]
     return name if fnmatch.fnmatchcase(name, pattern) else None
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 import structlog
 from postwatch.producers import ship_metrics as metrics
 from postwatch.producers.files.checkpoint import Checkpoint
+from postwatch.producers.files.compression import SUFFIXES, UnreadableError
 from postwatch.producers.files.discovery import FileKey, FoundFile, ReadError
 from postwatch.producers.files.fingerprint import HEAD_BYTES, identify
 from postwatch.producers.files.known_file import KnownFile, OpenFile, Verdict, recognise, restore
@@ -56,6 +57,8 @@ class FileRegistry:
         self._undecided: dict[FileKey, tuple[str, int]] = {}
         """Rotations that are too young to tell, or are copies of a file with records in flight: their live path,
         and since when."""
+        self._refused: set[FileKey] = set()
+        """Rotations of a kind that can't be read, and that were reported."""
         self._make_nonce = make_nonce
 
     def scan(self, found: Sequence[FoundFile], read_errors: Sequence[ReadError], now_ms: int) -> None:
@@ -72,6 +75,7 @@ class FileRegistry:
                 self.open.append(opener)
         self.read_errors.replace_scan(self._scan_errors)
         self._verdicts = {file: self._verdicts[file] for file in found if file in self._verdicts}
+        self._refused &= {file.key for file in found}
         opened = {file.key for file in self.open}
         undecided = [
             file
@@ -85,7 +89,7 @@ class FileRegistry:
         self._undecided = {
             file.key: self._undecided.get(file.key, (file.live_path, now_ms))
             for file in undecided
-            if not file.path.endswith(".gz")  # what it is made of lies beside it until it is complete
+            if not file.path.endswith(SUFFIXES)  # what it is made of lies beside it until it is complete
         }
         self._undecided |= {
             file.key: (file.live_path, now_ms)
@@ -129,8 +133,11 @@ class FileRegistry:
             return False
         if file.source.is_growing and now_ms - file.active_ms < ROTATED_IDLE_MS:
             return False
+        if file.source.is_unfinished and file.found.path.endswith(SUFFIXES):  # KumoMTA's own files have none
+            self.give_up(file, "it ends within a frame of zstd", now_ms)
+            return True
         unfinished = file.tail.unread_bytes() if file.tail else file.source.unread_bytes(0)
-        if unfinished > 0:
+        if unfinished > 0 and not file.source.is_unfinished:
             metrics.UNFINISHED_LINES.inc()
             log.warning("last_line_unfinished", path=file.found.path, unread_bytes=unfinished)
         self._close(file, now_ms)
@@ -143,7 +150,7 @@ class FileRegistry:
             "rotation_unread",
             path=file.found.path,
             reason=reason,
-            remedy="recover what is readable with zcat",
+            remedy="recover what is readable with zcat, bzcat, xzcat, zstdcat or unzip",
         )
         self._close(file, now_ms)
 
@@ -177,6 +184,9 @@ class FileRegistry:
             opened = OpenFile(open_source(file.path), file, now_ms)
         except FileNotFoundError:
             return None  # rotated since the folder was listed
+        except UnreadableError as error:
+            self._refuse(file, str(error))
+            return None
         except OSError as error:
             self._scan_errors.append(ReadError(file.path, error.strerror or str(error)))
             return None
@@ -184,6 +194,17 @@ class FileRegistry:
             opened.source.close()
             return None
         return opened
+
+    def _refuse(self, file: FoundFile, reason: str) -> None:
+        """A rotation of a kind that can't be read is told of once. Nothing is lost if it was read before."""
+        if not file.is_rotated:
+            self._scan_errors.append(ReadError(file.path, reason))
+            return
+        self._verdicts[file] = Verdict(None, is_settled=True)
+        if file.modified_ms > self._since_ms and file.key not in self._refused:
+            metrics.FILE_ERRORS.inc()
+            log.error("rotation_unreadable", path=file.path, reason=reason)
+            self._refused.add(file.key)
 
     def _consider(self, file: FoundFile, now_ms: int) -> None:
         """A rotation that isn't open: read what is unread of it."""
@@ -213,7 +234,7 @@ class FileRegistry:
 
     def _judge(self, file: OpenFile, now_ms: int) -> Verdict | None:
         """Which known file a rotation is, and whether it is read. None: it may not be complete; look again later."""
-        may_change = now_ms - file.found.modified_ms < SETTLE_MS
+        may_change = now_ms - file.found.modified_ms < SETTLE_MS and not file.found.is_segment
         if may_change and not file.source.is_growing:
             return None
         start = file.source.read_at(0, HEAD_BYTES)

@@ -70,7 +70,7 @@ class Tail:
 
     def _read_on(self, size: int) -> bytes:
         """The proof and up to `size` bytes behind it."""
-        if self.source.is_growing and not self.identity.begins(self.source.read_at(0, self.identity.head_bytes)):
+        if not self.source.is_compressed and not self.identity.begins(self.source.read_at(0, self.identity.head_bytes)):
             raise TruncatedError
         content = self.source.read_at(self.byte_offset - len(self._proof), len(self._proof) + size)
         if not content.startswith(self._proof):

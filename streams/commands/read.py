@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import bz2
-import gzip
-import lzma
-import os
 import sys
-import time
 from collections.abc import Iterator, Sequence
-from typing import IO, cast
 
 import msgspec
-from postwatch.producers.service.errors import BadInputError
 from postwatch.producers.service.settings import split_list
+from postwatch.streams.commands.log_files import LogFile, read_logs
 from postwatch.streams.contracts.outcome import Outcome, to_json_object
 from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.enrichment.hosted_domains import read_domains
@@ -30,8 +24,6 @@ from postwatch.streams.parsers.registry import AUTO, FORMAT_NAMES, make_parser
 from postwatch.streams.parsers.suppressed import SUPPRESSED
 from postwatch.streams.parsers.timestamps import StampReader, find_zone
 
-_CHUNK_BYTES = 1 << 20
-_OPENERS = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\x00", lzma.open))
 _SHOWN_UNREADABLE = 5
 _FOUND, _NOTHING_FOUND = 0, 1
 _NOT_OF_MAIL = ("no-stamp", "other-program", "wrapped", "other", "headers", "continued", "repeated", SUPPRESSED)
@@ -49,7 +41,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "looks like a mail log, 2 if an error occurred."
     )
     parser.add_argument(
-        "files", nargs="+", metavar="FILE", help="log file: plain, gzip, bzip2 or xz; - is standard input"
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="log file: plain, gzip, bzip2, xz, zstd, or a zip archive of such files; - is standard input",
     )
     parser.add_argument(
         "--format",
@@ -99,10 +94,10 @@ def run(arguments: argparse.Namespace) -> int:
     tally = LineTally()
     rows: dict[tuple[object, ...], Outcome] = {}
     shown = 0
-    for path in arguments.files:
-        parser.stamps.shipped(_written_ms(path))
-        counts = tally.of(path, arguments.format)
-        for block in _blocks(path):
+    for file in _logs(arguments.files):
+        parser.stamps.shipped(file.written_ms)
+        counts = tally.of(file.name, arguments.format)
+        for block in file.blocks:
             lines = decode_lines(block)
             parsed = parse_lines(parser, lines, counts)
             for unreadable in parsed.unreadable:
@@ -113,7 +108,7 @@ def run(arguments: argparse.Namespace) -> int:
             _keep_newest(rows, joiner.take_dirty()[0])
             for failure in joiner.take_failures():
                 print(f"postwatch failed on message {failure.queue_id}: {failure.error!r}", file=sys.stderr)
-        _warn_of_no_mail(path, counts)
+        _warn_of_no_mail(file.name, counts)
     for message in joiner.open_messages():
         _keep_newest(rows, joiner.pending_rows(message))
     counts = tally.total()
@@ -122,26 +117,30 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _explain(files: Sequence[str], parser: LineParser) -> int:
     status = _NOTHING_FOUND
-    for path in files:
-        parser.stamps.shipped(_written_ms(path))
+    for file in _logs(files):
+        parser.stamps.shipped(file.written_ms)
         counts = LineCounts()
-        for block in _blocks(path):
+        for block in file.blocks:
             for line in decode_lines(block):
                 parsed = parser.parse(line)
                 print(f"{shown_line(line)}\n    {explain(parsed)}")
                 counts.lines += 1
                 if isinstance(parsed, Ignored):
                     counts.ignored[parsed.kind] += 1
-        if not _warn_of_no_mail(path, counts):
+        if not _warn_of_no_mail(file.name, counts):
             status = _FOUND
     return status
 
 
-def _warn_of_no_mail(path: str, counts: LineCounts) -> bool:
+def _logs(paths: Sequence[str]) -> Iterator[LogFile]:
+    for path in paths:
+        yield from read_logs(path)
+
+
+def _warn_of_no_mail(name: str, counts: LineCounts) -> bool:
     """Say so where nothing in a file looks like a mail log; returns whether that is so."""
     if sum(counts.ignored[kind] for kind in _NOT_OF_MAIL) < counts.lines:
         return False
-    name = "standard input" if path == "-" else path
     if counts.lines:
         reason = f"does not look like a mail log: none of its {counts.lines} lines is about a message"
     else:
@@ -174,41 +173,3 @@ def _keep_newest(rows: dict[tuple[object, ...], Outcome], fresh: list[Outcome]) 
         known = rows.get(key)
         if known is None or row.version >= known.version:
             rows[key] = row
-
-
-def _blocks(path: str) -> Iterator[bytes]:
-    """Blocks of whole lines; the last line needs no newline. Raises BadInputError that names the file."""
-    try:
-        with _open(path) as stream:
-            rest = b""
-            while block := stream.read(_CHUNK_BYTES):
-                whole, newline, tail = block.rpartition(b"\n")
-                if newline:
-                    yield rest + whole + newline
-                    rest = tail
-                else:
-                    rest += tail
-            if rest:
-                yield rest
-    except (OSError, EOFError, lzma.LZMAError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise BadInputError(f"{path} can't be read: {reason}") from error
-
-
-def _written_ms(path: str) -> int:
-    """When the file was written to for the last time; standard input is written now."""
-    try:
-        return int((time.time() if path == "-" else os.stat(path).st_mtime) * 1000)
-    except OSError as error:
-        raise BadInputError(f"{path} can't be read: {error.strerror}") from error
-
-
-def _open(path: str) -> IO[bytes]:
-    if path == "-":
-        return sys.stdin.buffer
-    with open(path, "rb") as stream:
-        start = stream.read(6)
-    for magic, opener in _OPENERS:
-        if start.startswith(magic):
-            return cast("IO[bytes]", opener(path, "rb"))
-    return open(path, "rb")

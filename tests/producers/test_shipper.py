@@ -13,6 +13,9 @@ from postwatch.producers.record import CUT_MARK, MAX_LINE_BYTES, MAX_RECORD_BYTE
 from prometheus_client import REGISTRY
 
 from tests.producers.fakes import MailServer
+from tests.producers.files.compressing import COMPRESSORS, zstd
+
+ANY_COMPRESSION = pytest.mark.parametrize("compression", COMPRESSORS)
 
 
 @pytest.fixture
@@ -254,13 +257,15 @@ def test_lines_keep_their_order_when_a_log_is_copied_and_truncated_while_kafka_i
     assert server.publisher.lines() == [b"one\n", b"two\n", b"three\n", b"4\n"]
 
 
-def test_a_compressed_rotation_that_was_read_is_left_alone(server: MailServer) -> None:
+@ANY_COMPRESSION
+def test_a_compressed_rotation_that_was_read_is_left_alone(server: MailServer, compression: str) -> None:
     server.write(b"one\n" * 100)
     server.pass_time(1000)
     rotated = server.rename("mainlog.1")
     server.pass_time(65_000)
-    with gzip.open(server.folder / "mainlog.2.gz", "wb") as file:
-        file.write(rotated.read_bytes())
+    compressed = server.folder / f"mainlog.2{compression}"
+    compressed.write_bytes(COMPRESSORS[compression](rotated.read_bytes()))
+    server.touch(compressed)
     rotated.unlink()
     server.pass_time(65_000)
     server.restart()
@@ -268,20 +273,94 @@ def test_a_compressed_rotation_that_was_read_is_left_alone(server: MailServer) -
     assert len(server.publisher.lines()) == 100
 
 
-def test_a_broken_compressed_rotation_is_reported(server: MailServer) -> None:
+@ANY_COMPRESSION
+def test_a_rotation_that_was_compressed_while_it_was_down_is_read_on(server: MailServer, compression: str) -> None:
+    lines = [b"line %d\n" % number for number in range(60_000)]
+    server.write(*lines[:100])
+    server.pass_time(2000)
+    server.shipper.stop()
+    server.write(*lines[100:])
+    rotated = server.rename("mainlog.1")
+    (server.folder / f"mainlog.1{compression}").write_bytes(COMPRESSORS[compression](rotated.read_bytes()))
+    rotated.unlink()
+    server.write(b"new\n")
+    server.now_ms += 5000
+    server.start()
+    server.pass_time(5000)
+    server.restart()
+    server.pass_time(5000)
+    assert server.publisher.lines() == [*lines, b"new\n"]
+    assert len({record.headers.file for record in server.publisher.records}) == 2
+
+
+@ANY_COMPRESSION
+def test_a_broken_compressed_rotation_is_reported(server: MailServer, compression: str) -> None:
     server.mainlog.touch()
     server.pass_time(1000)
     server.shipper.stop()
     unread = counted("unread_rotations")
-    whole = gzip.compress(b"".join(b"line %d\n" % number for number in range(100_000)))
-    (server.folder / "mainlog.1.gz").write_bytes(whole[: len(whole) // 2])
+    whole = COMPRESSORS[compression](b"".join(b"line %d\n" % number for number in range(300_000)))
+    broken = server.folder / f"mainlog.1{compression}"
+    broken.write_bytes(whole[: len(whole) * 9 // 10])
     seconds = server.now_ms / 1000 + 5
-    os.utime(server.folder / "mainlog.1.gz", (seconds, seconds))
+    os.utime(broken, (seconds, seconds))
     server.now_ms += 60_000
     server.start()
-    server.pass_time(5000)
+    server.pass_time(70_000)
     assert counted("unread_rotations") == unread + 1
-    assert server.publisher.lines()[0] == b"line 0\n"
+    if compression != ".zip":  # its list of files is at its end
+        assert server.publisher.lines()[0] == b"line 0\n"
+
+
+def test_a_rotation_in_an_unknown_compression_is_told_of_once_and_not_read(server: MailServer) -> None:
+    server.write(b"one\n")
+    server.pass_time(1000)
+    errors = counted("file_errors")
+    rotated = server.rename("mainlog.1")
+    server.pass_time(65_000)
+    rotated.unlink()
+    packed = server.folder / "mainlog.2.lz4"
+    packed.write_bytes(b"\x04\x22\x4d\x18" + b"secret\n" * 100)
+    server.touch(packed)
+    server.pass_time(5000)
+    os.rename(packed, packed.with_name("mainlog.3.lz4"))
+    server.pass_time(5000)
+    server.restart()
+    server.pass_time(5000)
+    assert counted("file_errors") == errors + 1
+    assert server.publisher.lines() == [b"one\n"]
+
+
+def test_a_live_file_in_an_unknown_compression_is_complained_of_and_not_read(server: MailServer) -> None:
+    server.write(b"\x1f\x9d secret\n")
+    server.pass_time(5000)
+    assert "it is compress data, which can't be read: unpack it (`zcat FILE`)" in str(server.registry.read_errors)
+    assert server.publisher.lines() == []
+
+
+def test_segments_that_kumomta_compresses_are_followed_while_they_are_written(tmp_path: Path) -> None:
+    """Names without a suffix, one frame in each for as long as it is written, and one that a crash has cut."""
+    server = MailServer(tmp_path, pattern="2*")
+    old = tmp_path / "20261128-070000"
+    old.write_bytes(zstd.compress(b"old\n"))
+    os.utime(old, (1, 1))
+    server.pass_time(2000)
+    unread = counted("unread_rotations")
+    segment = tmp_path / "20261128-080000"
+    frame = zstd.ZstdCompressor()
+    for number in range(30):  # never still for so long as a copy must be
+        server.write(frame.compress(b"line %d\n" % number, zstd.ZstdCompressor.FLUSH_BLOCK), path=segment)
+        server.pass_time(1000)
+    assert server.publisher.lines() == [b"line %d\n" % number for number in range(30)]
+    server.pass_time(70_000)
+    assert not server.registry.open
+    server.write(frame.compress(b"line 30\nline 31 is cut", zstd.ZstdCompressor.FLUSH_BLOCK), path=segment)
+    server.pass_time(70_000)
+    server.restart()
+    server.write(zstd.compress(b"next\n"), path=tmp_path / "20261128-090000")
+    server.pass_time(70_000)
+    assert server.publisher.lines() == [*(b"line %d\n" % number for number in range(31)), b"next\n"]
+    assert counted("unread_rotations") == unread
 
 
 def test_a_rotation_that_is_gone_is_reported_and_found_when_it_is_put_back(server: MailServer) -> None:

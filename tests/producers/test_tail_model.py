@@ -12,7 +12,6 @@ POSTWATCH_TEST_HISTORIES=2000 (and pytest --timeout=0) plays so many histories o
 
 from __future__ import annotations
 
-import gzip
 import os
 import shutil
 import tempfile
@@ -30,8 +29,10 @@ from postwatch.producers.record import CUT_MARK, Headers
 from postwatch.producers.service.errors import PublishError
 
 from tests.producers.fakes import FakePublisher, MailServer, Published
+from tests.producers.files.compressing import COMPRESSORS
 
 KEPT_ROTATIONS = 4
+SUFFIXES = (".gz", ".zst", ".zip")
 HISTORIES = int(os.environ.get("POSTWATCH_TEST_HISTORIES", "0"))
 
 
@@ -167,7 +168,7 @@ class TailMachine(RuleBasedStateMachine):
     @rule(is_told=st.booleans())
     def rename_in_a_cascade(self, is_told: bool) -> None:
         """mainlog → mainlog.1 → mainlog.2 …; the writer goes on in the old file until it is told."""
-        for suffix in ("", ".gz"):
+        for suffix in ("", *SUFFIXES):
             self.remove(f"mainlog.{KEPT_ROTATIONS}{suffix}")
             for number in range(KEPT_ROTATIONS - 1, 0, -1):
                 self.rename(f"mainlog.{number}{suffix}", f"mainlog.{number + 1}{suffix}")
@@ -234,9 +235,11 @@ class TailMachine(RuleBasedStateMachine):
         self.write(first + self.next_line(20))
         self.drain()
 
-    @rule(number=st.integers(1, KEPT_ROTATIONS), is_dated=st.booleans())
-    def compress(self, number: int, is_dated: bool) -> None:
-        """As gzip does it: the time of change is kept. Not while somebody writes to the file (delaycompress).
+    @rule(
+        number=st.integers(1, KEPT_ROTATIONS), is_dated=st.booleans(), suffix=st.sampled_from([".gz", ".zst", ".zip"])
+    )
+    def compress(self, number: int, is_dated: bool, suffix: str) -> None:
+        """As gzip and zstd do it: the time of change is kept. Not while somebody writes to the file (delaycompress).
 
         What is compressed before any of it was read may be read from both: its first line was not whole when it was
         followed, so nothing tells that the two are one.
@@ -247,9 +250,9 @@ class TailMachine(RuleBasedStateMachine):
         lines = [_short(line) for line in self.logs[name].lines]
         if not set(lines) & self.in_kafka():
             self.may_repeat.update(lines)
-        path, compressed = self.folder / name, self.folder / f"{name}.gz"
+        path, compressed = self.folder / name, self.folder / f"{name}{suffix}"
         status = path.stat()
-        compressed.write_bytes(gzip.compress(path.read_bytes(), 1))
+        compressed.write_bytes(COMPRESSORS[suffix](path.read_bytes()))
         os.utime(compressed, ns=(status.st_atime_ns, status.st_mtime_ns))
         self.logs[compressed.name] = self.logs[name]
         self.remove(name)

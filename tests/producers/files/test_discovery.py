@@ -21,13 +21,17 @@ from postwatch.producers.ship_settings import FollowedGlob
         ("mainlog-2026-11-23_04:05.gz", "mainlog", "mainlog"),
         ("mainlog.2026-11-23T04", "mainlog", "mainlog"),
         ("mainlog-20261123.1.gz", "mainlog", "mainlog"),
+        ("mainlog.1.xz", "mainlog", "mainlog"),
+        ("mainlog-20261123.zst", "mainlog", "mainlog"),
+        ("mainlog.3.zip", "mainlog", "mainlog"),
+        ("mainlog.3.7z", "mainlog", "mainlog"),
         ("mainlog.1", "mainlog*", "mainlog"),
         ("mail.log.1", "*.log", "mail.log"),
         ("mail-20261123.log", "mail-*.log", "mail-20261123.log"),
         ("mail.1", "mail.*", "mail.1"),
         ("mainlog.bak", "mainlog", None),
         ("mainlog.1.swp", "mainlog", None),
-        ("mainlog.1.xz", "mainlog", None),
+        ("mainlog.1.doc", "mainlog", None),
         ("rejectlog", "mainlog", None),
         ("mainlog2", "mainlog", None),
     ],
@@ -86,3 +90,11 @@ def test_a_dangling_link_is_not_there_and_a_looping_one_is_trouble(tmp_path: Pat
     found, trouble = discover([FollowedGlob(f"{tmp_path}/mainlog", "auto")])
     assert [file.path for file in found] == [f"{tmp_path}/mainlog"]
     assert [one.path for one in trouble] == [f"{tmp_path}/mainlog.2"]
+
+
+@pytest.mark.parametrize(("name", "expected"), [("20261123-081500", True), ("mainlog-20261123", False), ("2.1", False)])
+def test_a_file_that_is_named_by_its_time_alone_is_a_segment(tmp_path: Path, name: str, expected: bool) -> None:
+    """KumoMTA names its files so, and adds to them until it begins the next one."""
+    (tmp_path / name).write_bytes(b"")
+    (found,), _ = discover([FollowedGlob(str(tmp_path / "*"), "kumomta")])
+    assert (found.is_segment, found.is_rotated) == (expected, True)
