@@ -21,6 +21,7 @@ from postwatch.streams.joining.passages import decide, judge, note_asker, refusa
 from postwatch.streams.joining.recent import Recent
 from postwatch.streams.joining.rows import RowMaker
 from postwatch.streams.joining.status import OPEN, find_status
+from postwatch.streams.joining.tries import take_step
 from postwatch.streams.parsers.events import (
     ANSWERED,
     CLIENT,
@@ -40,8 +41,14 @@ from postwatch.streams.parsers.events import (
     Event,
     LifecycleEvent,
     Refusal,
+    Step,
 )
-from postwatch.streams.parsers.queue_ids import LOGIN_PREFIX, PASSAGE_PREFIX, REFUSAL_PREFIX, SESSION_PREFIX
+from postwatch.streams.parsers.queue_ids import (
+    LOGIN_PREFIX,
+    PASSAGE_PREFIX,
+    REFUSAL_PREFIX,
+    SESSION_PREFIX,
+)
 
 EARLIER_BY_MS = 2 * 3_600_000
 """A line that is older than its message by more than this belongs to an earlier message with the same queue id."""
@@ -111,8 +118,10 @@ class Joiner:
             if message.earlier is not None:
                 messages[message.queue_id], message.earlier = message.earlier, None
 
-    def add(self, server: str, events: Iterable[Event]) -> None:
+    def add(self, server: str, events: Iterable[Event], offset: int = -1) -> None:
         """Add events of one server; a duplicate changes nothing. One loop: it runs for every line.
+
+        `offset`: the place of their record in the stream; negative: not known.
 
         An event on which the join fails costs its message, see `take_failures`, and no other one.
         """
@@ -152,6 +161,8 @@ class Joiner:
                     add_lifecycle_event(message, event)
                 elif isinstance(event, Refusal):
                     self._add_refusal(messages, server, event)
+                elif isinstance(event, Step):
+                    self.add(server, take_step(message, event, offset), offset)
                 elif event.part:
                     self._add_part(messages, message, event)
                 elif message.arrival is None:
@@ -169,7 +180,7 @@ class Joiner:
             except Exception as error:
                 self._fail_on(server, event, error)
 
-    def _is_repeated(self, server: str, event: Arrival | Attempt | LifecycleEvent) -> bool:
+    def _is_repeated(self, server: str, event: Arrival | Attempt | LifecycleEvent | Step) -> bool:
         closed = self._closed_ids.get(server)
         if closed is None or event.queue_id not in closed:
             return False
@@ -178,7 +189,7 @@ class Joiner:
             return False
         return True
 
-    def _revive(self, server: str, event: Arrival | Attempt | LifecycleEvent) -> Message | None:
+    def _revive(self, server: str, event: Arrival | Attempt | LifecycleEvent | Step) -> Message | None:
         """A closed message that a crash left in the table: the next one may have been parked without its lineage."""
         if not isinstance(event, Attempt) or not event.handover:
             return None
@@ -196,7 +207,7 @@ class Joiner:
             closed = self._closed_ids[message.server] = Recent(MOST_CLOSED_IDS)
         closed.put(message.queue_id, True)
 
-    def _reopen(self, server: str, event: Arrival | Attempt | LifecycleEvent) -> Message | None:
+    def _reopen(self, server: str, event: Arrival | Attempt | LifecycleEvent | Step) -> Message | None:
         """A recently closed message, for a late-arriving event.
 
         An arrival begins a new message, unless the closed one had none and its rows are under no account.
@@ -213,6 +224,7 @@ class Joiner:
             message = begin_message(server, queue_id, at)
         else:
             message.was_parked = True
+            message.parked_at = message.read_until
         self._servers[server][queue_id] = message
         return message
 

@@ -45,6 +45,8 @@ def merge(known: Message, other: Message) -> None:
         known.forwarded[recipient] = is_told or known.forwarded.get(recipient, False)
     known.requeued_as = known.requeued_as or other.requeued_as
     known.awaits_verdict |= other.awaits_verdict
+    if known.tries is None:
+        known.tries, known.current_try = other.tries, other.current_try
     if other.held_at and (not known.held_at or other.held_at < known.held_at):
         known.held_at = other.held_at
 

@@ -33,6 +33,7 @@ from postwatch.streams.parsers.events import (
     Arrival,
     Attempt,
     LifecycleEvent,
+    Step,
 )
 from postwatch.streams.parsers.queue_ids import LOGIN_PREFIX, PASSAGE_PREFIX, SESSION_PREFIX, arrival_time, queued_at
 
@@ -71,6 +72,13 @@ class Lineage(msgspec.Struct, gc=False, eq=False, array_like=True):
     def parent_id(self) -> str:
         """The queue id just before the message's own."""
         return self.subsequent_ids[-1] if self.subsequent_ids else self.queue_id
+
+
+class Try(msgspec.Struct, gc=False, eq=False, array_like=True):
+    """One try of a process to deliver a message: its first line, and what the process said after it."""
+
+    started: Step
+    steps: list[Step]
 
 
 class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
@@ -122,6 +130,15 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
 
     awaits_verdict: bool = False
     """A filter's own line will tell what became of a recipient."""
+
+    tries: list[Try] | None = None
+    """Of a process that tries one message after the other: its last tries, in the order of time."""
+    current_try: str = ""
+    """The first line of the try of which the next line is."""
+    read_until: int = -1
+    """The place in the stream of the last record that a line of the process was in."""
+    parked_at: int = -1
+    """`read_until` as the process was parked: what comes from there is read again."""
 
     def is_dated(self) -> bool:
         """Whether its id tells when it was queued: then the key of its rows is the same whichever line comes first."""
@@ -373,4 +390,11 @@ def count_characters(message: Message) -> int:
             characters += len(attempt.line)
     if message.lineage is not None:
         characters += sum(map(len, message.lineage.lines))
+    if message.tries is not None:
+        characters += sum(map(count_try, message.tries))
     return characters
+
+
+def count_try(one: Try) -> int:
+    """Characters of the lines of a try."""
+    return len(one.started.line) + sum(len(step.line) for step in one.steps)

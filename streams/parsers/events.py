@@ -162,7 +162,45 @@ class Refusal(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """The filter's line that told it, where `line` is the answer alone."""
 
 
-Event = Arrival | Attempt | LifecycleEvent | Refusal
+STARTED, ADDRESSED, NAMED, REPLIED, CONTINUED, TRIED, MOVED = (
+    "started",
+    "addressed",
+    "named",
+    "replied",
+    "continued",
+    "tried",
+    "moved",
+)
+"""The kinds of a `Step`, in the order in which they come; CONTINUED is another line of the answer."""
+
+
+class Step(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """What a process says that tries one message after the other, and names the message only where a try begins.
+
+    Its queue id is the process's. `joining/tries.py` makes events of the messages of it.
+    """
+
+    queue_id: str
+    at: int
+    line: str
+    kind: str
+    words: str
+    """The line without its head."""
+    process: str = ""
+    """The number of the process that wrote the line, where the head tells it."""
+    file: str = ""
+    """STARTED and MOVED: the queue id of the message."""
+    remote_host: str = ""
+    sender: str = ""
+    recipients: tuple[str, ...] = ()
+    message_id: str = ""
+    status: str = ""
+    """TRIED: what came of it. REPLIED: DELIVERED where the far server took it, else empty."""
+    answer: str = ""
+    """REPLIED: the far server's words."""
+
+
+Event = Arrival | Attempt | LifecycleEvent | Refusal | Step
 
 
 class Ignored(NamedTuple):

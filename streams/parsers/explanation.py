@@ -6,6 +6,7 @@ What strangers wrote is shown with its control characters escaped, so that it ha
 from __future__ import annotations
 
 from postwatch.streams.parsers.events import (
+    CONTINUED,
     WHOLE,
     Arrival,
     Attempt,
@@ -13,6 +14,7 @@ from postwatch.streams.parsers.events import (
     Ignored,
     Parsed,
     Refusal,
+    Step,
     Unreadable,
 )
 
@@ -60,6 +62,18 @@ def _explain_event(event: Event) -> str:
             "client": event.client_ip,
             "login": event.authenticated_as,
             "answer": event.response,
+        }
+    elif isinstance(event, Step):
+        kind = event.kind
+        facts = {
+            "file": event.file,
+            "from": event.sender,
+            "for": " ".join(event.recipients),
+            "by": event.remote_host,
+            "message id": event.message_id,
+            "status": event.status,
+            "answer": event.answer,
+            "words": event.words if event.kind == CONTINUED else "",
         }
     else:
         kind = event.status or "completed"

@@ -1,4 +1,5 @@
-"""The time at which a message was queued, as far as its queue id holds it: Exim, long Postfix ids, Sendmail, KumoMTA.
+"""The time at which a message was queued, as far as its queue id holds it: Exim, long Postfix ids, Sendmail, KumoMTA,
+nullmailer.
 
 The time in the id is part of the table's key, so it must be the same whichever line of the message is seen first.
 """
@@ -19,6 +20,8 @@ LOGIN_PREFIX = "l:"
 """Of a process that serves a client, where the log tells the login of that alone."""
 PASSAGE_PREFIX = "f:"
 """Of a message's passage through a filter, where the filter has an id of its own for it."""
+PROCESS_PREFIX = "n:"
+"""Of a process that tries one message after the other, where only the first line of a try names the message."""
 _BASE62 = {c: n for n, c in enumerate("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")}
 _BASE52 = {c: n for n, c in enumerate("0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz")}
 _LONG_POSTFIX_SECONDS = 6
@@ -50,6 +53,8 @@ def queued_at(queue_id: str) -> int:
         return _long_postfix_time(queue_id[:10])
     if len(queue_id) == 32 and queue_id[12] == "1":
         return _uuid_time(queue_id)
+    if queue_id[10:11] == ".":
+        return _nullmailer_second(queue_id)
     if queue_id[8:].isdecimal() and 14 <= len(queue_id) <= 15:
         return _sendmail_second(queue_id[:8])
     return 0
@@ -86,6 +91,12 @@ def _uuid_time(text: str) -> int:
     except ValueError:
         return 0
     return at if 0 < at < MOST_MS else 0
+
+
+def _nullmailer_second(queue_id: str) -> int:
+    """nullmailer: seconds since the epoch, a dot and the number of the process that queued it."""
+    second, _, process = queue_id.partition(".")
+    return int(second) * 1000 if (second + process).isdecimal() and second.isascii() else 0
 
 
 @lru_cache(maxsize=4096)

@@ -144,7 +144,7 @@ class PartitionJoin:
         if parsed.piece is not None:
             fetch.pieces.append(parsed.piece)
         if parsed.events:
-            self._joiner.add(parsed.server, parsed.events)
+            self._joiner.add(parsed.server, parsed.events, record.offset)
         for letter in parsed.letters:
             self._send_letter(letter, fetch)
 

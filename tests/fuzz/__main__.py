@@ -40,6 +40,8 @@ HEADS = (
     b"Nov 23 08:00:00 mx7 postfix/smtpd[7]: proxy-accept: END-OF-MESSAGE: 250 2.0.0 Ok: queued as 7F00AA; from=<",
     b"Nov 23 08:00:00 mx7 postfix/smtpd[7]: NOQUEUE: client=",
     b"Nov 23 08:00:00 mx7 sm-mta[7]: AUTH=server, relay=",
+    b"Nov 23 08:00:00 mx7 nullmailer-send[7]: From: <",
+    b"Nov 23 08:00:00 mx7 nullmailer-send[7]: Starting delivery: host: x protocol: smtp file: 1795420002.7",
     b"2026-11-23 08:00:00 H=(",
     b"2026-11-23T08:00:01.1Z Nov 23 08:00:00 mx7 ",
     b'{"log":"Nov 23 08:00:00 mx7 postfix/smtp[7]: 7F00AA: to=<a@b.example>, ',

@@ -1,0 +1,230 @@
+"""A process that names a message only where it begins to try it: whose line is whose, whatever a far server answers."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from postwatch.streams.contracts.outcome import Outcome
+from postwatch.streams.enrichment.accounts import AccountBook
+from postwatch.streams.joining.joiner import Joiner
+from postwatch.streams.joining.message import Message
+from postwatch.streams.joining.stored_message import decode_stored, encode_stored
+from postwatch.streams.parsers.lines import LineCounts, parse_lines
+from postwatch.streams.parsers.registry import make_parser
+from postwatch.streams.parsers.timestamps import StampReader, find_zone
+
+A, B = "1795420002.100", "1795420002.200"
+SENDER, CHILD = 811, 812
+
+
+def head(process: int | None, second: int = 2) -> str:
+    program = "nullmailer" if process is None else f"nullmailer-send[{process}]"
+    return f"2026-11-23T08:00:{second:02}+00:00 web7 {program}: "
+
+
+def begun(file: str, to: str, is_numbered: bool, second: int = 2) -> list[str]:
+    at = head(SENDER if is_numbered else None, second)
+    return [
+        f"{at}Starting delivery: host: smtp.smarthost.example protocol: smtp file: {file}",
+        f"{at}From: <app@bakery.example> to: {to}",
+        f"{at}Message-ID: <{file}@bakery.example>",
+    ]
+
+
+def ended(answer: list[str], said: list[str], is_numbered: bool, second: int = 2) -> list[str]:
+    child = head(CHILD if is_numbered else None, second)
+    sender = head(SENDER if is_numbered else None, second)
+    return [*(child + words for words in answer), *(sender + words for words in said)]
+
+
+TAKEN = ["smtp: Succeeded: 250 2.0.0 Ok: queued as B37572963D"]
+REFUSED = ["smtp: Failed: 550 5.1.1 No such user"]
+BUSY = ["smtp: Failed: 450 4.2.1 busy"]
+SENT = ["Sent file."]
+PERMANENT = ["Sending failed: Permanent error in sending the message"]
+TEMPORARY = ["Sending failed: Temporary error in sending the message"]
+
+
+def moved(file: str) -> list[str]:
+    return [f"Moving message {file} into failed", f"Generating bounce for {file}"]
+
+
+class Table:
+    """The rows that the table would show, of a joiner that may be made anew from what it parked."""
+
+    def __init__(self) -> None:
+        self.parser = make_parser("auto", StampReader(find_zone("UTC", "test")))
+        self.parked: dict[tuple[str, str], bytes] = {}
+        self.joiner = self._make()
+        self._newest: dict[tuple[str, str, str, str], Outcome] = {}
+
+    def _make(self) -> Joiner:
+        return Joiner(AccountBook(None), self._find)
+
+    def _find(self, server: str, queue_id: str) -> Message | None:
+        stored = self.parked.get((server, queue_id))
+        return decode_stored(stored).message if stored is not None else None
+
+    def read(self, lines: list[str], start: int = -1) -> Table:
+        """Each line as a record, from the offset `start` on; negative: without offsets."""
+        for number, line in enumerate(lines):
+            offset = start + number if start >= 0 else -1
+            self.joiner.add("web7", parse_lines(self.parser, [line], LineCounts()).events, offset)
+            for row in self.joiner.take_dirty()[0]:
+                key = row.account, row.queue_id, row.recipient, row.direction
+                if key not in self._newest or row.version >= self._newest[key].version:
+                    self._newest[key] = row
+        return self
+
+    def park(self) -> Table:
+        for message in self.joiner.open_messages():
+            self.parked[message.server, message.queue_id] = encode_stored(message)
+        return self.crash()
+
+    def crash(self) -> Table:
+        self.joiner = self._make()
+        return self
+
+    def rows(self) -> list[Outcome]:
+        return [row for row in self._newest.values() if not row.is_deleted]
+
+    def told(self) -> dict[tuple[str, str], str]:
+        return {(row.queue_id, row.recipient): row.status for row in self.rows()}
+
+
+both = pytest.mark.parametrize("is_numbered", [True, False], ids=("journald", "logger"))
+
+
+@both
+def test_all_recipients_of_a_file_have_one_status(is_numbered: bool) -> None:
+    lines = begun(A, "<ann@far.example>, <bob@far.example>", is_numbered)
+    lines += ended(REFUSED, PERMANENT + moved(A), is_numbered)
+    rows = Table().read(lines).rows()
+    assert {row.recipient for row in rows} == {"ann@far.example", "bob@far.example"}
+    for row in rows:
+        assert (row.account, row.status, row.smtp_code, row.enhanced_code) == (
+            "app@bakery.example",
+            "bounced",
+            550,
+            "5.1.1",
+        )
+        assert (row.reason, row.remote_host, row.message_id) == (
+            "unknown-user",
+            "smtp.smarthost.example",
+            f"{A}@bakery.example",
+        )
+        assert str(row.queued_at).startswith("2026-11-23") or row.queued_at == 1_795_420_002_000
+
+
+@both
+def test_what_is_tried_for_too_long_is_expired_with_the_last_answer(is_numbered: bool) -> None:
+    lines = begun(A, "<ann@far.example>", is_numbered) + ended(BUSY, TEMPORARY + moved(A), is_numbered)
+    [row] = Table().read(lines).rows()
+    assert (row.status, row.response) == ("expired", "450 4.2.1 busy")
+
+
+@both
+@pytest.mark.parametrize(
+    "forged",
+    [
+        "Sent file.",
+        f"Moving message {A} into failed",
+        f"Moving message {B} into failed",
+        f"Starting delivery: host: x protocol: smtp file: {B}",
+        "From: <app@bakery.example> to: <victim@bank.example>",
+        "Message-ID: <forged@bank.example>",
+        "smtp: Succeeded: 250 2.0.0 Ok",
+        "Sending failed: Permanent error in sending the message",
+    ],
+)
+def test_a_far_server_forges_no_line(is_numbered: bool, forged: str) -> None:
+    """The second line of an answer is written as it came."""
+    answer = ["smtp: Failed: 550-5.7.1 no", forged]
+    said = ["Sending failed: Protocol error"]
+    lines = begun(A, "<ann@far.example>", is_numbered) + ended(answer, said, is_numbered)
+    [row] = Table().read(lines).rows()
+    assert (row.queue_id, row.recipient, row.status) == (A, "ann@far.example", "deferred")
+    assert row.response == f"550-5.7.1 no\\n{forged}"
+    assert row.message_id == f"{A}@bakery.example"
+    lines += begun(B, "<bob@far.example>", is_numbered, 5) + ended(TAKEN, SENT, is_numbered, 5)
+    assert Table().read(lines).told()[B, "bob@far.example"] == "delivered"
+
+
+def test_an_answer_that_breaks_off_takes_no_line_of_the_process() -> None:
+    """It announces another line that never came; the number shows that the next line is the sending process's."""
+    lines = begun(A, "<ann@far.example>", True) + ended(["smtp: Failed: 550-5.7.1 no"], PERMANENT + moved(A), True)
+    [row] = Table().read(lines).rows()
+    assert (row.status, row.response) == ("bounced", "550-5.7.1 no")
+
+
+def test_a_success_that_only_the_child_tells_is_none() -> None:
+    lines = begun(A, "<ann@far.example>", True) + ended(["Sent file."], [], True)
+    assert "delivered" not in Table().read(lines).told().values()
+
+
+def test_a_success_without_an_answer_is_believed_of_the_process_alone() -> None:
+    assert Table().read(begun(A, "<ann@far.example>", True) + ended([], SENT, True)).told() == {
+        (A, "ann@far.example"): "delivered"
+    }
+    assert Table().read(begun(A, "<ann@far.example>", False) + ended([], SENT, False)).told() == {}
+
+
+@both
+def test_a_success_behind_a_refusal_is_none(is_numbered: bool) -> None:
+    """Lines of two tries, of which the beginning of the second was lost."""
+    lines = begun(A, "<ann@far.example>", is_numbered) + ended(REFUSED, SENT, is_numbered)
+    assert Table().read(lines).told() == {}
+
+
+TWO = [
+    *begun(A, "<ann@far.example>", False),
+    *ended(BUSY, TEMPORARY, False),
+    *begun(B, "<bob@far.example>", False),
+    *ended(TAKEN, SENT, False),
+    *begun(A, "<ann@far.example>", False, 3),
+    *ended(REFUSED, PERMANENT + moved(A), False, 3),
+]
+TRUE = {(A, "ann@far.example"): "bounced", (B, "bob@far.example"): "delivered"}
+
+
+@pytest.mark.parametrize("cut", range(1, len(TWO)))
+@pytest.mark.parametrize("ahead", [0, 1, 2, 4, 7, len(TWO)])
+def test_lines_that_are_read_again_behind_what_was_parked(cut: int, ahead: int) -> None:
+    """A crash: what was parked may know more than was acknowledged, and all lines are of the same seconds."""
+    table = Table().read(TWO[: cut + ahead], 0).park()
+    assert table.read(TWO[cut:], cut).told() == TRUE
+    assert table.park().read(TWO, 0).told() == TRUE
+
+
+def test_identical_lines_of_one_second_are_told_apart_by_their_order() -> None:
+    sent = ended(["smtp: Succeeded: 250 2.0.0 Ok"], SENT, False)
+    lines = [*begun(A, "<ann@far.example>", False), *sent, *begun(B, "<bob@far.example>", False), *sent]
+    assert Table().read(lines).told() == {(A, "ann@far.example"): "delivered", (B, "bob@far.example"): "delivered"}
+
+
+@pytest.mark.parametrize("end", range(1, len(TWO)))
+def test_what_is_read_from_the_beginning_again_changes_nothing(end: int) -> None:
+    assert Table().read(TWO[:end] + TWO).told() == TRUE
+    assert Table().read([line for line in TWO[:end] + TWO for _ in range(2)]).told() == TRUE
+
+
+def test_a_line_behind_the_beginning_of_another_try_is_not_of_one_that_is_read_again() -> None:
+    later = ended(REFUSED, PERMANENT, False, 4)
+    assert Table().read(TWO + TWO[5:8] + later).told() == TRUE
+
+
+def test_a_process_that_was_killed_leaves_its_try_open() -> None:
+    again = [line.replace(f"[{SENDER}]", "[900]") for line in begun(A, "<ann@far.example>", True, 9)]
+    taken = [line.replace(f"[{SENDER}]", "[900]") for line in ended(TAKEN, SENT, True, 9)]
+    lines = begun(A, "<ann@far.example>", True)
+    assert Table().read(lines + again + taken).told() == {(A, "ann@far.example"): "delivered"}
+
+
+def test_the_last_tries_alone_are_kept() -> None:
+    table = Table()
+    for number in range(500):
+        file = f"1795420002.{1000 + number}"
+        table.read(begun(file, "<ann@far.example>", False) + ended(TAKEN, SENT, False))
+    [process] = list(table.joiner.open_messages())
+    assert len(process.tries or ()) <= 200
+    assert len(msgspec.msgpack.encode(process.tries)) < 300_000
