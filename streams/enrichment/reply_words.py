@@ -29,7 +29,7 @@ _RULES = (
     ),
     (
         "own-login",
-        r"authentication (?:credentials|failure|failed|unsuccessful|rejected|error)|(?:bad|"
+        r"authentication (?:credentials|failure|failed|unsuccessful|rejected|error|attempt\(s\) failed)|(?:bad|"
         r"invalid) (?:credentials|login)\b(?! for relay)|(?:username|login) and password not accepted|"
         r"incorrect authentication|password required|log ?in (?:with|through|via) your web browser|"
         r"too many login attempts|not owned by|no identity changes|permissions? to send as|"
@@ -160,8 +160,8 @@ _RULES = (
     (
         "connection",
         r"connection (?:was )?(?:refused|timed out|reset|closed|lost|dropped|failed)|no route to host|timed? ?out|"
-        r"unreachable|lost connection|closing transmission channel|could not connect|unable to connect|"
-        r"not accepting (?:network|connection|mail from)|server (?:is )?(?:too )?busy|network error|"
+        r"unreachable|lost connection|closed connection|closing transmission channel|could not connect|"
+        r"unable to connect|not accepting (?:network|connection|mail from)|server (?:is )?(?:too )?busy|network error|"
         r"esmtp not accepting",
     ),
     (

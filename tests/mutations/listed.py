@@ -788,6 +788,13 @@ MESSAGES = (
 
 PARSERS = (
     _mutation(
+        "Exim's system filter holds a message in words of its own",
+        "streams/parsers/exim/main_log.py",
+        '_FROZEN_BY = ("frozen by ", "Frozen by the system filter")',
+        '_FROZEN_BY = ("frozen by ",)',
+        _GOLDEN + "test_rows_are_the_golden_ones[version-4.99.1]",
+    ),
+    _mutation(
         "an address that can be read in two ways is a dead letter (Exim)",
         "streams/parsers/exim/main_log.py",
         '    return \'<"\' in (found[found.re.groups] or "") and ambiguous.is_repeated(line, start, found.end(1))\n',

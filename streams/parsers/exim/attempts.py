@@ -42,6 +42,8 @@ _PROGRAM = re.compile(r"\| *+\"?([^\s\"]++)")
 _REPLIES = re.compile(r"(?i:autorespon|autoreply|vacation)[^/]*+$")
 """Programs that answer by themselves, such as cPanel's autorespond. The alias names them, not the sender."""
 _HOST_IN_TEXT = re.compile(r": host (\S+) \[([0-9a-fA-F.:]+)\]")
+_EHLO_ANSWER = " (EHLO response was: "
+"""Exim falls back to HELO, and a server that answers 421 is gone by then: its answer stands in brackets."""
 _DELIVER_TIME = re.compile(r" DT=[\d.dhmsw]++$")
 _LONGEST_ID = 40
 _NEXT_ID = re.compile(r"(?:\bid=|\bqueued as )([\w.-]{5,40})(?![\w@-])")
@@ -122,6 +124,8 @@ def failed(queue_id: str, at: int, line: str, status: str, fields: tuple[str, ..
         if words:
             response = response[words.end() :]
     code, enhanced = _reply_codes(response[:12])
+    if not code and _EHLO_ANSWER in response:
+        code, enhanced = _reply_codes(response.partition(_EHLO_ANSWER)[2][:12])
     if transport and code and "<" in response[:12] and (not ip or (is_near(ip) and is_lmtp(transport))):
         final, original = named_mailbox(response, final, original)
     if status == BOUNCED and code < 500:

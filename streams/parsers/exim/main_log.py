@@ -12,7 +12,7 @@ import re
 
 import msgspec
 from postwatch.producers.record import CUT_MARK
-from postwatch.streams.contracts.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, DISCARDED, REJECTED
+from postwatch.streams.contracts.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, DISCARDED, EXPIRED, REJECTED
 from postwatch.streams.parsers.events import IDENTITY, Arrival, Attempt, Ignored, LifecycleEvent, Parsed, Unreadable
 from postwatch.streams.parsers.exim import ambiguous, rejections
 from postwatch.streams.parsers.exim.attempts import (
@@ -79,6 +79,10 @@ _DISCARDED_ONE_BY_ONE = ("blackhole (RCPT ACL ", "blackhole (MAIL ACL ")
 """Each of those recipients had a line of its own before, and the arrival lists none."""
 _IGNORED_ORIGINALS = "original recipients ignored (system filter)"
 _FILTER_FAILS = re.compile(r"cancelled by system filter(?:$|: (.*))")
+_FROZEN_BY = ("frozen by ", "Frozen by the system filter")
+"""An ACL, an administrator or the system filter holds the message; without "by" an attempt's own line tells."""
+_FROZEN_TOO_LONG = "cancelled by timeout_frozen_after"
+"""Every open recipient goes back to the sender, so it is no administrator who took the message away."""
 _PRDR = re.compile(rf"PRDR R=<((?:{QUOTED})?+[^>]*+)> (acceptance|temporary refusal|refusal)$")
 _PRDR_WORDS = re.compile(rf"PRDR ({QUOTED}@[^\s\"<>]++|[^\s\"<>@]++@[^\s\"<>@]++)(?: (.*))?+$")
 _ARRIVED = ("<=", "(=")
@@ -201,10 +205,10 @@ def _unflagged(line: str, start: int, at: int, queue_id: str | None) -> Parsed:
             return LifecycleEvent(
                 queue_id, at, line, BOUNCED, smtp_code=code, enhanced_code=enhanced, response=filtered[1] or ""
             )
-        return LifecycleEvent(queue_id, at, line, CANCELLED)
+        return LifecycleEvent(queue_id, at, line, EXPIRED if line.endswith(_FROZEN_TOO_LONG) else CANCELLED)
     if line.startswith(_IGNORED_ORIGINALS, start):
         return LifecycleEvent(queue_id, at, line, DISCARDED)
-    if line.startswith("frozen by ", start):
+    if line.startswith(_FROZEN_BY, start):
         return LifecycleEvent(queue_id, at, line, DEFERRED)
     if line.startswith(_FROZEN_WORDS, start):
         return _FROZEN

@@ -181,5 +181,12 @@ def test_addresses_and_links_do_not_decide(words: str, reason: str) -> None:
 def test_only_another_server_can_refuse_our_login() -> None:
     words = "553 5.7.1 <a@b.example>: Sender address rejected: not owned by user c@b.example"
     assert BUILT_IN.find_reason(BOUNCED, "5.7.1", words) == "own-login"
+    words = (
+        "authentication required but authentication attempt(s) failed"  # Exim's own, where hosts_require_auth is set
+    )
+    assert BUILT_IN.find_reason(DEFERRED, "", words) == "own-login"
+    assert (
+        BUILT_IN.find_reason(DEFERRED, "", "Remote host closed connection in response to end of data") == "connection"
+    )
     assert BUILT_IN.find_reason(DEFERRED, "4.7.8", "535 5.7.8 no") == "own-login"
     assert BUILT_IN.find_reason(REJECTED, "5.7.1", words) == "policy"

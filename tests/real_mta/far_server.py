@@ -1,0 +1,188 @@
+"""The far side of a real MTA under test: SMTP and LMTP servers on the loopback whose answers a script decides.
+
+They are the witnesses of a run: whatever they accepted was delivered, whatever the MTA logs about it.
+"""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import socketserver
+import ssl
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Script(NamedTuple):
+    """What a server answers; empty is its usual answer. An answer `drop` closes the connection."""
+
+    banner: str = ""
+    ehlo: str = ""
+    starttls: str = ""
+    auth: str = ""
+    mail: str = ""
+    rcpt: str = ""
+    data: str = ""
+    dot: str = ""
+    offers_tls: bool = False
+    offers_prdr: bool = False
+    lmtp: bool = False
+
+
+class Accepted(NamedTuple):
+    """One recipient of one letter that the far side took."""
+
+    letter: str
+    recipient: str
+
+
+RCPT_ANSWERS = {
+    "gone": "550 5.1.1 <{}>: no such user here",
+    "full": "452 4.2.2 <{}>: mailbox full",
+    "shut": "554 5.7.1 <{}>: => not you R=x T=y; status=sent",
+}
+"""By the first word of the local part (`gone-1@…`), on every server."""
+DOT_ANSWERS = {"spam": "550 5.7.1 <{}> looks like spam", "slow": "450 4.2.1 <{}> too fast"}
+"""For each recipient after the end of data: LMTP and PRDR."""
+
+
+def letter_of(content: bytes) -> str:
+    """The name of a letter, from its own header or from what a notice quotes of it."""
+    message = email.message_from_bytes(content, policy=email.policy.compat32)
+    return str(message.get("X-Letter", "")).strip()
+
+
+class FarServers:
+    """One listener for each script, each on an address of its own, all on one port."""
+
+    def __init__(self, port: int, scripts: Mapping[str, Script], certificate: Path) -> None:
+        self.accepted: list[Accepted] = []
+        self._lock = threading.Lock()
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(certificate)
+        self._servers = [self._serve(address, port, script) for address, script in scripts.items()]
+
+    def close(self) -> None:
+        for server in self._servers:
+            server.shutdown()
+            server.server_close()
+
+    def _serve(self, address: str, port: int, script: Script) -> socketserver.BaseServer:
+        owner = self
+
+        class Session(_Session):
+            servers = owner
+            answers = script
+
+        server = _Server((address, port), Session)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        return server
+
+    def took(self, letter: str, recipients: list[str]) -> None:
+        with self._lock:
+            self.accepted += [Accepted(letter, recipient) for recipient in recipients]
+
+    def wrap(self, session: _Session) -> None:
+        secured = self._context.wrap_socket(session.connection, server_side=True)
+        session.connection = session.request = secured
+        session.rfile = secured.makefile("rb")
+        session.wfile = secured.makefile("wb", buffering=0)  # type: ignore[assignment]
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that goes away in the middle is part of the scenarios."""
+
+
+class _Dropped(Exception):
+    """The script closes the connection here."""
+
+
+class _Session(socketserver.StreamRequestHandler):
+    servers: FarServers
+    answers: Script
+    timeout = 20
+
+    def handle(self) -> None:
+        try:
+            self._talk()
+        except (_Dropped, OSError):
+            return
+
+    def _answer(self, scripted: str, usual: str) -> bool:
+        """Whether the answer was a good one."""
+        words = scripted or usual
+        if words == "drop":
+            raise _Dropped
+        self.wfile.write(words.replace("\n", "\r\n").encode() + b"\r\n")
+        if words.startswith("421"):
+            raise _Dropped
+        return words[0] in "23"
+
+    def _talk(self) -> None:
+        script = self.answers
+        recipients: list[str] = []
+        prdr = False
+        secured = False
+        if not self._answer(script.banner, "220 far.example ESMTP"):
+            raise _Dropped
+        while line := self.rfile.readline().decode("utf-8", "replace").rstrip("\r\n"):
+            verb = line.split(" ")[0].split(":")[0].upper()
+            if verb in ("EHLO", "LHLO", "HELO"):
+                self._answer(script.ehlo, self._greeting(secured))
+            elif verb == "STARTTLS":
+                if self._answer(script.starttls, "220 2.0.0 go ahead"):
+                    self.servers.wrap(self)
+                    secured = True
+            elif verb == "AUTH":
+                self._answer(script.auth, "235 2.7.0 welcome")
+            elif verb == "MAIL":
+                recipients, prdr = [], " PRDR" in line.upper()
+                self._answer(script.mail, "250 2.1.0 ok")
+            elif verb == "RCPT":
+                recipient = line[line.index("<") + 1 : line.rindex(">")]
+                word = recipient.split("-")[0].split("@")[0]
+                if self._answer(script.rcpt or RCPT_ANSWERS.get(word, "").format(recipient), "250 2.1.5 ok"):
+                    recipients.append(recipient)
+            elif verb == "DATA":
+                if self._answer(script.data if recipients else "503 5.5.1 no recipients", "354 go on"):
+                    self._data(recipients, prdr)
+            elif verb == "QUIT":
+                self._answer("", "221 2.0.0 bye")
+                return
+            else:
+                self._answer("", "250 2.0.0 ok")
+
+    def _greeting(self, secured: bool) -> str:
+        words = ["far.example", "PIPELINING" if not self.answers.offers_prdr else "8BITMIME"]
+        words += ["STARTTLS"] if self.answers.offers_tls and not secured else []
+        words += ["AUTH PLAIN LOGIN"] if self.answers.auth else []
+        words += ["PRDR"] if self.answers.offers_prdr else []
+        return "\n".join([f"250-{word}" for word in words[:-1]] + [f"250 {words[-1]}"])
+
+    def _data(self, recipients: list[str], prdr: bool) -> None:
+        lines: list[bytes] = []
+        while (line := self.rfile.readline()) not in (b".\r\n", b""):
+            lines.append(line)
+        letter = letter_of(b"".join(lines))
+        if not (self.answers.lmtp or prdr):
+            word = recipients[0].split("-")[0] if len(recipients) == 1 else ""
+            scripted = self.answers.dot or DOT_ANSWERS.get(word, "").format(*recipients)
+            if self._answer(scripted, f"250 2.0.0 taken as {len(self.servers.accepted) + 1000:X}"):
+                self.servers.took(letter, recipients)
+            return
+        if prdr:
+            self._answer("", "353 content analysis has started")
+        for recipient in recipients:
+            word = recipient.split("-")[0].split("@")[0]
+            if self._answer(
+                self.answers.dot or DOT_ANSWERS.get(word, "").format(recipient), f"250 2.1.5 <{recipient}> Saved"
+            ):
+                self.servers.took(letter, [recipient])
+        if prdr:
+            self._answer("", "250 2.0.0 the message is taken")
