@@ -23,6 +23,7 @@ from postwatch.query.report_service import open_report_service
 from postwatch.query.reports.account import REPORT as ACCOUNT
 from postwatch.query.reports.account import AccountQuestion
 from postwatch.query.settings import QuerySettings
+from postwatch.query.viewer import ENGINEER
 from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.settings import ClickHouseSettings
 from rich.console import Console
@@ -101,7 +102,7 @@ class Demo:
     def _report(self) -> None:
         account = self._fleet.showcase
         service = open_report_service(load(QuerySettings), self._stack.clickhouse)
-        mail, servers = service.ask(ACCOUNT, AccountQuestion(account, limit=_REPORT_ROWS))
+        mail, servers = service.ask(ENGINEER, ACCOUNT, AccountQuestion(account, limit=_REPORT_ROWS))
         console = Console(highlight=False)
         console.print(f"\nTrack Delivery of [bold]{account}[/bold]\n")
         print_answer(console, ACCOUNT, mail, servers)

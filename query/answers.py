@@ -13,7 +13,8 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from postwatch.producers.service.errors import BadInputError, PostwatchError, UnavailableError
-from postwatch.query.errors import BusyError, NotMigratedError, QueryError, TooLargeError
+from postwatch.query.errors import BusyError, ForbiddenError, NotMigratedError, QueryError, TooLargeError
+from postwatch.query.identity import viewer_of
 from postwatch.query.shapes import ErrorDetail, ErrorShape
 from postwatch.query.web.rendering import render
 from starlette.exceptions import HTTPException
@@ -34,6 +35,7 @@ class _ErrorKind(NamedTuple):
 
 _AWAY = "Reports are not available at the moment. Try again in a minute."
 _KINDS = [
+    _ErrorKind(ForbiddenError, 403, "forbidden", ""),
     _ErrorKind(BadInputError, 422, "invalid", ""),
     _ErrorKind(BusyError, 503, "busy", "Too many reports are being made at the moment. Try again in a minute."),
     _ErrorKind(NotMigratedError, 503, "not_migrated", _AWAY),
@@ -76,7 +78,7 @@ def error_answer(request: Request, status: int, code: str, message: str) -> Resp
     if request.url.path.startswith(API_PREFIX):
         shape = ErrorShape(error=ErrorDetail(code=code, message=message))
         return JSONResponse(shape.model_dump(), status, headers)
-    return HTMLResponse(render("error.html", status=status, message=message), status, headers)
+    return HTMLResponse(render("error.html", viewer_of(request), status=status, message=message), status, headers)
 
 
 def _invalid_words(fault: dict[str, Any]) -> str:

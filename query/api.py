@@ -10,10 +10,11 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import PlainTextResponse
 from postwatch.producers.service.errors import PostwatchError
 from postwatch.query.advice import ADVICE
+from postwatch.query.identity import known_viewer
 from postwatch.query.report_service import ReportService
 from postwatch.query.reports.registry import AnyReport
 from postwatch.query.reports.report import Filter
@@ -68,12 +69,14 @@ def api_router(service: ReportService, reports: Iterable[AnyReport]) -> APIRoute
 def _endpoint(service: ReportService, report: AnyReport) -> Callable[..., Shape]:
     """A function whose signature tells the framework the report's filters and its JSON."""
 
-    def endpoint(**words: Any) -> Shape:
-        answer, servers = service.ask(report, report.question(**words))
-        return report.shape(answer, [state.server for state in servers.stale()])
+    def endpoint(request: Request, **words: Any) -> Shape:
+        viewer = known_viewer(request)
+        answer, servers = service.ask(viewer, report, report.question(**words))
+        return report.shape(answer, [state.server for state in servers.stale()] if viewer.is_engineer else [])
 
     endpoint.__name__ = report.operation
-    parameters = [_parameter(one, report.path) for one in report.filters]
+    request = inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY, annotation=Request)
+    parameters = [request, *(_parameter(one, report.path) for one in report.filters)]
     endpoint.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         parameters, return_annotation=report.shape_type
     )

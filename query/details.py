@@ -54,7 +54,7 @@ def way_words(row: Outcome) -> str:
     return f"received from {sender}" if row.direction == RECEIVED else f"sent by {sender}"
 
 
-def facts(row: Outcome) -> list[Fact]:
+def facts(row: Outcome, is_engineer: bool) -> list[Fact]:
     """What is known about a delivery, the most wanted first."""
     found = [
         Fact(
@@ -64,7 +64,7 @@ def facts(row: Outcome) -> list[Fact]:
         Fact("Error message" if row.result == "failed" else "Reply", row.response, is_reply=True),
         Fact("Reply code", _spaced(str(row.smtp_code or ""), row.enhanced_code)),
         _plain("reason", row),
-        *_advice(row),
+        *_advice(row, is_engineer),
         Fact("Account", f"{row.account} ({row.direction})" if row.account else ""),
         Fact("Sender", row.sender or "<> (a bounce)"),
         _plain("original_recipient", row),
@@ -95,15 +95,12 @@ def _plain(name: str, row: Outcome) -> Fact:
     return Fact(column.about.label, ", ".join(value) if column.kind is TEXTS else str(value or ""))
 
 
-def _advice(row: Outcome) -> list[Fact]:
+def _advice(row: Outcome, is_engineer: bool) -> list[Fact]:
     advice = ADVICE.get(row.reason)
     if advice is None:
         return []
-    return [
-        Fact("Meaning", advice.meaning),
-        Fact("What to do", advice.remedy),
-        Fact("For the engineer", f"{advice.cause} {advice.action}"),
-    ]
+    for_owner = [Fact("Meaning", advice.meaning), Fact("What to do", advice.remedy)]
+    return [*for_owner, Fact("For the engineer", f"{advice.cause} {advice.action}")] if is_engineer else for_owner
 
 
 def attempt_lines(row: Outcome) -> list[str]:

@@ -1,6 +1,7 @@
 """What can go wrong with a report. The text of each error is for the engineer; answers.py has the owner's words.
 
 BadInputError
+├── ForbiddenError             this viewer may not ask for it
 └── FilterError                a filter is not valid: the text names it and what it takes
 UnavailableError               ClickHouse does not answer
 ├── NotMigratedError           the tables are missing: run the migrations
@@ -11,6 +12,10 @@ PostwatchError
 """
 
 from postwatch.producers.service.errors import BadInputError, PostwatchError, UnavailableError
+
+
+class ForbiddenError(BadInputError):
+    """The viewer may not ask for this; the text says what and who may."""
 
 
 class FilterError(BadInputError):

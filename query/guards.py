@@ -12,6 +12,7 @@ import ipaddress
 from postwatch.producers.service.errors import SettingsError
 from postwatch.producers.service.health import parse_address
 from postwatch.query.answers import error_answer
+from postwatch.query.identity import Identify, set_viewer
 from prometheus_client import Counter
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
@@ -66,8 +67,9 @@ def _host_name(header: str) -> str:
 class Guard:
     """ASGI middleware around the whole application."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, identify: Identify) -> None:
         self._app = app
+        self._identify = identify
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -94,4 +96,5 @@ class Guard:
             return
         if scope["method"] == "HEAD":  # the routes know GET alone; uvicorn leaves out the body of an answer to HEAD
             scope = {**scope, "method": "GET"}
+        set_viewer(scope, self._identify(scope))
         await self._app(scope, receive, send_guarded)

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from postwatch.producers.service.lifecycle import now_ms
+from postwatch.query.errors import ForbiddenError
 from postwatch.query.reader import TableReader
 from postwatch.query.reports.report import Answered, Question, Report, Tables
 from postwatch.query.reports.servers import REPORT as SERVERS
 from postwatch.query.reports.servers import ServersQuestion, ServerStates
 from postwatch.query.settings import QuerySettings
 from postwatch.query.statements import Read
+from postwatch.query.viewer import ENGINEER, Viewer
 from postwatch.streams.settings import ClickHouseSettings
 
 
@@ -33,17 +35,22 @@ class ReportService:
         self.retention_days = clickhouse_settings.retention_days
         self.now_ms = now_ms
 
-    def answer(self, report: Report[Question, Answered], question: Question) -> Answered:
-        tables = Tables(self._read, self._database, self.retention_days, self._page_rows, self.now_ms())
+    def answer(self, viewer: Viewer, report: Report[Question, Answered], question: Question) -> Answered:
+        """Raises ForbiddenError where the report is not for this viewer."""
+        if report.is_for_engineers and not viewer.is_engineer:
+            raise ForbiddenError(f"{report.title} is for engineers only")
+        tables = Tables(self._read, self._database, self.retention_days, self._page_rows, self.now_ms(), viewer)
         return report.answer(tables, question)
 
     def servers(self) -> ServerStates:
-        """Which servers are silent. It is shown with every report."""
-        return self.answer(SERVERS, ServersQuestion())
+        """Which servers are silent. It is shown with every report, to an engineer with their names."""
+        return self.answer(ENGINEER, SERVERS, ServersQuestion())
 
-    def ask(self, report: Report[Question, Answered], question: Question) -> tuple[Answered, ServerStates]:
+    def ask(
+        self, viewer: Viewer, report: Report[Question, Answered], question: Question
+    ) -> tuple[Answered, ServerStates]:
         """The answer, and which servers are silent."""
-        answer = self.answer(report, question)
+        answer = self.answer(viewer, report, question)
         return answer, answer if isinstance(answer, ServerStates) else self.servers()
 
 

@@ -12,8 +12,10 @@ from postwatch.producers.service.errors import SettingsError
 from postwatch.query.answers import install_error_answers
 from postwatch.query.api import OPENAPI_PATH, api_router
 from postwatch.query.guards import LISTEN_VARIABLE, Guard, loopback_address
+from postwatch.query.identity import Identify
 from postwatch.query.report_service import ReportService
 from postwatch.query.reports.registry import load_reports
+from postwatch.query.viewer import ENGINEER
 from postwatch.query.web.pages import page_router
 from postwatch.query.web.rendering import FOLDER
 from starlette.responses import Response
@@ -35,8 +37,11 @@ class _FreshFiles(StaticFiles):
         return response
 
 
-def create_app(service: ReportService) -> ASGIApp:
-    """The application. The framework's own documentation pages load scripts from other sites, so they are off."""
+def create_app(service: ReportService, identify: Identify = lambda _scope: ENGINEER) -> ASGIApp:
+    """The application. While there is no log-in, whoever reaches it is an engineer.
+
+    The framework's own documentation pages load scripts from other sites, so they are off.
+    """
     app = FastAPI(
         title="Postwatch",
         summary="What happened to every message on every mail server.",
@@ -51,7 +56,7 @@ def create_app(service: ReportService) -> ASGIApp:
     app.include_router(page_router(service, reports))
     app.mount("/static", _FreshFiles(directory=FOLDER / "static"))
     install_error_answers(app)
-    return Guard(app)  # around all of it: a middleware of the framework would not see its answer to a bug
+    return Guard(app, identify)  # around all of it: a middleware of the framework would not see its answer to a bug
 
 
 def open_listener(listen: str) -> socket.socket:

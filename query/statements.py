@@ -1,27 +1,42 @@
 """What the SQL of the reports shares: statements with server-side parameters, the tables, the columns of a row.
 
-The invariants of every statement: nothing that people typed is in its text. FINAL, which is expensive, reads only rows
-that the primary key has narrowed already; whatever searches by a skip index or counts does so without FINAL. No
-statement shows a row older than the time it is given.
+The invariants of every statement: it is made for a viewer, and reads his rows only. Nothing that people typed is in its
+text. FINAL, which is expensive, reads only rows that the primary key has narrowed already; whatever searches by a skip
+index or counts does so without FINAL. No statement shows a row older than the time it is given.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from postwatch.query.filters import AccountScope, Domain, Mailbox
+from postwatch.query.viewer import Viewer
 from postwatch.streams.contracts.columns import NESTED, TEXTS, TIME
 from postwatch.streams.contracts.outcome import COLUMNS, Attempt, Outcome
 
 Row = Sequence[Any]
 
 
-class Statement(NamedTuple):
-    """One SELECT and the values of its `{name:Type}` parameters."""
+class Statement:
+    """One SELECT and the values of its `{name:Type}` parameters, for one viewer.
 
-    sql: str
-    parameters: dict[str, Any]
+    `{viewer}` stands at the head of each WHERE over deliveries, and becomes the viewer's condition. Raises ValueError
+    where it is missing: no statement can be built that reads other people's rows. Tables about servers are for an
+    engineer, or for what the server itself has to know.
+    """
+
+    __slots__ = ("parameters", "sql")
+
+    def __init__(self, viewer: Viewer, sql: str, parameters: Mapping[str, Any]) -> None:
+        if sql.count(DELIVERIES) != len(_BOUND.findall(sql)):
+            raise ValueError(f"each WHERE over {DELIVERIES} begins with {VIEWER}: {sql}")
+        if SERVERS in sql and not viewer.is_engineer:
+            raise ValueError(f"{viewer.name} may not read {SERVERS}")
+        condition, viewer_parameters = viewer.condition()
+        self.sql = sql.replace(VIEWER, condition)
+        self.parameters = {**parameters, **viewer_parameters}
 
 
 Read = Callable[[Statement], Sequence[Row]]
@@ -37,6 +52,8 @@ class Span(NamedTuple):
 
 DELIVERIES = "{database:Identifier}.deliveries"
 SERVERS = "{database:Identifier}.servers"
+VIEWER = "{viewer}"
+_BOUND = re.compile(rf"{re.escape(DELIVERIES)}(?: FINAL)? WHERE {re.escape(VIEWER)}")
 PLACE = "(queued_at, account, server, queue_id, recipient, direction)"
 NEWEST_FIRST = "queued_at DESC, account DESC, server DESC, queue_id DESC, recipient DESC, direction DESC"
 SETTINGS = {

@@ -57,7 +57,7 @@ def delivery_details(row: Outcome) -> RenderableType:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
-    for fact in facts(row):
+    for fact in facts(row, is_engineer=True):
         grid.add_row(
             f"  {fact.label}", Text("\n".join(reply_lines(fact.words)) if fact.is_reply else visible(fact.words))
         )

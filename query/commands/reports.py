@@ -15,6 +15,7 @@ from postwatch.query.reports.registry import AnyReport, load_report
 from postwatch.query.reports.report import Answer, Filter
 from postwatch.query.reports.servers import ServerStates, silence
 from postwatch.query.settings import QuerySettings
+from postwatch.query.viewer import ENGINEER
 from postwatch.streams.settings import ClickHouseSettings
 from rich.console import Console
 from rich.text import Text
@@ -43,7 +44,7 @@ class ReportCommand:
         """Data goes to standard output; notes do too beside a table, else to standard error."""
         report = self._report
         question = report.question(**{one.name: getattr(arguments, one.name) for one in report.filters})
-        answer, servers = service.ask(report, question)
+        answer, servers = service.ask(ENGINEER, report, question)
         if arguments.format == "table":
             print_answer(Console(highlight=False), report, answer, servers)
         elif arguments.format == "json":
@@ -74,7 +75,7 @@ def print_answer(console: Console, report: AnyReport, answer: Answer, servers: S
 def _notes(report: AnyReport, answer: Answer, servers: ServerStates) -> list[str]:
     """What is no part of the data: servers that are silent, and how to ask for the next page."""
     cursor = report.next_cursor(answer)
-    return [note for note in (silence(servers), f"{_OLDER} --cursor {cursor}" if cursor else "") if note]
+    return [note for note in (silence(servers, ENGINEER), f"{_OLDER} --cursor {cursor}" if cursor else "") if note]
 
 
 def _add(parser: argparse.ArgumentParser, one: Filter) -> None:

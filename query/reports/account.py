@@ -19,10 +19,12 @@ from postwatch.query.statements import (
     NEWEST_FIRST,
     PLACE,
     ROW_COLUMNS,
+    VIEWER,
     Span,
     Statement,
     scope_conditions,
 )
+from postwatch.query.viewer import Viewer
 from postwatch.query.wording import count, visible
 from postwatch.streams.contracts.heartbeat import STALE_AFTER_SECONDS
 from postwatch.streams.contracts.outcome import Outcome, iso_time
@@ -147,7 +149,7 @@ def newest_mail(tables: Tables, wanted: AccountFilters) -> AccountMail:
     since_ms = tables.now_ms - wanted.days * DAY_MS
     asked_for = wanted
     if isinstance(wanted.account, SystemUser):
-        servers = tuple(server for (server,) in tables.read(server_names(tables.database, since_ms)))
+        servers = tuple(server for (server,) in tables.read(server_names(tables.viewer, tables.database, since_ms)))
         asked_for = replace(wanted, account=replace(wanted.account, servers=servers))
     needed = wanted.limit + 1  # one more tells whether there is a next page
     sought = needed + needed // 4  # some are old versions
@@ -155,7 +157,7 @@ def newest_mail(tables: Tables, wanted: AccountFilters) -> AccountMail:
     rows: list[Outcome] = []
     while True:
         span = _newest_span(tables, asked_for, Span(since_ms, until_ms), sought)
-        rows += read_newest(tables, newest_rows(tables.database, asked_for, span, needed - len(rows)))
+        rows += read_newest(tables, newest_rows(tables.viewer, tables.database, asked_for, span, needed - len(rows)))
         if len(rows) >= needed or span.since_ms <= since_ms:
             break
         until_ms = span.since_ms
@@ -172,13 +174,13 @@ def _newest_span(tables: Tables, wanted: AccountFilters, whole: Span, sought: in
         newest_ms = min(newest_ms, wanted.after.queued_at)
     near = Span(newest_ms - NEAR_DAYS * DAY_MS, whole.until_ms)
     for span in (near, whole) if near.since_ms > whole.since_ms else (whole,):
-        ((earliest_ms, found),) = tables.read(newest_bound(tables.database, wanted, span, sought))
+        ((earliest_ms, found),) = tables.read(newest_bound(tables.viewer, tables.database, wanted, span, sought))
         if found >= sought:
             return Span(earliest_ms, whole.until_ms)
     return whole
 
 
-def newest_bound(database: str, wanted: AccountFilters, span: Span, rows: int) -> Statement:
+def newest_bound(viewer: Viewer, database: str, wanted: AccountFilters, span: Span, rows: int) -> Statement:
     """How far back the newest `rows` matching rows reach: (earliest queued_at in ms, their number, at most `rows`).
 
     Without FINAL: old versions of rows count too, so fewer rows may remain.
@@ -186,16 +188,19 @@ def newest_bound(database: str, wanted: AccountFilters, span: Span, rows: int) -
     where, parameters = _account_conditions(wanted, span)
     sql = (
         "SELECT toUnixTimestamp64Milli(min(queued_at)), count() FROM "
-        f"(SELECT queued_at FROM {DELIVERIES} WHERE {where} ORDER BY queued_at DESC LIMIT {{rows:UInt32}})"
+        f"(SELECT queued_at FROM {DELIVERIES} WHERE {VIEWER} AND {where} ORDER BY queued_at DESC LIMIT {{rows:UInt32}})"
     )
-    return Statement(sql, {"database": database, "rows": rows, **parameters})
+    return Statement(viewer, sql, {"database": database, "rows": rows, **parameters})
 
 
-def newest_rows(database: str, wanted: AccountFilters, span: Span, rows: int) -> Statement:
+def newest_rows(viewer: Viewer, database: str, wanted: AccountFilters, span: Span, rows: int) -> Statement:
     """The newest `rows` matching rows of the span, each in its last version."""
     where, parameters = _account_conditions(wanted, span)
-    sql = f"SELECT {ROW_COLUMNS} FROM {DELIVERIES} FINAL WHERE {where} ORDER BY {NEWEST_FIRST} LIMIT {{rows:UInt32}}"
-    return Statement(sql, {"database": database, "rows": rows, **parameters})
+    sql = (
+        f"SELECT {ROW_COLUMNS} FROM {DELIVERIES} FINAL WHERE {VIEWER} AND {where}"
+        f" ORDER BY {NEWEST_FIRST} LIMIT {{rows:UInt32}}"
+    )
+    return Statement(viewer, sql, {"database": database, "rows": rows, **parameters})
 
 
 def _account_conditions(wanted: AccountFilters, span: Span) -> tuple[str, dict[str, Any]]:
@@ -231,7 +236,10 @@ def _account_conditions(wanted: AccountFilters, span: Span) -> tuple[str, dict[s
     return " AND ".join(conditions), parameters
 
 
-def server_names(database: str, since_ms: int) -> Statement:
+def server_names(viewer: Viewer, database: str, since_ms: int) -> Statement:
     """Every server that has rows; one that sends no heartbeats too."""
-    sql = f"SELECT DISTINCT server FROM {DELIVERIES} WHERE queued_at >= fromUnixTimestamp64Milli({{since_ms:Int64}})"
-    return Statement(sql, {"database": database, "since_ms": since_ms})
+    sql = (
+        f"SELECT DISTINCT server FROM {DELIVERIES} WHERE {VIEWER}"
+        " AND queued_at >= fromUnixTimestamp64Milli({since_ms:Int64})"
+    )
+    return Statement(viewer, sql, {"database": database, "since_ms": since_ms})

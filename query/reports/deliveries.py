@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
 from postwatch.query.exports import to_csv
+from postwatch.query.privacy import visible_row
 from postwatch.query.reports.report import Question, Report, Tables
 from postwatch.query.shapes import DeliveryShape, Shape, Time
 from postwatch.query.statements import Statement, decode_row
@@ -84,5 +85,5 @@ class DeliveriesReport(Report[Question, Found]):
 
 
 def read_newest(tables: Tables, statement: Statement) -> tuple[Outcome, ...]:
-    """The rows of a statement that selects `statements.ROW_COLUMNS`."""
-    return tuple(map(decode_row, tables.read(statement)))
+    """The rows of a statement that selects `statements.ROW_COLUMNS`, as the viewer may see them."""
+    return tuple(visible_row(tables.viewer, decode_row(row)) for row in tables.read(statement))

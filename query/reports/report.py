@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 from postwatch.query.errors import FilterError
 from postwatch.query.shapes import Shape
 from postwatch.query.statements import Read
+from postwatch.query.viewer import Viewer
 from rich.console import RenderableType
 
 DAY_MS = 24 * 60 * 60 * 1000
@@ -30,6 +31,7 @@ class Tables:
     retention_days: int
     page_rows: int
     now_ms: int
+    viewer: Viewer
 
 
 class Answer(Protocol):
@@ -107,6 +109,7 @@ class Report(ABC, Generic[Question, Answered]):
     """Whether the page has a form. It then opens without a question, and shows an error above the form."""
     has_link: ClassVar[bool] = True
     """Whether every page links to this one."""
+    is_for_engineers: ClassVar[bool] = False
     shape_type: ClassVar[type[Shape]]
     """Its JSON."""
 

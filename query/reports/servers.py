@@ -9,6 +9,7 @@ from postwatch.query.exports import csv_text
 from postwatch.query.reports.report import DAY_MS, Report, Tables
 from postwatch.query.shapes import Shape, Time
 from postwatch.query.statements import SERVERS, Statement
+from postwatch.query.viewer import Viewer
 from postwatch.query.wording import byte_size, count, time_span, utc_time, visible
 from postwatch.streams.contracts.heartbeat import STALE_AFTER_SECONDS
 from postwatch.streams.contracts.outcome import iso_time
@@ -96,6 +97,7 @@ class ServersReport(Report[ServersQuestion, ServerStates]):
     title = "Servers"
     template = "servers.html"
     has_form = False
+    is_for_engineers = True
     shape_type = ServersShape
 
     def answer(self, tables: Tables, question: ServersQuestion) -> ServerStates:
@@ -103,7 +105,7 @@ class ServersReport(Report[ServersQuestion, ServerStates]):
         since_ms = tables.now_ms - tables.retention_days * DAY_MS
         servers = []
         for server, sent_ms, last_line_ms, lag_bytes, files, version in tables.read(
-            newest_heartbeats(tables.database, since_ms, MAX_SERVERS)
+            newest_heartbeats(tables.viewer, tables.database, since_ms, MAX_SERVERS)
         ):
             age_ms = max(tables.now_ms - sent_ms, 0)  # a server's clock may be ahead
             stale = age_ms > STALE_AFTER_SECONDS * 1000
@@ -128,23 +130,26 @@ class ServersReport(Report[ServersQuestion, ServerStates]):
 REPORT = ServersReport()
 
 
-def newest_heartbeats(database: str, since_ms: int, rows: int) -> Statement:
+def newest_heartbeats(viewer: Viewer, database: str, since_ms: int, rows: int) -> Statement:
     """Each server's newest heartbeat: name, sent and last line in ms, lag in bytes, files, shipper's version."""
     sql = (
         "SELECT server, toUnixTimestamp64Milli(sent_at), toUnixTimestamp64Milli(last_line_at), lag_bytes, files,"
         f" shipper_version FROM {SERVERS} FINAL WHERE sent_at >= fromUnixTimestamp64Milli({{since_ms:Int64}})"
         " ORDER BY server LIMIT {rows:UInt32}"
     )
-    return Statement(sql, {"database": database, "since_ms": since_ms, "rows": rows})
+    return Statement(viewer, sql, {"database": database, "since_ms": since_ms, "rows": rows})
 
 
-def silence(states: ServerStates) -> str:
-    """Why mail may be missing from a report; empty where nothing is known to be."""
+def silence(states: ServerStates, viewer: Viewer) -> str:
+    """Why mail may be missing from a report; empty where nothing is known to be. Names are for engineers."""
     if not states.servers:
-        return "No mail server has reported yet, so mail may be missing. Is a shipper running?"
+        why = "No mail server has reported yet, so mail may be missing."
+        return f"{why} Is a shipper running?" if viewer.is_engineer else why
     stale = sorted(states.stale(), key=lambda server: server.age_ms)
     if not stale:
         return ""
+    if not viewer.is_engineer:
+        return "The newest mail may be missing here: not every mail server has sent its logs."
     named = [f"{visible(server.server)} for {time_span(server.age_ms)}" for server in stale[:_MOST_NAMED_SERVERS]]
     if len(stale) > len(named):
         named.append(f"{len(stale) - len(named)} more for longer")

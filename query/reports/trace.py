@@ -10,8 +10,9 @@ from postwatch.query.filters import clean_text
 from postwatch.query.reports.deliveries import Deliveries, DeliveriesReport, read_newest
 from postwatch.query.reports.report import DAY_MS, Tables, asked
 from postwatch.query.shapes import DeliveryShape, Shape, Time
-from postwatch.query.statements import DELIVERIES, NEWEST_FIRST, ROW_COLUMNS, Statement
+from postwatch.query.statements import DELIVERIES, NEWEST_FIRST, ROW_COLUMNS, VIEWER, Statement
 from postwatch.query.terminal import delivery_details
+from postwatch.query.viewer import Viewer
 from postwatch.query.wording import count, visible
 from postwatch.streams.contracts.outcome import KEY, Outcome, iso_time
 from pydantic import Field
@@ -59,7 +60,7 @@ class TraceReport(DeliveriesReport[TraceQuestion, Trace]):
         if not wanted:
             raise FilterError("id is empty: use a queue id, a Message-ID or a recipient's address")
         since_ms = tables.now_ms - tables.retention_days * DAY_MS
-        found = read_newest(tables, trace_rows(tables.database, wanted, since_ms, MAX_TRACE_ROWS + 1))
+        found = read_newest(tables, trace_rows(tables.viewer, tables.database, wanted, since_ms, MAX_TRACE_ROWS + 1))
         rows = tuple(without_partial(found[:MAX_TRACE_ROWS]))
         has_more = len(found) > MAX_TRACE_ROWS
         return Trace(since_ms=since_ms, rows=rows, has_more=has_more, wanted=wanted, days=tables.retention_days)
@@ -91,7 +92,7 @@ def without_partial(rows: Iterable[Outcome]) -> list[Outcome]:
     return [row for row in rows if row.account or (row.server, row.queue_id, row.recipient) not in whole]
 
 
-def trace_rows(database: str, wanted: str, since_ms: int, rows: int) -> Statement:
+def trace_rows(viewer: Viewer, database: str, wanted: str, since_ms: int, rows: int) -> Statement:
     """The newest `rows` rows that have this queue id, Message-ID (without its brackets) or recipient.
 
     A queue id finds the messages that had it at any time, and their bounces and forwards.
@@ -112,12 +113,12 @@ def trace_rows(database: str, wanted: str, since_ms: int, rows: int) -> Statemen
         ]
     keys = " UNION ALL ".join(
         f"SELECT * FROM (SELECT DISTINCT {key} FROM {DELIVERIES}"
-        f" WHERE {condition}"
+        f" WHERE {VIEWER} AND {condition}"
         " AND queued_at >= fromUnixTimestamp64Milli({since_ms:Int64}) ORDER BY queued_at DESC LIMIT {rows:UInt32})"
         for condition in conditions
     )
     sql = (
-        f"SELECT {ROW_COLUMNS} FROM {DELIVERIES} FINAL WHERE ({key}) GLOBAL IN ({keys})"
+        f"SELECT {ROW_COLUMNS} FROM {DELIVERIES} FINAL WHERE {VIEWER} AND ({key}) GLOBAL IN ({keys})"
         f" ORDER BY {NEWEST_FIRST} LIMIT {{rows:UInt32}}"
     )
     parameters = {
@@ -127,4 +128,4 @@ def trace_rows(database: str, wanted: str, since_ms: int, rows: int) -> Statemen
         "since_ms": since_ms,
         "rows": rows,
     }
-    return Statement(sql, parameters)
+    return Statement(viewer, sql, parameters)

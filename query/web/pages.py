@@ -12,6 +12,7 @@ from postwatch.producers.service.errors import PostwatchError
 from postwatch.query.answers import error_headers, public_words, status_of
 from postwatch.query.errors import FilterError
 from postwatch.query.filters import read_days
+from postwatch.query.identity import known_viewer
 from postwatch.query.report_service import ReportService
 from postwatch.query.reports.registry import AnyReport
 from postwatch.query.reports.servers import ServerStates
@@ -31,6 +32,7 @@ def _page(service: ReportService, report: AnyReport) -> Callable[[Request], HTML
     required = {one.name for one in report.filters if one.is_required}
 
     def page(request: Request) -> HTMLResponse:
+        viewer = known_viewer(request)
         words = {one.name: request.query_params.get(one.name, "").strip() for one in report.filters}
         show = request.query_params.get("show", "")
         if show == "all":  # the Show All button: every filter is left out but those that must be given
@@ -41,7 +43,7 @@ def _page(service: ReportService, report: AnyReport) -> Callable[[Request], HTML
         try:
             servers = service.servers()
             if not report.has_form or show or not required or any(words[name] for name in required):
-                answer = service.answer(report, report.question_of(words))
+                answer = service.answer(viewer, report, report.question_of(words))
         except PostwatchError as error:
             if not report.has_form:
                 raise
@@ -52,6 +54,7 @@ def _page(service: ReportService, report: AnyReport) -> Callable[[Request], HTML
         chosen_days = _chosen_days(words.get("days", ""), service.retention_days)
         html = render(
             report.template,
+            viewer,
             report=report,
             answer=answer,
             servers=servers,

@@ -10,6 +10,7 @@ from postwatch.query.details import attempt_lines, facts, finer_status, way_word
 from postwatch.query.filters import RESULT_WORDS, STATUS_WORDS
 from postwatch.query.reports.registry import load_reports
 from postwatch.query.reports.servers import silence
+from postwatch.query.viewer import Viewer
 from postwatch.query.wording import byte_size, count, reply_lines, time_span, utc_time, visible
 from postwatch.streams.contracts.outcome import iso_time
 
@@ -21,9 +22,15 @@ def _finalize(value: Any) -> Any:
     return visible(value) if type(value) is str else value
 
 
-def _navigation() -> list[tuple[str, str]]:
-    """The pages that every page links to: address and title."""
-    return [(report.page, report.title) for report in load_reports().values() if report.has_link]
+def _navigation(viewer: Viewer | None) -> list[tuple[str, str]]:
+    """The pages that every page links to: address and title; none before the log-in."""
+    if viewer is None:
+        return []
+    return [
+        (report.page, report.title)
+        for report in load_reports().values()
+        if report.has_link and (viewer.is_engineer or not report.is_for_engineers)
+    ]
 
 
 _environment = Environment(
@@ -53,6 +60,6 @@ _environment.globals.update(
 )
 
 
-def render(template: str, **context: Any) -> str:
-    """A template and what it shows → HTML."""
-    return _environment.get_template(template).render(context)
+def render(template: str, viewer: Viewer | None, **context: Any) -> str:
+    """A template and what it shows to this viewer → HTML. None: nobody has logged in."""
+    return _environment.get_template(template).render(context, viewer=viewer)

@@ -15,6 +15,7 @@ from postwatch.query.report_service import ReportService, open_report_service
 from postwatch.query.reports.account import REPORT as ACCOUNT
 from postwatch.query.reports.account import AccountQuestion
 from postwatch.query.settings import QuerySettings
+from postwatch.query.viewer import ENGINEER
 
 from tests.benchmarks.figures import percentile
 from tests.benchmarks.stack import Lane, Stack
@@ -112,7 +113,8 @@ def _probe(lane: Lane, log: GrowingLog, service: ReportService, numbers: range) 
             log.append(_message(account, number, chance))
             in_flight[account] = time.monotonic()
         for account, written_at in list(in_flight.items()):
-            if any(row.status == "delivered" for row in service.answer(ACCOUNT, AccountQuestion(account, days=1)).rows):
+            mail = service.answer(ENGINEER, ACCOUNT, AccountQuestion(account, days=1))
+            if any(row.status == "delivered" for row in mail.rows):
                 waits.append(time.monotonic() - written_at)
                 del in_flight[account]
             elif time.monotonic() - written_at > _PROBE_SECONDS:

@@ -17,6 +17,7 @@ from postwatch.query.reports.account import REPORT as ACCOUNT
 from postwatch.query.reports.account import AccountQuestion
 from postwatch.query.reports.report import DAY_MS
 from postwatch.query.settings import QuerySettings
+from postwatch.query.viewer import ENGINEER
 from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.settings import ClickHouseSettings
 
@@ -143,7 +144,7 @@ def _ask(
     for number in account_numbers:
         question = AccountQuestion(f"user{number}@d{number % DOMAINS}.example", recipient=recipient, status=status)
         started = time.monotonic()
-        service.answer(ACCOUNT, question)
+        service.answer(ENGINEER, ACCOUNT, question)
         times_ms.append((time.monotonic() - started) * 1000)
     percentiles = statistics.quantiles(times_ms, n=20)
     return Latency(len(times_ms), percentiles[9], percentiles[18])

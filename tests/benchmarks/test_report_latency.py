@@ -6,6 +6,7 @@ from postwatch.query.report_service import open_report_service
 from postwatch.query.reports.account import REPORT as ACCOUNT
 from postwatch.query.reports.account import AccountQuestion
 from postwatch.query.settings import QuerySettings
+from postwatch.query.viewer import ENGINEER
 from postwatch.streams.settings import ClickHouseSettings
 
 from tests.benchmarks.report_latency import fill, measure_report_latency
@@ -14,7 +15,7 @@ from tests.benchmarks.report_latency import fill, measure_report_latency
 def test_the_made_up_rows_are_found(database: ClickHouseSettings) -> None:
     fill(database, 50_000)
     service = open_report_service(QuerySettings(), database)
-    report = service.answer(ACCOUNT, AccountQuestion("user0@d0.example"))
+    report = service.answer(ENGINEER, ACCOUNT, AccountQuestion("user0@d0.example"))
     assert len(report.rows) == 50
     assert report.next_cursor
     assert {row.status for row in report.rows} == {"delivered", "bounced"}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 import pyarrow as pa
@@ -23,6 +23,7 @@ from postwatch.query.reports.trace import Trace, TraceQuestion
 from postwatch.query.server import address_of, create_app, make_server, open_listener
 from postwatch.query.settings import QuerySettings
 from postwatch.query.statements import Statement
+from postwatch.query.viewer import ENGINEER, Viewer
 from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.contracts.heartbeat import decode_heartbeat, encode_heartbeat
 from postwatch.streams.contracts.outcome import RESULTS, Outcome, to_batch
@@ -104,10 +105,10 @@ class Office:
         self.client.insert_arrow("servers", decode_heartbeat(encode_heartbeat(server, beat)))
 
     def report(self, account: str = "bob@example.org", **asked: Any) -> AccountMail:
-        return self.service.answer(ACCOUNT, AccountQuestion(account, **asked))
+        return self.service.answer(ENGINEER, ACCOUNT, AccountQuestion(account, **asked))
 
     def trace(self, words: str) -> Trace:
-        return self.service.answer(TRACE, TraceQuestion(words))
+        return self.service.answer(ENGINEER, TRACE, TraceQuestion(words))
 
 
 @pytest.fixture
@@ -115,14 +116,16 @@ def office(database: ClickHouseSettings) -> Office:
     return Office(database, connect(database))
 
 
-Open = Callable[[ReportService], httpx.Client]
+class Open(Protocol):
+    def __call__(self, service: ReportService, viewer: Viewer | None = ENGINEER) -> httpx.Client:
+        """A client of a site that takes each request for this viewer's."""
 
 
 @contextlib.contextmanager
-def served(service: ReportService) -> Iterator[httpx.Client]:
-    """Serves a service as `postwatch serve` does, on a free port; gives a client for it."""
+def served(service: ReportService, viewer: Viewer | None = ENGINEER) -> Iterator[httpx.Client]:
+    """Serves a service as `postwatch serve` does, on a free port, to this viewer; gives a client for it."""
     listener = open_listener("127.0.0.1:0")
-    server = make_server(create_app(service))
+    server = make_server(create_app(service, lambda _scope: viewer))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
@@ -138,7 +141,7 @@ def served(service: ReportService) -> Iterator[httpx.Client]:
 @pytest.fixture
 def open_site() -> Iterator[Open]:
     with contextlib.ExitStack() as opened:
-        yield lambda service: opened.enter_context(served(service))
+        yield lambda service, viewer=ENGINEER: opened.enter_context(served(service, viewer))
 
 
 @pytest.fixture(scope="module")

@@ -22,12 +22,13 @@ def test_every_reason_has_its_sentences() -> None:
 
 def test_a_delivery_tells_what_its_reason_means() -> None:
     told = {
-        fact.label: fact.words for fact in facts(make_row(status="bounced", result="failed", reason="mailbox-full"))
+        fact.label: fact.words
+        for fact in facts(make_row(status="bounced", result="failed", reason="mailbox-full"), True)
     }
     assert told["Meaning"] == ADVICE["mailbox-full"].meaning
     assert told["What to do"] == ADVICE["mailbox-full"].remedy
     assert "quota" in told["For the engineer"]
-    assert "What to do" not in {fact.label for fact in facts(make_row(reason=""))}
+    assert "What to do" not in {fact.label for fact in facts(make_row(reason=""), True)}
 
 
 def test_programs_can_ask_for_them(empty_site: httpx.Client) -> None:

@@ -15,6 +15,7 @@ from postwatch.query.reports.account import REPORT as ACCOUNT
 from postwatch.query.reports.account import AccountQuestion
 from postwatch.query.settings import QuerySettings
 from postwatch.query.statements import Statement
+from postwatch.query.viewer import ENGINEER
 from postwatch.streams.settings import ClickHouseSettings
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
@@ -22,8 +23,8 @@ from structlog.testing import capture_logs
 from tests.query.conftest import Office, make_rows
 from tests.waiting import wait_until
 
-ONE = Statement("SELECT 1", {})
-SLOW = Statement("SELECT count() FROM system.numbers WHERE NOT ignore(sipHash64(number))", {})
+ONE = Statement(ENGINEER, "SELECT 1", {})
+SLOW = Statement(ENGINEER, "SELECT count() FROM system.numbers WHERE NOT ignore(sipHash64(number))", {})
 
 
 def _count(end: str) -> float:
@@ -65,12 +66,12 @@ def test_a_query_that_takes_too_long_is_ended(reader: TableReader) -> None:
 
 def test_an_answer_is_bounded(reader: TableReader) -> None:
     with pytest.raises(TooLargeError):
-        reader(Statement(f"SELECT number FROM numbers({MAX_RESULT_ROWS * 5})", {}))
+        reader(Statement(ENGINEER, f"SELECT number FROM numbers({MAX_RESULT_ROWS * 5})", {}))
 
 
 def test_another_refusal_is_passed_on(reader: TableReader) -> None:
     with pytest.raises(QueryError, match=r"refused the query: .*Code: 43"):
-        reader(Statement("SELECT 'a' + 1", {}))
+        reader(Statement(ENGINEER, "SELECT 'a' + 1", {}))
 
 
 class SlowClient:
@@ -108,7 +109,7 @@ def test_many_threads_share_a_reader(office: Office) -> None:
     answers: list[int] = []
 
     def ask() -> None:
-        answers.append(len(service.answer(ACCOUNT, AccountQuestion("bob@example.org")).rows))
+        answers.append(len(service.answer(ENGINEER, ACCOUNT, AccountQuestion("bob@example.org")).rows))
 
     threads = [threading.Thread(target=ask) for _ in range(24)]
     for thread in threads:

@@ -27,7 +27,8 @@ from postwatch.query.reports.deliveries import Deliveries, DeliveriesReport, rea
 from postwatch.query.reports.registry import AnyReport, load_report
 from postwatch.query.reports.report import DAY_MS, Tables, asked
 from postwatch.query.settings import QuerySettings
-from postwatch.query.statements import DELIVERIES, NEWEST_FIRST, ROW_COLUMNS, Statement
+from postwatch.query.statements import DELIVERIES, NEWEST_FIRST, ROW_COLUMNS, VIEWER, Statement
+from postwatch.query.viewer import ENGINEER
 from postwatch.streams.contracts.outcome import KEY
 from postwatch.streams.settings import ClickHouseSettings
 
@@ -60,11 +61,12 @@ class ExampleReport(DeliveriesReport[ExampleQuestion, Deliveries]):
         )
         # No account is named: the keys are found without FINAL. The newest version of a row may no longer be a failure.
         keys = (
-            f"SELECT DISTINCT {key} FROM {DELIVERIES} WHERE {condition} ORDER BY queued_at DESC LIMIT {{keys:UInt32}}"
+            f"SELECT DISTINCT {key} FROM {DELIVERIES} WHERE {VIEWER} AND {condition}"
+            " ORDER BY queued_at DESC LIMIT {keys:UInt32}"
         )
         sql = (
-            f"SELECT {ROW_COLUMNS} FROM {DELIVERIES} FINAL WHERE ({key}) GLOBAL IN ({keys}) AND result = 'failed'"
-            f" ORDER BY {NEWEST_FIRST} LIMIT {{rows:UInt32}}"
+            f"SELECT {ROW_COLUMNS} FROM {DELIVERIES} FINAL WHERE {VIEWER} AND ({key}) GLOBAL IN ({keys})"
+            f" AND result = 'failed' ORDER BY {NEWEST_FIRST} LIMIT {{rows:UInt32}}"
         )
         parameters = {
             "database": tables.database,
@@ -73,7 +75,7 @@ class ExampleReport(DeliveriesReport[ExampleQuestion, Deliveries]):
             "keys": 2 * MAX_ROWS,
             "rows": MAX_ROWS + 1,
         }
-        found = read_newest(tables, Statement(sql, parameters))
+        found = read_newest(tables, Statement(tables.viewer, sql, parameters))
         return Deliveries(since_ms=since_ms, rows=tuple(found[:MAX_ROWS]), has_more=len(found) > MAX_ROWS)
 
 
@@ -206,7 +208,7 @@ def test_no_word_of_a_question_gets_into_the_text_of_a_query(name: str) -> None:
         if "account" in words:
             words["account"] = f'"{word}"@example.org'
         service = ReportService(read, QuerySettings(), ClickHouseSettings())
-        service.answer(report, report.question(**words))
+        service.answer(ENGINEER, report, report.question(**words))
         return asked_for
 
     hostile = statements("x'; DROP TABLE deliveries; -- {database:Identifier} %s")

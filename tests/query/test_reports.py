@@ -10,6 +10,7 @@ from postwatch.query.reports.account import AccountFilters, newest_mail
 from postwatch.query.reports.report import DAY_MS, Tables
 from postwatch.query.reports.trace import without_partial
 from postwatch.query.statements import Statement
+from postwatch.query.viewer import ENGINEER
 from postwatch.streams.contracts.outcome import RESULTS, Attempt, Outcome
 
 from tests.query.conftest import MINUTE_MS, NOW_MS, TEXT_FIELDS, Office, make_row, make_rows
@@ -204,7 +205,7 @@ def test_a_busy_account_is_not_read_further_back_than_its_page() -> None:
         return found
 
     with pytest.raises(InterruptedError):
-        newest_mail(Tables(stop_after_two, "mail", 30, 50, NOW_MS), filters)
+        newest_mail(Tables(stop_after_two, "mail", 30, 50, NOW_MS, ENGINEER), filters)
     first_bound, first_rows, second_bound, second_rows = asked
     assert first_bound.parameters["since_ms"] == NOW_MS - 2 * DAY_MS
     assert first_rows.parameters["since_ms"] == NOW_MS - 1000

@@ -8,6 +8,7 @@ from postwatch.query.filters import Mailbox, Position, SystemUser
 from postwatch.query.reports import account, servers, trace
 from postwatch.query.reports.account import AccountFilters, AccountQuestion, read_question
 from postwatch.query.statements import Span, Statement
+from postwatch.query.viewer import ENGINEER, Viewer
 from postwatch.streams.contracts.outcome import Outcome
 
 HOSTILE = "x'; DROP TABLE deliveries; -- \\ {database:Identifier} %s"
@@ -21,12 +22,12 @@ def _every_statement(word: str) -> list[Statement]:
     after = Position(5, word, word, word, word, word)
     filters = AccountFilters(Mailbox(f"{word}@{word}", word), 30, 50, word, word, after)
     return [
-        account.newest_bound("mail", filters, Span(1, 2), 100),
-        account.newest_rows("mail", filters, Span(1, 2), 100),
-        trace.trace_rows("mail", word, 1, 100),
-        servers.newest_heartbeats("mail", 1, 100),
-        account.server_names("mail", 1),
-        account.newest_rows("mail", AccountFilters(SystemUser(word, (word,)), 30, 50), Span(1), 100),
+        account.newest_bound(ENGINEER, "mail", filters, Span(1, 2), 100),
+        account.newest_rows(ENGINEER, "mail", filters, Span(1, 2), 100),
+        trace.trace_rows(ENGINEER, "mail", word, 1, 100),
+        servers.newest_heartbeats(ENGINEER, "mail", 1, 100),
+        account.server_names(ENGINEER, "mail", 1),
+        account.newest_rows(ENGINEER, "mail", AccountFilters(SystemUser(word, (word,)), 30, 50), Span(1), 100),
     ]
 
 
@@ -66,12 +67,12 @@ def test_every_field_of_an_outcome_is_read() -> None:
     ],
 )
 def test_a_result_and_a_finer_status_are_told_apart(status: str, condition: str) -> None:
-    sql = account.newest_rows("mail", _filters(status=status), Span(0), 10).sql
+    sql = account.newest_rows(ENGINEER, "mail", _filters(status=status), Span(0), 10).sql
     assert f" AND {condition} " in sql
 
 
 def test_what_is_not_asked_is_no_condition() -> None:
-    statement = account.newest_rows("mail", _filters(), Span(7), 10)
+    statement = account.newest_rows(ENGINEER, "mail", _filters(), Span(7), 10)
     assert statement.parameters == {
         "database": "mail",
         "rows": 10,
@@ -82,11 +83,45 @@ def test_what_is_not_asked_is_no_condition() -> None:
 
 
 def test_a_domain_is_asked_without_an_account() -> None:
-    assert "account" not in account.newest_rows("mail", _filters("@example.org"), Span(0), 10).parameters
+    assert "account" not in account.newest_rows(ENGINEER, "mail", _filters("@example.org"), Span(0), 10).parameters
 
 
 def test_only_what_can_hold_the_word_is_searched_for_a_trace() -> None:
-    assert "queue_id IN" in trace.trace_rows("mail", "1tABCD-0000000001-ABCD", 0, 10).sql
-    assert "recipient IN" not in trace.trace_rows("mail", "1tABCD-0000000001-ABCD", 0, 10).sql
-    assert "recipient IN" in trace.trace_rows("mail", "bob@example.org", 0, 10).sql
-    assert "queue_id IN" not in trace.trace_rows("mail", "bob@example.org", 0, 10).sql
+    assert "queue_id IN" in trace.trace_rows(ENGINEER, "mail", "1tABCD-0000000001-ABCD", 0, 10).sql
+    assert "recipient IN" not in trace.trace_rows(ENGINEER, "mail", "1tABCD-0000000001-ABCD", 0, 10).sql
+    assert "recipient IN" in trace.trace_rows(ENGINEER, "mail", "bob@example.org", 0, 10).sql
+    assert "queue_id IN" not in trace.trace_rows(ENGINEER, "mail", "bob@example.org", 0, 10).sql
+
+
+ANNA = Viewer("anna", mailboxes=frozenset({"anna@bakery.example"}), domains=frozenset({"cakes.example"}))
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 1 FROM {database:Identifier}.deliveries",
+        "SELECT 1 FROM {database:Identifier}.deliveries FINAL WHERE queued_at > 1",
+        "SELECT 1 FROM {database:Identifier}.deliveries WHERE {viewer} AND account IN"
+        " (SELECT account FROM {database:Identifier}.deliveries WHERE 1)",
+        "SELECT 1 FROM {database:Identifier}.servers",
+    ],
+)
+def test_no_statement_can_be_built_without_its_viewer(sql: str) -> None:
+    with pytest.raises(ValueError, match=r"begins with|may not read"):
+        Statement(ANNA, sql, {})
+
+
+def test_a_viewer_without_any_account_sees_nothing() -> None:
+    sql = "SELECT 1 FROM {database:Identifier}.deliveries WHERE {viewer} AND 1"
+    assert Statement(Viewer("nobody"), sql, {}).sql == "SELECT 1 FROM {database:Identifier}.deliveries WHERE (0) AND 1"
+    assert "account IN {viewer_mailboxes:Array(String)}" in Statement(ANNA, sql, {}).sql
+    assert Statement(ENGINEER, sql, {}).sql.endswith(" WHERE 1 AND 1")
+
+
+def test_the_viewer_s_names_are_parameters() -> None:
+    parameters = Statement(ANNA, "SELECT 1 FROM {database:Identifier}.deliveries WHERE {viewer}", {}).parameters
+    assert parameters == {
+        "viewer_mailboxes": ["anna@bakery.example"],
+        "viewer_mailbox_domains": ["bakery.example"],
+        "viewer_domains": ["cakes.example"],
+    }

@@ -101,7 +101,7 @@ def test_the_finer_status_is_told_where_it_says_more() -> None:
 
 
 def test_facts_leave_out_what_the_log_does_not_say() -> None:
-    labels = [fact.label for fact in facts(make_row(sender="", subject="", tls="TLS1.3", status="bounced"))]
+    labels = [fact.label for fact in facts(make_row(sender="", subject="", tls="TLS1.3", status="bounced"), True)]
     assert "Subject" not in labels
     assert "Encryption" in labels
     assert "Error message" in labels

@@ -22,6 +22,7 @@ from postwatch.query.details import facts
 from postwatch.query.report_service import open_report_service
 from postwatch.query.reports.account import REPORT, AccountQuestion
 from postwatch.query.settings import QuerySettings
+from postwatch.query.viewer import ENGINEER
 from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.contracts.dead_letters import DeadLetterSender
 from postwatch.streams.contracts.outcome import CONTRACT, Outcome, encode_outcomes
@@ -102,11 +103,11 @@ def report() -> dict[str, Any]:
     """What people see of a domain's mail."""
     settings = load(ClickHouseSettings)
     service = open_report_service(QuerySettings(), settings)
-    mail = service.answer(REPORT, AccountQuestion(DOMAIN, days=settings.retention_days, limit=200))
+    mail = service.answer(ENGINEER, REPORT, AccountQuestion(DOMAIN, days=settings.retention_days, limit=200))
     return {
         "json": REPORT.shape(mail, []).model_dump()["deliveries"],
         "csv": REPORT.csv(mail),
-        "facts": [[fact.label for fact in facts(row)] for row in mail.rows],
+        "facts": [[fact.label for fact in facts(row, is_engineer=True)] for row in mail.rows],
     }
 
 

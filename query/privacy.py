@@ -1,0 +1,89 @@
+"""What a viewer may see of a delivery. The page, the API and every export show rows that passed through here.
+
+A row is about one message and one recipient. A viewer who is no engineer sees nothing of the other recipients, nothing
+of other accounts, and no log line: an arrival line names every recipient, Bcc included.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from postwatch.query.viewer import Viewer
+from postwatch.streams.contracts.outcome import RECEIVED, SENT, Attempt, Outcome
+
+HIDDEN = "(address hidden)"
+
+_LOCAL = r"[^\s<>()\[\]{},;:\"'|@\\]"
+_DOMAIN = r"(?:\[[^\s\[\]@]+\]|[^\s<>()\[\]{},;:\"'|@\\/]+)"
+_ADDRESS = re.compile(
+    # A word is tried at its start alone, so that a long one costs its length once.
+    rf"(?:\"(?:[^\"\\]|\\.){{0,320}}+\"|(?<!{_LOCAL})(?:(?![%=]40){_LOCAL})++)"
+    rf"\s?+(?:@|＠|%40|=40|\(at\)|\[at\]|&\#64;)\s?+{_DOMAIN}",
+    re.IGNORECASE,
+)
+"""Anything that can be read as an address. Too much is better than too little."""
+_PATH = re.compile(r"/(?:home\d*|var|mail|vmail|srv|usr)/\S+")
+"""Where a mailbox lies: names its system user."""
+
+
+def sees_target(viewer: Viewer, row: Outcome) -> bool:
+    """Whether the viewer may know where an alias or a forward leads; `TARGET_HIDDEN` says the opposite in SQL."""
+    if row.direction != SENT or not row.original_recipient:
+        return True
+    return viewer.owns(row.original_recipient) or viewer.owns(row.recipient)
+
+
+def visible_row(viewer: Viewer, row: Outcome) -> Outcome:
+    """The row as the viewer may see it. An engineer sees all of it."""
+    if viewer.is_engineer:
+        return row
+    shown = row._replace(server="", next_queue_id="", parent_queue_id="", log_lines=())
+    if row.direction == RECEIVED and row.authenticated_as and not viewer.owns(row.sender):
+        shown = shown._replace(client_host="", client_ip="", authenticated_as="", auth_method="")
+    if not sees_target(viewer, row):
+        shown = _without_target(shown)
+    known = {word.lower() for word in (row.account, row.sender, shown.recipient, shown.original_recipient) if word}
+
+    def masked(text: str) -> str:
+        return _masked(text, lambda address: address.lower() in known or viewer.owns(address))
+
+    return shown._replace(
+        response=masked(shown.response),
+        remote_host=masked(shown.remote_host),
+        transport=masked(shown.transport),
+        router=masked(shown.router),
+        attempts=tuple(_masked_attempt(one, masked) for one in shown.attempts),
+    )
+
+
+def _without_target(row: Outcome) -> Outcome:
+    """The row under the address that the sender wrote: the words and the server of a reply tell where it leads."""
+    return row._replace(
+        recipient=row.original_recipient,
+        original_recipient="",
+        response="",
+        remote_host="",
+        remote_ip="",
+        remote_provider="",
+        tls="",
+        router="",
+        transport="",
+        attempts=tuple(one._replace(response="", remote_host="", remote_ip="") for one in row.attempts),
+    )
+
+
+def _masked_attempt(attempt: Attempt, masked: Callable[[str], str]) -> Attempt:
+    return attempt._replace(response=masked(attempt.response), remote_host=masked(attempt.remote_host))
+
+
+def _masked(text: str, is_known: Callable[[str], bool]) -> str:
+    """The text without the addresses that the viewer does not know."""
+
+    def hidden(found: re.Match[str]) -> str:
+        address = found[0].rstrip(".!?")
+        return found[0] if is_known(address) else HIDDEN
+
+    if "/" in text:
+        text = _PATH.sub("(path hidden)", text)
+    return _ADDRESS.sub(hidden, text)

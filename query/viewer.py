@@ -1,0 +1,68 @@
+"""Who asks, and whose mail he may see. Every statement and every answer is made for one viewer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """A mailbox owner, the owner of domains, a reseller, a dashboard, or an engineer.
+
+    A viewer sees the rows of his accounts. Only an engineer also sees the log lines and the names of servers. Names are
+    lower-case, as the join stores them.
+    """
+
+    name: str
+    """For the audit log."""
+    mailboxes: frozenset[str] = frozenset()
+    """Accounts: `user@domain`, or `user@server` for a system user."""
+    domains: frozenset[str] = frozenset()
+    """Every account of these domains."""
+    system_users: frozenset[str] = frozenset()
+    """System users, on every server."""
+    sees_all: bool = False
+    """Every account."""
+    is_engineer: bool = False
+
+    def owns(self, address: str) -> bool:
+        """Whether an address is one of the viewer's mailboxes, or of his domains."""
+        name = address.lower()
+        return self.sees_all or name in self.mailboxes or name.rpartition("@")[2] in self.domains
+
+    def owns_row(self, account: str, server: str) -> bool:
+        """Whether the mail of this account may be shown: what `condition` says in SQL."""
+        user, _, domain = account.rpartition("@")
+        return self.owns(account) or (domain == server and user in self.system_users)
+
+    def condition(self) -> tuple[str, dict[str, Any]]:
+        """SQL that is true for the rows that the viewer may see, and its parameters."""
+        if self.sees_all:
+            return "1", {}
+        any_of: list[str] = []
+        parameters: dict[str, Any] = {}
+        if self.mailboxes:
+            # Both lists, for the primary key to be used.
+            any_of.append(
+                "account_domain IN {viewer_mailbox_domains:Array(String)}"
+                " AND account IN {viewer_mailboxes:Array(String)}"
+            )
+            parameters["viewer_mailboxes"] = sorted(self.mailboxes)
+            parameters["viewer_mailbox_domains"] = sorted({name.rpartition("@")[2] for name in self.mailboxes})
+        if self.domains:
+            any_of.append("account_domain IN {viewer_domains:Array(String)}")
+            parameters["viewer_domains"] = sorted(self.domains)
+        if self.system_users:
+            # A system user's domain is the server, so no hosted domain is equal to it.
+            any_of.append(
+                "account_domain = server"
+                " AND substring(account, 1, length(account) - length(account_domain) - 1)"
+                " IN {viewer_system_users:Array(String)}"
+            )
+            parameters["viewer_system_users"] = sorted(self.system_users)
+        return f"({' OR '.join(any_of) or '0'})", parameters
+
+
+ENGINEER = Viewer("engineer", sees_all=True, is_engineer=True)
+"""Whoever runs the command: he has the password of ClickHouse."""
