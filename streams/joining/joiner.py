@@ -15,9 +15,18 @@ from postwatch.streams.contracts.outcome import REJECTED, Outcome
 from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.enrichment.reasons import BUILT_IN, ReasonBook
 from postwatch.streams.errors import StoreError
-from postwatch.streams.joining.merge import add_attempt, add_lifecycle_event, add_part
+from postwatch.streams.joining.merge import add_attempt, add_lifecycle_event, add_part, add_refusal
 from postwatch.streams.joining.message import TOLD_BY_OTHERS, Lineage, Message, all_lines, arrival_lines, begin_message
-from postwatch.streams.joining.passages import decide, judge, note_asker, refusals_of
+from postwatch.streams.joining.passages import (
+    decide,
+    is_about_kept,
+    judge,
+    kept_back,
+    note_asker,
+    note_kept,
+    others_refused,
+    refusals_of,
+)
 from postwatch.streams.joining.recent import Recent
 from postwatch.streams.joining.rows import RowMaker
 from postwatch.streams.joining.status import OPEN, find_status
@@ -30,6 +39,7 @@ from postwatch.streams.parsers.events import (
     FORWARDED,
     HELD,
     JUDGED,
+    KEPT,
     LOGIN,
     MESSAGE_ID,
     PARENT,
@@ -241,6 +251,9 @@ class Joiner:
         if event.part == ANSWERED:
             self._take_answer(messages, message, event)
             return
+        if event.part == KEPT:
+            self._take_kept(messages, message, event)
+            return
         if _is_another(message, event):
             message = self._replace(messages, message, event)
         if event.session_id.startswith(LOGIN_PREFIX):
@@ -299,11 +312,28 @@ class Joiner:
                         self._add_part(messages, message, _refused_at_home(event))
                         return
         self._refusals.append((server, event))
+        if event.passage_id:
+            self._tell_others(messages, server, event)
+
+    def _tell_others(self, messages: dict[str, Message], server: str, event: Refusal) -> None:
+        """The filter's own lines name the other recipients of a message that was refused or thrown away."""
+        passage = messages.get(event.passage_id) or self._open(server, event.passage_id, event.at)
+        self._touch(passage)
+        add_refusal(passage, event)
+        passage.completed_at = max(passage.completed_at, event.at)
+        for origin in (event.session_id, event.queue_id):
+            known = messages.get(origin)
+            if known is not None:
+                self._links.append((known, passage))
+        self._refusals += [(server, refusal) for refusal in others_refused(passage)]
 
     def _hand_over(self, messages: dict[str, Message], message: Message, event: Attempt) -> None:
         """The recipient continues under another queue id on this server."""
         if event.handover == JUDGED:
-            self._take_verdict(messages, message, event)
+            if message.queue_id.startswith(PASSAGE_PREFIX):
+                self._take_verdict(messages, message, event)
+            else:
+                self._keep_back(messages, message, event)
             return
         if event.passage_id and not event.told_by:
             self._ask_filter(messages, message, event)
@@ -318,6 +348,8 @@ class Joiner:
             return
         if event.handover != FILTER or event.next_queue_id == message.queue_id or not message.is_whole():
             return
+        if any(one.handover == JUDGED for one in message.attempts.get(event.recipient, ())):
+            return  # the filter went on with other recipients
         if next_message is None:
             next_message = self._open(message.server, event.next_queue_id, event.at)
         lineage = self._lineage(message, next_message)
@@ -349,9 +381,39 @@ class Joiner:
                 continue
             messages[part.earlier_queue_id] = message
             self._touch(message)
+            if is_about_kept(part):
+                self._judge_kept(messages, passage, message, part)
+                continue
             for attempt in list(message.attempts.get(event.recipient, ())):
                 if attempt.passage_id == passage.queue_id:
                     self._judge(messages, passage, message, attempt)
+        self._refusals += [(passage.server, refusal) for refusal in others_refused(passage)]
+
+    def _take_kept(self, messages: dict[str, Message], message: Message, event: Arrival) -> None:
+        """Some recipients of the message are named by the filter alone, which kept them back."""
+        passage = messages.get(event.session_id) or self._open(message.server, event.session_id, event.at)
+        self._touch(passage)
+        self._judge_kept(messages, passage, message, note_kept(passage, event))
+
+    def _judge_kept(self, messages: dict[str, Message], passage: Message, message: Message, noted: Arrival) -> None:
+        self._links.append((passage, message))
+        for verdict in kept_back(passage, noted):
+            add_attempt(message, verdict)
+            self._keep_back(messages, message, verdict)
+
+    def _keep_back(self, messages: dict[str, Message], message: Message, verdict: Attempt) -> None:
+        """The recipient does not go on in the message that the filter's answer named."""
+        for attempt in message.attempts[verdict.recipient]:
+            if attempt.handover != FILTER or not attempt.next_queue_id:
+                continue
+            self._handed_on.discard((message, verdict.recipient))
+            next_message = self._find_known(message.server, attempt.next_queue_id)
+            if next_message is not None and next_message.lineage is not None:
+                messages[attempt.next_queue_id] = next_message
+                self._touch(next_message)
+                next_message.lineage.handed.pop(verdict.recipient, None)
+                if verdict.recipient not in next_message.attempts:
+                    next_message.dirty = [one for one in next_message.dirty or () if one != verdict.recipient]
 
     def _judge(self, messages: dict[str, Message], passage: Message, message: Message, event: Attempt) -> None:
         """Put what the filter told in place of its answer."""

@@ -10,7 +10,7 @@ import msgspec
 from postwatch.streams.contracts.outcome import DEFERRED
 from postwatch.streams.joining.message import RANKS, Message, envelope_key
 from postwatch.streams.joining.status import is_mailbox
-from postwatch.streams.parsers.events import ENVELOPE, IDENTITY, QUEUE, Arrival, Attempt, LifecycleEvent
+from postwatch.streams.parsers.events import ENVELOPE, IDENTITY, QUEUE, Arrival, Attempt, LifecycleEvent, Refusal
 
 MOST_ATTEMPTS = 50
 """Of a recipient: the first attempts, up to this number, and the last one are kept."""
@@ -47,6 +47,8 @@ def merge(known: Message, other: Message) -> None:
     known.awaits_verdict |= other.awaits_verdict
     if known.tries is None:
         known.tries, known.current_try = other.tries, other.current_try
+    for refusal in other.refusals or ():
+        add_refusal(known, refusal)
     if other.held_at and (not known.held_at or other.held_at < known.held_at):
         known.held_at = other.held_at
 
@@ -155,6 +157,13 @@ def add_lifecycle_event(message: Message, event: LifecycleEvent) -> None:
 def _is_open_beside(attempts: list[Attempt]) -> bool:
     """Whether a deferral may decide although it is not the last attempt: its mailbox has a command beside it."""
     return any(one.status == DEFERRED for one in attempts) and not all(map(is_mailbox, attempts))
+
+
+def add_refusal(passage: Message, refusal: Refusal) -> None:
+    """Keep what the client was told of a message that a filter judged."""
+    known = passage.refusals = passage.refusals or []
+    if len(known) < MOST_ATTEMPTS and all(one.line != refusal.line for one in known):
+        known.append(refusal)
 
 
 def _cancel_recipient(message: Message, event: LifecycleEvent) -> None:

@@ -33,6 +33,7 @@ from postwatch.streams.parsers.events import (
     Arrival,
     Attempt,
     LifecycleEvent,
+    Refusal,
     Step,
 )
 from postwatch.streams.parsers.queue_ids import LOGIN_PREFIX, PASSAGE_PREFIX, SESSION_PREFIX, arrival_time, queued_at
@@ -139,6 +140,8 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
     """The place in the stream of the last record that a line of the process was in."""
     parked_at: int = -1
     """`read_until` as the process was parked: what comes from there is read again."""
+    refusals: list[Refusal] | None = None
+    """Of a passage: what the client was told of the whole message. The filter's own lines name its recipients."""
 
     def is_dated(self) -> bool:
         """Whether its id tells when it was queued: then the key of its rows is the same whichever line comes first."""
@@ -377,6 +380,7 @@ def all_lines(message: Message) -> list[str]:
     if message.terminal_event is not None:
         lines.append(message.terminal_event.line)
     lines += [event.line for event in (message.cancelled_recipients or {}).values()]
+    lines += [refusal.line for refusal in message.refusals or ()]
     return lines
 
 

@@ -13,10 +13,15 @@ import msgspec
 from postwatch.streams.contracts.outcome import DELIVERED, DISCARDED, REJECTED
 from postwatch.streams.joining.merge import add_part
 from postwatch.streams.joining.message import Message
-from postwatch.streams.parsers.events import FILTER, Arrival, Attempt, Refusal
-from postwatch.streams.parsers.queue_ids import PASSAGE_PREFIX, refusal_id
+from postwatch.streams.joining.status import OPEN
+from postwatch.streams.parsers.events import FILTER, JUDGED, KEPT, Arrival, Attempt, Refusal
+from postwatch.streams.parsers.queue_ids import CLAMSMTP_PREFIX, PASSAGE_PREFIX, refusal_id
 
 _ASKED = "asked"
+_NEAR_MS = 120_000
+"""Between a filter's line and the line of the MTA that it explains. A filter's id may come again, days later."""
+_NEAR_WITHOUT_ID_MS = 5_000
+"""The same where they have only sender and recipient in common."""
 
 
 def note_asker(passage: Message, event: Attempt) -> None:
@@ -87,3 +92,84 @@ def refusals_of(passage: Message, answer: Arrival) -> Iterator[Refusal]:
                 status=REJECTED if is_refused else DISCARDED,
                 told_by=verdict.line,
             )
+
+
+def others_refused(passage: Message) -> Iterator[Refusal]:
+    """What the client was told, for each recipient that the filter's own lines name. The MTA's line names one alone."""
+    for refusal in passage.refusals or ():
+        is_refused = refusal.status == REJECTED
+        for recipient in passage.attempts:
+            verdict = _nearest(passage, recipient, refusal.at)
+            if verdict is None or (is_refused and recipient == refusal.recipient):
+                continue
+            yield msgspec.structs.replace(
+                refusal,
+                recipient=recipient,
+                response=refusal.response if is_refused else verdict.response,
+                status=REJECTED if is_refused else _kept_status(verdict),
+                told_by=verdict.line,
+            )
+
+
+def note_kept(passage: Message, event: Arrival) -> Arrival:
+    """Note the message whose recipients the filter kept back, and return what was noted."""
+    noted = Arrival(
+        passage.queue_id, event.at, event.line, part=f"{KEPT} {event.queue_id}", earlier_queue_id=event.queue_id
+    )
+    add_part(passage, noted)
+    passage.completed_at = max(passage.completed_at, event.at)
+    return noted
+
+
+def is_about_kept(part: Arrival) -> bool:
+    return part.part.startswith(KEPT)
+
+
+def kept_back(passage: Message, noted: Arrival) -> Iterator[Attempt]:
+    """What the filter kept back, as verdicts on recipients of the message that was noted."""
+    for recipient in passage.attempts:
+        verdict = _nearest(passage, recipient, noted.at)
+        if verdict is not None and verdict.status != DELIVERED:
+            yield msgspec.structs.replace(verdict, queue_id=noted.earlier_queue_id, status=_kept_status(verdict))
+
+
+def _kept_status(verdict: Attempt) -> str:
+    """A filter that wants to refuse may be set to discard or to quarantine; then the MTA's line says so."""
+    return DISCARDED if verdict.status == REJECTED else verdict.status
+
+
+def _nearest(passage: Message, recipient: str, at: int) -> Attempt | None:
+    has_id = not passage.queue_id.startswith(CLAMSMTP_PREFIX)
+    most_ms = _NEAR_MS if has_id else _NEAR_WITHOUT_ID_MS
+    verdicts = [one for one in passage.attempts[recipient] if abs(one.at - at) <= most_ms]
+    if len(verdicts) > 1 and not has_id:
+        return None  # two messages of the same sender; which of them is not known
+    return min(verdicts, key=lambda one: (abs(one.at - at), one.at, one.line), default=None)
+
+
+def as_judged(attempts: list[Attempt]) -> list[Attempt]:
+    """The attempts with the filter's verdict in the place of an answer that passed the recipient on, or of a wait.
+
+    An answer that is final tells the same as the verdict, or is what an operator let go later.
+    """
+    verdict = next((one for one in attempts if one.handover == JUDGED), None)
+    if verdict is None:
+        return attempts
+    others = [one for one in attempts if one.handover != JUDGED]
+    if any(one.handover != FILTER and one.status not in OPEN for one in others):
+        return others
+    passed = [one for one in others if one.handover == FILTER]
+    waits = [one for one in others if one.handover != FILTER]
+    if not passed:
+        return [*waits, verdict]
+    judged = msgspec.structs.replace(
+        passed[-1],
+        status=verdict.status,
+        response=verdict.response,
+        enhanced_code="",
+        smtp_code=0,
+        next_queue_id="",
+        handover="",
+        told_by=verdict.line,
+    )
+    return [*waits, judged]

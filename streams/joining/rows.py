@@ -23,6 +23,7 @@ from postwatch.streams.contracts.version import (
 from postwatch.streams.enrichment.accounts import UNKNOWN, Account, AccountBook, is_into_mailbox
 from postwatch.streams.enrichment.reasons import ReasonBook
 from postwatch.streams.joining.message import RANKS, RETRACTED, Lineage, Message, arrival_lines, envelope_key
+from postwatch.streams.joining.passages import as_judged
 from postwatch.streams.joining.status import (
     NO_ATTEMPT,
     OPEN,
@@ -51,6 +52,8 @@ class RowMaker:
     def add_rows(self, message: Message, recipient: str, rows: list[Outcome]) -> None:
         """Append the rows of one recipient as the message is known now."""
         attempts = message.attempts.get(recipient, _NO_ATTEMPTS)
+        if len(attempts) > 1:
+            attempts = as_judged(attempts)
         is_own = message.lineage is None and message.identity is None
         is_plain = is_own and message.parts is None
         if is_own:  # as `_find_place` would say, at less cost
@@ -79,11 +82,12 @@ class RowMaker:
         else:
             deciding, status, updated_at, rank = find_status(message, recipient, attempts, updated_at)
         is_told = deciding is not None and deciding.told_by != ""
+        is_taken_back = is_told and deciding is not None and deciding.passage_id == ""
         events += len(attempts) + (message.terminal_event is not None) + is_told
         version = (  # as `make_version` has it, without the call
             (arrivals if arrivals < MOST_ARRIVALS else MOST_ARRIVALS) << ARRIVALS_SHIFT
             | updated_at << TIME_SHIFT
-            | (RANKS[DELIVERED] if (is_inferred or is_told) and not is_told_behind else rank)
+            | (RANKS[DELIVERED] + is_taken_back if (is_inferred or is_told) and not is_told_behind else rank)
             << RANK_SHIFT  # above what the filter was given for delivered
             | (events if events < MOST_EVENTS else MOST_EVENTS)
         )
@@ -266,7 +270,10 @@ class RowMaker:
                 reason=reason,
                 log_lines=tuple(filter(None, (refusal.line, refusal.told_by))) if self._keep_lines else (),
                 version=make_version(
-                    1, refusal.at, RANKS[refusal.status], 2 if refusal.told_by and refusal.client_ip else 1
+                    1,
+                    refusal.at,
+                    RANKS[refusal.status],
+                    2 if refusal.told_by and (refusal.client_ip or refusal.passage_id) else 1,
                 ),
             )
 

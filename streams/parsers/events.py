@@ -29,6 +29,8 @@ REQUEUED = "requeued"
 """The part by which a scanner tells that it put the message back into the queue under this id, with all recipients."""
 ANSWERED = "answered"
 """The part by which Postfix tells what a filter before the queue answered to a client. Its message is a passage."""
+KEPT = "kept"
+"""Not a part that is stored: what the filter of this passage (`session_id`) kept back is of this message."""
 PROXIED = "-"
 """In place of an earlier queue id: a filter passed the message on before it had one. The line may name the login."""
 OWN_NOTICE = "<>"
@@ -99,7 +101,8 @@ class Attempt(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """The id under which the next hop queued it, where its answer tells."""
     handover: str = ""
     """FILTER: the next hop is this server again, and this recipient's status is logged under next_queue_id. FORWARD: a
-    new message was made here for it. JUDGED: a filter's own line about a recipient of a passage. Else empty."""
+    new message was made here for it. JUDGED: a filter's own line about a recipient, of a passage or of a message. Else
+    empty."""
     is_expanded: bool = False
     """An alias or a forward may have made it: it is none of those that `recipient_count` counts."""
     passage_id: str = ""
@@ -160,6 +163,8 @@ class Refusal(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """The process that refused it, where its client and its login are told of that."""
     told_by: str = ""
     """The filter's line that told it, where `line` is the answer alone."""
+    passage_id: str = ""
+    """The passage through a filter whose own lines name the other recipients of the message; else empty."""
 
 
 STARTED, ADDRESSED, NAMED, REPLIED, CONTINUED, TRIED, MOVED = (

@@ -22,6 +22,7 @@ PASSAGE_PREFIX = "f:"
 """Of a message's passage through a filter, where the filter has an id of its own for it."""
 PROCESS_PREFIX = "n:"
 """Of a process that tries one message after the other, where only the first line of a try names the message."""
+CLAMSMTP_PREFIX = f"{PASSAGE_PREFIX}clamsmtp "
 _BASE62 = {c: n for n, c in enumerate("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")}
 _BASE52 = {c: n for n, c in enumerate("0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz")}
 _LONG_POSTFIX_SECONDS = 6
@@ -35,6 +36,22 @@ _HEX = frozenset("0123456789ABCDEF")
 def refusal_id(line: str) -> str:
     """An id for a refusal that has none: the same line always gets the same."""
     return REFUSAL_PREFIX + hashlib.blake2b(line.encode(), digest_size=8).hexdigest()
+
+
+def amavis_passage(own_id: str) -> str:
+    """By amavisd-new's own id of a message, which its answer names."""
+    return f"{PASSAGE_PREFIX}amavis {own_id}"
+
+
+def rspamd_passage(queue_id: str) -> str:
+    """By the queue id that Postfix told its milter."""
+    return f"{PASSAGE_PREFIX}rspamd {queue_id}"
+
+
+def clamsmtp_passage(sender: str, first_recipient: str) -> str:
+    """By all that Postfix's line and clamsmtp's have in common."""
+    digest = hashlib.blake2b(f"{sender}\0{first_recipient}".lower().encode(), digest_size=12).hexdigest()
+    return CLAMSMTP_PREFIX + digest
 
 
 def arrival_time(id_time: int, at: int) -> int:

@@ -20,6 +20,7 @@ from postwatch.streams.parsers.events import (
     FILTER,
     FORWARD,
     HELD,
+    KEPT,
     LOGIN,
     MESSAGE_ID,
     OWN_NOTICE,
@@ -60,7 +61,7 @@ from postwatch.streams.parsers.postfix.grammar import (
     VERDICT,
     WHOLE_ID,
 )
-from postwatch.streams.parsers.queue_ids import LOGIN_PREFIX, PASSAGE_PREFIX, refusal_id
+from postwatch.streams.parsers.queue_ids import LOGIN_PREFIX, PASSAGE_PREFIX, refusal_id, rspamd_passage
 from postwatch.streams.parsers.smtp import (
     ENHANCED,
     SMTP_CODE,
@@ -367,8 +368,9 @@ def _action(text: str, start: int, at: int, line: str, queue_id: str, by_cleanup
     code, _ = reply_codes(response)
     discards = action.endswith("discard")
     has_id = not text.startswith("NOQUEUE", start - 9)
+    is_by_milter = has_id and command == "END-OF-MESSAGE" and action.startswith("milter-")
     if action.endswith("hold"):
-        return _held(queue_id, at, line, tail) if has_id else _NOTE
+        return _held(queue_id, at, line, tail, is_by_milter) if has_id else _NOTE
     return Refusal(
         queue_id,
         at,
@@ -382,14 +384,23 @@ def _action(text: str, start: int, at: int, line: str, queue_id: str, by_cleanup
         response=response,
         status=DISCARDED if discards else REJECTED,
         closes=has_id and (by_cleanup or discards or command == "END-OF-MESSAGE"),
+        passage_id=rspamd_passage(queue_id) if is_by_milter else "",
     )
 
 
-def _held(queue_id: str, at: int, line: str, tail: _Tail) -> list[Event]:
-    """A message on hold shows in no line of qmgr's; this one names its sender and its last recipient."""
+def _held(queue_id: str, at: int, line: str, tail: _Tail, is_by_milter: bool) -> list[Event]:
+    """A message on hold shows in no line of qmgr's; this one names its sender and its last recipient.
+
+    Where a milter had it put there, rspamd's own line may name them all, and say that it is quarantined.
+    """
     recipient = tail.recipient.lower()
     waits = Attempt(queue_id, at, line, DEFERRED, is_attempt=False, recipient=recipient, response=_ON_HOLD)
-    return [Arrival(queue_id, at, line, sender=tail.sender or "", part=HELD), *((waits,) if recipient else ())]
+    kept = Arrival(queue_id, at, line, sender=tail.sender or "", part=KEPT, session_id=rspamd_passage(queue_id))
+    return [
+        Arrival(queue_id, at, line, sender=tail.sender or "", part=HELD),
+        *((waits,) if recipient else ()),
+        *((kept,) if is_by_milter else ()),
+    ]
 
 
 def _reply_code(enhanced: str) -> int:

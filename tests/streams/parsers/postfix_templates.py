@@ -267,6 +267,11 @@ def words_of_a_filter(words: str, chooser: random.Random) -> Hostile:
             f"MailScanner[7]: Delivery of nonspam: message 7F00AA.AFF17 from a@b to c@d with subject {words}",
             f"MailScanner[7]: Filename Checks: {words} (7F00AA.AFF17 {words})",
             f"clamsmtpd: 100001: from={words}, to={_ANNA}, status=CLEAN",
+            f"rspamd[7]: <4fa76d>; task; rspamd_task_write_log: id: <{words}>, ip: 198.51.100.7, (default: F (no "
+            f"action): [1.00/15.00] [X(0.00){{{words};}}]), len: 9, time: 9ms, dns req: 1, digest: <0>, "
+            f"mime_rcpts: <{words}>",
+            f"amavis[7]: (00007-01) Passed CLEAN {{RelayedInbound}}, [198.51.100.7]:4000 [198.51.100.7] <a@b.example> "
+            f"-> <{_ANNA}>, Message-ID: <{words}>, mail_id: x, Hits: 1, size: 9, 9 ms",
         )
     )
     return Hostile(f"Mar  2 08:02:00 mx2 {message}", None)

@@ -10,8 +10,10 @@ from collections.abc import Callable
 
 from postwatch.streams.parsers.events import Parsed
 from postwatch.streams.parsers.postfix.filters.amavis import read_amavis
+from postwatch.streams.parsers.postfix.filters.clamsmtp import read_clamsmtp
 from postwatch.streams.parsers.postfix.filters.mailscanner import read_mailscanner
 from postwatch.streams.parsers.postfix.filters.proxmox import read_proxmox
+from postwatch.streams.parsers.postfix.filters.rspamd import read_rspamd
 
 ReadFilter = Callable[[str, int, int, str], Parsed]
 """Text, start of the program's words, time, line."""
@@ -22,5 +24,7 @@ FILTERS: dict[str, ReadFilter] = {
     "amavisd-new": read_amavis,
     "pmg-smtp-filter": read_proxmox,
     "MailScanner": read_mailscanner,
+    "rspamd": read_rspamd,
+    "clamsmtpd": read_clamsmtp,
 }
 """By the program's name, as syslog has it."""

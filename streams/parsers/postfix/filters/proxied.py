@@ -11,7 +11,13 @@ import re
 from postwatch.streams.contracts.outcome import BOUNCED, DISCARDED, REJECTED
 from postwatch.streams.parsers.events import ANSWERED, LOGIN, Arrival, Ignored, Parsed, Refusal, Unreadable
 from postwatch.streams.parsers.postfix.grammar import PASSAGE, REJECTED_PASSAGE, TAIL_START, VERDICT, WHOLE_ID
-from postwatch.streams.parsers.queue_ids import LOGIN_PREFIX, PASSAGE_PREFIX, refusal_id
+from postwatch.streams.parsers.queue_ids import (
+    LOGIN_PREFIX,
+    PASSAGE_PREFIX,
+    amavis_passage,
+    clamsmtp_passage,
+    refusal_id,
+)
 from postwatch.streams.parsers.smtp import ADDRESS, ENHANCED, next_queue_id, reply_codes
 from postwatch.streams.parsers.syslog import process_before
 
@@ -21,6 +27,9 @@ _PROXIED = re.compile(rf"; from=<{ADDRESS}>(?: to=<{ADDRESS}>)?+ proto=\w++(?: h
 """Sender and recipient. The HELO name may hold anything, the words of a login too."""
 _LOGIN = re.compile(r"> sasl_username=<([^<>]*+)>$")
 _LONGEST_LOGIN = 1000
+_OWN_ID = re.compile(r"[245]\d\d (?:\d\.\d\.\d )?+(?:Ok, discarded|Ok|Reject|Bounce), id=(\d++(?:-\d++)++)")
+"""amavisd-new's own id in its answer."""
+_CLAMSMTP = re.compile(r"(?:250 Virus Detected; Discarded Email|550 Virus Detected; Content Rejected)$")
 _NOTE = Ignored("note")
 
 
@@ -66,11 +75,20 @@ def read_proxied(text: str, start: int, at: int, line: str) -> Parsed:
         response=answer,
         status=REJECTED if verdict is None else BOUNCED if verdict["bounce"] else DISCARDED,
         session_id=client,
+        passage_id=_passage_of(answer, sender, recipient),
     )
     passage = REJECTED_PASSAGE.match(answer)
     if passage is None:
         return refusal
     return [refusal, _answered(passage[1], at, line, sender, (refusal.recipient,), login, session)]
+
+
+def _passage_of(answer: str, sender: str, recipient: str) -> str:
+    """Where the filter's own lines name the other recipients; Postfix names the first one."""
+    own_id = _OWN_ID.match(answer)
+    if own_id is not None:
+        return amavis_passage(own_id[1])
+    return clamsmtp_passage(sender, recipient) if _CLAMSMTP.match(answer) else ""
 
 
 def _answered(

@@ -282,7 +282,7 @@ def test_refusals() -> None:
 def test_what_is_put_on_hold_names_sender_and_recipient(agent: str, message: str) -> None:
     held = read(agent, f"7F00AA: {message}")
     assert isinstance(held, list)
-    sender, waits = held
+    sender, waits = held[:2]
     assert isinstance(sender, Arrival)
     assert isinstance(waits, Attempt)
     assert (sender.queue_id, sender.part, sender.sender) == ("7F00AA", HELD, "s@f.example")

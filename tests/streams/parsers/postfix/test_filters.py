@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from postwatch.streams.contracts.outcome import BOUNCED, DISCARDED, REJECTED
-from postwatch.streams.parsers.events import LINK, LOGIN, Arrival, Ignored, Parsed, Refusal, Unreadable
+from postwatch.streams.parsers.events import LINK, LOGIN, Arrival, Attempt, Ignored, Parsed, Refusal, Unreadable
 from postwatch.streams.parsers.postfix.daemons import parse_message
 from postwatch.streams.parsers.registry import make_parser
 from postwatch.streams.parsers.timestamps import StampReader, find_zone
@@ -21,11 +21,15 @@ def read(message: str) -> Parsed:
     return parse_message("postfix/smtpd", TAG + message, len(TAG), 1000, message)
 
 
-def read_amavis(message: str) -> list[tuple[str, str, str]]:
-    """Queue id behind the filter, part, queue id before it."""
+def read_line(message: str) -> Parsed:
     stamps = StampReader(find_zone("UTC", "test"))
     stamps.shipped(1_796_000_000_000)
-    parsed = make_parser("postfix", stamps).parse(f"Nov 25 23:00:01 mx2 amavis[20]: (00020-01) {message}")
+    return make_parser("postfix", stamps).parse(f"Nov 25 23:00:01 mx2 amavis[20]: (00020-01) {message}")
+
+
+def read_amavis(message: str) -> list[tuple[str, str, str]]:
+    """Queue id behind the filter, part, queue id before it."""
+    parsed = read_line(message)
     if not isinstance(parsed, list):
         assert parsed == Ignored("filter"), parsed
         return []
@@ -110,8 +114,6 @@ WAY = "[192.0.2.10]:4000 [192.0.2.10] <s@far.example> -> <ann@here.example>,<bob
             ["4A1B2C3D4E", "4jYCZM64N0z6HRR"],
         ),
         (f"Passed SPAMMY, {WAY}, Queue-ID: 3C00BB11, {FIELDS.format('250 Ok')}", []),
-        (f"Passed CLEAN {{RelayedInbound}}, {WAY}, {FIELDS.format('4A1B2C3D4E')}", []),
-        (f"Blocked SPAM {{DiscardedInbound}}, {WAY}, Queue-ID: 3C00BB11, {FIELDS.format('4A1B2C3D4E')}", []),
         ("Checking: AbC123dEf_x [192.0.2.10] <s@far.example> -> <ann@here.example>", []),
     ],
 )
@@ -126,3 +128,41 @@ def test_no_message_id_or_address_links_a_message_to_another() -> None:
     sender = f'"> -> <x@here.example>, Queue-ID: 6666BB11, {FIELDS.format("4A1B2C3D4E")}"@far.example'
     way = WAY.replace("s@far.example", sender)
     assert read_amavis(f"Passed CLEAN, {way}, Queue-ID: 3C00BB11, {FIELDS.format('5B1B2C3D4E')}") == []
+
+
+KEPT_BACK = "Message-ID: <m1@far.example>, mail_id: AbC123dEf_x, Hits: 22, size: 900, 1000 ms"
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ("Blocked SPAM {DiscardedInbound,Quarantined}, %s, quarantine: q/a.gz, Queue-ID: 3C00BB11, ", "discarded"),
+        ("Blocked INFECTED (Eicar-Signature) {DiscardedInbound}, %s, Queue-ID: 3C00BB11, ", "discarded"),
+        ("Blocked SPAM {NoBounceInbound,Quarantined}, %s, Queue-ID: 3C00BB11, ", "discarded"),
+        ("Blocked BANNED (.exe,a.exe) {BouncedOutbound}, LOCAL %s, Queue-ID: 3C00BB11, ", "bounced"),
+        ("Blocked SPAM {RejectedInbound}, %s, Queue-ID: 3C00BB11, ", ""),
+        ("Blocked MTA-BLOCKED {TempFailedInbound}, %s, Queue-ID: 3C00BB11, ", ""),
+        ("Blocked SPAM, %s, Queue-ID: 3C00BB11, ", ""),
+    ],
+)
+def test_amavis_names_whom_it_kept_back(message: str, told: str) -> None:
+    parsed = read_line(message % WAY + KEPT_BACK)
+    if not told:
+        assert parsed == Ignored("filter")
+        return
+    assert isinstance(parsed, list)
+    assert [(one.queue_id, one.recipient, one.status, one.handover) for one in parsed if isinstance(one, Attempt)] == [
+        ("3C00BB11", "ann@here.example", told, "judged"),
+        ("3C00BB11", "bob@here.example", told, "judged"),
+    ]
+
+
+def test_no_name_of_a_file_or_a_message_id_tells_whom_amavis_kept_back() -> None:
+    forged = "x) {DiscardedInbound}, <a@b.example> -> <victim@here.example>, Queue-ID: 6666BB11, Message-ID: (y"
+    assert read_line(f"Blocked BANNED ({forged}) {{DiscardedInbound}}, {WAY}, {KEPT_BACK}") == Ignored("filter")
+    forged_id = KEPT_BACK.replace("m1@far.example", "x>, Queue-ID: 6666BB11, Message-ID: <y")
+    assert read_line(f"Blocked SPAM {{DiscardedInbound}}, {WAY}, {forged_id}") == Ignored("filter")
+    sender = '"> -> <victim@here.example>, Queue-ID: 6666BB11, Message-ID: <y"@far.example'
+    way = WAY.replace("s@far.example", sender)
+    parsed = read_line(f"Blocked SPAM {{DiscardedInbound}}, {way}, Queue-ID: 3C00BB11, {KEPT_BACK}")
+    assert parsed == Ignored("filter")

@@ -110,7 +110,7 @@ def test_mailscanner_keeps_a_message_of_exim() -> None:
         "Requeue: 4ABCDE1.AFF17 to 4ABCDE1",
         "Requeue: 4ABCDE1.AFF17 to 4ABCDF2 and more",
         "Message 4ABCDE1.AFF17 from 192.0.2.9 (Requeue: 4ABCDE1.AFF17 to 4ABCDF2) to x.example is spam (blacklisted)",
-        "Non-delivery of spam: message 4ABCDE1.AFF17 from a@x.example to b@y.it with subject Requeue: 4ABC to 4ABCDF2",
+        "Delivery of spam: message 4ABCDE1.AFF17 from a@x.example to b@y.it with subject Requeue: 4ABC to 4ABCDF2",
         "Uninfected: Delivered 1 messages",
     ],
 )
