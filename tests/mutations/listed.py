@@ -757,6 +757,27 @@ MESSAGES = (
         "streams/joining/test_golden.py::test_interleaving_of_messages_changes_nothing",
     ),
     _mutation(
+        "what a filter kept back does not go on in the message that its answer names",
+        "streams/joining/joiner.py",
+        "if any(one.handover == JUDGED for one in",
+        "if any(one.handover == HELD for one in",
+        "streams/joining/test_kept_back.py::test_amavis_behind_the_queue_keeps_some_back_though_its_answer_names_the_next_queue_id",
+    ),
+    _mutation(
+        "a filter's line of another day names nobody",
+        "streams/joining/passages.py",
+        "_NEAR_MS = 120_000",
+        "_NEAR_MS = 120_000_000",
+        "streams/joining/test_kept_back.py::test_a_report_of_another_message_or_another_day_names_nobody",
+    ),
+    _mutation(
+        "the name of an attached file tells not whom amavisd-new kept back",
+        "streams/parsers/postfix/filters/amavis.py",
+        "if text.count(_ENVELOPE, start) != 1:",
+        "if text.count(_ENVELOPE, start) < 1:",
+        "streams/parsers/postfix/test_filters.py::test_no_name_of_a_file_or_a_message_id_tells_whom_amavis_kept_back",
+    ),
+    _mutation(
         "a message stays open until the filter's line about it has come",
         "streams/joining/message.py",
         "self.is_repeated or self.awaits_verdict:",
