@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import msgspec
-from postwatch.streams.contracts.outcome import REJECTED, Outcome
+from postwatch.streams.contracts.outcome import DELIVERED, REJECTED, Outcome
 from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.enrichment.reasons import BUILT_IN, ReasonBook
 from postwatch.streams.errors import StoreError
@@ -28,6 +28,20 @@ from postwatch.streams.joining.passages import (
     refusals_of,
 )
 from postwatch.streams.joining.recent import Recent
+from postwatch.streams.joining.returned import (
+    GIVEN,
+    TAKEN,
+    Group,
+    as_handed,
+    entry_name,
+    find_ties,
+    is_given,
+    may_be_given,
+    may_be_taken,
+    message_id_of,
+    note_member,
+    source_of,
+)
 from postwatch.streams.joining.rows import RowMaker
 from postwatch.streams.joining.status import OPEN, find_status
 from postwatch.streams.joining.tries import take_step
@@ -57,8 +71,10 @@ from postwatch.streams.parsers.queue_ids import (
     LOGIN_PREFIX,
     PASSAGE_PREFIX,
     REFUSAL_PREFIX,
+    RETURN_PREFIX,
     SESSION_PREFIX,
 )
+from postwatch.streams.parsers.smtp import OWN_NETWORKS
 
 EARLIER_BY_MS = 2 * 3_600_000
 """A line that is older than its message by more than this belongs to an earlier message with the same queue id."""
@@ -113,6 +129,8 @@ class Joiner:
         """Pairs of the last `take_dirty`: a message, and the message that has its lineage from it."""
         self._awaited: dict[tuple[str, str], dict[str, Arrival]] = {}
         """Server and queue id → later messages that name this id as their earlier one, before its own lines came."""
+        self._has_returns = False
+        """An entry of messages that may have been given back was in memory: before, none can be found in there."""
         self._handed_on: set[tuple[Message, str]] = set()
         """Message and recipient pairs whose status another message on the same server tells from now on."""
 
@@ -163,6 +181,14 @@ class Joiner:
                     add_attempt(message, event)
                     if event.handover or event.passage_id:
                         self._hand_over(messages, message, event)
+                    elif event.status == DELIVERED and (
+                        self._has_returns
+                        or message.was_parked
+                        or (message.parts and (event.transport == "pipe" or event.remote_ip.startswith(OWN_NETWORKS)))
+                    ):
+                        self._give(messages, message, event)
+                    if message.return_id:
+                        self._tie_returned(messages, message, event)
                     if message.requeued_as:
                         self._hand_open(messages, message)
                     if message.lineage is not None and message.lineage.forwarded:
@@ -183,8 +209,15 @@ class Joiner:
                         message.dirty += message.cancelled_recipients or ()
                     if message.lineage is not None:
                         message.dirty += message.lineage.handed
-                elif not message.was_parked and not message.completed_at:
-                    message.is_repeated = True
+                    if event.system_user or event.client_ip.startswith(OWN_NETWORKS):
+                        self._take_back(messages, message)
+                        if message.return_id:
+                            self._tie_returned(messages, message)
+                else:
+                    if message.return_id:
+                        self._tie_returned(messages, message)
+                    if not message.was_parked and not message.completed_at:
+                        message.is_repeated = True
             except (StoreError, MemoryError):
                 raise
             except Exception as error:
@@ -274,6 +307,10 @@ class Joiner:
             self._continue_awaited(messages, message)
         if message.attempts and message.is_whole():
             self._forward_on(messages, message)
+        if event.part == MESSAGE_ID or (event.part == CLIENT and MESSAGE_ID in (message.parts or ())):
+            self._take_back(messages, message)
+        if message.return_id:
+            self._tie_returned(messages, message)
         if event.session_id.startswith(SESSION_PREFIX):
             self._take_session(messages, message, event)
         if event.earlier_queue_id and event.earlier_queue_id != PROXIED:
@@ -356,11 +393,99 @@ class Joiner:
         if lineage is None:
             return
         lineage.handed[event.recipient] = self._attempts_on_the_way(message, event.recipient)
+        if next_message.return_id and not lineage.is_returned:
+            self._unlist(messages, next_message)
         self._links.append((message, next_message))
         self._touch(next_message)
         if next_message.was_seen():
             next_message.change([event.recipient, *next_message.attempts])
             self._handed_on.add((message, event.recipient))
+
+    def _take_back(self, messages: dict[str, Message], message: Message) -> None:
+        """List a message that a program or filter of this server may have made of an earlier one."""
+        source = source_of(message)
+        if source is not None and may_be_taken(source) and (message.lineage is None or message.lineage.is_returned):
+            self._list(messages, message, TAKEN, source)
+
+    def _give(self, messages: dict[str, Message], message: Message, event: Attempt) -> None:
+        """List a message of which a recipient went to what may be a filter."""
+        name = entry_name(message_id_of(message))
+        if not name or not may_be_given(message, event):
+            return
+        entry = self._find_known(message.server, name)
+        if entry is not None:
+            messages[name] = entry
+        if entry is not None or is_given(message, event):
+            self._list(messages, message, GIVEN, event)
+
+    def _list(self, messages: dict[str, Message], message: Message, kind: str, event: Arrival | Attempt) -> None:
+        name = entry_name(message_id_of(message))
+        if not name:
+            return
+        self._has_returns = True
+        entry = messages.get(name) or self._open(message.server, name, event.at)
+        self._touch(entry)
+        note_member(entry, kind, message, event)
+        entry.is_settled = False
+        message.return_id = name
+
+    def _unlist(self, messages: dict[str, Message], message: Message) -> None:
+        """A filter's answer named the message. An entry that lists it alone is done with."""
+        entry = self._find_known(message.server, message.return_id)
+        if entry is not None and entry.parts is not None and len(entry.parts) == 1:
+            messages[entry.queue_id] = entry
+            self._touch(entry)
+            entry.is_settled = True
+        message.return_id = ""
+
+    def _tie_returned(self, messages: dict[str, Message], message: Message, event: Attempt | None = None) -> None:
+        """Tie what was given back, as far as the message, or its recipient of that attempt, now shows it."""
+        self._take_back(messages, message)  # a crash may have parked it without its entry
+        group = self._find_group(messages, message)
+        if not group.given or not group.taken:
+            return
+        named: tuple[str, ...] = ()
+        if event is not None and (len(group.taken) == 1 or len(message.attempts) > 1):
+            named = (event.recipient, event.original_recipient)
+        recipients: dict[str, None] = {}
+        for before in group.given.values():
+            if not named or (before.originals and not before.originals.keys().isdisjoint(named)):
+                recipients.update(dict.fromkeys(before.attempts))
+            else:
+                recipients.update((name, None) for name in named if name in before.attempts)
+        for recipient in recipients:
+            self._tie(group, recipient)
+
+    def _find_group(self, messages: dict[str, Message], message: Message) -> Group:
+        """The messages that are listed with this one."""
+        entry = messages.get(message.return_id) or self._open(message.server, message.return_id, message.queued_at)
+        self._touch(entry)
+        group = Group({}, {})
+        for part in (entry.parts or {}).values():
+            member = self._find_known(message.server, part.earlier_queue_id)
+            if member is None or entry_name(message_id_of(member)) != entry.queue_id:
+                continue
+            messages[member.queue_id] = member
+            self._touch(member)
+            if part.part.startswith(GIVEN):
+                group.given[member.queue_id] = member
+            elif member.lineage is None or member.lineage.is_returned:
+                group.taken[member.queue_id] = member
+        return group
+
+    def _tie(self, group: Group, recipient: str) -> None:
+        for tie in find_ties(group, recipient):
+            known = tie.message.lineage
+            if known is not None and recipient in known.handed:
+                continue
+            lineage = self._lineage(tie.before, tie.message)
+            if lineage is None:
+                continue
+            lineage.is_returned = True
+            lineage.handed[recipient] = as_handed(self._attempts_on_the_way(tie.before, recipient))
+            self._links.append((tie.before, tie.message))
+            tie.message.change([recipient, *tie.message.attempts])
+            self._handed_on.add((tie.before, recipient))
 
     def _ask_filter(self, messages: dict[str, Message], message: Message, event: Attempt) -> None:
         """The filter's own lines, which may come before or after its answer, tell what became of the recipient."""
@@ -628,7 +753,9 @@ class Joiner:
             try:
                 if not message.completed_at:
                     message.count_completes()
-                if (message.dirty or message.completed_at) and not message.queue_id.startswith(PASSAGE_PREFIX):
+                if (message.dirty or message.completed_at) and not message.queue_id.startswith(
+                    (PASSAGE_PREFIX, RETURN_PREFIX)
+                ):
                     self._add_due_rows(message, rows)
             except Exception as error:
                 del rows[made:]

@@ -49,6 +49,7 @@ def merge(known: Message, other: Message) -> None:
         known.tries, known.current_try = other.tries, other.current_try
     for refusal in other.refusals or ():
         add_refusal(known, refusal)
+    known.return_id = known.return_id or other.return_id
     if other.held_at and (not known.held_at or other.held_at < known.held_at):
         known.held_at = other.held_at
 

@@ -36,7 +36,14 @@ from postwatch.streams.parsers.events import (
     Refusal,
     Step,
 )
-from postwatch.streams.parsers.queue_ids import LOGIN_PREFIX, PASSAGE_PREFIX, SESSION_PREFIX, arrival_time, queued_at
+from postwatch.streams.parsers.queue_ids import (
+    LOGIN_PREFIX,
+    PASSAGE_PREFIX,
+    RETURN_PREFIX,
+    SESSION_PREFIX,
+    arrival_time,
+    queued_at,
+)
 
 RETRACTED = "retracted"
 RANKS = {
@@ -69,6 +76,9 @@ class Lineage(msgspec.Struct, gc=False, eq=False, array_like=True):
     """No filter was there: an operator had the message queued anew. Its earlier rows are right until its own come."""
     forwarded: str = ""
     """The recipient, here, of whom a forward made the message. Every recipient of it is one of his."""
+
+    is_returned: bool = False
+    """No line named this message's queue id: its Message-ID, place and time showed that a filter gave it back."""
 
     def parent_id(self) -> str:
         """The queue id just before the message's own."""
@@ -142,6 +152,8 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
     """`read_until` as the process was parked: what comes from there is read again."""
     refusals: list[Refusal] | None = None
     """Of a passage: what the client was told of the whole message. The filter's own lines name its recipients."""
+    return_id: str = ""
+    """The entry that lists it as a message which a filter may have given back, or as what such a filter got."""
 
     def is_dated(self) -> bool:
         """Whether its id tells when it was queued: then the key of its rows is the same whichever line comes first."""
@@ -173,7 +185,7 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
 
     def awaits_correlation(self) -> bool:
         """Whether a line of another message may still tie to it, or its own lines will come again."""
-        if self.is_repeated or self.awaits_verdict:
+        if self.is_repeated or self.awaits_verdict or self.return_id:
             return True
         if self.parts is None and self.lineage is None and self.arrival is not None:  # as nearly all of Exim's
             return not self.arrival.authenticated_as and self.arrival.client_ip.startswith(_LOOPBACK)
@@ -183,7 +195,7 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
             return True  # what it was forwarded to is tried later
         if self.queue_id.startswith(LOGIN_PREFIX):
             return True  # each message received by that process refers to it
-        if self.queue_id.startswith(PASSAGE_PREFIX):
+        if self.queue_id.startswith((PASSAGE_PREFIX, RETURN_PREFIX)):
             return True  # the answer that names it, or more of the filter's lines, may come
         if self.queue_id.startswith(SESSION_PREFIX):
             return False

@@ -206,6 +206,8 @@ class RowMaker:
             elif message.was_partial and message.parts is not None and LOGIN in message.parts:
                 unnamed = msgspec.structs.replace(message.arrival, authenticated_as="")
                 self._retract_shared(message, unnamed, recipient, accounts, row, rows)
+        if message.lineage is not None and message.lineage.is_returned:
+            self._retract_given(message, message.lineage, recipient, accounts, row, rows)
         if message.was_reported_alone:
             self._add_retractions(message, recipient, Outcome._make(UNKNOWN + row), rows)
 
@@ -223,6 +225,24 @@ class RowMaker:
         for attempt in (None, *message.attempts.get(recipient, _NO_ATTEMPTS)):
             told |= dict.fromkeys(self._accounts.of_delivery(known, recipient, attempt, message.server))
         for account in told:
+            if account not in chosen:
+                rows.append(Outcome._make(account + row)._replace(is_deleted=1))
+
+    def _retract_given(
+        self,
+        message: Message,
+        lineage: Lineage,
+        recipient: str,
+        chosen: tuple[Account, ...],
+        row: tuple[object, ...],
+        rows: list[Outcome],
+    ) -> None:
+        """What was told while a program of this server seemed to be the mailbox."""
+        handed = message.handed_over(recipient)
+        if not handed:
+            return
+        given = msgspec.structs.replace(handed[-1], handover="")
+        for account in self._accounts.of_delivery(lineage.arrival, recipient, given, message.server):
             if account not in chosen:
                 rows.append(Outcome._make(account + row)._replace(is_deleted=1))
 

@@ -23,6 +23,8 @@ PASSAGE_PREFIX = "f:"
 PROCESS_PREFIX = "n:"
 """Of a process that tries one message after the other, where only the first line of a try names the message."""
 CLAMSMTP_PREFIX = f"{PASSAGE_PREFIX}clamsmtp "
+RETURN_PREFIX = "b:"
+"""Of a Message-ID: lists the messages of one server that a program or filter there may have given back."""
 _BASE62 = {c: n for n, c in enumerate("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")}
 _BASE52 = {c: n for n, c in enumerate("0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz")}
 _LONG_POSTFIX_SECONDS = 6

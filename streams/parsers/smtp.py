@@ -13,7 +13,7 @@ ADDRESS = r'((?:"(?:[^"\\]++|\\.)*+")?+[^<>"]*+)'
 _NEXT_ID = re.compile(r"[0-9A-Za-z.-]{6,64}")
 _MOST_OF_ANSWER = 1000
 _MAILBOX = re.compile(r"[245]\d\d (?:[245]\.\d{1,3}\.\d{1,3} )?<([^<>\"\s@]{1,64}@[^<>\"\s@]{1,255})>(?= |$)")
-_OWN_NETWORKS = ("127.", "::1", "10.", "192.168.", "fc", "fd", *(f"172.{number}." for number in range(16, 32)))
+OWN_NETWORKS = ("127.", "::1", "10.", "192.168.", "fc", "fd", *(f"172.{number}." for number in range(16, 32)))
 
 
 def reply_codes(answer: str) -> tuple[int, str]:
@@ -34,7 +34,7 @@ def is_loopback(ip: str) -> bool:
 
 def is_near(ip: str) -> bool:
     """Whether the server is here: behind a socket or a pipe (no address), on this machine or in a private network."""
-    return not ip or ip.startswith(_OWN_NETWORKS)
+    return not ip or ip.startswith(OWN_NETWORKS)
 
 
 def is_saved(answer: str, ip: str) -> bool:

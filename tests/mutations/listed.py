@@ -744,9 +744,8 @@ MESSAGES = (
     _mutation(
         "a message that passed a filter is one row",
         "streams/joining/joiner.py",
-        "                    if event.handover or event.passage_id:\n"
-        "                        self._hand_over(messages, message, event)\n",
-        "",
+        "                        self._hand_over(messages, message, event)\n                    elif",
+        "                        pass\n                    elif",
         _JOINER + "test_a_message_that_passed_a_filter_is_one_row_for_each_recipient",
     ),
     _mutation(
@@ -780,8 +779,8 @@ MESSAGES = (
     _mutation(
         "a message stays open until the filter's line about it has come",
         "streams/joining/message.py",
-        "self.is_repeated or self.awaits_verdict:",
-        "self.is_repeated:",
+        "self.is_repeated or self.awaits_verdict or self.return_id:",
+        "self.is_repeated or self.return_id:",
         "streams/joining/test_passages.py::test_each_order_and_cut_of_answer_and_verdict_is_one_row",
     ),
     _mutation(
@@ -797,6 +796,41 @@ MESSAGES = (
         """(?:"[^\\s<>"]*+")?+[^\\s<>"]++""",
         "[^<>]++",
         "streams/parsers/postfix/test_scanners.py::test_what_no_filter_writes_is_no_verdict",
+    ),
+    _mutation(
+        "a filter hands a message back from its own address alone",
+        "streams/joining/returned.py",
+        "        is_there = source.client_ip == attempt.remote_ip or (",
+        "        is_there = True or (",
+        "streams/joining/test_returned.py::test_what_is_not_shown_to_be_given_back_stays_by_itself",
+    ),
+    _mutation(
+        "a message is handed back between the hand-over and its answer",
+        "streams/joining/returned.py",
+        "is_there and _began_at(before, attempt) - STAMP_MS <= source.at <= attempt.at + late",
+        "is_there",
+        "streams/joining/test_returned.py::test_what_is_not_shown_to_be_given_back_stays_by_itself",
+    ),
+    _mutation(
+        "of two messages that may have been handed back none is tied",
+        "streams/joining/returned.py",
+        "        and sum(edge.before is tie.before for edge in edges) == 1\n",
+        "",
+        "streams/joining/test_returned.py::test_of_two_that_may_be_it_none_is",
+    ),
+    _mutation(
+        "a copy to somebody else is not handed back",
+        "streams/joining/returned.py",
+        "        and names(tie.message, tie.attempt)\n",
+        "",
+        "streams/joining/test_returned.py::test_a_rule_of_a_mailbox_that_sends_a_copy_on_is_no_filter",
+    ),
+    _mutation(
+        "a message that a program may give back stays known",
+        "streams/joining/message.py",
+        "if self.is_repeated or self.awaits_verdict or self.return_id:",
+        "if self.is_repeated or self.awaits_verdict:",
+        "streams/joining/test_returned.py::test_given_back_in_time_is_one_row",
     ),
     _mutation(
         "lines read = events + ignored + dead letters",
@@ -1081,7 +1115,7 @@ ACCOUNTS = (
     _mutation(
         "what a far server answers names no mailbox",
         "streams/parsers/smtp.py",
-        "    return not ip or ip.startswith(_OWN_NETWORKS)\n",
+        "    return not ip or ip.startswith(OWN_NETWORKS)\n",
         "    return True\n",
         "streams/enrichment/test_accounts.py::test_what_is_a_delivery_into_a_mailbox",
         _GOLDEN + "test_rows_are_the_golden_ones",

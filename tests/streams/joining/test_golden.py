@@ -20,6 +20,8 @@ from postwatch.streams.parsers.timestamps import StampReader, find_zone
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 LOGS = sorted(GOLDEN.glob("*/*.log"))
+LOGS_IN_ANY_ORDER = [log for log in LOGS if (log.parent.name, log.stem) != ("exim-main", "handed-back")]
+"""Exim logs what a program gives back before that program ends, and the two are not tied the other way round."""
 HOSTING_DAY = GOLDEN / "exim-main/hosting-day.log"
 SERVER = "web7.hosting.example"
 SENT_MS = 1_795_500_000_000
@@ -102,7 +104,7 @@ def test_repetition_changes_nothing(log: Path, data: st.DataObject) -> None:
     assert rows_of(blocks) == golden_rows(log)
 
 
-@pytest.mark.parametrize("log", LOGS, ids=lambda log: log.stem)
+@pytest.mark.parametrize("log", LOGS_IN_ANY_ORDER, ids=lambda log: log.stem)
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10_000))
 def test_interleaving_of_messages_changes_nothing(log: Path, seed: int) -> None:

@@ -45,7 +45,7 @@ from postwatch.streams.parsers.events import (
     LifecycleEvent,
     Refusal,
 )
-from postwatch.streams.parsers.queue_ids import queued_at
+from postwatch.streams.parsers.queue_ids import RETURN_PREFIX, queued_at
 
 SERVER = "mx1"
 BOOK = AccountBook({"here.example": "", "also.example": ""}, parse_networks("192.0.2.7", "the test"))
@@ -741,7 +741,8 @@ def test_a_refusal_of_all_closes_the_message() -> None:
 def test_a_completed_message_is_kept_for_the_line_that_may_claim_it() -> None:
     joiner = Joiner(BOOK)
     joined([BEHIND], joiner)
-    (kept,) = joiner.open_messages()
+    kept, listed = joiner.open_messages()
+    assert listed.queue_id.startswith(RETURN_PREFIX)
     assert kept.is_complete()
     assert not kept.is_closed()
     joined([BEFORE], joiner)

@@ -1,0 +1,189 @@
+"""Which messages are tied as one that a program or filter gave back, and which are not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from postwatch.streams.joining.message import Message
+from postwatch.streams.joining.returned import MOST_MEMBERS, Group
+
+from tests.streams.joining.test_golden import rows_of
+
+PIPE = "relay=filter, delay=2, delays=0/0/0/2, dsn=2.0.0, status=sent (delivered via filter service)"
+NEAR = "relay=10.0.0.5[10.0.0.5]:10024, delay=2, delays=0/0/0/2, dsn=2.0.0, status=sent (250 2.0.0 taken)"
+FULL = "relay=mx[private/lmtp], delay=1, delays=0/0/0/1, dsn=5.2.2, status=bounced (552 5.2.2 mailbox full)"
+OUTSIDE = "client=mail.far.example[192.0.2.11]"
+
+
+def at(second: int, daemon: str, text: str) -> str:
+    return f"Nov 23 09:00:{second:02} mx postfix/{daemon}[7]: {text}"
+
+
+def begin(second: int, queue_id: str, client: str, sender: str = "x@far.example", name: str = "m1@far") -> list[str]:
+    by = "pickup" if client.startswith("uid=") else "smtpd"
+    return [
+        at(second, by, f"{queue_id}: {client}" + (f" from=<{sender}>" if by == "pickup" else "")),
+        at(second, "cleanup", f"{queue_id}: message-id=<{name}>"),
+        at(second, "qmgr", f"{queue_id}: from=<{sender}>, size=900, nrcpt=1 (queue active)"),
+    ]
+
+
+def end(second: int, queue_id: str, fate: str, to: str = "anna@bakery.example") -> list[str]:
+    agent = "pipe" if fate == PIPE else "smtp"
+    return [at(second, agent, f"{queue_id}: to=<{to}>, {fate}"), at(second, "qmgr", f"{queue_id}: removed")]
+
+
+FIRST = begin(10, "4A00001", OUTSIDE)
+
+
+def fates(blocks: list[list[str]]) -> list[tuple[str, str, str]]:
+    rows: list[dict[str, Any]] = rows_of(blocks)
+    return sorted((row["queue_id"], row["recipient"], row["status"]) for row in rows)
+
+
+TIED = [("4A00001", "anna@bakery.example", "bounced")]
+
+
+@pytest.mark.parametrize(("source", "fate"), [("uid=117", PIPE), ("client=a[10.0.0.5]", NEAR)])
+def test_given_back_in_time_is_one_row(source: str, fate: str) -> None:
+    second = begin(12, "4A00002", source)
+    given, fate_here = end(12, "4A00001", fate), end(13, "4A00002", FULL)
+    for lines in (
+        [*FIRST, *second, *given, *fate_here],
+        [*FIRST, *second, *fate_here, *given],
+        [*second, *fate_here, *FIRST, *given],
+        [*FIRST, *given, *second, *fate_here],
+    ):
+        assert fates([lines]) == TIED
+        assert fates([[line] for line in lines]) == TIED
+        assert fates([lines, lines]) == TIED
+
+
+@pytest.mark.parametrize(
+    ("second", "fate"),
+    [
+        (begin(12, "4A00002", OUTSIDE), PIPE),  # a stranger connects in the same second
+        (begin(12, "4A00002", OUTSIDE), NEAR),
+        (begin(12, "4A00002", "client=b[10.0.0.6]"), NEAR),  # another address
+        (begin(12, "4A00002", "client=b[10.0.0.5], sasl_method=PLAIN, sasl_username=u@far.example"), NEAR),
+        (begin(20, "4A00002", "client=a[10.0.0.5]"), NEAR),  # too late
+        (begin(20, "4A00002", "uid=117"), PIPE),
+        (begin(12, "4A00002", "uid=117"), NEAR),  # a program has not the filter's address
+        (begin(12, "4A00002", "uid=117", sender="y@far.example"), PIPE),
+        (begin(12, "4A00002", "uid=117", name="m2@far"), PIPE),
+    ],
+)
+def test_what_is_not_shown_to_be_given_back_stays_by_itself(second: list[str], fate: str) -> None:
+    lines = [*FIRST, *second, *end(12, "4A00001", fate), *end(21, "4A00002", FULL)]
+    assert ("4A00001", "anna@bakery.example", "delivered") in fates([lines])
+
+
+def test_a_rule_of_a_mailbox_that_sends_a_copy_on_is_no_filter() -> None:
+    lines = [
+        *FIRST,
+        *begin(12, "4A00002", "uid=5000"),
+        *end(12, "4A00001", PIPE),
+        *end(13, "4A00002", FULL, to="bob@elsewhere.example"),
+    ]
+    assert ("4A00001", "anna@bakery.example", "delivered") in fates([lines])
+
+
+def test_of_two_that_may_be_it_none_is() -> None:
+    lines = [
+        *FIRST,
+        *begin(12, "4A00002", "uid=117"),
+        *begin(12, "4A00003", "uid=1000"),
+        *end(12, "4A00001", PIPE),
+        *end(13, "4A00002", FULL),
+        *end(13, "4A00003", FULL),
+    ]
+    assert ("4A00001", "anna@bakery.example", "delivered") in fates([lines])
+
+
+def test_two_copies_from_outside_are_not_told_apart() -> None:
+    lines = [
+        *FIRST,
+        *begin(10, "4A00009", OUTSIDE),
+        *begin(12, "4A00002", "uid=117"),
+        *begin(12, "4A00003", "uid=117"),
+        *end(12, "4A00001", PIPE),
+        *end(12, "4A00009", PIPE),
+        *end(13, "4A00002", FULL),
+        *end(13, "4A00003", FULL),
+    ]
+    assert [status for _, _, status in fates([lines])].count("delivered") == 2
+
+
+def test_two_passes_in_a_row_are_one_row() -> None:
+    lines = [
+        *FIRST,
+        *begin(12, "4A00002", "uid=117"),
+        *end(12, "4A00001", PIPE),
+        *begin(15, "4A00003", "client=a[10.0.0.5]"),
+        *end(15, "4A00002", NEAR),
+        *end(16, "4A00003", FULL),
+    ]
+    assert fates([lines]) == TIED
+    assert fates([[line] for line in lines]) == TIED
+
+
+def test_each_recipient_may_come_back_by_itself() -> None:
+    lines = [
+        *begin(10, "4A00001", OUTSIDE),
+        *begin(12, "4A00002", "uid=117"),
+        at(12, "pipe", f"4A00001: to=<anna@bakery.example>, {PIPE}"),
+        *begin(14, "4A00003", "uid=117"),
+        *end(14, "4A00001", PIPE, to="bea@bakery.example"),
+        *end(15, "4A00002", FULL),
+        *end(15, "4A00003", FULL, to="bea@bakery.example"),
+    ]
+    assert fates([lines]) == [*TIED, ("4A00001", "bea@bakery.example", "bounced")]
+
+
+STAMP = "2026-11-21 10:00:0"
+SCANNED = "U=mail P=spam-scanned"
+
+
+def exim(second: str, how: str, to: str = "anna <anna@bakery.example> R=check T=check") -> list[str]:
+    first, next_id = "1xUht2-0000000GFxD-3Ryp", "1xUht4-0000000GFxE-0aaa"
+    return [
+        f"{STAMP}0 {first} <= x@far.example H=m [192.0.2.11] P=esmtps S=2 id=e1@far for anna@bakery.example",
+        f"{STAMP}{second} {next_id} <= x@far.example {how} S=2 id=e1@far for anna@bakery.example",
+        f"{STAMP}2 {first} => {to}",
+        f"{STAMP}2 {first} Completed",
+        f"{STAMP}9 {next_id} ** anna@bakery.example R=user T=local: mailbox is full",
+        f"{STAMP}9 {next_id} Completed",
+    ]
+
+
+TO_FILTER = 'anna@bakery.example R=f T=f H=127.0.0.1 [127.0.0.1] C="250 OK (20A9)"'
+
+
+def test_exim_gets_back_what_it_gave_to_a_program_or_a_filter() -> None:
+    for lines in (exim("2", SCANNED), exim("2", "H=localhost [127.0.0.1] P=esmtp", TO_FILTER)):
+        for blocks in ([lines], [[line] for line in lines], [lines, lines]):
+            assert fates(blocks) == [("1xUht2-0000000GFxD-3Ryp", "anna@bakery.example", "bounced")]
+
+
+@pytest.mark.parametrize(
+    ("second", "how", "to"),
+    [
+        ("2", "H=m [192.0.2.11] P=esmtps", "anna <anna@bakery.example> R=check T=check"),
+        ("2", "U=bob P=local", "anna <anna@bakery.example> R=check T=check"),  # any user of the server may do so
+        ("5", SCANNED, "anna <anna@bakery.example> R=check T=check"),
+        ("5", "H=localhost [127.0.0.1] P=esmtp", TO_FILTER),
+        ("2", "H=m [192.0.2.11] P=esmtps", TO_FILTER),
+        ("2", SCANNED, TO_FILTER),
+    ],
+)
+def test_exim_keeps_apart_what_a_stranger_could_send(second: str, how: str, to: str) -> None:
+    rows = fates([exim(second, how, to)])
+    assert ("1xUht2-0000000GFxD-3Ryp", "anna@bakery.example", "delivered") in rows
+
+
+def test_a_group_that_a_stranger_fills_is_given_up() -> None:
+    group = Group({}, {})
+    for number in range(MOST_MEMBERS + 1):
+        group.taken[str(number)] = Message("mx", str(number), 0)
+    assert group.is_crowded()
