@@ -16,7 +16,15 @@ from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.enrichment.reasons import BUILT_IN, ReasonBook
 from postwatch.streams.errors import StoreError
 from postwatch.streams.joining.merge import add_attempt, add_lifecycle_event, add_part, add_refusal
-from postwatch.streams.joining.message import TOLD_BY_OTHERS, Lineage, Message, all_lines, arrival_lines, begin_message
+from postwatch.streams.joining.message import (
+    TOLD_BY_OTHERS,
+    Lineage,
+    Message,
+    all_lines,
+    arrival_lines,
+    begin_message,
+    is_told_by_others,
+)
 from postwatch.streams.joining.passages import (
     decide,
     is_about_kept,
@@ -294,7 +302,7 @@ class Joiner:
         parts, lineage = message.parts, message.lineage
         was_whole = lineage is not None and message.is_whole()
         if (
-            (parts is None or not TOLD_BY_OTHERS.isdisjoint(parts))
+            (parts is None or is_told_by_others(parts))
             and event.part not in TOLD_BY_OTHERS
             and not message.was_seen()
             and not message.is_dated()

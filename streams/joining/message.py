@@ -241,7 +241,7 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
         queued = self.parts.get(QUEUE) or self.parts[HELD]
         if queued.sender.startswith("double-bounce@"):
             return True  # smtpd's notice to the postmaster
-        return not queued.sender or not TOLD_BY_OTHERS.isdisjoint(self.parts)
+        return not queued.sender or is_told_by_others(self.parts)
 
     def tell_arrival(self) -> Arrival | None:
         """The arrival as far as it is known."""
@@ -370,6 +370,11 @@ def _in_order(parts: dict[str, Arrival]) -> list[Arrival]:
 _PARTS = (CLIENT, LOGIN, MESSAGE_ID, QUEUE, SUBJECT, PARENT, LINK, REQUEUED)
 TOLD_BY_OTHERS = frozenset((PARENT, LINK, REQUEUED))
 """Parts that come from lines of other messages and programs: they do not show that the message itself was seen."""
+
+
+def is_told_by_others(parts: dict[str, Arrival]) -> bool:
+    """Whether any part is. A look into the dict for each name: its parts may be as many as recipients."""
+    return PARENT in parts or LINK in parts or REQUEUED in parts
 
 
 def arrival_lines(message: Message) -> list[str]:
