@@ -109,7 +109,7 @@ class AccountBook:
     def __init__(self, domains: Domains | None, trusted: TrustedNetworks | None = None) -> None:
         """`trusted`: networks whose clients' envelope senders are believed without a login."""
         self._domains = domains
-        self._trusted = trusted or TrustedNetworks(())
+        self._trusted = trusted or None
 
     def use(self, domains: Domains) -> None:
         """Judge by this list from now on. Any thread may call it: the list is exchanged as a whole."""
@@ -142,14 +142,14 @@ class AccountBook:
         The address alone counts: a host's name and its HELO are a stranger's to choose. Without any client, the message
         was handed in here by a program; a message that was made of another one has that one's sender, whoever wrote it.
         """
-        if _is_servers_own(event.sender):
-            return False
-        if event.authenticated_as or event.auth_method:
-            return True
-        ip = event.client_ip
-        if ip:
-            return is_loopback(ip) or ip in self._trusted
-        return isinstance(event, Arrival) and not event.client_host and not event.parent_queue_id
+        if not event.authenticated_as and not event.auth_method:
+            ip = event.client_ip
+            if ip:
+                if not is_loopback(ip) and (self._trusted is None or ip not in self._trusted):
+                    return False
+            elif not isinstance(event, Arrival) or event.client_host or event.parent_queue_id:
+                return False
+        return not _is_servers_own(event.sender)
 
     def receiver(self, recipient: str, attempt: Attempt | None, server: str) -> Account | None:
         """Who gets it, as far as they are ours; an attempt may tell more than the address."""

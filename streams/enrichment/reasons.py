@@ -72,7 +72,7 @@ _POLICY = ".7."
 _MOST_CHARACTERS = 1000
 """Of a reply; its beginning tells."""
 _MOST_CACHED = 4096
-"""Replies, which strangers write: 4 MB of them at most. Hosts as many."""
+"""Replies, which strangers write: 8 MB of them at most, as they came and without what they quote. Hosts as many."""
 _CODE_IN_REPLY = re.compile(r"(?<![\d.])#?[45]\.(\d{1,3}\.\d{1,3})(?![\d.])")
 _MOST_BEFORE_CODE = 60
 
@@ -125,16 +125,22 @@ class ReasonBook:
 
 
 def _find_by_words(lowered: str, status: str) -> str:
-    """Without what a reply only quotes; then with its links, which name the subject where nothing else does."""
-    said = ECHOED.sub(" ", lowered)
-    plain = LINKS.sub(" ", said)
+    said = ECHOED.sub(" ", lowered) if "@" in lowered or "<" in lowered else lowered
+    reason = _find_in_words(said)
+    if reason == _OWN_LOGIN and status not in (BOUNCED, DEFERRED):
+        return "policy"  # only another server can refuse our login; where we refuse a client, it is his
+    return reason
+
+
+@lru_cache(maxsize=_MOST_CACHED)
+def _find_in_words(said: str) -> str:
+    """A reply without what it only quotes, which is often all that tells it from others; then with its links, which
+    name the subject where nothing else does."""
+    plain = LINKS.sub(" ", said) if "www." in said or "://" in said else said
     for text in (plain, said) if plain != said else (plain,):
         for reason, expression in BY_WORDS:
             if expression.search(text):
-                if reason != _OWN_LOGIN:
-                    return reason
-                # Only another server can refuse our login; where we refuse a client, it is his.
-                return reason if status in (BOUNCED, DEFERRED) else "policy"
+                return reason
     return ""
 
 

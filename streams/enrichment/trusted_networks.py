@@ -20,9 +20,10 @@ class TrustedNetworks:
         self._known: dict[str, bool] = {}
         """Answers given before: the judging runs for each row."""
 
+    def __bool__(self) -> bool:
+        return bool(self._networks)
+
     def __contains__(self, ip: str) -> bool:
-        if not self._networks:
-            return False
         known = self._known.get(ip)
         if known is None:
             if len(self._known) >= _MOST_KNOWN:

@@ -57,10 +57,13 @@ class RowMaker:
         is_own = message.lineage is None and message.identity is None
         is_plain = is_own and message.parts is None
         if is_own:  # as `_find_place` would say, at less cost
-            queue_id, queued_at, arrival = message.queue_id, message.queued_at, message.tell_arrival()
-            arrivals = events = 1 if message.is_whole() else 0
-            if message.parts is not None:
-                events = len(message.parts)
+            queue_id, queued_at, arrival = message.queue_id, message.queued_at, message.arrival
+            if is_plain:
+                arrivals = events = 1 if arrival is not None else 0
+            else:
+                arrival = message.tell_arrival()
+                arrivals = 1 if message.is_whole() else 0
+                events = len(message.parts or ())
             updated_at = arrival.at if arrival else queued_at
             original, passed, tried, is_inferred = "", "", attempts, False
         elif message.is_told_before(recipient):
@@ -394,6 +397,12 @@ def _joined_arrival(first: Arrival, own: Arrival | None) -> Arrival:
 
 
 def _attempt_cells(attempts: list[Attempt]) -> tuple[AttemptCell, ...]:
+    if len(attempts) == 1:  # as nearly always: without a loop
+        one = attempts[0]
+        if not one.is_attempt:
+            return ()
+        cell = (one.at, one.status, one.smtp_code, one.response, one.remote_host, one.remote_ip)
+        return (tuple.__new__(AttemptCell, cell),)
     return tuple(
         [
             tuple.__new__(  # all columns of AttemptCell in order

@@ -894,7 +894,7 @@ PARSERS = (
     _mutation(
         "an address that a reply quotes decides no reason",
         "streams/enrichment/reasons.py",
-        '    said = ECHOED.sub(" ", lowered)\n',
+        '    said = ECHOED.sub(" ", lowered) if "@" in lowered or "<" in lowered else lowered\n',
         "    said = lowered\n",
         "streams/enrichment/test_reasons.py::test_addresses_and_links_do_not_decide",
     ),
