@@ -15,6 +15,7 @@ from postwatch.streams.parsers.events import (
     LifecycleEvent,
     Parsed,
     Refusal,
+    Step,
     Unreadable,
 )
 from postwatch.streams.parsers.registry import make_parser
@@ -429,7 +430,7 @@ def test_an_attempt_survives_print_and_parse(
 
 def test_events_are_what_the_joiner_takes() -> None:
     events: tuple[type, ...] = Event.__args__
-    assert set(events) == {Arrival, Attempt, LifecycleEvent, Refusal}
+    assert set(events) == {Arrival, Attempt, LifecycleEvent, Refusal, Step}
 
 
 @pytest.mark.parametrize("sender", ["anna@bakery.example", 'U=mill D=mill.example S="x', ""])
