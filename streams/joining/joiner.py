@@ -62,6 +62,7 @@ from postwatch.streams.parsers.events import (
     HELD,
     JUDGED,
     KEPT,
+    LINK,
     LOGIN,
     MESSAGE_ID,
     PARENT,
@@ -199,8 +200,11 @@ class Joiner:
                         self._tie_returned(messages, message, event)
                     if message.requeued_as:
                         self._hand_open(messages, message)
-                    if message.lineage is not None and message.lineage.forwarded:
-                        self._tell_parent(messages, message)
+                    if message.lineage is not None:
+                        if message.lineage.forwarded:
+                            self._tell_parent(messages, message)
+                        else:
+                            message.dirty += message.unqualified()
                 elif isinstance(event, LifecycleEvent):
                     add_lifecycle_event(message, event)
                 elif isinstance(event, Refusal):
@@ -217,6 +221,8 @@ class Joiner:
                         message.dirty += message.cancelled_recipients or ()
                     if message.lineage is not None:
                         message.dirty += message.lineage.handed
+                    if self._awaited:
+                        self._continue_awaited(messages, message)
                     if event.system_user or event.client_ip.startswith(OWN_NETWORKS):
                         self._take_back(messages, message)
                         if message.return_id:
@@ -397,9 +403,12 @@ class Joiner:
             return  # the filter went on with other recipients
         if next_message is None:
             next_message = self._open(message.server, event.next_queue_id, event.at)
+        is_new = next_message.lineage is None
         lineage = self._lineage(message, next_message)
         if lineage is None:
             return
+        if is_new and next_message.envelopes:
+            self._pass_lineage_on(messages, next_message)
         lineage.handed[event.recipient] = self._attempts_on_the_way(message, event.recipient)
         if next_message.return_id and not lineage.is_returned:
             self._unlist(messages, next_message)
@@ -494,6 +503,19 @@ class Joiner:
             self._links.append((tie.before, tie.message))
             tie.message.change([recipient, *tie.message.attempts])
             self._handed_on.add((tie.before, recipient))
+
+    def _pass_lineage_on(self, messages: dict[str, Message], message: Message) -> None:
+        """Further envelopes of a message go back to where it came from, which was told after they were made."""
+        for queue_id in message.envelopes or ():
+            made = self._find_known(message.server, queue_id)
+            if made is None or made.lineage is None or made.lineage.queue_id != message.queue_id:
+                continue
+            messages[queue_id] = made
+            made.former, made.lineage = made.lineage, None
+            self._lineage(message, made)
+            self._links.append((message, made))
+            self._touch(made)
+            made.change(list(made.attempts))
 
     def _ask_filter(self, messages: dict[str, Message], message: Message, event: Attempt) -> None:
         """The filter's own lines, which may come before or after its answer, tell what became of the recipient."""
@@ -668,6 +690,8 @@ class Joiner:
         if lineage is None:
             return
         self._links.append((before, message))
+        if event.part == LINK:
+            before.add_envelope(message.queue_id)
         if event.part == REQUEUED:
             for recipient in before.attempts:
                 lineage.handed[recipient] = self._attempts_on_the_way(before, recipient)

@@ -33,6 +33,9 @@ def merge(known: Message, other: Message) -> None:
         add_part(known, other.identity)
     if known.lineage is None:
         known.lineage = other.lineage
+    for queue_id in other.envelopes or ():
+        known.add_envelope(queue_id)
+    known.former = known.former or other.former
     if known.earlier is None:
         known.earlier = other.earlier
     if other.terminal_event is not None:

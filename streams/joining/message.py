@@ -154,6 +154,10 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
     """Of a passage: what the client was told of the whole message. The filter's own lines name its recipients."""
     return_id: str = ""
     """The entry that lists it as a message which a filter may have given back, or as what such a filter got."""
+    envelopes: list[str] | None = None
+    """The queue ids of further envelopes that the MTA made of it. They have its lineage."""
+    former: Lineage | None = None
+    """The lineage under which rows were made before the message that it was made of showed its own."""
 
     def is_dated(self) -> bool:
         """Whether its id tells when it was queued: then the key of its rows is the same whichever line comes first."""
@@ -257,7 +261,9 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
         return msgspec.structs.replace(arrival, system_user=identity.system_user)
 
     def is_pending(self, recipient: str) -> bool:
-        return recipient not in self.attempts and (self.originals is None or recipient not in self.originals)
+        if recipient in self.attempts or (self.originals is not None and recipient in self.originals):
+            return False
+        return self.lineage is None or not self.is_qualified(recipient)
 
     def duplicate_aliases(self) -> list[str]:
         """Recipients, as submitted, that resolve to the same address as another one: no line will name them.
@@ -278,8 +284,20 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
         if found is None:
             attempts = self.attempts.get(recipient)
             if attempts:
-                found = handed.get(attempts[-1].original_recipient)
+                found = handed.get(attempts[-1].original_recipient) or handed.get(_local_part(recipient))
+                if found is None and attempts[-1].is_expanded and len(handed) == 1:
+                    [found] = handed.values()
         return found
+
+    def unqualified(self) -> list[str]:
+        """Recipients that were handed over without a domain: the lines of this message name them with one."""
+        return [name for name in self.lineage.handed if "@" not in name] if self.lineage is not None else []
+
+    def is_qualified(self, name: str) -> bool:
+        """Whether lines of this message name what was handed over without a domain, or what an alias made of it."""
+        if self.lineage is None or "@" in name or name in self.attempts or name not in self.lineage.handed:
+            return False
+        return any(_local_part(to) == name or tried[-1].is_expanded for to, tried in self.attempts.items())
 
     def _tells_handed(self) -> bool:
         """Whether recipients have rows of this message before its lines name them; else those before are right."""
@@ -312,6 +330,11 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
             known = self.expected()
         return [recipient for recipient in known if self.is_pending(recipient)]
 
+    def add_envelope(self, queue_id: str) -> None:
+        self.envelopes = self.envelopes or []
+        if queue_id not in self.envelopes:
+            self.envelopes.append(queue_id)
+
     def change(self, recipients: list[str]) -> None:
         """Mark recipients as dirty, unless the message is only being merged."""
         if self.dirty is not None:
@@ -322,6 +345,10 @@ def begin_message(server: str, queue_id: str, at: int) -> Message:
     """A message of which nothing is known but that a line of `at` names it."""
     id_time = queued_at(queue_id)
     return Message(server, queue_id, arrival_time(id_time, at), id_time=id_time)
+
+
+def _local_part(address: str) -> str:
+    return address.rpartition("@")[0]
 
 
 def envelope_key(recipient: str) -> str:

@@ -54,6 +54,8 @@ class RowMaker:
         attempts = message.attempts.get(recipient, _NO_ATTEMPTS)
         if len(attempts) > 1:
             attempts = as_judged(attempts)
+        if attempts and attempts[-1].is_original_unsure:
+            attempts = _without_sender(message, attempts)
         is_own = message.lineage is None and message.identity is None
         is_plain = is_own and message.parts is None
         if is_own:  # as `_find_place` would say, at less cost
@@ -212,7 +214,12 @@ class RowMaker:
         if message.lineage is not None and message.lineage.is_returned:
             self._retract_given(message, message.lineage, recipient, accounts, row, rows)
         if message.was_reported_alone:
-            self._add_retractions(message, recipient, Outcome._make(UNKNOWN + row), rows)
+            named = Outcome._make(UNKNOWN + row)._replace(queue_id=message.queue_id, queued_at=message.queued_at)
+            self._add_retractions(message, recipient, named, rows, message.tell_arrival())
+        former = message.former
+        if former is not None:
+            named = Outcome._make(UNKNOWN + row)._replace(queue_id=former.queue_id, queued_at=former.queued_at)
+            self._add_retractions(message, recipient, named, rows, former.arrival)
 
     def _retract_shared(
         self,
@@ -249,9 +256,10 @@ class RowMaker:
             if account not in chosen:
                 rows.append(Outcome._make(account + row)._replace(is_deleted=1))
 
-    def _add_retractions(self, message: Message, recipient: str, row: Outcome, rows: list[Outcome]) -> None:
-        """Take back what was told under the message's own queue id, whichever attempt decided it then."""
-        own = message.tell_arrival()
+    def _add_retractions(
+        self, message: Message, recipient: str, row: Outcome, rows: list[Outcome], own: Arrival | None
+    ) -> None:
+        """Take back what was told under another queue id and arrival, whichever attempt decided it then."""
         told: dict[Account, None] = dict.fromkeys(_NOBODY)
         for attempt in (None, *message.attempts.get(recipient, _NO_ATTEMPTS)):
             told |= dict.fromkeys(self._accounts.of_delivery(own, recipient, attempt, message.server))
@@ -261,8 +269,6 @@ class RowMaker:
                     account=account.name,
                     account_domain=account.domain,
                     direction=account.direction,
-                    queue_id=message.queue_id,
-                    queued_at=message.queued_at,
                     is_deleted=1,
                 )
             )
@@ -328,7 +334,7 @@ def _find_place(message: Message, recipient: str, attempts: list[Attempt]) -> _P
     lineage = message.lineage
     if lineage is None:
         return _Place(message.queue_id, message.queued_at, own, arrivals, updated_at, events, "", "", attempts, False)
-    is_inferred = not attempts and not (message.originals and recipient in message.originals)
+    is_inferred = not attempts and message.is_pending(recipient)
     if is_inferred:
         arrivals = 0  # so what another message of the filter tells of the recipient stays
         events += len(lineage.lines)
@@ -343,17 +349,19 @@ def _find_place(message: Message, recipient: str, attempts: list[Attempt]) -> _P
         arrivals + 1 + len(lineage.subsequent_ids),
         max(updated_at, lineage.arrival.at),
         events,
-        _original(lineage, handed, recipient) if handed else "",
+        _original(lineage, handed, recipient, attempts) if handed else "",
         " ".join((*lineage.subsequent_ids, message.queue_id)),
         [*(one for one in handed or () if not one.handover), *attempts],
         is_inferred,
     )
 
 
-def _original(lineage: Lineage, handed: list[Attempt], recipient: str) -> str:
+def _original(lineage: Lineage, handed: list[Attempt], recipient: str, attempts: list[Attempt]) -> str:
     """The address as it was submitted, where the recipient is another one."""
     if not lineage.forwarded:
-        return handed[-1].original_recipient
+        before = handed[-1]
+        is_alias = bool(attempts) and attempts[-1].is_expanded and before.recipient != recipient
+        return before.original_recipient or (before.recipient if is_alias else "")
     first = handed[0].original_recipient or handed[0].recipient
     return first if first != recipient else ""
 
@@ -394,6 +402,16 @@ def _joined_arrival(first: Arrival, own: Arrival | None) -> Arrival:
         subject=first.subject or own.subject,
         parent_queue_id=first.parent_queue_id,
     )
+
+
+def _without_sender(message: Message, attempts: list[Attempt]) -> list[Attempt]:
+    """The attempts without an original recipient that is the sender: a user here, who controls what he sends."""
+    arrivals = (message.tell_arrival(), message.lineage.arrival if message.lineage is not None else None)
+    senders = [arrival.sender.lower() for arrival in arrivals if arrival is not None]
+    return [
+        msgspec.structs.replace(one, original_recipient="") if one.original_recipient in senders else one
+        for one in attempts
+    ]
 
 
 def _attempt_cells(attempts: list[Attempt]) -> tuple[AttemptCell, ...]:

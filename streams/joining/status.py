@@ -172,6 +172,8 @@ def _without_final(
     resolved_at = message.originals.get(recipient) if message.originals else None
     if resolved_at is not None and (deciding is None or not deciding.transport):
         return RETRACTED, max(updated_at, resolved_at), None
+    if message.lineage is not None and message.is_qualified(recipient):
+        return RETRACTED, max([updated_at, *(tried[-1].at for tried in message.attempts.values())]), None
     ending = terminal_event_of(message, recipient, deciding)
     if ending is not None and ending.is_claim and message.is_whole() and not message.is_complete():
         ending = None

@@ -113,6 +113,8 @@ class Attempt(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """Where the line repeats it: for rows of a message whose arrival was not seen."""
     beside: str = ""
     """ASIDE or REPLY where the line shows that it is not the mailbox, whose attempts decide. Else empty."""
+    is_original_unsure: bool = False
+    """The original recipient may as well be the sender, if that is a user here: Sendmail's `ctladdr=` names either."""
 
 
 class LifecycleEvent(msgspec.Struct, frozen=True, gc=False, array_like=True):

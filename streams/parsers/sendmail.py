@@ -15,6 +15,7 @@ import re
 from postwatch.streams.contracts.outcome import BOUNCED, DEFERRED, DELIVERED, DISCARDED, EXPIRED, REJECTED
 from postwatch.streams.parsers.events import (
     FILTER,
+    LINK,
     LOGIN,
     Arrival,
     Attempt,
@@ -60,6 +61,8 @@ _LOGGED_IN = re.compile(
 )
 _PROTO = re.compile(r", proto=(\w++)(?=,|$)")
 _NOTICE = re.compile(rf"({_ID}): (?:[A-Za-z]++ ){{0,3}}+[A-Za-z]++: ")
+_CLONE = re.compile(rf"({_ID}): clone: owner=")
+_SPLIT = re.compile(rf"split: (?:[a-z]++=\d++, )++ids?+=({_ID}(?:; ?+{_ID})*+)$")
 _RULESET = re.compile(
     rf"ruleset=(?P<name>\w++), arg1=(?P<argument>{_WORDS})?+(?:, arg2=[^,\s]*+)?+, relay={_CLIENT.pattern}, "
     r"(?P<verdict>discard$|reject=(?P<words>.*)$)?+"
@@ -118,6 +121,12 @@ def parse_message(text: str, start: int, at: int, line: str) -> Parsed:
         return _login(text, start, at, line, process_before(text, start)) if login else _without_id(text, start)
     if text.startswith("<", start):
         return _unknown_user(text, start, at, line, queue_id)
+    clone = _CLONE.match(text, start)
+    if clone is not None:
+        return _made_of(queue_id, at, line, [clone[1]])
+    split = _SPLIT.match(text, start)
+    if split is not None:
+        return _made_of(queue_id, at, line, split[1].replace(" ", "").split(";"))
     notice = _NOTICE.match(text, start)
     if notice is not None:
         return _notice(text, notice, at, line, queue_id)
@@ -236,8 +245,9 @@ def _deliveries(text: str, start: int, at: int, line: str, queue_id: str) -> Par
                 remote_ip=address,
                 transport=mailer,
                 next_queue_id=next_id,
-                handover=FILTER if is_here and "@" in recipient else "",
+                handover=FILTER if is_here and ("@" in recipient or mailer == _SUBMITS) else "",
                 is_expanded=is_made or ("<" not in name and not owner and mailer != _SUBMITS),
+                is_original_unsure=is_made,
             )
         )
     return attempts[0] if len(attempts) == 1 else attempts
@@ -292,6 +302,12 @@ def _notice(text: str, found: re.Match[str], at: int, line: str, queue_id: str) 
     if text.startswith(_EXPIRED, found.end()):
         return [LifecycleEvent(queue_id, at, line, EXPIRED, closes=True), made]
     return made
+
+
+def _made_of(queue_id: str, at: int, line: str, made: list[str]) -> list[Event]:
+    """Further envelopes of the same message: for a list with an owner, or for the recipients above a limit."""
+    links = [Arrival(one, at, line, part=LINK, earlier_queue_id=queue_id) for one in made]
+    return [LifecycleEvent(queue_id, at, line), *links]
 
 
 def _ruleset(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:

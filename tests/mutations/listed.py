@@ -18,6 +18,7 @@ _REBALANCE = "streams/faust_glue/test_rebalance.py::"
 _CRASHES = _JOIN + "test_crashes_change_no_row"
 _JOINER = "streams/joining/test_joiner.py::"
 _GOLDEN = "streams/joining/test_golden.py::"
+_ENVELOPES = "streams/joining/test_envelopes.py::"
 _SINK = "streams/sink/test_consumer.py::"
 _LEASE = "streams/faust_glue/test_lease.py::"
 _TABLE = "streams/faust_glue/test_table.py::"
@@ -621,6 +622,27 @@ MESSAGES = (
         "(message.lineage is None and CLIENT not in (message.parts or {}))",
         "False",
         "streams/joining/test_golden.py::test_interleaving_of_messages_changes_nothing",
+    ),
+    _mutation(
+        "a recipient that was typed without a domain has one row",
+        "streams/joining/status.py",
+        "    if message.lineage is not None and message.is_qualified(recipient):\n",
+        "    if False:\n",
+        _ENVELOPES + "test_a_recipient_that_was_typed_without_a_domain_is_one_row",
+    ),
+    _mutation(
+        "further envelopes go back to the submission, whenever that is told",
+        "streams/joining/joiner.py",
+        "        if is_new and next_message.envelopes:\n",
+        "        if False:\n",
+        _ENVELOPES + "test_an_envelope_goes_back_to_the_submission_whenever_that_is_told",
+    ),
+    _mutation(
+        "the sender whom Sendmail names as the controlling user is no alias",
+        "streams/joining/rows.py",
+        "        if attempts and attempts[-1].is_original_unsure:\n",
+        "        if False:\n",
+        _ENVELOPES + "test_a_sender_who_is_a_user_here_is_no_alias",
     ),
     _mutation(
         "of a requeued message only the open recipients go on",

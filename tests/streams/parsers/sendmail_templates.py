@@ -151,6 +151,8 @@ def chatter(words: str, chooser: random.Random) -> Hostile:
             f"{ID}: <-- RCPT TO:{{}}",
             f"{ID}: lost input channel from laptop.example [198.51.100.7] to MTA after {{}}",
             f"{ID}: laptop.example [198.51.100.7]: possible SMTP attack: command={{}}",
+            f"{ID}: clone: owner={{}}",
+            f"{ID}: split: count=1, {{}}",
             "AUTH failure (LOGIN): user not found (-20) SASL(-13): {}, relay=laptop.example [198.51.100.7]",
             "rejecting commands from laptop.example [198.51.100.7] due to pre-greeting traffic: {}",
         )

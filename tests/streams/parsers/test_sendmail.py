@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from postwatch.streams.contracts.outcome import BOUNCED, DEFERRED, DELIVERED, DISCARDED, EXPIRED, REJECTED
 from postwatch.streams.parsers.events import (
     FILTER,
+    LINK,
     LOGIN,
     Arrival,
     Attempt,
@@ -199,6 +200,29 @@ def test_a_message_that_goes_to_this_servers_daemon_goes_on_there() -> None:
         f"{ID}: to=/dev/null, ctladdr=<a@b.example> (8/0), delay=00:00:00, mailer=*file*, pri=3, dsn=2.0.0, stat=Sent"
     )
     assert null.status == DISCARDED
+
+
+@pytest.mark.parametrize(
+    ("words", "made"),
+    [
+        ("6AN8010X002013: clone: owner=owner-staff", ["6AN8010X002013"]),
+        ("split: maxrcpts=3, rcpts=5, count=1, id=6AN8010X002013", ["6AN8010X002013"]),
+        ("split: count=2, ids=6AN8010X002013; 6AN8010Y002013", ["6AN8010X002013", "6AN8010Y002013"]),
+        (
+            "split: maxrcpts=3, rcpts=9, count=2, ids=6AN8010X002013; 6AN8010Y002013",
+            ["6AN8010X002013", "6AN8010Y002013"],
+        ),
+    ],
+)
+def test_further_envelopes_of_a_message_lead_to_it(words: str, made: list[str]) -> None:
+    line = f"{ID}: {words}"
+    links = [Arrival(one, 1000, line, part=LINK, earlier_queue_id=ID) for one in made]
+    assert read(line) == [LifecycleEvent(ID, 1000, line), *links]
+
+
+@pytest.mark.parametrize("words", ["split: ids=", "split: count=1, id=x", "clone: owner=a", "x: clone: owner=a"])
+def test_what_names_no_envelope_makes_none(words: str) -> None:
+    assert read(f"{ID}: {words}") == Ignored("other")
 
 
 def test_what_is_made_of_a_message_leads_to_it() -> None:
