@@ -32,7 +32,7 @@ from postwatch.streams.joining.status import (
     find_status_beside_forward,
     terminal_event_of,
 )
-from postwatch.streams.parsers.events import FILTER, LOGIN, Arrival, Attempt, Refusal
+from postwatch.streams.parsers.events import FILTER, LOGIN, REPLY, Arrival, Attempt, Refusal
 
 _NO_ARRIVAL = Arrival("", 0, "")
 _NO_ATTEMPTS: list[Attempt] = []
@@ -78,7 +78,7 @@ class RowMaker:
         if is_told_behind:
             deciding, status, updated_at = find_status_beside_forward(message, recipient, attempts, updated_at)
             rank = _RANK_BEHIND[status == RETRACTED]
-        elif len(attempts) == 1 and attempts[0].status not in OPEN:
+        elif len(attempts) == 1 and attempts[0].status not in OPEN and attempts[0].beside != REPLY:
             deciding = attempts[0]
             status = deciding.status
             rank = RANKS[status]

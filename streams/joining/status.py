@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 import msgspec
 from postwatch.streams.contracts.outcome import DEFERRED, DELIVERED, DISCARDED, EXPIRED, PENDING, REJECTED
 from postwatch.streams.enrichment.accounts import is_into_mailbox
 from postwatch.streams.joining.message import RANKS, RETRACTED, Message
-from postwatch.streams.parsers.events import ASIDE, FORWARD, Attempt, LifecycleEvent
+from postwatch.streams.parsers.events import ASIDE, FORWARD, REPLY, Attempt, LifecycleEvent
+from postwatch.streams.parsers.programs import is_reply_service
 
 NO_ATTEMPT = Attempt("", 0, "", PENDING, is_attempt=False)
 OPEN = frozenset((PENDING, DEFERRED))
 _MADE_BY_FILTER = "system-filter@"
 """What Exim's system filter puts in place of the recipients that it discards is logged as made from this address."""
 _ABOVE_DELIVERED = RANKS[DELIVERED] + 1
-_REPLIES = re.compile(r"(?i:autoreply|autorespon|vacation|address_reply)")
-"""Transports that answer by themselves, by the names that they have in the configurations of Exim, cPanel and
-DirectAdmin. An administrator names them."""
 
 
 def find_status(
@@ -28,7 +25,8 @@ def find_status(
     is_done = message.is_complete() and (not attempts or terminal_event_of(message, recipient, attempts[-1]) is None)
     rank = 0
     if len(attempts) > 1 and not all(map(is_mailbox, attempts)):
-        deciding, rank = _beside_others(attempts, is_done)
+        is_expanded = message.originals is not None and recipient in message.originals
+        deciding, rank = _beside_others(attempts, is_done, RANKS[DELIVERED] + 2 * is_expanded)
     else:
         deciding = _deciding(attempts, is_done)
     if deciding is not None and len(attempts) > 1:
@@ -36,6 +34,9 @@ def find_status(
             deciding = _with_last_answer(deciding, attempts)
         if not deciding.original_recipient:
             deciding = _with_original(deciding, attempts)
+    if deciding is not None and deciding.beside == REPLY and message.originals and recipient in message.originals:
+        answered_at = max(deciding.at, message.originals[recipient])
+        return deciding, RETRACTED, max(updated_at, answered_at), _ABOVE_DELIVERED
     for attempt in reversed(attempts):  # they are in the order of time
         if attempt.is_attempt:
             updated_at = max(updated_at, attempt.at)
@@ -53,14 +54,15 @@ def find_status(
 
 def is_mailbox(attempt: Attempt) -> bool:
     """Whether the attempt may be the mailbox's: not a command, a file, nowhere or an automatic reply beside it."""
-    return not attempt.beside and _REPLIES.search(attempt.transport) is None
+    return not attempt.beside and not is_reply_service(attempt.transport)
 
 
-def _beside_others(attempts: list[Attempt], is_done: bool) -> tuple[Attempt | None, int]:
+def _beside_others(attempts: list[Attempt], is_done: bool, rank: int) -> tuple[Attempt | None, int]:
     """The deciding attempt where not all are the mailbox's, and the lowest rank that `version` may hold.
 
     The mailbox decides, then a command or a file, then an automatic reply. A deferral that was not the mailbox's own,
-    but of its routing, may have led to the command; so may any where the MTA is done. What was sent before the
+    but of its routing, may have led to the command; so may any where the MTA is done. Of several commands, one of which
+    may be the mailbox's, the one that is deferred in the same second as another's end decides. What was sent before the
     mailbox's line came has the rank of a delivery, and the rows behind it must not have a lower one.
     """
     mailbox = [one for one in attempts if is_mailbox(one)]
@@ -69,8 +71,12 @@ def _beside_others(attempts: list[Attempt], is_done: bool) -> tuple[Attempt | No
     if deciding is not None and deciding.status == DEFERRED and mailbox:
         final = _deciding([one for one in attempts if one.status != DEFERRED and one not in mailbox], is_done)
         if final is not None and (is_done or (not deciding.transport and final.at > deciding.at)):
-            return final, _ABOVE_DELIVERED
-    return deciding, RANKS[DELIVERED]
+            return final, rank + 1
+    elif deciding is not None and not mailbox:
+        waiting = [one for one in others if one.status == DEFERRED and one.is_attempt and one.at >= deciding.at]
+        if waiting and deciding.status != DEFERRED:
+            return (deciding, rank + 1) if is_done else (waiting[-1], rank)
+    return deciding, rank
 
 
 def _with_last_answer(expired: Attempt, attempts: list[Attempt]) -> Attempt:
@@ -115,7 +121,9 @@ def find_status_beside_forward(
     beside = [
         attempt
         for attempt in attempts
-        if attempt.handover != FORWARD and (attempt.status not in OPEN or attempt.at >= forward.at)
+        if attempt.handover != FORWARD
+        and attempt.beside != REPLY
+        and (attempt.status not in OPEN or attempt.at >= forward.at)
     ]
     if beside:
         deciding, status, updated_at, _ = find_status(message, recipient, beside, updated_at)

@@ -724,9 +724,30 @@ MESSAGES = (
     _mutation(
         "a row of the mailbox is not lower than that of its automatic reply",
         "streams/joining/status.py",
-        "    return deciding, RANKS[DELIVERED]\n",
-        "    return deciding, 0\n",
+        "    return deciding, rank\n\n",
+        "    return deciding, 0\n\n",
         _STATUS + "test_the_mailbox_decides",
+    ),
+    _mutation(
+        "a reply is no row of an address that goes on elsewhere",
+        "streams/joining/status.py",
+        "if deciding is not None and deciding.beside == REPLY and message.originals",
+        "if deciding is None and message.originals",
+        _STATUS + "test_a_reply_is_no_row_of_an_address_that_goes_on_elsewhere",
+    ),
+    _mutation(
+        "a reply beside a forward is not the mailbox's (Postfix)",
+        "streams/joining/status.py",
+        "        and attempt.beside != REPLY\n",
+        "",
+        _STATUS + "test_a_reply_beside_a_forward_of_postfix",
+    ),
+    _mutation(
+        "the program alone tells what a command is, not its words",
+        "streams/parsers/programs.py",
+        "_REPLY_PROGRAM.search(found[1])",
+        "_REPLY_PROGRAM.search(command)",
+        "streams/parsers/test_programs.py::test_what_a_command_is",
     ),
     _mutation(
         "who gives up keeps the last answer",

@@ -10,6 +10,7 @@ from postwatch.streams.contracts.outcome import BOUNCED, CANCELLED, DEFERRED, DI
 from postwatch.streams.parsers.events import ASIDE, FILTER, REPLY, Attempt
 from postwatch.streams.parsers.exim import ambiguous
 from postwatch.streams.parsers.exim.grammar import ID, SMTP_WORDS
+from postwatch.streams.parsers.programs import what_runs
 from postwatch.streams.parsers.smtp import is_lmtp, is_near, is_saved, named_mailbox, reply_codes
 
 _WAIT_NUMBERS = frozenset(("-51", "-52", "-53", "-54", "-56", "-57"))
@@ -38,9 +39,6 @@ _ERROR_THEN_HOST = re.compile(
 _DATA_ERRORS = ("PRDR error ", "LMTP error ")
 _NO_MAILBOX = frozenset("|/>:sd")
 """How what is no mailbox begins: a command, a file, a reply, nowhere, `save file`, `discarded`; see `what_beside`."""
-_PROGRAM = re.compile(r"\| *+\"?([^\s\"]++)")
-_REPLIES = re.compile(r"(?i:autorespon|autoreply|vacation)[^/]*+$")
-"""Programs that answer by themselves, such as cPanel's autorespond. The alias names them, not the sender."""
 _HOST_IN_TEXT = re.compile(r": host (\S+) \[([0-9a-fA-F.:]+)\]")
 _EHLO_ANSWER = " (EHLO response was: "
 """Exim falls back to HELO, and a server that answers 421 is gone by then: its answer stands in brackets."""
@@ -144,8 +142,7 @@ def failed(queue_id: str, at: int, line: str, status: str, fields: tuple[str, ..
 def what_beside(final: str) -> str:
     """ASIDE or REPLY for what is delivered to in place of a mailbox: a command, a file, nowhere, or a reply."""
     if final.startswith((":", "|", "/", "save ")) or final == "discarded":
-        program = _PROGRAM.match(final)
-        return REPLY if program is not None and _REPLIES.search(program[1]) else ASIDE
+        return (what_runs(final) or ASIDE) if final.startswith("|") else ASIDE
     return REPLY if final.startswith(">") else ""
 
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import msgspec
 from postwatch.streams.contracts.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, DISCARDED, EXPIRED, REJECTED
 from postwatch.streams.parsers.events import (
+    ASIDE,
     CLIENT,
     FILTER,
     FORWARD,
@@ -27,6 +28,7 @@ from postwatch.streams.parsers.events import (
     PARENT,
     PROXIED,
     QUEUE,
+    REPLY,
     SUBJECT,
     Arrival,
     Attempt,
@@ -43,6 +45,7 @@ from postwatch.streams.parsers.postfix.grammar import (
     CLIENT_FIELDS,
     CLIENT_LINE,
     CLIENT_NAME,
+    COMMAND,
     DELIVERY,
     ENCRYPTED,
     FOLD,
@@ -61,6 +64,7 @@ from postwatch.streams.parsers.postfix.grammar import (
     VERDICT,
     WHOLE_ID,
 )
+from postwatch.streams.parsers.programs import is_reply_service, what_runs
 from postwatch.streams.parsers.queue_ids import LOGIN_PREFIX, PASSAGE_PREFIX, refusal_id, rspamd_passage
 from postwatch.streams.parsers.smtp import (
     ENHANCED,
@@ -83,6 +87,8 @@ _STATUSES = {
 _PROBES = ("deliverable", "undeliverable")
 _SUSPENDED = "delivery temporarily suspended"
 _FORWARDED = "forwarded as "
+_RUNS_PROGRAMS = ("local", "pipe")
+_FILE_WORDS = ("delivered to file: ", "cannot append message to file ", "mail to file is restricted")
 _ON_HOLD = "on hold until an operator releases it"
 _OF_MAIL = ("MAIL", "RCPT", "DATA", "BDAT", "END-OF-MESSAGE")
 """Commands that are about a message; a sender that stands behind another one is a stranger's words."""
@@ -333,14 +339,30 @@ def read_attempt(queue_id: str, at: int, line: str, agent: str, fields: tuple[st
                 handover = FILTER
             elif is_here and (passage := PASSAGE.match(response)):
                 handover, passage_id = FILTER, PASSAGE_PREFIX + passage[1]
+    beside = _what_beside(agent, relay, words) if agent in _RUNS_PROGRAMS else ""
+    if beside == REPLY and submitted and agent == "pipe":
+        recipient = submitted  # PostfixAdmin: an address of its own, which only the alias knows
     if agent == "lmtp" and "<" in response[:12] and not next_id and not handover and (is_socket or is_near(address)):
         recipient, submitted = named_mailbox(response, recipient, submitted)
-    return Attempt(
+    attempt = Attempt(
         queue_id, at, line, status, not words.startswith(_SUSPENDED),
         recipient, submitted if submitted != recipient else "",
         int(code[1]) if code else 0, enhanced or (code[2] or "" if code else ""), response,
         relay if address else "", "" if is_socket else address, tls, "", agent, next_id, handover, False, passage_id,
     )  # fmt: skip
+    return msgspec.structs.replace(attempt, beside=beside) if beside else attempt
+
+
+def _what_beside(agent: str, service: str, words: str) -> str:
+    """ASIDE or REPLY for a command or a file beside a mailbox, or for a service that answers; see Attempt.beside."""
+    if agent == "pipe":
+        return REPLY if is_reply_service(service) else ""
+    if words.startswith(_FILE_WORDS):
+        return ASIDE
+    command = COMMAND.match(words)
+    if command is None:
+        return ""
+    return what_runs(command[1]) if command[1] else ASIDE
 
 
 def _action(text: str, start: int, at: int, line: str, queue_id: str, by_cleanup: bool) -> Parsed:

@@ -73,6 +73,15 @@ ENCRYPTED = re.compile(
 )
 """The TLS features of a connection that was encrypted (Postfix 3.11, `smtp_log_tls_feature_status`). A level that was
 lowered to none, a violated one (`!`), or one that was not decided (`?`) stands for no encrypted connection."""
+COMMAND = re.compile(
+    r"(?:delivered to command: |Command (?:died with (?:status|signal) \d++|time limit exceeded|failed: [^\"]*+): \")"
+    r"(.++)"
+    r"|(?:command line usage error|data format error|cannot open input|user unknown|host name unknown"
+    r"|service unavailable|internal software error|system resource problem|critical OS file missing"
+    r"|can't create user output file|input/output error|temporary failure|remote error in protocol|permission denied"
+    r"|local configuration error)(?:\. Command output: |$)"
+)
+"""What local says of a command: its words, or what an exit code of sysexits.h means, which names no command."""
 VERDICT = re.compile(
     r"250 (?:(?:2\.\d\.\d )?+Ok, (?:discarded\b|id=[\w-]++, (?:(?P<bounce>BOUNCE)|DISCARDED)\b)"
     r"|2\.7\.0 BLOCKED \((?P<passage>[0-9A-F]{12,40})\)$|Virus Detected; Discarded Email$)"

@@ -33,25 +33,61 @@ _BESIDE = (
 )
 
 
-def told(*entries: str) -> Outcome:
+_LOCAL = "postfix/local[7]: AAAA000001: to=<sales@bakery.example>, relay=local, delay=1, delays=0/0/0/1, "
+_ARRIVED = (
+    "07 postfix/smtpd[7]: AAAA000001: client=mx.far.example[192.0.2.4]",
+    "08 postfix/qmgr[7]: AAAA000001: from=<a@far.example>, size=900, nrcpt=1 (queue active)",
+)
+_FULL = "cannot update mailbox /var/mail/sales for user sales. error writing message: File too large"
+_MAILBOX_FAILS = (
+    f"09 {_LOCAL}dsn=5.2.2, status=bounced ({_FULL})",
+    "09 postfix/lmtp[7]: AAAA000001: to=<sales@bakery.example>, relay=mx1[private/dovecot-lmtp], delay=1, "
+    "delays=0/0/0/1, dsn=5.2.2, status=bounced (host mx1[private/dovecot-lmtp] said: 552 5.2.2 <sales@bakery.example> "
+    "Quota exceeded (in reply to end of DATA command))",
+    "09 postfix/virtual[7]: AAAA000001: to=<sales@bakery.example>, relay=virtual, delay=1, delays=0/0/0/1, dsn=5.2.2, "
+    "status=bounced (maildir delivery failed: error writing message: Disk quota exceeded)",
+)
+_BESIDE_IN_POSTFIX = (
+    f"09 {_LOCAL}dsn=2.0.0, status=sent (delivered to command: /usr/bin/vacation sales)",
+    f"09 {_LOCAL}dsn=2.0.0, status=sent (delivered to command: exec /usr/bin/perl -w /home/sales/autoreply.pl)",
+    f"09 {_LOCAL}dsn=2.0.0, status=sent (delivered to command: /usr/local/bin/ticket)",
+    f"09 {_LOCAL}dsn=2.0.0, status=sent (delivered to file: /var/archive/sales)",
+    f'09 {_LOCAL}dsn=5.3.0, status=bounced (Command died with status 1: "/usr/local/bin/ticket". Command output: no)',
+    f"09 {_LOCAL}dsn=5.6.0, status=bounced (data format error. Command output: no such ticket)",
+    "09 postfix/pipe[7]: AAAA000001: to=<sales@bakery.example>, relay=vacation, delay=1, delays=0/0/0/1, dsn=2.0.0, "
+    "status=sent (delivered via vacation service)",
+    "09 postfix/pipe[7]: AAAA000001: to=<sales#bakery.example@autoreply.example>, orig_to=<sales@bakery.example>, "
+    "relay=vacation, delay=1, delays=0/0/0/1, dsn=2.0.0, status=sent (delivered via vacation service)",
+)
+_REMOVED = "30 postfix/qmgr[7]: AAAA000001: removed"
+
+
+def told(*entries: str, is_gone: bool = False) -> Outcome:
     """The row that a table shows, in whichever order lines of one second come and however they are cut."""
     seconds = [list(lines) for _, lines in itertools.groupby(entries, key=lambda entry: entry[:2])]
     orders = itertools.product(*(list(itertools.permutations(lines)) for lines in seconds))
     shown = {
-        tuple(_newest(order, cut)[name] for name in ("status", "smtp_code", "response"))
+        tuple((name, _newest(order, cut)[name]) for name in ("status", "smtp_code", "response", "is_deleted"))
         for order in (tuple(itertools.chain(*one)) for one in orders)
         for cut in (1, len(order))
     }
     assert len(shown) == 1, shown
+    assert dict(next(iter(shown)))["is_deleted"] == is_gone
     return Outcome(**_newest(entries, 1))  # type: ignore[arg-type]
 
 
 def _newest(entries: tuple[str, ...], cut: int) -> dict[str, object]:
-    parser = make_parser("exim-main", StampReader(find_zone("UTC", "test")))
+    is_postfix = entries[0][3:].startswith("postfix/")
+    parser = make_parser("postfix" if is_postfix else "exim-main", StampReader(find_zone("UTC", "test")))
     joiner = Joiner(AccountBook(None))
     newest: Outcome | None = None
     for start in range(0, len(entries), cut):
-        lines = [f"2026-08-11 01:35:{entry[:2]} {_ID} {entry[3:]}" for entry in entries[start : start + cut]]
+        lines = [
+            f"2026-08-11T01:35:{entry[:2]}+00:00 mx1 {entry[3:]}"
+            if is_postfix
+            else f"2026-08-11 01:35:{entry[:2]} {_ID} {entry[3:]}"
+            for entry in entries[start : start + cut]
+        ]
         joiner.add("mx1", parse_lines(parser, lines, LineCounts()).events)
         for row in joiner.take_dirty()[0]:
             if (
@@ -61,7 +97,6 @@ def _newest(entries: tuple[str, ...], cut: int) -> dict[str, object]:
             ):
                 newest = row
     assert newest is not None
-    assert not newest.is_deleted
     return newest._asdict()
 
 
@@ -140,3 +175,61 @@ def test_what_a_system_filter_put_in_place_of_the_recipients_is_not_thrown_away(
     assert told(_ARRIVAL, ignored, _DONE).status == "discarded"
     made = "09 == sales@bakery.example <system-filter@mx1> R=virtual_user T=lmtp defer (-22): full"
     assert told(_ARRIVAL.replace("sales@", "other@"), ignored, made).status == "deferred"
+
+
+@pytest.mark.parametrize("beside", _BESIDE_IN_POSTFIX)
+@pytest.mark.parametrize("failed", _MAILBOX_FAILS)
+def test_the_mailbox_decides_in_postfix(failed: str, beside: str) -> None:
+    deferred = failed.replace("bounced", "deferred").replace("5.2.2", "4.2.2").replace("552", "452")
+    delivered = f"09 {_LOCAL}dsn=2.0.0, status=sent (delivered to mailbox)"
+    assert told(*_ARRIVED, failed, beside, _REMOVED).status == "bounced"
+    assert told(*_ARRIVED, deferred, beside).status == "deferred"
+    assert told(*_ARRIVED, deferred, beside, delivered.replace("09", "29", 1)).status == "delivered"
+    assert told(*_ARRIVED, delivered, beside, _REMOVED).response == "delivered to mailbox"
+
+
+def test_a_command_that_is_the_mailbox_decides_before_a_reply() -> None:
+    failed = f"09 {_LOCAL}dsn=4.3.0, status=deferred (temporary failure. Command output: lda: Error: quota)"
+    assert told(*_ARRIVED, failed, _BESIDE_IN_POSTFIX[0]).status == "deferred"
+    for beside in _BESIDE_IN_POSTFIX[:6]:
+        assert told(*_ARRIVED, failed, beside).status == "deferred"
+    assert told(*_ARRIVED, failed, _BESIDE_IN_POSTFIX[3], _REMOVED).status == "delivered"
+    stored = f"09 {_LOCAL}dsn=2.0.0, status=sent (delivered to command: /usr/lib/dovecot/dovecot-lda -f a@far.example)"
+    assert "dovecot-lda" in told(*_ARRIVED, stored, _BESIDE_IN_POSTFIX[0], _BESIDE_IN_POSTFIX[2]).response
+
+
+def test_a_reply_alone_is_what_became_of_the_message() -> None:
+    assert told(*_ARRIVED, _BESIDE_IN_POSTFIX[7], _REMOVED).status == "delivered"
+    assert told(_ARRIVAL, _BESIDE[0], _DONE).status == "delivered"
+
+
+def test_a_reply_is_no_row_of_an_address_that_goes_on_elsewhere() -> None:
+    elsewhere = (
+        "09 postfix/smtp[7]: AAAA000001: to=<sales@other.example>, orig_to=<sales@bakery.example>, "
+        "relay=mx.other.example[192.0.2.9]:25, delay=1, delays=0/0/0/1, dsn=5.1.1, status=bounced (host "
+        "mx.other.example[192.0.2.9] said: 550 5.1.1 no such user (in reply to RCPT TO command))"
+    )
+    for reply in _BESIDE_IN_POSTFIX[6:]:
+        assert told(*_ARRIVED, elsewhere, reply, _REMOVED, is_gone=True)
+        assert told(*_ARRIVED, elsewhere, reply, _MAILBOX_FAILS[1], _REMOVED).status == "bounced"
+        deferred = _MAILBOX_FAILS[1].replace("bounced", "deferred")
+        assert told(*_ARRIVED, elsewhere, reply, deferred).status == "deferred"
+    exim = "09 ** sales@other.example <sales@bakery.example> R=dnslookup T=smtp: 550 no such user"
+    for reply in _BESIDE[:2]:
+        assert told(_ARRIVAL, exim, reply, _DONE, is_gone=True)
+        assert told(_ARRIVAL, exim, reply, _DEFERRED).status == "deferred"
+        assert told(_ARRIVAL, exim, reply, _DEFERRED, _LATER, _DONE).status == "delivered"
+
+
+def test_a_reply_beside_a_forward_of_postfix() -> None:
+    lines = (
+        *_ARRIVED,
+        "08 postfix/cleanup[7]: AAAA000002: message-id=<m1@far.example>",
+        "08 postfix/qmgr[7]: AAAA000002: from=<a@far.example>, size=950, nrcpt=1 (queue active)",
+        f"09 {_LOCAL}dsn=2.0.0, status=sent (forwarded as AAAA000002)",
+        _BESIDE_IN_POSTFIX[0],
+        "10 postfix/smtp[7]: AAAA000002: to=<sales@other.example>, orig_to=<sales@bakery.example>, "
+        "relay=mx.other.example[192.0.2.9]:25, delay=1, delays=0/0/0/1, dsn=5.1.1, status=bounced (no such user)",
+    )
+    assert told(*lines, is_gone=True)
+    assert told(*lines, _MAILBOX_FAILS[0]).status == "bounced"

@@ -245,6 +245,30 @@ def output_of_a_command(words: str, chooser: random.Random) -> Hostile:
     return Hostile(line, {**truth, "status": status, "handover": "", "remote_ip": ""})
 
 
+def output_of_a_mailbox_command(words: str, chooser: random.Random) -> Hostile:
+    """What a program printed tells nothing of which program it is."""
+    word, status = chooser.choice((("bounced", "bounced"), ("deferred", "deferred")))
+    said = chooser.choice(('Command died with status 1: "/usr/bin/store -a"', "temporary failure", "user unknown"))
+    line = _line(
+        "local",
+        f"{ID}: to=<{_ANNA}>, orig_to=<sales@bakery.example>, relay=local, {_TIMES}, dsn=5.3.0, status={word} "
+        f"({said}. Command output: {shown(words)} )",
+    )
+    truth: dict[str, object] = {"queue_id": ID, "recipient": _ANNA, "original_recipient": "sales@bakery.example"}
+    return Hostile(line, {**truth, "status": status, "beside": "aside"})
+
+
+def automatic_reply(words: str, chooser: random.Random) -> Hostile:
+    """PostfixAdmin's: the address is as the stranger wrote it, the service is the administrator's."""
+    made, original = f"{quoted(words)}@autoreply.example", f"{quoted(words[::-1])}@bakery.example"
+    line = _line(
+        "pipe",
+        f"{ID}: to=<{made}>, orig_to=<{original}>, relay=vacation, {_TIMES}, dsn=2.0.0, status=sent "
+        "(delivered via vacation service)",
+    )
+    return Hostile(line, {"recipient": original.lower(), "original_recipient": "", "beside": "reply"})
+
+
 def delivered_local_part(words: str, chooser: random.Random) -> Hostile:
     final, original = f"{quoted(words)}@far.example", f"{quoted(words[::-1])}@bakery.example"
     line = _line(
@@ -303,5 +327,7 @@ TEMPLATES: tuple[Template, ...] = (
     ),
     _answered(lambda words: f"host {_MX} refused to talk to me: 421 4.7.0 {words}", "deferred", "deferred", 421),
     output_of_a_command,
+    output_of_a_mailbox_command,
+    automatic_reply,
     delivered_local_part,
 )
