@@ -25,7 +25,7 @@ _MATERIALIZED_VIEW = re.compile(
 )
 _SOURCE = re.compile(r"\bFROM\s+(\w+\.\w+)")
 _OTHER_SOURCES = re.compile(r"\bFROM\s*\(|\bWITH\b|(?<!ARRAY )\bJOIN\b")
-_CHANGE = re.compile(r"(ADD COLUMN|ADD INDEX|MODIFY SETTING)\b")
+_CHANGE = re.compile(r"(ADD COLUMN|ADD INDEX|MODIFY SETTING|MODIFY TTL)\b")
 _FOLLOWING_CHANGE = re.compile(r",\s*(?=[A-Z]+ [A-Z]+\b)")
 """The comma before the next of several changes; settings and types have commas too, but no two words in capitals."""
 
@@ -65,7 +65,7 @@ def _create_table(statement: str, bare: str, cluster: str) -> list[str]:
 
 
 def _alter_table(statement: re.Match[str], cluster: str) -> Iterator[str]:
-    """A Distributed table has the columns too; indexes and settings are those of what is stored."""
+    """A Distributed table has the columns too; indexes, settings and the TTL are those of what is stored."""
     database, table, changes = statement.groups()
     kinds = {found[1] if (found := _CHANGE.match(change)) else "" for change in _FOLLOWING_CHANGE.split(changes)}
     if "" in kinds or len(kinds) > 1:
@@ -89,5 +89,6 @@ def _unknown(statement: str) -> UnknownStatementError:
     shown = shown if len(shown) <= 120 else f"{shown[:119]}…"
     return UnknownStatementError(
         f"this statement can't be applied to a cluster: {shown!r}; known there are CREATE TABLE, CREATE VIEW, CREATE "
-        "MATERIALIZED VIEW … TO … of one table, and ALTER TABLE with only ADD COLUMN, ADD INDEX or MODIFY SETTING"
+        "MATERIALIZED VIEW … TO … of one table, and ALTER TABLE with only ADD COLUMN, ADD INDEX, MODIFY SETTING or "
+        "MODIFY TTL"
     )

@@ -31,7 +31,7 @@ ENGINE = {engine} ORDER BY name
 _CLUSTER_LEDGER = (
     "ReplicatedReplacingMergeTree('/clickhouse/tables/{database}/migrations', '{shard}-{replica}', applied_at)"
 )
-_TTL_DAYS = re.compile(r"TTL .*?toIntervalDay\((\d+)\)")
+_TTL_DAYS = re.compile(r"TTL toDateTime\(updated_at\).*?toIntervalDay\((\d+)\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +153,6 @@ def _retain(client: Client, place: Place) -> Iterator[str]:
         return
     client.command(
         f"ALTER TABLE {place.database}.{place.stored_table}{place.on_cluster} "
-        f"MODIFY TTL toDateTime(queued_at) + INTERVAL {days} DAY DELETE"
+        f"MODIFY TTL toDateTime(updated_at) + INTERVAL {days} DAY DELETE"
     )
     yield f"rows are now kept for {days} days instead of {found[1]}"

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from postwatch.query.errors import FilterError
-from postwatch.streams.contracts.outcome import RESULTS, Outcome
+from postwatch.streams.contracts.outcome import RESULTS
 
 MAX_PAGE_ROWS = 1000
 MAX_TEXT_CHARACTERS = 998
 """Longest account, recipient or id that is looked for: a header line's limit (RFC 5322 §2.1.1)."""
-MAX_CURSOR_CHARACTERS = 8192
+MAX_CURSOR_CHARACTERS = 128
 DEFAULT_DAYS = 30
 
 RESULT_WORDS = ("accepted", "failed", "pending", "discarded")
@@ -55,19 +55,18 @@ _NO_NAME = re.compile(r"[\s@]")
 AccountScope = Mailbox | Domain | SystemUser
 
 
+ORDERS = ("event", "sent")
+"""By the last event, or by the time when the message was received."""
+
+
 class Position(NamedTuple):
-    """The sort key of a row. Reports are sorted by it, newest first; a cursor is the key of a page's last row."""
+    """The place of a row in a report, newest first; a cursor is that of a page's last row."""
 
-    queued_at: int
-    account: str
-    server: str
-    queue_id: str
-    recipient: str
-    direction: str
-
-    @classmethod
-    def of(cls, row: Outcome) -> Position:
-        return cls(row.queued_at, row.account, row.server, row.queue_id, row.recipient, row.direction)
+    by: str
+    """One of ORDERS."""
+    at_ms: int
+    row_hash: int
+    """See statements.ROW_HASH."""
 
 
 def account_words(account: AccountScope) -> str:
@@ -132,8 +131,15 @@ def read_status(text: str) -> str:
     return status
 
 
+def read_order(text: str) -> str:
+    order = clean_text(text, "by").lower() or ORDERS[0]
+    if order not in ORDERS:
+        raise FilterError(f"{text!r} is not a valid order: use by={' or by='.join(ORDERS)}")
+    return order
+
+
 def encode_cursor(place: Position) -> str:
-    """A row's sort key → the opaque text that asks for the rows behind it."""
+    """A row's place → the opaque text that asks for the rows behind it."""
     text = json.dumps(place, ensure_ascii=False, separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
@@ -144,12 +150,11 @@ def decode_cursor(word: str) -> Position:
         if len(word) > MAX_CURSOR_CHARACTERS:
             raise ValueError
         padded = word.encode("ascii") + b"=" * (-len(word) % 4)
-        queued_at, *texts = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        place = Position(queued_at, *texts)
-        if type(queued_at) is not int or abs(queued_at) >= 1 << 53:
+        by, at_ms, row_hash = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+        if by not in ORDERS or type(at_ms) is not int or type(row_hash) is not int:
             raise ValueError
-        for text in texts:
-            text.encode()
-    except (ValueError, TypeError, AttributeError, RecursionError, binascii.Error) as error:
+        if abs(at_ms) >= 1 << 53 or not 0 <= row_hash < 1 << 64:
+            raise ValueError
+    except (ValueError, TypeError, RecursionError, binascii.Error) as error:
         raise FilterError("the cursor is not valid: leave it out to start with the newest mail") from error
-    return place
+    return Position(by, at_ms, row_hash)

@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from postwatch.producers.service.lifecycle import now_ms
+from postwatch.producers.service.settings import load
 from postwatch.query.errors import ForbiddenError
 from postwatch.query.reader import TableReader
-from postwatch.query.reports.report import Answered, Question, Report, Tables
+from postwatch.query.reports.report import DAY_MS, Answered, Question, Report, Tables
 from postwatch.query.reports.servers import REPORT as SERVERS
 from postwatch.query.reports.servers import ServersQuestion, ServerStates
 from postwatch.query.settings import QuerySettings
 from postwatch.query.statements import Read
 from postwatch.query.viewer import ENGINEER, Viewer
-from postwatch.streams.settings import ClickHouseSettings
+from postwatch.streams.settings import ClickHouseSettings, JoinSettings
 
 
 class ReportService:
@@ -27,10 +28,12 @@ class ReportService:
         read: Read,
         query_settings: QuerySettings,
         clickhouse_settings: ClickHouseSettings,
+        join_settings: JoinSettings,
         now_ms: Callable[[], int] = now_ms,
     ) -> None:
         self._read = read
         self._page_rows = query_settings.page_rows
+        self._open_ms = int(join_settings.give_up_after_days * DAY_MS) + DAY_MS  # and a day for clocks
         self._database = clickhouse_settings.database
         self.retention_days = clickhouse_settings.retention_days
         self.now_ms = now_ms
@@ -39,7 +42,9 @@ class ReportService:
         """Raises ForbiddenError where the report is not for this viewer."""
         if report.is_for_engineers and not viewer.is_engineer:
             raise ForbiddenError(f"{report.title} is for engineers only")
-        tables = Tables(self._read, self._database, self.retention_days, self._page_rows, self.now_ms(), viewer)
+        tables = Tables(
+            self._read, self._database, self.retention_days, self._page_rows, self._open_ms, self.now_ms(), viewer
+        )
         return report.answer(tables, question)
 
     def servers(self) -> ServerStates:
@@ -55,5 +60,6 @@ class ReportService:
 
 
 def open_report_service(query_settings: QuerySettings, clickhouse_settings: ClickHouseSettings) -> ReportService:
-    """A service over the real tables. Does not connect yet."""
-    return ReportService(TableReader(query_settings, clickhouse_settings), query_settings, clickhouse_settings)
+    """A service over the real tables. Does not connect yet. Raises SettingsError."""
+    read = TableReader(query_settings, clickhouse_settings)
+    return ReportService(read, query_settings, clickhouse_settings, load(JoinSettings))

@@ -34,9 +34,12 @@ class Statement:
             raise ValueError(f"each WHERE over {DELIVERIES} begins with {VIEWER}: {sql}")
         if SERVERS in sql and not viewer.is_engineer:
             raise ValueError(f"{viewer.name} may not read {SERVERS}")
-        condition, viewer_parameters = viewer.condition()
-        self.sql = sql.replace(VIEWER, condition)
-        self.parameters = {**parameters, **viewer_parameters}
+        self.sql = sql
+        self.parameters = dict(parameters)
+        for placeholder, (text, values) in {VIEWER: viewer.condition(), SHOWN: viewer.shown_recipient()}.items():
+            if placeholder in sql:
+                self.sql = self.sql.replace(placeholder, text)
+                self.parameters |= values
 
 
 Read = Callable[[Statement], Sequence[Row]]
@@ -44,7 +47,7 @@ Read = Callable[[Statement], Sequence[Row]]
 
 
 class Span(NamedTuple):
-    """Rows queued at or after `since_ms` and, where given, before `until_ms`."""
+    """Rows at or after `since_ms` and, where given, before `until_ms`; by the time that the report is ordered by."""
 
     since_ms: int
     until_ms: int | None = None
@@ -53,9 +56,13 @@ class Span(NamedTuple):
 DELIVERIES = "{database:Identifier}.deliveries"
 SERVERS = "{database:Identifier}.servers"
 VIEWER = "{viewer}"
+SHOWN = "{shown_recipient}"
+"""The recipient that the viewer may see. What people search, sort and page by is this one."""
 _BOUND = re.compile(rf"{re.escape(DELIVERIES)}(?: FINAL)? WHERE {re.escape(VIEWER)}")
-PLACE = "(queued_at, account, server, queue_id, recipient, direction)"
-NEWEST_FIRST = "queued_at DESC, account DESC, server DESC, queue_id DESC, recipient DESC, direction DESC"
+ROW_HASH = f"cityHash64(account_domain, account, queued_at, server, queue_id, {SHOWN}, direction)"
+"""Tells a row from every other, and holds no address: cursors and links are made of it. What an alias led to is one
+row to whoever may not see where it led."""
+NEWEST_FIRST = f"updated_at DESC, {ROW_HASH} DESC"
 SETTINGS = {
     # A key's queued_at never changes and picks the partition, so the versions of a row never lie in two of them.
     "do_not_merge_across_partitions_select_final": 1,

@@ -63,6 +63,20 @@ class Viewer:
             parameters["viewer_system_users"] = sorted(self.system_users)
         return f"({' OR '.join(any_of) or '0'})", parameters
 
+    def shown_recipient(self) -> tuple[str, dict[str, Any]]:
+        """SQL of the recipient that the viewer may see, and its parameters: what privacy.py says of a row."""
+        if self.sees_all:
+            return "recipient", {}
+        return (
+            "if(direction = 'sent' AND original_recipient != ''"
+            " AND NOT (lower(recipient) IN {viewer_mailboxes:Array(String)}"
+            " OR lower(original_recipient) IN {viewer_mailboxes:Array(String)}"
+            " OR substringIndex(lower(recipient), '@', -1) IN {viewer_domains:Array(String)}"
+            " OR substringIndex(lower(original_recipient), '@', -1) IN {viewer_domains:Array(String)}),"
+            " original_recipient, recipient)",
+            {"viewer_mailboxes": sorted(self.mailboxes), "viewer_domains": sorted(self.domains)},
+        )
+
 
 ENGINEER = Viewer("engineer", sees_all=True, is_engineer=True)
 """Whoever runs the command: he has the password of ClickHouse."""

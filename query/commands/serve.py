@@ -13,7 +13,7 @@ from postwatch.query.reader import TableReader, WatchedReader
 from postwatch.query.report_service import ReportService
 from postwatch.query.server import address_of, create_app, open_listener, serve
 from postwatch.query.settings import QuerySettings
-from postwatch.streams.settings import ClickHouseSettings
+from postwatch.streams.settings import ClickHouseSettings, JoinSettings
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     query_settings = load(QuerySettings)
     clickhouse_settings = load(ClickHouseSettings)
     read = WatchedReader(TableReader(query_settings, clickhouse_settings), OutageLog("clickhouse", Health()))
-    service = ReportService(read, query_settings, clickhouse_settings)
+    service = ReportService(read, query_settings, clickhouse_settings, load(JoinSettings))
     listener = open_listener(query_settings.listen)
     configure_logs("query")
     print(f"Track Delivery: {address_of(listener)} (this machine only: there is no log-in yet)", flush=True)

@@ -1,7 +1,7 @@
 """`postwatch report`: what happened to an account's mail, a page at a time, newest first.
 
-A page shows each row once and in its last version, never a row older than the days asked for, and never more rows than
-its limit.
+A page shows each row once and in its last version, by its last event unless it is asked for by the time when the
+message was sent; never a row whose last event is older than the days asked for, and never more rows than its limit.
 """
 
 from __future__ import annotations
@@ -10,24 +10,28 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from postwatch.query import filters
+from postwatch.query.errors import FilterError
 from postwatch.query.filters import AccountScope, Position, SystemUser, account_words
-from postwatch.query.reports.deliveries import Deliveries, DeliveriesReport, read_newest
+from postwatch.query.privacy import visible_row
+from postwatch.query.reports.deliveries import Deliveries, DeliveriesReport
 from postwatch.query.reports.report import DAY_MS, Tables, asked
 from postwatch.query.shapes import DeliveryShape, Shape, Time
 from postwatch.query.statements import (
     DELIVERIES,
-    NEWEST_FIRST,
-    PLACE,
     ROW_COLUMNS,
+    ROW_HASH,
+    SHOWN,
     VIEWER,
+    Row,
     Span,
     Statement,
+    decode_row,
     scope_conditions,
 )
 from postwatch.query.viewer import Viewer
 from postwatch.query.wording import count, visible
 from postwatch.streams.contracts.heartbeat import STALE_AFTER_SECONDS
-from postwatch.streams.contracts.outcome import Outcome, iso_time
+from postwatch.streams.contracts.outcome import iso_time
 from pydantic import Field
 
 NEAR_DAYS = 2
@@ -44,6 +48,7 @@ class AccountQuestion:
     recipient: str = asked("", doc="only this recipient: an address or a part of it, upper or lower case")
     status: str = asked("", doc="only this status", choices=filters.STATUS_WORDS)
     limit: int | None = asked(None, doc=f"rows on a page, 1 to {filters.MAX_PAGE_ROWS} (default: 50)")
+    by: str = asked("event", doc="order by the last event, or by when it was sent", choices=filters.ORDERS)
     cursor: str = asked("", doc="show the next page: next_cursor of the page before")
     bounces: bool = asked(False, doc="also list the bounce messages that our servers sent for a listed message")
 
@@ -57,6 +62,8 @@ class AccountFilters:
     limit: int
     recipient: str = ""
     status: str = ""
+    by: str = "event"
+    """The order: one of filters.ORDERS."""
     after: Position | None = None
     """Only the rows behind this place: the next page."""
     bounces: bool = False
@@ -65,13 +72,18 @@ class AccountFilters:
 
 def read_question(question: AccountQuestion, retention_days: int, page_rows: int) -> AccountFilters:
     """People's words → filters. Raises FilterError that names the filter and what it takes."""
+    by = filters.read_order(question.by)
+    after = filters.decode_cursor(question.cursor) if question.cursor else None
+    if after is not None and after.by != by:
+        raise FilterError(f"the cursor belongs to --by {after.by}: ask with that, or leave the cursor out")
     return AccountFilters(
         account=filters.read_account(question.account),
         days=filters.read_days(question.days, retention_days),
         limit=filters.read_limit(question.limit, page_rows),
         recipient=filters.clean_text(question.recipient, "recipient"),
         status=filters.read_status(question.status),
-        after=filters.decode_cursor(question.cursor) if question.cursor else None,
+        by=by,
+        after=after,
         bounces=question.bounces,
     )
 
@@ -149,91 +161,140 @@ def newest_mail(tables: Tables, wanted: AccountFilters) -> AccountMail:
     since_ms = tables.now_ms - wanted.days * DAY_MS
     asked_for = wanted
     if isinstance(wanted.account, SystemUser):
-        servers = tuple(server for (server,) in tables.read(server_names(tables.viewer, tables.database, since_ms)))
+        names = server_names(tables.viewer, tables.database, since_ms - tables.open_ms)
+        servers = tuple(server for (server,) in tables.read(names))
         asked_for = replace(wanted, account=replace(wanted.account, servers=servers))
+    window = Window(tables.viewer, tables.database, asked_for, since_ms, tables.open_ms)
     needed = wanted.limit + 1  # one more tells whether there is a next page
     sought = needed + needed // 4  # some are old versions
     until_ms: int | None = None
-    rows: list[Outcome] = []
+    rows: list[Row] = []
     while True:
-        span = _newest_span(tables, asked_for, Span(since_ms, until_ms), sought)
-        rows += read_newest(tables, newest_rows(tables.viewer, tables.database, asked_for, span, needed - len(rows)))
-        if len(rows) >= needed or span.since_ms <= since_ms:
+        span = _newest_span(tables, window, Span(window.earliest_ms, until_ms), sought)
+        rows += tables.read(newest_rows(window, span, needed - len(rows)))
+        if len(rows) >= needed or span.since_ms <= window.earliest_ms:
             break
         until_ms = span.since_ms
         sought = min(sought * 4, _MAX_SOUGHT_ROWS)
-    page = tuple(rows[: wanted.limit])
-    cursor = filters.encode_cursor(Position.of(page[-1])) if len(rows) >= needed else ""
-    return AccountMail(since_ms=since_ms, rows=page, next_cursor=cursor, has_more=bool(cursor), filters=wanted)
+    page = rows[: wanted.limit]
+    cursor = filters.encode_cursor(_place(wanted.by, page[-1])) if len(rows) >= needed else ""
+    shown = tuple(visible_row(tables.viewer, decode_row(row[1:])) for row in page)
+    return AccountMail(since_ms=since_ms, rows=shown, next_cursor=cursor, has_more=bool(cursor), filters=wanted)
 
 
-def _newest_span(tables: Tables, wanted: AccountFilters, whole: Span, sought: int) -> Span:
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The rows that a question is about, whichever page of them."""
+
+    viewer: Viewer
+    database: str
+    wanted: AccountFilters
+    since_ms: int
+    """Of the last event."""
+    open_ms: int
+    """The longest time from a message's first event to its last."""
+
+    @property
+    def column(self) -> str:
+        """What the rows are ordered by."""
+        return "queued_at" if self.wanted.by == "sent" else "updated_at"
+
+    @property
+    def earliest_ms(self) -> int:
+        """No row is older than this, by that column."""
+        return self.since_ms - self.open_ms if self.wanted.by == "sent" else self.since_ms
+
+    def conditions(self, span: Span) -> tuple[str, dict[str, Any]]:
+        wanted = self.wanted
+        conditions, parameters = scope_conditions(wanted.account)
+        # The primary key and the partitions go by queued_at.
+        from_ms = span.since_ms if wanted.by == "sent" else span.since_ms - self.open_ms
+        conditions += [
+            "queued_at >= fromUnixTimestamp64Milli({queued_since_ms:Int64})",
+            "updated_at >= fromUnixTimestamp64Milli({since_ms:Int64})",
+        ]
+        parameters["queued_since_ms"] = from_ms
+        parameters["since_ms"] = self.since_ms if wanted.by == "sent" else span.since_ms
+        if span.until_ms is not None:
+            conditions.append(f"{self.column} < fromUnixTimestamp64Milli({{until_ms:Int64}})")
+            parameters["until_ms"] = span.until_ms
+        if wanted.recipient:
+            # A whole address means that address and not one that ends in it; `@domain` and other parts match anywhere.
+            found = "= 1" if wanted.recipient.rpartition("@")[0] else "> 0"
+            conditions.append(
+                f"(positionCaseInsensitiveUTF8({SHOWN}, {{recipient:String}}) {found}"
+                f" OR positionCaseInsensitiveUTF8(original_recipient, {{recipient:String}}) {found})"
+            )
+            parameters["recipient"] = wanted.recipient
+        if wanted.status:
+            conditions.append(f"{'result' if wanted.status in filters.RESULT_WORDS else 'status'} = {{status:String}}")
+            parameters["status"] = wanted.status
+        if not wanted.bounces:
+            conditions.append("NOT (sender = '' AND parent_queue_id != '')")
+        if wanted.after:
+            after = "fromUnixTimestamp64Milli({after_ms:Int64})"
+            # The first condition lets the primary key be used; the second is exact.
+            conditions.append(f"{self.column} <= {after}")
+            conditions.append(f"({self.column}, {ROW_HASH}) < ({after}, {{after_hash:UInt64}})")
+            parameters |= {"after_ms": wanted.after.at_ms, "after_hash": wanted.after.row_hash}
+        return " AND ".join(conditions), parameters
+
+    def one_of_each(self) -> str:
+        """Of the members that an address led to, where the viewer may not see them, the one with the last event."""
+        if self.viewer.sees_all:
+            return ""
+        scope, _ = scope_conditions(self.wanted.account)
+        return (
+            f" AND ({SHOWN} = recipient OR ({ROW_HASH}, updated_at, recipient) GLOBAL IN"
+            f" (SELECT {ROW_HASH}, max(updated_at), argMax(recipient, (updated_at, recipient)) FROM {DELIVERIES} FINAL"
+            f" WHERE {VIEWER} AND {' AND '.join(scope)} AND {SHOWN} != recipient"
+            f" AND queued_at >= fromUnixTimestamp64Milli({{queued_since_ms:Int64}}) GROUP BY {ROW_HASH}))"
+        )
+
+    def statement(self, sql: str, rows: int, parameters: dict[str, Any]) -> Statement:
+        return Statement(self.viewer, sql, {"database": self.database, "rows": rows, **parameters})
+
+
+def _place(by: str, row: Row) -> Position:
+    """The place of a row that `newest_rows` read."""
+    outcome = decode_row(row[1:])
+    return Position(by, outcome.queued_at if by == "sent" else outcome.updated_at, row[0])
+
+
+def _newest_span(tables: Tables, window: Window, whole: Span, sought: int) -> Span:
     """The end of `whole` that has its newest `sought` rows, or all of it."""
     newest_ms = tables.now_ms if whole.until_ms is None else whole.until_ms
-    if wanted.after:
-        newest_ms = min(newest_ms, wanted.after.queued_at)
+    if window.wanted.after:
+        newest_ms = min(newest_ms, window.wanted.after.at_ms)
     near = Span(newest_ms - NEAR_DAYS * DAY_MS, whole.until_ms)
     for span in (near, whole) if near.since_ms > whole.since_ms else (whole,):
-        ((earliest_ms, found),) = tables.read(newest_bound(tables.viewer, tables.database, wanted, span, sought))
+        ((earliest_ms, found),) = tables.read(newest_bound(window, span, sought))
         if found >= sought:
             return Span(earliest_ms, whole.until_ms)
     return whole
 
 
-def newest_bound(viewer: Viewer, database: str, wanted: AccountFilters, span: Span, rows: int) -> Statement:
-    """How far back the newest `rows` matching rows reach: (earliest queued_at in ms, their number, at most `rows`).
+def newest_bound(window: Window, span: Span, rows: int) -> Statement:
+    """How far back the newest `rows` matching rows reach: (the earliest time in ms, their number, at most `rows`).
 
     Without FINAL: old versions of rows count too, so fewer rows may remain.
     """
-    where, parameters = _account_conditions(wanted, span)
+    where, parameters = window.conditions(span)
     sql = (
-        "SELECT toUnixTimestamp64Milli(min(queued_at)), count() FROM "
-        f"(SELECT queued_at FROM {DELIVERIES} WHERE {VIEWER} AND {where} ORDER BY queued_at DESC LIMIT {{rows:UInt32}})"
+        f"SELECT toUnixTimestamp64Milli(min({window.column})), count() FROM (SELECT {window.column}"
+        f" FROM {DELIVERIES} WHERE {VIEWER} AND {where} ORDER BY {window.column} DESC LIMIT {{rows:UInt32}})"
     )
-    return Statement(viewer, sql, {"database": database, "rows": rows, **parameters})
+    return window.statement(sql, rows, parameters)
 
 
-def newest_rows(viewer: Viewer, database: str, wanted: AccountFilters, span: Span, rows: int) -> Statement:
-    """The newest `rows` matching rows of the span, each in its last version."""
-    where, parameters = _account_conditions(wanted, span)
+def newest_rows(window: Window, span: Span, rows: int) -> Statement:
+    """The newest `rows` matching rows of the span, each in its last version: ROW_HASH, and then ROW_COLUMNS."""
+    where, parameters = window.conditions(span)
     sql = (
-        f"SELECT {ROW_COLUMNS} FROM {DELIVERIES} FINAL WHERE {VIEWER} AND {where}"
-        f" ORDER BY {NEWEST_FIRST} LIMIT {{rows:UInt32}}"
+        f"SELECT {ROW_HASH}, {ROW_COLUMNS} FROM {DELIVERIES} FINAL WHERE {VIEWER} AND {where}{window.one_of_each()}"
+        f" ORDER BY {window.column} DESC, {ROW_HASH} DESC LIMIT {{rows:UInt32}}"
     )
-    return Statement(viewer, sql, {"database": database, "rows": rows, **parameters})
-
-
-def _account_conditions(wanted: AccountFilters, span: Span) -> tuple[str, dict[str, Any]]:
-    conditions, parameters = scope_conditions(wanted.account)
-    conditions.append("queued_at >= fromUnixTimestamp64Milli({since_ms:Int64})")
-    parameters["since_ms"] = span.since_ms
-    if span.until_ms is not None:
-        conditions.append("queued_at < fromUnixTimestamp64Milli({until_ms:Int64})")
-        parameters["until_ms"] = span.until_ms
-    if wanted.recipient:
-        # A whole address means that address and not one that ends in it; `@domain` and other parts match anywhere.
-        found = "= 1" if wanted.recipient.rpartition("@")[0] else "> 0"
-        conditions.append(
-            f"(positionCaseInsensitiveUTF8(recipient, {{recipient:String}}) {found}"
-            f" OR positionCaseInsensitiveUTF8(original_recipient, {{recipient:String}}) {found})"
-        )
-        parameters["recipient"] = wanted.recipient
-    if wanted.status:
-        conditions.append(f"{'result' if wanted.status in filters.RESULT_WORDS else 'status'} = {{status:String}}")
-        parameters["status"] = wanted.status
-    if not wanted.bounces:
-        conditions.append("NOT (sender = '' AND parent_queue_id != '')")
-    if wanted.after:
-        names = [f"after_{name}" for name in wanted.after._fields]
-        place = ", ".join(
-            f"fromUnixTimestamp64Milli({{{name}:Int64}})" if number == 0 else f"{{{name}:String}}"
-            for number, name in enumerate(names)
-        )
-        # The first condition lets the primary key be used; the second is exact.
-        conditions.append("queued_at <= fromUnixTimestamp64Milli({after_queued_at:Int64})")
-        conditions.append(f"{PLACE} < ({place})")
-        parameters.update(zip(names, wanted.after, strict=True))
-    return " AND ".join(conditions), parameters
+    return window.statement(sql, rows, parameters)
 
 
 def server_names(viewer: Viewer, database: str, since_ms: int) -> Statement:

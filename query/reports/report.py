@@ -30,6 +30,8 @@ class Tables:
     database: str
     retention_days: int
     page_rows: int
+    open_ms: int
+    """The longest time from a message's first event to its last."""
     now_ms: int
     viewer: Viewer
 

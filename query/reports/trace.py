@@ -10,7 +10,7 @@ from postwatch.query.filters import clean_text
 from postwatch.query.reports.deliveries import Deliveries, DeliveriesReport, read_newest
 from postwatch.query.reports.report import DAY_MS, Tables, asked
 from postwatch.query.shapes import DeliveryShape, Shape, Time
-from postwatch.query.statements import DELIVERIES, NEWEST_FIRST, ROW_COLUMNS, VIEWER, Statement
+from postwatch.query.statements import DELIVERIES, NEWEST_FIRST, ROW_COLUMNS, ROW_HASH, SHOWN, VIEWER, Statement
 from postwatch.query.terminal import delivery_details
 from postwatch.query.viewer import Viewer
 from postwatch.query.wording import count, visible
@@ -60,7 +60,9 @@ class TraceReport(DeliveriesReport[TraceQuestion, Trace]):
         if not wanted:
             raise FilterError("id is empty: use a queue id, a Message-ID or a recipient's address")
         since_ms = tables.now_ms - tables.retention_days * DAY_MS
-        found = read_newest(tables, trace_rows(tables.viewer, tables.database, wanted, since_ms, MAX_TRACE_ROWS + 1))
+        found = read_newest(
+            tables, trace_rows(tables.viewer, tables.database, wanted, since_ms, tables.open_ms, MAX_TRACE_ROWS + 1)
+        )
         rows = tuple(without_partial(found[:MAX_TRACE_ROWS]))
         has_more = len(found) > MAX_TRACE_ROWS
         return Trace(since_ms=since_ms, rows=rows, has_more=has_more, wanted=wanted, days=tables.retention_days)
@@ -92,7 +94,7 @@ def without_partial(rows: Iterable[Outcome]) -> list[Outcome]:
     return [row for row in rows if row.account or (row.server, row.queue_id, row.recipient) not in whole]
 
 
-def trace_rows(viewer: Viewer, database: str, wanted: str, since_ms: int, rows: int) -> Statement:
+def trace_rows(viewer: Viewer, database: str, wanted: str, since_ms: int, open_ms: int, rows: int) -> Statement:
     """The newest `rows` rows that have this queue id, Message-ID (without its brackets) or recipient.
 
     A queue id finds the messages that had it at any time, and their bounces and forwards.
@@ -105,27 +107,31 @@ def trace_rows(viewer: Viewer, database: str, wanted: str, since_ms: int, rows: 
     conditions = [f"message_id {among}"]
     if "@" in wanted:
         conditions.append(f"recipient {among}")
+        if not viewer.sees_all:  # he reads the address that he wrote, where an alias led elsewhere
+            conditions.append(f"original_recipient {among}")
     else:
-        conditions += [
-            f"queue_id {among}",
-            "has(splitByChar(' ', next_queue_id), {wanted:String})",
-            "parent_queue_id = {wanted:String}",
-        ]
+        conditions.append(f"queue_id {among}")
+        if viewer.is_engineer:
+            conditions += ["has(splitByChar(' ', next_queue_id), {wanted:String})", "parent_queue_id = {wanted:String}"]
+    seen = f" AND (message_id {among} OR {SHOWN} {among})" if "@" in wanted and not viewer.sees_all else ""
     keys = " UNION ALL ".join(
         f"SELECT * FROM (SELECT DISTINCT {key} FROM {DELIVERIES}"
         f" WHERE {VIEWER} AND {condition}"
-        " AND queued_at >= fromUnixTimestamp64Milli({since_ms:Int64}) ORDER BY queued_at DESC LIMIT {rows:UInt32})"
+        " AND queued_at >= fromUnixTimestamp64Milli({queued_since_ms:Int64})"
+        " ORDER BY queued_at DESC LIMIT {rows:UInt32})"
         for condition in conditions
     )
     sql = (
         f"SELECT {ROW_COLUMNS} FROM {DELIVERIES} FINAL WHERE {VIEWER} AND ({key}) GLOBAL IN ({keys})"
-        f" ORDER BY {NEWEST_FIRST} LIMIT {{rows:UInt32}}"
+        f" AND updated_at >= fromUnixTimestamp64Milli({{since_ms:Int64}}){seen}"
+        f" ORDER BY {NEWEST_FIRST} LIMIT 1 BY {ROW_HASH} LIMIT {{rows:UInt32}}"
     )
     parameters = {
         "database": database,
         "wanted": wanted,
         "lower": wanted.lower(),
         "since_ms": since_ms,
+        "queued_since_ms": since_ms - open_ms,
         "rows": rows,
     }
     return Statement(viewer, sql, parameters)

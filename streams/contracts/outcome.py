@@ -94,11 +94,18 @@ class Outcome(NamedTuple):
         int,
         About(
             TIME,
-            "When the message was received. Reports are sorted by it, newest first. It never changes.",
+            "When the message was received. It never changes.",
             is_required=True,
         ),
     ] = 0
-    updated_at: Annotated[int, About(TIME, "The delivery time: the time of the last event.", is_required=True)] = 0
+    updated_at: Annotated[
+        int,
+        About(
+            TIME,
+            "The delivery time: the time of the last event. Reports are sorted by it, newest first.",
+            is_required=True,
+        ),
+    ] = 0
     delay_ms: Annotated[int, About(UINT64, "From queued_at to updated_at.")] = 0
     status: Annotated[
         str,

@@ -81,7 +81,9 @@ def test_a_migration_that_clickhouse_refuses_is_told_by_file_and_statement(
 
 def test_words_of_a_response_are_found_by_their_index(database: ClickHouseSettings) -> None:
     query = "EXPLAIN indexes = 1 SELECT count() FROM deliveries WHERE hasAllTokens(response, ['quota'])"
-    connect(database).command("INSERT INTO deliveries (queued_at, response) VALUES (now(), '552 Quota exceeded')")
+    connect(database).command(
+        "INSERT INTO deliveries (queued_at, updated_at, response) VALUES (now(), now(), '552 Quota exceeded')"
+    )
     plan = "\n".join(str(row[0]) for row in connect(database).query(query).result_rows)
     assert "by_response_word" in plan
     counting = "SELECT count() FROM deliveries WHERE hasAllTokens(response, ['quota'])"
@@ -108,6 +110,22 @@ def test_days_can_be_changed_later(database: ClickHouseSettings) -> None:
     longer = replace(database, retention_days=90)
     assert migrate(connect(longer, database=""), longer) == ["rows are now kept for 90 days instead of 30"]
     assert migrate(connect(longer, database=""), longer) == []
+
+
+def test_rows_are_kept_by_their_last_event(database: ClickHouseSettings) -> None:
+    """A message that expired a minute ago is in a report though it was sent long before."""
+    client = connect(database)
+    query = "SELECT engine_full FROM system.tables WHERE database = {d:String} AND name = 'deliveries'"
+    [[engine]] = client.query(query, parameters={"d": database.database}).result_rows
+    assert "TTL toDateTime(updated_at) + toIntervalDay(30)" in engine
+    ages = {"late": (36, 29), "gone": (36, 31)}
+    for name, (queued_days, updated_days) in ages.items():
+        client.command(
+            "INSERT INTO deliveries (queued_at, updated_at, recipient) VALUES"
+            f" (now() - INTERVAL {queued_days} DAY, now() - INTERVAL {updated_days} DAY, '{name}')"
+        )
+    client.command("OPTIMIZE TABLE deliveries FINAL")
+    assert client.query("SELECT recipient FROM deliveries").result_rows == [("late",)]
 
 
 def test_odd_database_name_is_refused(database: ClickHouseSettings) -> None:

@@ -27,7 +27,7 @@ from postwatch.query.viewer import ENGINEER, Viewer
 from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.contracts.heartbeat import decode_heartbeat, encode_heartbeat
 from postwatch.streams.contracts.outcome import RESULTS, Outcome, to_batch
-from postwatch.streams.settings import ClickHouseSettings
+from postwatch.streams.settings import ClickHouseSettings, JoinSettings
 
 from tests.waiting import wait_until
 
@@ -95,7 +95,7 @@ class Office:
     @property
     def service(self) -> ReportService:
         reader = TableReader(self.query_settings, self.settings)
-        return ReportService(reader, self.query_settings, self.settings, now_ms=lambda: self.now_ms)
+        return ReportService(reader, self.query_settings, self.settings, JoinSettings(), now_ms=lambda: self.now_ms)
 
     def insert(self, rows: Sequence[Outcome]) -> None:
         self.client.insert_arrow("deliveries", pa.Table.from_batches([to_batch(rows)]))
@@ -151,7 +151,7 @@ def empty_site() -> Iterator[httpx.Client]:
     def read(statement: Statement) -> Sequence[Sequence[Any]]:
         return [(0, 0)] if "count()" in statement.sql else []
 
-    with served(ReportService(read, QuerySettings(), ClickHouseSettings())) as client:
+    with served(ReportService(read, QuerySettings(), ClickHouseSettings(), JoinSettings())) as client:
         yield client
 
 
@@ -161,4 +161,4 @@ def refusing(error: Exception) -> ReportService:
     def read(_statement: Statement) -> Sequence[Sequence[Any]]:
         raise error
 
-    return ReportService(read, QuerySettings(), ClickHouseSettings())
+    return ReportService(read, QuerySettings(), ClickHouseSettings(), JoinSettings())

@@ -30,7 +30,7 @@ from postwatch.query.settings import QuerySettings
 from postwatch.query.statements import DELIVERIES, NEWEST_FIRST, ROW_COLUMNS, VIEWER, Statement
 from postwatch.query.viewer import ENGINEER
 from postwatch.streams.contracts.outcome import KEY
-from postwatch.streams.settings import ClickHouseSettings
+from postwatch.streams.settings import ClickHouseSettings, JoinSettings
 
 from tests.query.conftest import NOW_MS, Office, Open, make_row
 
@@ -207,7 +207,7 @@ def test_no_word_of_a_question_gets_into_the_text_of_a_query(name: str) -> None:
         words.pop("cursor", None)
         if "account" in words:
             words["account"] = f'"{word}"@example.org'
-        service = ReportService(read, QuerySettings(), ClickHouseSettings())
+        service = ReportService(read, QuerySettings(), ClickHouseSettings(), JoinSettings())
         service.answer(ENGINEER, report, report.question(**words))
         return asked_for
 

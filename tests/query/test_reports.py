@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -142,6 +143,68 @@ def test_pages_follow_each_other_while_rows_arrive(office: Office) -> None:
     assert [row._replace(version=1) for row in seen] == rows
 
 
+def test_the_newest_event_comes_first_however_old_the_message_is(office: Office) -> None:
+    expired = make_row(
+        recipient="late@example.net", queued_at=NOW_MS - 4 * DAY_MS, updated_at=NOW_MS - 1, status="expired"
+    )
+    today = make_row(recipient="today@example.net")
+    office.insert([today, expired])
+    assert office.report(days=1).rows == (expired, today)
+    assert office.report().rows == (expired, today)
+    assert office.report(by="sent").rows == (today, expired)
+    assert office.report(days=1, by="sent").rows == (today, expired)
+
+
+def test_what_happened_within_the_days_is_shown_and_what_ended_before_is_not(office: Office) -> None:
+    """A message is open for eight days at most, so whatever has an event in the window lies near it."""
+    office.insert(
+        [
+            make_row(recipient="in", queued_at=NOW_MS - 9 * DAY_MS, updated_at=NOW_MS - DAY_MS + MINUTE_MS),
+            make_row(recipient="out", queued_at=NOW_MS - 2 * DAY_MS, updated_at=NOW_MS - DAY_MS - MINUTE_MS),
+        ]
+    )
+    assert _recipients(office.report(days=1).rows) == ["in"]
+    assert _recipients(office.report(days=1, by="sent").rows) == ["in"]
+
+
+def test_a_cursor_belongs_to_its_order(office: Office) -> None:
+    office.insert(make_rows(5))
+    cursor = office.report(limit=2).next_cursor
+    with pytest.raises(FilterError, match="the cursor belongs to --by event"):
+        office.report(limit=2, by="sent", cursor=cursor)
+
+
+@pytest.mark.parametrize("by", ["event", "sent"])
+@pytest.mark.parametrize("seed", range(3))
+def test_pages_show_each_row_once_beside_a_writer(office: Office, by: str, seed: int) -> None:
+    """Rows come in and change between the pages. Whatever changes goes to the top, where the first page shows it."""
+    chance = random.Random(seed)
+    rows = make_rows(40)
+    rows = [row._replace(updated_at=row.queued_at + chance.randrange(3 * MINUTE_MS)) for row in rows]
+    office.insert(rows)
+    changed: set[str] = set()
+    seen: list[Outcome] = []
+    cursor = ""
+    for page in range(20):
+        report = office.report(limit=chance.randrange(3, 9), cursor=cursor, by=by)
+        seen += report.rows
+        cursor = report.next_cursor
+        if not cursor:
+            break
+        moved = chance.choice(rows)
+        changed.add(moved.recipient)
+        office.insert([moved._replace(version=page + 2, updated_at=NOW_MS + page, status="bounced")])
+        office.insert([make_row(recipient=f"new{page}@example.net", queued_at=NOW_MS + page)])
+    known = {row.recipient for row in rows}
+    shown = [row.recipient for row in seen if row.recipient in known]
+    assert len(shown) == len(set(shown))
+    assert known - changed <= set(shown)
+    newest = office.report(limit=1000, by=by).rows
+    assert changed <= {row.recipient for row in newest}
+    at = [row.queued_at if by == "sent" else row.updated_at for row in newest]
+    assert at == sorted(at, reverse=True)
+
+
 def test_rows_of_the_same_moment_are_parted_by_pages_without_loss(office: Office) -> None:
     rows = [make_row(recipient=f"reader{index:02d}@example.net") for index in range(20)]
     office.insert(rows)
@@ -205,7 +268,7 @@ def test_a_busy_account_is_not_read_further_back_than_its_page() -> None:
         return found
 
     with pytest.raises(InterruptedError):
-        newest_mail(Tables(stop_after_two, "mail", 30, 50, NOW_MS, ENGINEER), filters)
+        newest_mail(Tables(stop_after_two, "mail", 30, 50, 9 * DAY_MS, NOW_MS, ENGINEER), filters)
     first_bound, first_rows, second_bound, second_rows = asked
     assert first_bound.parameters["since_ms"] == NOW_MS - 2 * DAY_MS
     assert first_rows.parameters["since_ms"] == NOW_MS - 1000

@@ -6,7 +6,7 @@ import pytest
 from postwatch.query import statements
 from postwatch.query.filters import Mailbox, Position, SystemUser
 from postwatch.query.reports import account, servers, trace
-from postwatch.query.reports.account import AccountFilters, AccountQuestion, read_question
+from postwatch.query.reports.account import AccountFilters, AccountQuestion, Window, read_question
 from postwatch.query.statements import Span, Statement
 from postwatch.query.viewer import ENGINEER, Viewer
 from postwatch.streams.contracts.outcome import Outcome
@@ -18,16 +18,25 @@ def _filters(account: str = "bob@example.org", status: str = "") -> AccountFilte
     return read_question(AccountQuestion(account, status=status), 30, 50)
 
 
+def _window(wanted: AccountFilters, viewer: Viewer = ENGINEER) -> Window:
+    return Window(viewer, "mail", wanted, since_ms=0, open_ms=5)
+
+
 def _every_statement(word: str) -> list[Statement]:
-    after = Position(5, word, word, word, word, word)
-    filters = AccountFilters(Mailbox(f"{word}@{word}", word), 30, 50, word, word, after)
+    filters = AccountFilters(Mailbox(f"{word}@{word}", word), 30, 50, word, word, after=Position("event", 5, 6))
+    user = AccountFilters(SystemUser(word, (word,)), 30, 50, by="sent")
+    anna = Viewer(
+        word, mailboxes=frozenset({f"anna@{word}"}), domains=frozenset({word}), system_users=frozenset({word})
+    )
     return [
-        account.newest_bound(ENGINEER, "mail", filters, Span(1, 2), 100),
-        account.newest_rows(ENGINEER, "mail", filters, Span(1, 2), 100),
-        trace.trace_rows(ENGINEER, "mail", word, 1, 100),
+        account.newest_bound(_window(filters), Span(1, 2), 100),
+        account.newest_rows(_window(filters), Span(1, 2), 100),
+        trace.trace_rows(ENGINEER, "mail", word, 1, 2, 100),
         servers.newest_heartbeats(ENGINEER, "mail", 1, 100),
         account.server_names(ENGINEER, "mail", 1),
-        account.newest_rows(ENGINEER, "mail", AccountFilters(SystemUser(word, (word,)), 30, 50), Span(1), 100),
+        account.newest_rows(_window(user), Span(1), 100),
+        account.newest_rows(_window(filters, anna), Span(1, 2), 100),
+        trace.trace_rows(anna, "mail", f"{word}@{word}", 1, 2, 100),
     ]
 
 
@@ -67,30 +76,31 @@ def test_every_field_of_an_outcome_is_read() -> None:
     ],
 )
 def test_a_result_and_a_finer_status_are_told_apart(status: str, condition: str) -> None:
-    sql = account.newest_rows(ENGINEER, "mail", _filters(status=status), Span(0), 10).sql
+    sql = account.newest_rows(_window(_filters(status=status)), Span(0), 10).sql
     assert f" AND {condition} " in sql
 
 
 def test_what_is_not_asked_is_no_condition() -> None:
-    statement = account.newest_rows(ENGINEER, "mail", _filters(), Span(7), 10)
+    statement = account.newest_rows(_window(_filters()), Span(7), 10)
     assert statement.parameters == {
         "database": "mail",
         "rows": 10,
         "domain": "example.org",
         "account": "bob@example.org",
         "since_ms": 7,
+        "queued_since_ms": 2,
     }
 
 
 def test_a_domain_is_asked_without_an_account() -> None:
-    assert "account" not in account.newest_rows(ENGINEER, "mail", _filters("@example.org"), Span(0), 10).parameters
+    assert "account" not in account.newest_rows(_window(_filters("@example.org")), Span(0), 10).parameters
 
 
 def test_only_what_can_hold_the_word_is_searched_for_a_trace() -> None:
-    assert "queue_id IN" in trace.trace_rows(ENGINEER, "mail", "1tABCD-0000000001-ABCD", 0, 10).sql
-    assert "recipient IN" not in trace.trace_rows(ENGINEER, "mail", "1tABCD-0000000001-ABCD", 0, 10).sql
-    assert "recipient IN" in trace.trace_rows(ENGINEER, "mail", "bob@example.org", 0, 10).sql
-    assert "queue_id IN" not in trace.trace_rows(ENGINEER, "mail", "bob@example.org", 0, 10).sql
+    assert "queue_id IN" in trace.trace_rows(ENGINEER, "mail", "1tABCD-0000000001-ABCD", 0, 0, 10).sql
+    assert "recipient IN" not in trace.trace_rows(ENGINEER, "mail", "1tABCD-0000000001-ABCD", 0, 0, 10).sql
+    assert "recipient IN" in trace.trace_rows(ENGINEER, "mail", "bob@example.org", 0, 0, 10).sql
+    assert "queue_id IN" not in trace.trace_rows(ENGINEER, "mail", "bob@example.org", 0, 0, 10).sql
 
 
 ANNA = Viewer("anna", mailboxes=frozenset({"anna@bakery.example"}), domains=frozenset({"cakes.example"}))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
+from typing import Any
 
 import pytest
 from postwatch.query.errors import ForbiddenError
@@ -13,8 +15,9 @@ from postwatch.query.reports.servers import ServersQuestion
 from postwatch.query.reports.trace import REPORT as TRACE
 from postwatch.query.reports.trace import TraceQuestion
 from postwatch.query.viewer import ENGINEER, Viewer
+from postwatch.streams.contracts.outcome import Outcome
 
-from tests.query.conftest import Office, Open, make_row
+from tests.query.conftest import NOW_MS, Office, Open, make_row
 
 VIEWERS = {
     "anna": Viewer("anna", mailboxes=frozenset({"anna@bakery.example"})),
@@ -58,6 +61,80 @@ def test_every_report_shows_the_viewer_s_own_rows_and_no_other(name: str, filled
             assert {one.queue_id for one in found} == {row.queue_id} & set(SEEN[name])
             asked += 1
     assert asked >= 30
+
+
+def _members(office: Office) -> None:
+    """bob writes to a list of the bakery that has two members elsewhere, and to carl."""
+    to_list = make_row(account="bob@shop.example", queue_id="7", original_recipient="list@bakery.example")
+    office.insert(
+        [
+            to_list._replace(recipient="m1@secret.example", updated_at=NOW_MS - 5000),
+            to_list._replace(
+                recipient="m2@secret.example", updated_at=NOW_MS - 3000, status="bounced", result="failed"
+            ),
+            make_row(account="bob@shop.example", queue_id="7", recipient="carl@far.example"),
+        ]
+    )
+
+
+BOB = Viewer("bob", mailboxes=frozenset({"bob@shop.example"}))
+
+
+def test_a_list_of_another_account_is_one_line_with_its_last_status(office: Office) -> None:
+    _members(office)
+    for limit in (1, 2, 50):
+        seen: list[Outcome] = []
+        cursor = ""
+        while True:
+            question = AccountQuestion("bob@shop.example", limit=limit, cursor=cursor)
+            mail = office.service.answer(BOB, ACCOUNT, question)
+            seen += mail.rows
+            if not (cursor := mail.next_cursor):
+                break
+        assert [(row.recipient, row.status) for row in seen] == [
+            ("list@bakery.example", "bounced"),
+            ("carl@far.example", "delivered"),
+        ]
+    assert len(office.service.answer(ENGINEER, ACCOUNT, AccountQuestion("bob@shop.example")).rows) == 3
+
+
+@pytest.mark.parametrize(
+    ("question", "found"),
+    [
+        ({"recipient": "m1@secret.example"}, []),
+        ({"recipient": "@secret.example"}, []),
+        ({"recipient": "secret"}, []),
+        ({"recipient": "list@bakery.example"}, ["list@bakery.example"]),
+        ({"status": "failed"}, ["list@bakery.example"]),
+        ({"status": "accepted"}, ["carl@far.example"]),
+    ],
+)
+def test_a_search_for_what_is_hidden_finds_nothing(question: dict[str, Any], found: list[str], office: Office) -> None:
+    _members(office)
+    rows = office.service.answer(BOB, ACCOUNT, AccountQuestion("bob@shop.example", **question)).rows
+    assert [row.recipient for row in rows] == found
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("m2@secret.example", []),
+        ("list@bakery.example", ["list@bakery.example"]),
+        ("7", ["list@bakery.example", "carl@far.example"]),
+    ],
+)
+def test_a_trace_finds_what_is_shown(words: str, found: list[str], office: Office) -> None:
+    _members(office)
+    rows = office.service.answer(BOB, TRACE, TraceQuestion(words)).rows
+    assert [row.recipient for row in rows] == found
+
+
+def test_a_cursor_holds_no_address(office: Office) -> None:
+    _members(office)
+    cursor = office.service.answer(BOB, ACCOUNT, AccountQuestion("bob@shop.example", limit=1)).next_cursor
+    text = base64.urlsafe_b64decode(cursor + "==").decode()
+    assert "@" not in text
+    assert "secret" not in text
 
 
 @pytest.mark.parametrize("name", [name for name in VIEWERS if name != "engineer"])
