@@ -1353,6 +1353,27 @@ QUERIES = (
         "query/test_viewers.py::test_every_report_shows_the_viewer_s_own_rows_and_no_other",
     ),
     _mutation(
+        "a search finds only what the viewer may see",
+        "query/reports/account.py",
+        'f"(positionCaseInsensitiveUTF8({SHOWN}, {{recipient:String}}) {found}"',
+        'f"(positionCaseInsensitiveUTF8(recipient, {{recipient:String}}) {found}"',
+        "query/test_viewers.py::test_a_search_for_what_is_hidden_finds_nothing",
+    ),
+    _mutation(
+        "the members of an alias are one row to who may not see them",
+        "query/reports/account.py",
+        "        if self.viewer.sees_all:\n",
+        "        if True:\n",
+        "query/test_viewers.py::test_a_list_of_another_account_is_one_line_with_its_last_status",
+    ),
+    _mutation(
+        "a report goes by the last event",
+        "query/reports/account.py",
+        '        return "queued_at" if self.wanted.by == "sent" else "updated_at"\n',
+        '        return "queued_at"\n',
+        "query/test_reports.py::test_the_newest_event_comes_first_however_old_the_message_is",
+    ),
+    _mutation(
         "other addresses in a reply are hidden",
         "query/privacy.py",
         "        response=masked(shown.response),\n",
@@ -1376,8 +1397,8 @@ QUERIES = (
     _mutation(
         "no word of a question gets into a query's text",
         "query/reports/account.py",
-        'f"(positionCaseInsensitiveUTF8(recipient, {{recipient:String}}) {found}"',
-        "f\"(positionCaseInsensitiveUTF8(recipient, '{wanted.recipient}') {found}\"",
+        'f"(positionCaseInsensitiveUTF8({SHOWN}, {{recipient:String}}) {found}"',
+        "f\"(positionCaseInsensitiveUTF8({SHOWN}, '{wanted.recipient}') {found}\"",
         "query/test_statements.py::test_no_word_of_a_question_gets_into_the_text_of_a_query",
     ),
     _mutation(
