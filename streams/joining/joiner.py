@@ -15,6 +15,7 @@ from postwatch.streams.contracts.outcome import DELIVERED, REJECTED, Outcome
 from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.enrichment.reasons import BUILT_IN, ReasonBook
 from postwatch.streams.errors import StoreError
+from postwatch.streams.joining.groups import name_recipients
 from postwatch.streams.joining.merge import add_attempt, add_lifecycle_event, add_part, add_refusal
 from postwatch.streams.joining.message import (
     TOLD_BY_OTHERS,
@@ -59,6 +60,7 @@ from postwatch.streams.parsers.events import (
     FILTER,
     FORWARD,
     FORWARDED,
+    GROUPED,
     HELD,
     JUDGED,
     KEPT,
@@ -210,7 +212,9 @@ class Joiner:
                 elif isinstance(event, Refusal):
                     self._add_refusal(messages, server, event)
                 elif isinstance(event, Step):
-                    self.add(server, take_step(message, event, offset), offset)
+                    is_grouped = event.kind == GROUPED
+                    told = name_recipients(message, event) if is_grouped else take_step(message, event, offset)
+                    self.add(server, told, offset)
                 elif event.part:
                     self._add_part(messages, message, event)
                 elif message.arrival is None:

@@ -17,6 +17,7 @@ from postwatch.streams.contracts.outcome import (
     RESULTS,
 )
 from postwatch.streams.parsers.events import (
+    ANNOUNCED,
     CLIENT,
     ENVELOPE,
     FORWARDED,
@@ -363,6 +364,7 @@ def _assemble(parts: dict[str, Arrival]) -> Arrival:
     named = parts.get(MESSAGE_ID, _NO_PART)
     parent = parts.get(PARENT, _NO_PART)
     queued = parts.get(QUEUE) or parts.get(HELD, _NO_PART)
+    announced = parts.get(ANNOUNCED, _NO_PART)
     envelopes = [] if queued.sender else [part for part in parts.values() if part.part == ENVELOPE]
     first = parts.get(CLIENT) or next(iter(_in_order(parts)), None) or next(iter(parts.values()))
     return Arrival(
@@ -380,8 +382,8 @@ def _assemble(parts: dict[str, Arrival]) -> Arrival:
         authenticated_as=client.authenticated_as
         or queued.authenticated_as
         or parts.get(LOGIN, _NO_PART).authenticated_as,
-        size_bytes=queued.size_bytes,
-        message_id=named.message_id or queued.message_id,
+        size_bytes=queued.size_bytes or announced.size_bytes,
+        message_id=named.message_id or queued.message_id or announced.message_id,
         subject=parts.get(SUBJECT, _NO_PART).subject,
         parent_queue_id=parent.parent_queue_id,
         part=WHOLE,
@@ -394,7 +396,7 @@ def _in_order(parts: dict[str, Arrival]) -> list[Arrival]:
     return [parts[name] for name in _PARTS if name in parts]
 
 
-_PARTS = (CLIENT, LOGIN, MESSAGE_ID, QUEUE, SUBJECT, PARENT, LINK, REQUEUED)
+_PARTS = (CLIENT, LOGIN, MESSAGE_ID, ANNOUNCED, QUEUE, SUBJECT, PARENT, LINK, REQUEUED)
 TOLD_BY_OTHERS = frozenset((PARENT, LINK, REQUEUED))
 """Parts that come from lines of other messages and programs: they do not show that the message itself was seen."""
 

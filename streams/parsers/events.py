@@ -179,12 +179,17 @@ STARTED, ADDRESSED, NAMED, REPLIED, CONTINUED, TRIED, MOVED = (
     "moved",
 )
 """The kinds of a `Step`, in the order in which they come; CONTINUED is another line of the answer."""
+GROUPED = "grouped"
+"""The kind of a `Step` that tells what came of some recipients of a message, without naming them."""
+ANNOUNCED = "announced"
+"""The part that tells Message-ID and size before it is known whether the message is queued."""
 
 
 class Step(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """What a process says that tries one message after the other, and names the message only where a try begins.
 
-    Its queue id is the process's. `joining/tries.py` makes events of the messages of it.
+    Its queue id is the process's. `joining/tries.py` makes events of the messages of it. A GROUPED one has the queue id
+    of a message, and tells what came of recipients that it may not name; `joining/groups.py` names them.
     """
 
     queue_id: str
@@ -204,7 +209,17 @@ class Step(msgspec.Struct, frozen=True, gc=False, array_like=True):
     status: str = ""
     """TRIED: what came of it. REPLIED: DELIVERED where the far server took it, else empty."""
     answer: str = ""
-    """REPLIED: the far server's words."""
+    """REPLIED and GROUPED: the far server's words."""
+    group: int = 0
+    """GROUPED: the number of the queue file within the message, from 1."""
+    domain: str = ""
+    """GROUPED: that of the recipients, where the line tells it."""
+    counts: tuple[int, ...] = ()
+    """GROUPED: how many recipients were accepted, deferred and refused; empty: all had the status."""
+    is_first: bool = False
+    """GROUPED: nothing was tried before, so the counts are those of all recipients of the queue file."""
+    remote_ip: str = ""
+    transport: str = ""
 
 
 Event = Arrival | Attempt | LifecycleEvent | Refusal | Step

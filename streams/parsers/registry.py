@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 
 from postwatch.producers.service.errors import BadInputError
-from postwatch.streams.parsers import dma, kumomta, nullmailer, opensmtpd, sendmail
+from postwatch.streams.parsers import dma, haraka, kumomta, nullmailer, opensmtpd, sendmail
 from postwatch.streams.parsers.events import Ignored, Parsed, Unreadable
 from postwatch.streams.parsers.exim import main_log, over_syslog
 from postwatch.streams.parsers.exim.grammar import ID as EXIM_ID
@@ -32,6 +32,7 @@ FORMATS: tuple[LogFormat, ...] = (
     opensmtpd.FORMAT,
     dma.FORMAT,
     nullmailer.FORMAT,
+    haraka.FORMAT,
     kumomta.FORMAT,
 )
 AUTO = "auto"
@@ -44,7 +45,8 @@ _WRAPPED = Ignored("wrapped")
 """What another program says looks like a mail server's line; a setting may name programs that pass such lines on."""
 _LOOKS_WRAPPED = re.compile(
     r"(?:(?:[A-Z][a-z][a-z]  ?\d\d? \d\d:|\d{4}-\d\d-\d\d[T ]\d\d:)\S{1,40}+ (?:[\w.:+\[\]-]{1,80}+ ++){0,3}?)?"
-    r"(?:postfix[\w.-]*+/[\w/-]++|exim[45]?|sendmail|sm-mta|smtpd|dma|nullmailer(?:-send)?|opensmtpd)\[[\w.]++\]: "
+    r"(?:postfix[\w.-]*+/[\w/-]++|exim[45]?|sendmail|sm-mta|smtpd|dma|nullmailer(?:-send)?|haraka|opensmtpd)"
+    r"\[[\w.]++\]: "
     rf"|\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d {EXIM_ID} (?:[<=*>-]{{2}}|Completed)"
 )
 _NO_DATE = Unreadable("a stamp without a date: use `journalctl -o short-iso`")

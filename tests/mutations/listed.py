@@ -1026,6 +1026,27 @@ PARSERS = (
         "streams/parsers/test_nullmailer.py::test_what_could_be_read_in_two_ways_is_no_guess",
     ),
     _mutation(
+        "a delivery is of the recipients that its numbers fit (Haraka)",
+        "streams/joining/groups.py",
+        "return still_open if len(still_open) == accepted else ()",
+        "return still_open",
+        "streams/parsers/test_haraka.py::test_where_the_numbers_do_not_fit_nothing_is_told",
+    ),
+    _mutation(
+        "a queue file is that of the domain which its line names (Haraka)",
+        "streams/joining/groups.py",
+        "is_of_domain = not step.domain or _domain(recipients[0]) == step.domain",
+        "is_of_domain = True",
+        "streams/parsers/test_haraka.py::test_where_the_numbers_do_not_fit_nothing_is_told",
+    ),
+    _mutation(
+        "a recipient that could end in two places is no guess (Haraka)",
+        "streams/parsers/haraka.py",
+        'if found is None or "sender" not in entry.fields or "code" not in entry.fields:',
+        "if found is None:",
+        "streams/parsers/test_haraka.py::test_a_recipient_line_without_its_fields_is_unreadable",
+    ),
+    _mutation(
         "an answer is never taken for the words behind it (Sendmail)",
         "streams/parsers/sendmail.py",
         "    if _STAT in words:",
