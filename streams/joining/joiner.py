@@ -202,6 +202,8 @@ class Joiner:
                         self._tie_returned(messages, message, event)
                     if message.requeued_as:
                         self._hand_open(messages, message)
+                    if "" in message.attempts:
+                        message.dirty += ("", message.only_recipient())
                     if message.lineage is not None:
                         if message.lineage.forwarded:
                             self._tell_parent(messages, message)
@@ -225,6 +227,8 @@ class Joiner:
                         message.dirty += message.cancelled_recipients or ()
                     if message.lineage is not None:
                         message.dirty += message.lineage.handed
+                    if message.was_partial:
+                        self._hand_over_again(messages, message)
                     if self._awaited:
                         self._continue_awaited(messages, message)
                     if event.system_user or event.client_ip.startswith(OWN_NETWORKS):
@@ -507,6 +511,13 @@ class Joiner:
             self._links.append((tie.before, tie.message))
             tie.message.change([recipient, *tie.message.attempts])
             self._handed_on.add((tie.before, recipient))
+
+    def _hand_over_again(self, messages: dict[str, Message], message: Message) -> None:
+        """What was handed over before the message's own arrival was seen."""
+        for attempts in list(message.attempts.values()):
+            for attempt in attempts:
+                if attempt.handover == FILTER:
+                    self._hand_over(messages, message, attempt)
 
     def _pass_lineage_on(self, messages: dict[str, Message], message: Message) -> None:
         """Further envelopes of a message go back to where it came from, which was told after they were made."""

@@ -175,7 +175,12 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
             return
         done = 0
         completed_at = arrival.at
-        for attempts in self.attempts.values():
+        unnamed = self.only_recipient() if "" in self.attempts else ""
+        for recipient, attempts in self.attempts.items():
+            if unnamed and recipient == unnamed:
+                continue
+            if not recipient and not unnamed and not self.bounces_nobody():
+                continue
             final = [attempt for attempt in attempts if RESULTS[attempt.status] != "pending"]
             if not final:
                 return
@@ -183,6 +188,33 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
             completed_at = max(completed_at, final[-1].at)
         if done >= arrival.recipient_count:
             self.completed_at = completed_at
+
+    def bounces_nobody(self) -> bool:
+        """Whether a bounce was made of it though no line names whom it failed for, such as an alias that loops."""
+        if self.parts is not None:  # dma's, or a further envelope, whose recipients its first one may name
+            return LINK not in self.parts
+        arrival = self.arrival
+        if arrival is None or not arrival.recipient_count:
+            return False
+        done = 0
+        for recipient, attempts in self.attempts.items():
+            if not recipient:
+                continue
+            final = [attempt for attempt in attempts if RESULTS[attempt.status] != "pending"]
+            if final and RESULTS[final[-1].status] == "failed":
+                return False
+            done += bool(final) and not final[-1].is_expanded
+        return done < arrival.recipient_count and not self.only_recipient()
+
+    def only_recipient(self) -> str:
+        """The one recipient that it was accepted for, where no line tells what became of him; else empty."""
+        arrival = self.tell_arrival()
+        names = dict.fromkeys((*(self.lineage.handed if self.lineage is not None else ()), *self.attempts))
+        names.pop("", None)
+        if arrival is None or arrival.recipient_count != 1 or len(names) != 1:
+            return ""
+        [name] = names
+        return "" if any(RESULTS[one.status] != "pending" for one in self.attempts.get(name, ())) else name
 
     def is_closed(self) -> bool:
         """No later event can change a row of it."""

@@ -54,6 +54,12 @@ class RowMaker:
         attempts = message.attempts.get(recipient, _NO_ATTEMPTS)
         if len(attempts) > 1:
             attempts = as_judged(attempts)
+        is_unnamed = False
+        if "" in message.attempts:
+            if not recipient:
+                is_unnamed = not message.bounces_nobody()
+            elif recipient == message.only_recipient():
+                attempts = [*attempts, *message.attempts[""]]
         if attempts and attempts[-1].is_original_unsure:
             attempts = _without_sender(message, attempts)
         is_own = message.lineage is None and message.identity is None
@@ -88,6 +94,8 @@ class RowMaker:
             deciding, status, updated_at, rank = find_status(message, recipient, attempts, updated_at)
         is_told = deciding is not None and deciding.told_by != ""
         is_taken_back = is_told and deciding is not None and deciding.passage_id == ""
+        if is_unnamed:
+            status, rank = RETRACTED, RANKS[DELIVERED]
         events += len(attempts) + (message.terminal_event is not None) + is_told
         version = (  # as `make_version` has it, without the call
             (arrivals if arrivals < MOST_ARRIVALS else MOST_ARRIVALS) << ARRIVALS_SHIFT
@@ -150,7 +158,7 @@ class RowMaker:
         if last.original_recipient and (len(attempts) > 1 or recipient in submitted.recipients):
             # Else this is the first row of it, for it was not submitted as such.
             self._retract(accounts, recipient, last.original_recipient, row, rows)
-        if message.was_partial and arrival is not None:
+        if message.was_partial and arrival is not None and accounts != _NOBODY:
             rows.append(Outcome._make(UNKNOWN + row)._replace(is_deleted=1))
             if message.cancelled_recipients is not None and recipient in message.cancelled_recipients:
                 self._retract(accounts, recipient, recipient, row, rows)  # it may have been told as refused
@@ -203,7 +211,7 @@ class RowMaker:
             self._retract(accounts, recipient, judged.original_recipient, row, rows)
         if whole and arrival is not None and arrival.sender and accounts[0].direction == RECEIVED:
             self._retract_sent(arrival, accounts, row, rows)
-        if message.was_partial and whole:
+        if message.was_partial and whole and accounts != _NOBODY:
             rows.append(Outcome._make(UNKNOWN + row)._replace(is_deleted=1))
         if whole and message.lineage is None and message.arrival is not None:
             if message.identity is not None:

@@ -60,7 +60,9 @@ _LOGGED_IN = re.compile(
     rf"AUTH=server, relay={_CLIENT.pattern}, authid=(?P<login>[^\s,]++), mech=(?P<method>[\w-]++), bits=\d++$"
 )
 _PROTO = re.compile(r", proto=(\w++)(?=,|$)")
-_NOTICE = re.compile(rf"({_ID}): (?:[A-Za-z]++ ){{0,3}}+[A-Za-z]++: ")
+_NOTICE = re.compile(rf"({_ID}): ((?:[A-Za-z]++ ){{0,3}}+[A-Za-z]++): ")
+_BOUNCES = ("DSN", "return to sender", "postmaster notify")
+_NO_FAILURES = ("Return receipt", "Warning: ")
 _CLONE = re.compile(rf"({_ID}): clone: owner=")
 _SPLIT = re.compile(rf"split: (?:[a-z]++=\d++, )++ids?+=({_ID}(?:; ?+{_ID})*+)$")
 _RULESET = re.compile(
@@ -297,10 +299,15 @@ def _address_of(name: str) -> str:
 
 
 def _notice(text: str, found: re.Match[str], at: int, line: str, queue_id: str) -> Parsed:
-    """`ID: NEW: DSN: User unknown`: a bounce, a warning or a receipt was made of the message."""
+    """`ID: NEW: DSN: User unknown`: a bounce, a warning or a receipt was made of the message.
+
+    A bounce is an attempt without a recipient. It counts where no line names whom it is about (an alias that loops).
+    """
     made = Arrival(found[1], at, line, parent_queue_id=queue_id, recipient_count=1)
     if text.startswith(_EXPIRED, found.end()):
         return [LifecycleEvent(queue_id, at, line, EXPIRED, closes=True), made]
+    if found[2] in _BOUNCES and not text.startswith(_NO_FAILURES, found.end()):
+        return [Attempt(queue_id, at, line, BOUNCED, response=text[found.end() :]), made]
     return made
 
 

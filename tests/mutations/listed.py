@@ -624,6 +624,20 @@ MESSAGES = (
         "streams/joining/test_golden.py::test_interleaving_of_messages_changes_nothing",
     ),
     _mutation(
+        "a bounce of a further envelope is about whom the message names",
+        "streams/joining/message.py",
+        "            return LINK not in self.parts\n",
+        "            return True\n",
+        _ENVELOPES + "test_a_bounce_of_a_further_envelope_is_about_whom_the_message_names",
+    ),
+    _mutation(
+        "a bounce beside a failure that a line names has no row of its own",
+        "streams/joining/message.py",
+        '            if final and RESULTS[final[-1].status] == "failed":\n',
+        "            if False:\n",
+        _ENVELOPES + "test_a_bounce_that_names_nobody_is_a_row_without_a_recipient",
+    ),
+    _mutation(
         "a recipient that was typed without a domain has one row",
         "streams/joining/status.py",
         "    if message.lineage is not None and message.is_qualified(recipient):\n",
@@ -689,8 +703,8 @@ MESSAGES = (
     _mutation(
         "rows sent without the arrival are retracted",
         "streams/joining/rows.py",
-        "        if message.was_partial and whole:\n",
-        "        if message.was_partial and not whole:\n",
+        "        if message.was_partial and whole and accounts != _NOBODY:\n",
+        "        if message.was_partial and not whole and accounts != _NOBODY:\n",
         _JOINER + "test_what_was_told_without_the_arrival_is_taken_back",
     ),
     _mutation(

@@ -110,3 +110,53 @@ def test_no_far_server_names_the_envelope_that_goes_on() -> None:
     told = _told(rows_of([[_HANDED_IN, forged, _ARRIVED, _fate("<root@mx.bakery.example>")]]))
     assert ("6AN80000000011", "root", "", "delivered") in told
     assert {row[0] for row in told} == {"6AN80000000011", "6AN80000000012"}
+
+
+_LOOP = "Nov 23 08:00:01 mx sm-mta[13]: 6AN80000000012: 6AN80100000014: DSN: aliasing/forwarding loop broken"
+_TO_FAR = (
+    "Nov 23 08:00:01 mx sm-mta[13]: 6AN80000000012: to=<{}>, delay=00:00:01, xdelay=00:00:01, mailer=esmtp, pri=91, "
+    "relay=mx.x.example. [192.0.2.60], {}"
+)
+_SENT, _FAILED = "dsn=2.0.0, stat=Sent (ok)", "dsn=5.1.1, stat=User unknown"
+
+
+@pytest.mark.parametrize(
+    ("count", "lines", "wanted"),
+    [
+        (1, [], [("", "bounced")]),
+        (2, [_TO_FAR.format("a@x.example", _SENT)], [("", "bounced"), ("a@x.example", "delivered")]),
+        (1, [_TO_FAR.format("a@x.example", "stat=queued")], [("a@x.example", "bounced")]),
+        (1, [_TO_FAR.format("a@x.example", _FAILED)], [("a@x.example", "bounced")]),
+        (1, [_TO_FAR.format("a@x.example", _SENT)], [("a@x.example", "delivered")]),
+        (
+            2,
+            [_TO_FAR.format("a@x.example", _SENT), _TO_FAR.format("b@x.example", _FAILED)],
+            [("a@x.example", "delivered"), ("b@x.example", "bounced")],
+        ),
+    ],
+)
+def test_a_bounce_that_names_nobody_is_a_row_without_a_recipient(
+    count: int, lines: list[str], wanted: list[tuple[str, str]]
+) -> None:
+    arrived = _FROM_OUTSIDE.replace("nrcpts=1", f"nrcpts={count}")
+    for order in itertools.permutations([*lines, _LOOP]):
+        told = _told(rows_of([[arrived], *([line] for line in order)]))
+        assert sorted((row[1], row[3]) for row in told) == wanted
+
+
+def test_a_bounce_that_names_nobody_is_about_him_who_was_handed_in_alone() -> None:
+    for told in _in_any_order([_HANDED_IN, _handed_over("staff")], [_ARRIVED, _LOOP]):
+        assert told == [("6AN80000000011", "staff", "", "bounced")]
+
+
+@pytest.mark.parametrize("words", ["sender notify: Warning: could not send message", "DSN: Return receipt"])
+def test_a_notice_of_no_failure_is_no_bounce(words: str) -> None:
+    notice = _LOOP.replace("DSN: aliasing/forwarding loop broken", words)
+    assert _told(rows_of([[_FROM_OUTSIDE, notice]])) == []
+
+
+def test_a_bounce_of_a_further_envelope_is_about_whom_the_message_names() -> None:
+    notice = _LOOP.replace("6AN80000000012", "6AN80100000013", 1)
+    member = _MEMBER.replace("dsn=5.1.1, stat=User unknown", "dsn=2.0.0, stat=Sent (ok)")
+    told = _told(rows_of([[_FROM_OUTSIDE, _CLONE, member, notice]]))
+    assert [row[1:] for row in told] == [("m1@x.example", "", "delivered")]

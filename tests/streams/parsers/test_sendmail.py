@@ -12,6 +12,7 @@ from postwatch.streams.parsers.events import (
     LOGIN,
     Arrival,
     Attempt,
+    Event,
     Ignored,
     LifecycleEvent,
     Parsed,
@@ -40,6 +41,13 @@ def attempts(message: str) -> list[Attempt]:
     found = parsed if isinstance(parsed, list) else [parsed]
     assert all(isinstance(one, Attempt) for one in found), found
     return [one for one in found if isinstance(one, Attempt)]
+
+
+def read_two(message: str) -> tuple[Event, Event]:
+    parsed = read(message)
+    assert isinstance(parsed, list)
+    first, second = parsed
+    return first, second
 
 
 def arrival(message: str) -> Arrival:
@@ -226,7 +234,10 @@ def test_what_names_no_envelope_makes_none(words: str) -> None:
 
 
 def test_what_is_made_of_a_message_leads_to_it() -> None:
-    found = arrival(f"{ID}: 6AN81L0g002034: DSN: User unknown")
+    bounce, found = read_two(f"{ID}: 6AN81L0g002034: DSN: User unknown")
+    assert isinstance(bounce, Attempt)
+    assert isinstance(found, Arrival)
+    assert (bounce.queue_id, bounce.recipient, bounce.status, bounce.response) == (ID, "", BOUNCED, "User unknown")
     assert (found.queue_id, found.parent_queue_id, found.recipient_count) == ("6AN81L0g002034", ID, 1)
     assert (
         arrival(f"{ID}: 6AN81L0g002034: sender notify: Warning: could not send message for past 4 hours").sender == ""
