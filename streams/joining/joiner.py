@@ -27,6 +27,7 @@ from postwatch.streams.joining.message import (
     is_told_by_others,
 )
 from postwatch.streams.joining.passages import (
+    by_mailbox,
     decide,
     is_about_kept,
     judge,
@@ -79,6 +80,7 @@ from postwatch.streams.parsers.events import (
     Step,
 )
 from postwatch.streams.parsers.queue_ids import (
+    DOVECOT_PREFIX,
     LOGIN_PREFIX,
     PASSAGE_PREFIX,
     REFUSAL_PREFIX,
@@ -132,6 +134,8 @@ class Joiner:
         self._closed_ids: dict[str, Recent[bool]] = {}
         """Server → closed queue ids. An event of one of these is a duplicate until the id begins a new message."""
         self._recent: Recent[Message] = Recent(MOST_RECENT)
+        self._saved: Recent[tuple[Message, Attempt]] = Recent(MOST_RECENT)
+        """By Dovecot's id of the delivery: its line about what a script did may come when the message is closed."""
         self._dirty: list[Message] = []
         self._refusals: list[tuple[str, Refusal]] = []
         self._links: list[tuple[Message, Message]] = []
@@ -172,6 +176,8 @@ class Joiner:
                     if isinstance(event, Refusal):
                         self._add_refusal(messages, server, event)
                         continue
+                    if event.queue_id.startswith(DOVECOT_PREFIX) and getattr(event, "status", "") == DELIVERED:
+                        continue  # of interest only where the script discards as well, and it says that first
                     if self._closed_ids and self._is_repeated(server, event):
                         message = self._revive(server, event)
                         if message is None:
@@ -388,6 +394,12 @@ class Joiner:
 
     def _hand_over(self, messages: dict[str, Message], message: Message, event: Attempt) -> None:
         """The recipient continues under another queue id on this server."""
+        if event.passage_id.startswith(DOVECOT_PREFIX):
+            self._saved.put((message.server, event.passage_id), (message, event))
+            passage = self._find_known(message.server, event.passage_id)
+            if passage is not None:
+                self._heed_script(messages, passage)
+            return
         if event.handover == JUDGED:
             if message.queue_id.startswith(PASSAGE_PREFIX):
                 self._take_verdict(messages, message, event)
@@ -542,6 +554,9 @@ class Joiner:
     def _take_verdict(self, messages: dict[str, Message], passage: Message, event: Attempt) -> None:
         """A filter's own line: for the messages whose answer named the passage, or for the client that waited."""
         passage.completed_at = max(passage.completed_at, event.at)
+        if passage.queue_id.startswith(DOVECOT_PREFIX):
+            self._heed_script(messages, passage)
+            return
         for part in list((passage.parts or {}).values()):
             if part.part == ANSWERED:
                 self._refuse_by_verdict(passage, part)
@@ -558,6 +573,22 @@ class Joiner:
                 if attempt.passage_id == passage.queue_id:
                     self._judge(messages, passage, message, attempt)
         self._refusals += [(passage.server, refusal) for refusal in others_refused(passage)]
+
+    def _heed_script(self, messages: dict[str, Message], passage: Message) -> None:
+        """Put what the mailbox's script did in place of the answer; Dovecot's lines may come just behind it."""
+        saved = self._saved.get((passage.server, passage.queue_id))
+        if saved is None:
+            return
+        message, answer = saved
+        told = by_mailbox(passage, answer)
+        known = message.attempts.get(answer.recipient, [])
+        if told is None or not any(one.line == answer.line for one in known):
+            return
+        messages.setdefault(message.queue_id, message)
+        self._touch(message)
+        message.attempts[answer.recipient] = [told if one.line == answer.line else one for one in known]
+        message.change([answer.recipient])
+        self._links.append((passage, message))
 
     def _take_kept(self, messages: dict[str, Message], message: Message, event: Arrival) -> None:
         """Some recipients of the message are named by the filter alone, which kept them back."""

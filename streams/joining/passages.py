@@ -15,7 +15,7 @@ from postwatch.streams.joining.merge import add_part
 from postwatch.streams.joining.message import Message
 from postwatch.streams.joining.status import OPEN
 from postwatch.streams.parsers.events import FILTER, JUDGED, KEPT, Arrival, Attempt, Refusal
-from postwatch.streams.parsers.queue_ids import CLAMSMTP_PREFIX, PASSAGE_PREFIX, refusal_id
+from postwatch.streams.parsers.queue_ids import CLAMSMTP_PREFIX, DOVECOT_PREFIX, PASSAGE_PREFIX, refusal_id
 
 _ASKED = "asked"
 _NEAR_MS = 120_000
@@ -62,7 +62,9 @@ def judge(message: Message, event: Attempt, verdict: Attempt) -> Attempt:
     message.attempts[event.recipient] = [judged if one.line == event.line else one for one in attempts]
     message.change([event.recipient])
     message.awaits_verdict = any(
-        one.passage_id and not one.told_by for tried in message.attempts.values() for one in tried
+        one.passage_id and not one.told_by and not one.passage_id.startswith(DOVECOT_PREFIX)
+        for tried in message.attempts.values()
+        for one in tried
     )
     return judged
 
@@ -145,6 +147,27 @@ def _nearest(passage: Message, recipient: str, at: int) -> Attempt | None:
     if len(verdicts) > 1 and not has_id:
         return None  # two messages of the same sender; which of them is not known
     return min(verdicts, key=lambda one: (abs(one.at - at), one.at, one.line), default=None)
+
+
+def by_mailbox(passage: Message, answer: Attempt) -> Attempt | None:
+    """The mailbox's answer as its owner's script has it; None: the script kept the message.
+
+    Dovecot logs a discard whatever else the script does, and what it stores or forwards in spite of that behind it.
+    """
+    actions = passage.attempts.get("", [])
+    verdict = min(actions, key=lambda one: (one.status != DELIVERED, one.at, one.line), default=None)
+    if verdict is None:
+        return None
+    if verdict.status == DELIVERED:
+        return msgspec.structs.replace(answer, told_by=verdict.line)
+    return msgspec.structs.replace(
+        answer,
+        status=verdict.status,
+        smtp_code=0,
+        enhanced_code="",
+        response=verdict.response,
+        told_by=verdict.line,
+    )
 
 
 def as_judged(attempts: list[Attempt]) -> list[Attempt]:

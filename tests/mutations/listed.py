@@ -820,6 +820,13 @@ MESSAGES = (
         "streams/joining/test_kept_back.py::test_amavis_behind_the_queue_keeps_some_back_though_its_answer_names_the_next_queue_id",
     ),
     _mutation(
+        "what a script stores in spite of its discard is delivered",
+        "streams/joining/passages.py",
+        "key=lambda one: (one.status != DELIVERED, one.at, one.line), default=None",
+        "key=lambda one: (one.status == DELIVERED, one.at, one.line), default=None",
+        "streams/joining/test_kept_back.py::test_a_script_that_discards_what_it_also_stores_delivers_it",
+    ),
+    _mutation(
         "a filter's line of another day names nobody",
         "streams/joining/passages.py",
         "_NEAR_MS = 120_000",

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.real_mta import exim
+from tests.real_mta import exim, filtered
 from tests.real_mta.run import Run, disguise, rows_of
 
 
@@ -21,7 +21,11 @@ def main(arguments: Sequence[str]) -> int:
     one.add_argument("--user", default="mail", help="the user that Exim runs as (default: mail)")
     one.add_argument("--options", default="", help="further main options, such as 'log_selector = +all'")
     one.add_argument("--keep-log", type=Path, help="where the log goes, with names and addresses replaced")
+    other = servers.add_parser("filtered")
+    other.add_argument("--keep-log", type=Path, help="where the log goes")
     chosen = parser.parse_args(arguments)
+    if chosen.mta == "filtered":
+        return filtered.run_filtered(chosen.keep_log)
     return run_exim(chosen.binary, chosen.user, chosen.options, chosen.keep_log)
 
 

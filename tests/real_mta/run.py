@@ -33,8 +33,10 @@ class Letter(NamedTuple):
 class Client:
     """An SMTP client that goes on after refusals and knows PRDR."""
 
-    def __init__(self, port: int, source: str = "127.0.0.1", hello: str = "laptop.home.example") -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=20, source_address=(source, 0))
+    def __init__(
+        self, port: int, source: str = "127.0.0.1", hello: str = "laptop.home.example", server: str = "127.0.0.1"
+    ) -> None:
+        self._socket = socket.create_connection((server, port), timeout=20, source_address=(source, 0))
         self._file = self._socket.makefile("rb")
         self._read()
         self.command(f"EHLO {hello}")
@@ -83,6 +85,7 @@ class Run:
         self.folder, self.port, self.far = folder, port, far
         self.letters: list[Letter] = []
         self.wrong: list[str] = []
+        self.server = "127.0.0.1"
         (folder / "mail").mkdir(exist_ok=True)
 
     def send(
@@ -105,7 +108,7 @@ class Run:
             f"From: <{letter.sender}>\r\nTo: you\r\nSubject: {subject or f'News of {name}'}\r\n"
             f"Message-ID: <{name}.{len(self.letters)}@{LOCAL}>\r\nX-Letter: {name}\r\n{headers}\r\n{body}\r\n"
         ).encode()
-        answers = Client(self.port, source).submit(
+        answers = Client(self.port, source, server=self.server).submit(
             letter.sender, list(to) or list(expected), content, login=letter.sender if login else "", prdr=prdr
         )
         for recipient, status in expected.items():

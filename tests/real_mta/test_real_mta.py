@@ -10,6 +10,7 @@ import pytest
 
 from tests.real_mta.__main__ import run_exim
 from tests.real_mta.far_server import FarServers, Script
+from tests.real_mta.filtered import PACKAGES, PROGRAMS, run_filtered
 from tests.real_mta.run import Client, Letter, Run, disguise, free_port, make_certificate
 
 EXIM = shutil.which("exim4") or shutil.which("exim")
@@ -21,6 +22,15 @@ NAMED = "log_selector = +received_recipients +subject"
 def test_every_recipient_of_exim_is_right() -> None:
     assert EXIM is not None
     assert run_exim(Path(EXIM), "mail", NAMED, None) == 0
+
+
+@pytest.mark.skipif(
+    any(shutil.which(program) is None for program in PROGRAMS),
+    reason=f"no filters are installed (Debian: apt-get install {PACKAGES})",
+)
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give the servers namespaces of their own")
+def test_every_recipient_of_postfix_with_filters_is_right() -> None:
+    assert run_filtered() == 0
 
 
 @pytest.fixture(name="run")

@@ -58,6 +58,7 @@ from postwatch.streams.parsers.postfix.grammar import (
     QUEUE_ID,
     QUEUED,
     SAID,
+    SAVED,
     SUBJECT_LINE,
     TAIL,
     TAIL_START,
@@ -65,7 +66,7 @@ from postwatch.streams.parsers.postfix.grammar import (
     WHOLE_ID,
 )
 from postwatch.streams.parsers.programs import is_reply_service, what_runs
-from postwatch.streams.parsers.queue_ids import LOGIN_PREFIX, PASSAGE_PREFIX, refusal_id, rspamd_passage
+from postwatch.streams.parsers.queue_ids import DOVECOT_PREFIX, LOGIN_PREFIX, PASSAGE_PREFIX, refusal_id, rspamd_passage
 from postwatch.streams.parsers.smtp import (
     ENHANCED,
     SMTP_CODE,
@@ -344,6 +345,8 @@ def read_attempt(queue_id: str, at: int, line: str, agent: str, fields: tuple[st
         recipient = submitted  # PostfixAdmin: an address of its own, which only the alias knows
     if agent == "lmtp" and "<" in response[:12] and not next_id and not handover and (is_socket or is_near(address)):
         recipient, submitted = named_mailbox(response, recipient, submitted)
+        if status == DELIVERED and (saved := SAVED.match(response)):
+            passage_id = DOVECOT_PREFIX + saved[1]
     attempt = Attempt(
         queue_id, at, line, status, not words.startswith(_SUSPENDED),
         recipient, submitted if submitted != recipient else "",

@@ -89,6 +89,8 @@ VERDICT = re.compile(
 """What a filter says when it keeps a message back; whether it sent a bounce itself.
 
 amavisd-new; Proxmox Mail Gateway; clamsmtp and proxsmtp."""
+SAVED = re.compile(r"250 2\.\d\.\d (?:<[^<>\s]++> )?+([\w+/]{18,}+(?::[TRP]\d++)*+) Saved$")
+"""Dovecot's answer over LMTP, with its own id of the delivery."""
 REJECTED_PASSAGE = re.compile(r"554 5\.7\.1 Rejected for policy reasons \(([0-9A-F]{12,40})\)$")
 """The same before the queue, where it refused all recipients."""
 PASSAGE = re.compile(r"250 2\.5\.0 OK \(([0-9A-F]{12,40})\)$")

@@ -112,10 +112,7 @@ def test_amavis_behind_the_queue_keeps_some_back_though_its_answer_names_the_nex
         "Nov 24 08:00:04 mx postfix/virtual[4]: 8E42D1B960: to=<anna@bakery.example>, relay=virtual, delay=1, "
         "delays=0/0/0/1, dsn=2.0.0, status=sent (delivered to maildir)"
     )
-    kept = [
-        blocked("DiscardedInbound,Quarantined", "<bob@bakery.example>", "7D31C0A84F"),
-        blocked("BouncedInbound", "<dora@bakery.example>", "7D31C0A84F"),
-    ]
+    kept = [blocked("BouncedInbound,RelayedInbound", "<bob@bakery.example>,<dora@bakery.example>", "7D31C0A84F")]
     end = [REMOVED, delivered, REMOVED.replace("7D31C0A84F", "8E42D1B960")]
     for lines in (
         [*QUEUED, SENDER, *behind, *kept, *answers, *end],
@@ -127,7 +124,7 @@ def test_amavis_behind_the_queue_keeps_some_back_though_its_answer_names_the_nex
             rows = table(blocks)
             assert told(rows) == [
                 ("anna@bakery.example", DELIVERED),
-                ("bob@bakery.example", DISCARDED),
+                ("bob@bakery.example", BOUNCED),
                 ("dora@bakery.example", BOUNCED),
             ]
             assert {row.queue_id for row in rows} == {"7D31C0A84F"}
@@ -221,3 +218,46 @@ def test_mailscanner_names_every_recipient_that_it_does_not_deliver_to() -> None
     for lines in ([*QUEUED, held, kept, actions], [*QUEUED, held, actions, kept]):
         assert told(table([lines])) == ALL_DISCARDED
         assert told(table([[line] for line in lines])) == ALL_DISCARDED
+
+
+SAVED = (
+    "Nov 24 08:00:04 mx postfix/lmtp[4]: 7D31C0A84F: to=<anna@bakery.example>, relay=10.0.0.5[10.0.0.5]:24, delay=2, "
+    "delays=0/0/0/2, dsn=2.0.0, status=sent (250 2.0.0 <anna@bakery.example> yDNOLv6NCmucAAAAZnZaXw:T2 Saved)"
+)
+SIEVE = (
+    "Nov 24 08:00:04 mx dovecot: lmtp(anna@bakery.example)<156><yDNOLv6NCmucAAAAZnZaXw:T2>: sieve: "
+    "msgid=<one@far.example>: "
+)
+THROWN = f"{SIEVE}discard action: Marked message to be discarded if not explicitly delivered (discard action)"
+STORED = f"{SIEVE}fileinto action: stored mail into mailbox 'Orders'"
+
+
+def test_what_a_script_of_dovecots_did_counts_over_the_answer() -> None:
+    refused = f"{SIEVE}reject action: rejected message from <carl@far.example> (reject)"
+    for line, expected in (
+        (THROWN, DISCARDED),
+        (THROWN.replace("discard action: Marked", "marked"), DISCARDED),
+        (refused, BOUNCED),
+        (STORED, DELIVERED),
+        (f"{SIEVE}redirect action: forwarded to <friend@far.example>", DELIVERED),
+    ):
+        for order in ((SAVED, REMOVED, line), (line, SAVED, REMOVED), (SAVED, line, REMOVED)):
+            lines = [*QUEUED, SENDER, *order]
+            for blocks in ([lines], [[line] for line in lines], [lines, lines]):
+                assert told(table(blocks)) == [("anna@bakery.example", expected)], order
+
+
+def test_a_script_that_discards_what_it_also_stores_delivers_it() -> None:
+    for order in ((THROWN, STORED, SAVED, REMOVED), (THROWN, SAVED, STORED, REMOVED), (SAVED, REMOVED, THROWN, STORED)):
+        lines = [*QUEUED, SENDER, *order]
+        for blocks in ([lines], [[line] for line in lines], [lines, lines]):
+            assert told(table(blocks)) == [("anna@bakery.example", DELIVERED)], order
+
+
+def test_a_script_of_another_delivery_changes_nothing() -> None:
+    forged = THROWN.partition("dovecot: ")[2].replace("Saved", "")
+    arrival = [line.replace("one@far.example", f"x {forged}") for line in QUEUED]
+    for other in (THROWN.replace(":T2>", ":T3>"), THROWN.replace("dovecot:", "imap-login:"), forged):
+        assert told(table([[*arrival, SENDER, other, SAVED, REMOVED]])) == [("anna@bakery.example", DELIVERED)]
+    far = SAVED.replace("10.0.0.5[10.0.0.5]", "mx.far.example[192.0.2.99]")
+    assert told(table([[*QUEUED, SENDER, THROWN, far, REMOVED]])) == [("anna@bakery.example", DELIVERED)]

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from postwatch.streams.parsers.events import Parsed
 from postwatch.streams.parsers.postfix.filters.amavis import read_amavis
 from postwatch.streams.parsers.postfix.filters.clamsmtp import read_clamsmtp
+from postwatch.streams.parsers.postfix.filters.dovecot import read_dovecot
 from postwatch.streams.parsers.postfix.filters.mailscanner import read_mailscanner
 from postwatch.streams.parsers.postfix.filters.proxmox import read_proxmox
 from postwatch.streams.parsers.postfix.filters.rspamd import read_rspamd
@@ -25,6 +26,7 @@ FILTERS: dict[str, ReadFilter] = {
     "pmg-smtp-filter": read_proxmox,
     "MailScanner": read_mailscanner,
     "rspamd": read_rspamd,
+    "dovecot": read_dovecot,
     "clamsmtpd": read_clamsmtp,
 }
 """By the program's name, as syslog has it."""

@@ -38,7 +38,7 @@ _RECIPIENT = re.compile(rf"<{ADDRESS}>(?:,|$)")
 _QUEUED_AS = ", queued_as: "
 _BEFORE = ", Queue-ID: "
 _ENVELOPE = "> -> <"
-_FATES = (("Discarded", DISCARDED), ("NoBounce", DISCARDED), ("Bounced", BOUNCED), ("Rejected", REJECTED))
+_FATES = {"Discarded": DISCARDED, "NoBounce": DISCARDED, "Bounced": BOUNCED, "Rejected": REJECTED, "TempFailed": ""}
 """Of an action such as `DiscardedInbound`. What it asks to be sent again (`TempFailed…`) is still Postfix's."""
 _FILTERED = Ignored("filter")
 
@@ -62,9 +62,18 @@ def read_amavis(text: str, start: int, at: int, line: str) -> Parsed:
     return Arrival(behind[0], at, line, part=KEPT, session_id=amavis_passage(found["own_id"]))
 
 
+def _fate(actions: str) -> str:
+    """What became of all that it kept back; empty: Postfix tells, or it is not known of which recipient.
+
+    The actions are those of the whole message, for the recipients that it let pass too.
+    """
+    fates = {fate for word, fate in _FATES.items() if word in actions}
+    return fates.pop() if len(fates) == 1 else DISCARDED if fates == {DISCARDED, BOUNCED} else ""
+
+
 def _kept_back(blocked: re.Match[str], text: str, start: int, at: int, line: str) -> Parsed:
     """The recipients of a message, or of a passage where it has no queue id yet, that the filter kept back."""
-    status = next((fate for word, fate in _FATES if word in (blocked["actions"] or "")), "")
+    status = _fate(blocked["actions"] or "")
     before = blocked["before"] or ""
     is_queued = WHOLE_ID.match(before) is not None
     if not status or text.count(_BEFORE, start) > (before != "") or (is_queued and status == REJECTED):

@@ -142,6 +142,8 @@ KEPT_BACK = "Message-ID: <m1@far.example>, mail_id: AbC123dEf_x, Hits: 22, size:
         ("Blocked BANNED (.exe,a.exe) {BouncedOutbound}, LOCAL %s, Queue-ID: 3C00BB11, ", "bounced"),
         ("Blocked SPAM {RejectedInbound}, %s, Queue-ID: 3C00BB11, ", ""),
         ("Blocked MTA-BLOCKED {TempFailedInbound}, %s, Queue-ID: 3C00BB11, ", ""),
+        ("Blocked SPAM {BouncedInbound,DiscardedInbound,RelayedInbound}, %s, Queue-ID: 3C00BB11, ", "discarded"),
+        ("Blocked SPAM {DiscardedInbound,RejectedInbound}, %s, Queue-ID: 3C00BB11, ", ""),
         ("Blocked SPAM, %s, Queue-ID: 3C00BB11, ", ""),
     ],
 )
