@@ -808,8 +808,8 @@ MESSAGES = (
     _mutation(
         "what a filter accepted goes on, whatever it took out before",
         "streams/joining/passages.py",
-        "one.status != DELIVERED, ",
-        "",
+        "one.status != DELIVERED, not one.is_attempt",
+        "not one.is_attempt",
         "streams/joining/test_golden.py::test_interleaving_of_messages_changes_nothing",
     ),
     _mutation(
