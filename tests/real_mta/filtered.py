@@ -33,6 +33,7 @@ ATTACHED = (
 )
 _START_SECONDS = 40
 _MOST_SECONDS = 40
+_UNSHARE = ("unshare", "--mount", "--net", "--pid", "--uts", "--fork", "--kill-child", "--mount-proc")
 
 HOSTS = f"""
 127.0.0.1 localhost
@@ -419,12 +420,15 @@ def _prepare_namespaces(folder: Path) -> None:
     subprocess.run(["mount", "--rbind", devices, "/dev"], check=True)
 
 
+def may_have_namespaces() -> bool:
+    return subprocess.run([*_UNSHARE, "true"], capture_output=True, check=False).returncode == 0
+
+
 def run_filtered(keep_log: Path | None = None) -> int:
     """Run all scenarios in namespaces of their own; 0: every recipient is right."""
     folder = Path(tempfile.mkdtemp(prefix="postwatch-filtered-"))
     try:
-        command = ["unshare", "--mount", "--net", "--pid", "--uts", "--fork", "--kill-child", "--mount-proc"]
-        done = subprocess.run([*command, sys.executable, "-m", "tests.real_mta.filtered", str(folder)], check=False)
+        done = subprocess.run([*_UNSHARE, sys.executable, "-m", "tests.real_mta.filtered", str(folder)], check=False)
         if keep_log is not None and (folder / "maillog").exists():
             shutil.copy(folder / "maillog", keep_log)
         return done.returncode
