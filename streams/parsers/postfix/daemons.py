@@ -112,12 +112,15 @@ Reader = Callable[[str, int, int, str, str], Parsed]
 """Text, start of the words behind the queue id, time, line, queue id."""
 
 
-def parse_message(program: str, text: str, start: int, at: int, line: str) -> Parsed:
-    """The message of a Postfix daemon, at `start` of `text` → what it means. Never raises."""
+def parse_message(program: str, text: str, start: int, at: int, line: str, process: str = "") -> Parsed:
+    """The message of a Postfix daemon, at `start` of `text` → what it means. Never raises.
+
+    `process`: its number, where that does not stand in front of the message.
+    """
     agent = agent_of(program)
     found = QUEUE_ID.match(text, start)
     if found is None:
-        return parse_without_id(text, start, at, line)
+        return parse_without_id(text, start, at, line, process)
     return parse_with_id(agent, text, found.end(), at, line, found[1])
 
 
@@ -134,7 +137,7 @@ def parse_with_id(agent: str, text: str, start: int, at: int, line: str, queue_i
     return reader(text, start, at, line, queue_id) if reader is not None else _NOTE
 
 
-def parse_without_id(text: str, start: int, at: int, line: str) -> Parsed:
+def parse_without_id(text: str, start: int, at: int, line: str, process: str = "") -> Parsed:
     """The words of a daemon that are about no queue id."""
     if text.startswith("connect from ", start):
         return CONNECT
@@ -142,16 +145,16 @@ def parse_without_id(text: str, start: int, at: int, line: str) -> Parsed:
         return DISCONNECT
     if text.startswith("NOQUEUE: ", start):
         if PROXY.match(text, start):
-            return read_proxied(text, start, at, line)
+            return read_proxied(text, start, at, line, process)
         if text.startswith("client=", start + 9):
-            return _client_of_process(text, start, at, line)
+            return _client_of_process(text, start, at, line, process)
         return _action(text, start + 9, at, line, refusal_id(line), False)
     if text.startswith(("lost connection ", "timeout "), start):
         return DISCONNECT
     if text.startswith(("message repeated ", "last message repeated "), start):
         return _REPEATED
     if text.startswith("proxy-", start):
-        return read_proxied(text, start, at, line)
+        return read_proxied(text, start, at, line, process)
     if text.startswith("warning: ", start):
         return _WARNING
     return _ODD_ID if ODD_ID.match(text, start) else _OTHER
@@ -193,9 +196,9 @@ def _smtpd(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
     )
 
 
-def _client_of_process(text: str, start: int, at: int, line: str) -> Parsed:
+def _client_of_process(text: str, start: int, at: int, line: str, process: str) -> Parsed:
     """Whom a process serves whose filter asks before the queue: the next message that it hands over is theirs."""
-    process = process_before(text, start)
+    process = process or process_before(text, start)
     client = _smtpd(text, start + 9, at, line, LOGIN_PREFIX + process) if process else _NOTE
     if not isinstance(client, Arrival):
         return client

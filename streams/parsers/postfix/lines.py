@@ -77,11 +77,11 @@ class PostfixLines:
 
 def read_message(header: Header, line: str, stamps: StampReader) -> Parsed:
     """What a daemon of Postfix says, or a filter beside it."""
-    at, program, text, start, _ = header
+    at, program, text, start, process = header
     read_filter = FILTERS.get(program)
     if read_filter is not None:
         return read_filter(text, start, at, line)
-    return daemons.parse_message(program, text, start, at, line)
+    return daemons.parse_message(program, text, start, at, line, process)
 
 
 def read_without_stamp(line: str) -> Parsed | None:

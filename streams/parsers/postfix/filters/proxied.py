@@ -33,7 +33,7 @@ _CLAMSMTP = re.compile(r"(?:250 Virus Detected; Discarded Email|550 Virus Detect
 _NOTE = Ignored("note")
 
 
-def read_proxied(text: str, start: int, at: int, line: str) -> Parsed:
+def read_proxied(text: str, start: int, at: int, line: str, process: str = "") -> Parsed:
     """What a filter before the queue answered: whose message it queued, or whose it refused or threw away."""
     opening = PROXY.match(text, start)
     if opening is None:
@@ -49,7 +49,7 @@ def read_proxied(text: str, start: int, at: int, line: str) -> Parsed:
     tail = tails[0]
     sender, recipient = tail.groups("")
     place = tail.start()
-    process = process_before(text, start)
+    process = process or process_before(text, start)
     told = _LOGIN.search(text, max(tail.end() - 1, len(text) - _LONGEST_LOGIN)) if process else None
     login = told[1] if told is not None else ""
     session = LOGIN_PREFIX + process if process else ""

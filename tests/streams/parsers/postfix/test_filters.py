@@ -168,3 +168,34 @@ def test_no_name_of_a_file_or_a_message_id_tells_whom_amavis_kept_back() -> None
     way = WAY.replace("s@far.example", sender)
     parsed = read_line(f"Blocked SPAM {{DiscardedInbound}}, {way}, Queue-ID: 3C00BB11, {KEPT_BACK}")
     assert parsed == Ignored("filter")
+
+
+_CLIENT = "NOQUEUE: client=h.example[192.0.2.1], sasl_method=PLAIN, sasl_username=bob@here.example"
+_ACCEPTED = (
+    "proxy-accept: END-OF-MESSAGE: 250 2.0.0 Ok: queued as 4ABCDE1; from=<bob@here.example> to=<a@far.example> "
+    "proto=ESMTP helo=<h> sasl_username=<bob@here.example>"
+)
+_JOURNAL = '{"__REALTIME_TIMESTAMP":"1795420801000000","SYSLOG_IDENTIFIER":"postfix/smtpd",%s"MESSAGE":"%s"}'
+
+
+@pytest.mark.parametrize(
+    ("form", "process"),
+    [
+        ("<22>1 2026-11-23T08:00:01Z mx postfix/smtpd 303 - - %s", "303"),
+        ("<22>1 2026-11-23T08:00:01Z mx postfix/smtpd - - - %s", ""),
+        (_JOURNAL % ('"SYSLOG_PID":"303","_PID":"1",', "%s"), "303"),
+        (_JOURNAL % ('"_PID":"303",', "%s"), "303"),
+        (_JOURNAL % ("", "%s"), ""),
+        ("Nov 23 08:00:01 mx postfix/smtpd[303]: %s", "303"),
+    ],
+)
+def test_the_process_of_a_login_is_a_field_of_the_record(form: str, process: str) -> None:
+    parser = make_parser("auto", StampReader(find_zone("UTC", "test"), sent_ms=1_795_500_000_000))
+    client, accepted = parser.parse(form % _CLIENT), parser.parse(form % _ACCEPTED)
+    if not process:
+        assert isinstance(client, Ignored)
+        assert "l:" not in str(accepted)
+        return
+    assert isinstance(client, list)
+    assert getattr(client[0], "queue_id", "") == f"l:{process}"
+    assert f"session_id='l:{process}'" in str(accepted)
