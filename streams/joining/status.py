@@ -13,8 +13,6 @@ from postwatch.streams.parsers.programs import is_reply_service
 
 NO_ATTEMPT = Attempt("", 0, "", PENDING, is_attempt=False)
 OPEN = frozenset((PENDING, DEFERRED))
-_MADE_BY_FILTER = "system-filter@"
-"""What Exim's system filter puts in place of the recipients that it discards is logged as made from this address."""
 _ABOVE_DELIVERED = RANKS[DELIVERED] + 1
 
 
@@ -217,7 +215,7 @@ def terminal_event_of(message: Message, recipient: str, deciding: Attempt | None
         cancelled_recipients = message.cancelled_recipients.get(recipient) or message.cancelled_recipients.get(original)
         if cancelled_recipients is not None and (deciding is None or cancelled_recipients.status != REJECTED):
             return cancelled_recipients  # who was refused has no attempt, so one shows that the words accepted it
-    if deciding is not None and (deciding.original_recipient or recipient).startswith(_MADE_BY_FILTER):
-        ending = message.terminal_event
+    if deciding is not None and deciding.is_expanded and message.parts is None:
+        ending = message.terminal_event  # Exim's system filter put this one in place of the recipients that it discards
         return None if ending is not None and ending.status == DISCARDED else ending
     return message.terminal_event

@@ -24,6 +24,8 @@ _WAIT_WORDS = (
     "concurrency limit reached for transport",
     "some host address lookups failed and retry time not reached",
 )
+SYSTEM_FILTER = "system-filter"
+"""Exim's own name, without a domain, for what the recipients of its system filter are logged as made from."""
 _EXIM_ID = re.compile(ID)
 _GIVEN_UP = "retry timeout exceeded"
 _LONG_FAILURE = (
@@ -81,6 +83,7 @@ def deferred(queue_id: str, at: int, line: str, fields: tuple[str, ...]) -> Atte
     final, original, router, transport, number, host, ip, tls, words = fields
     if number in _WAIT_NUMBERS and words.startswith(_WAIT_WORDS):
         beside = what_beside(final) if final[:1] in _NO_MAILBOX else ""
+        is_made = original == SYSTEM_FILTER
         final, original = final_address(final, original)
         return Attempt(
             queue_id,
@@ -96,6 +99,7 @@ def deferred(queue_id: str, at: int, line: str, fields: tuple[str, ...]) -> Atte
             tls=tls,
             router=router,
             transport=transport,
+            is_expanded=is_made,
             beside=beside,
         )
     return failed(queue_id, at, line, DEFERRED, (final, original, router, transport, host, ip, tls, words))
@@ -105,6 +109,7 @@ def failed(queue_id: str, at: int, line: str, status: str, fields: tuple[str, ..
     """`fields` as the groups of FAILURE; their words may tell more than the status that the flag stands for."""
     final, original, router, transport, host, ip, tls, response = fields
     beside = what_beside(final) if final[:1] in _NO_MAILBOX else ""
+    is_made = original == SYSTEM_FILTER
     final, original = final_address(final, original)
     if not ip and status == DEFERRED and " H=" in response:
         placed = _ERROR_THEN_HOST.match(response)
@@ -136,7 +141,9 @@ def failed(queue_id: str, at: int, line: str, status: str, fields: tuple[str, ..
     attempt = Attempt(
         queue_id, at, line, status, True, final, original, code, enhanced, response, host, ip, tls, router, transport
     )
-    return msgspec.structs.replace(attempt, beside=beside) if beside else attempt
+    if beside or is_made:
+        return msgspec.structs.replace(attempt, beside=beside, is_expanded=is_made)
+    return attempt
 
 
 def what_beside(final: str) -> str:
@@ -169,6 +176,8 @@ def final_address(final: str, original: str) -> tuple[str, str]:
     local, at_sign, domain = original.rpartition("@")
     if final in (local, original, "discarded") or final[0] in "|/>:" or final.startswith("save "):
         return original, ""
+    if original == SYSTEM_FILTER:
+        return final, ""  # nobody's mailbox: the filter delivers there beside the recipients, or in their place
     if '"' in local:
         plain = ambiguous.plain_local(local)
         if final in (plain, f"{plain}@{domain}"):

@@ -173,7 +173,7 @@ def test_a_system_filter_that_fails_bounces_whom_it_names_no_further() -> None:
 def test_what_a_system_filter_put_in_place_of_the_recipients_is_not_thrown_away() -> None:
     ignored = "09 original recipients ignored (system filter)"
     assert told(_ARRIVAL, ignored, _DONE).status == "discarded"
-    made = "09 == sales@bakery.example <system-filter@mx1> R=virtual_user T=lmtp defer (-22): full"
+    made = "09 == sales@bakery.example <system-filter> R=virtual_user T=lmtp defer (-22): full"
     assert told(_ARRIVAL.replace("sales@", "other@"), ignored, made).status == "deferred"
 
 

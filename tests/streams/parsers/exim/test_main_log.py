@@ -211,7 +211,7 @@ LOCAL = {"is_attempt": True, "router": "r", "transport": "t"}
             "xn--a@x.example",
             "xn--\N{SNOWMAN}@x.example",
         ),
-        ("=> bert <system-filter> R=r T=t", "delivered", "bert", "system-filter"),
+        ("=> bert <system-filter> R=r T=t", "delivered", "bert", ""),
         ("=> 他@例え.example R=r T=t", "delivered", "他@例え.example", ""),
         ("=> o'brien+tag@x.example R=r T=t", "delivered", "o'brien+tag@x.example", ""),
         ("** save inbox <bert@bakery.example> R=r T=t: forbidden", "bounced", "bert@bakery.example", ""),
