@@ -17,6 +17,7 @@ from postwatch.streams.parsers.events import (
     FILTER,
     LINK,
     LOGIN,
+    REPLY,
     Arrival,
     Attempt,
     Event,
@@ -27,6 +28,7 @@ from postwatch.streams.parsers.events import (
     Unreadable,
 )
 from postwatch.streams.parsers.log_format import LogFormat
+from postwatch.streams.parsers.programs import what_runs
 from postwatch.streams.parsers.queue_ids import LOGIN_PREFIX, REFUSAL_PREFIX, refusal_id
 from postwatch.streams.parsers.smtp import ADDRESS, is_loopback, next_queue_id, reply_codes
 from postwatch.streams.parsers.syslog import Header, process_before, process_of
@@ -230,7 +232,13 @@ def _deliveries(text: str, start: int, at: int, line: str, queue_id: str) -> Par
     attempts: list[Event] = []
     for name in recipients:
         recipient = _address_of(name).lower()
+        beside = ""
         is_made = "<" not in name and "<" in owner
+        if is_made and mailer == "prog" and what_runs(name) == REPLY:
+            recipient, beside = original, REPLY
+        elif is_made and recipient.startswith("\\"):
+            recipient = _own_mailbox(recipient.lstrip("\\"), original)
+            is_made = recipient != original
         attempts.append(
             Attempt(
                 queue_id,
@@ -249,10 +257,16 @@ def _deliveries(text: str, start: int, at: int, line: str, queue_id: str) -> Par
                 next_queue_id=next_id,
                 handover=FILTER if is_here and ("@" in recipient or mailer == _SUBMITS) else "",
                 is_expanded=is_made or ("<" not in name and not owner and mailer != _SUBMITS),
-                is_original_unsure=is_made,
+                is_original_unsure=is_made and not beside,
+                beside=beside,
             )
         )
     return attempts[0] if len(attempts) == 1 else attempts
+
+
+def _own_mailbox(name: str, owner: str) -> str:
+    """The mailbox of `\\ann`, which no alias and no forward changes further, in the owner's `.forward` or an alias."""
+    return owner if owner.rpartition("@")[0] == name else name
 
 
 _SUBMITS = "relay"

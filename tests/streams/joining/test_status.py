@@ -77,14 +77,14 @@ def told(*entries: str, is_gone: bool = False) -> Outcome:
 
 
 def _newest(entries: tuple[str, ...], cut: int) -> dict[str, object]:
-    is_postfix = entries[0][3:].startswith("postfix/")
-    parser = make_parser("postfix" if is_postfix else "exim-main", StampReader(find_zone("UTC", "test")))
+    is_syslog = entries[0][3:].startswith(("postfix/", "sm-mta["))
+    parser = make_parser("auto" if is_syslog else "exim-main", StampReader(find_zone("UTC", "test")))
     joiner = Joiner(AccountBook(None))
     newest: Outcome | None = None
     for start in range(0, len(entries), cut):
         lines = [
             f"2026-08-11T01:35:{entry[:2]}+00:00 mx1 {entry[3:]}"
-            if is_postfix
+            if is_syslog
             else f"2026-08-11 01:35:{entry[:2]} {_ID} {entry[3:]}"
             for entry in entries[start : start + cut]
         ]
@@ -233,3 +233,34 @@ def test_a_reply_beside_a_forward_of_postfix() -> None:
     )
     assert told(*lines, is_gone=True)
     assert told(*lines, _MAILBOX_FAILS[0]).status == "bounced"
+
+
+_ID_IN_SENDMAIL = "sm-mta[7]: 6AN81K0g002033: "
+_ARRIVED_IN_SENDMAIL = (
+    f"08 {_ID_IN_SENDMAIL}from=<a@far.example>, size=900, class=0, nrcpts=1, msgid=<m1@far.example>, proto=ESMTP, "
+    "daemon=MTA, relay=mx.far.example [192.0.2.4]"
+)
+_MADE = "ctladdr=<sales@bakery.example> (1000/1000), delay=00:00:01, xdelay=00:00:00"
+_VACATION = f'09 {_ID_IN_SENDMAIL}to="|/usr/bin/vacation sales", {_MADE}, mailer=prog, pri=61200, dsn=2.0.0, stat=Sent'
+
+
+@pytest.mark.parametrize(
+    "mailbox",
+    [
+        f"09 {_ID_IN_SENDMAIL}to=\\\\sales, {_MADE}, mailer=local, pri=1, dsn=4.2.2, stat=Deferred: mailbox full",
+        f"09 {_ID_IN_SENDMAIL}to=\\sales, {_MADE}, mailer=local, pri=1, dsn=4.2.2, stat=Deferred: mailbox full",
+        f"09 {_ID_IN_SENDMAIL}to=<sales@bakery.example>, delay=00:00:01, mailer=lmtp, dsn=4.2.2, stat=Deferred: full",
+    ],
+)
+def test_the_mailbox_decides_in_sendmail(mailbox: str) -> None:
+    failed = mailbox.replace("4.2.2", "5.2.2").replace("Deferred: ", "User ")
+    delivered = mailbox.replace("4.2.2", "2.0.0").replace("09", "29", 1).partition(" stat=")[0] + " stat=Sent"
+    assert told(_ARRIVED_IN_SENDMAIL, mailbox, _VACATION).status == "deferred"
+    assert told(_ARRIVED_IN_SENDMAIL, failed, _VACATION).status == "bounced"
+    assert told(_ARRIVED_IN_SENDMAIL, mailbox, _VACATION, delivered).status == "delivered"
+
+
+def test_a_reply_of_sendmail_is_no_row_of_its_own() -> None:
+    away = f"09 {_ID_IN_SENDMAIL}to=ann@phone.example, {_MADE}, mailer=esmtp, dsn=5.1.1, stat=User unknown"
+    assert told(_ARRIVED_IN_SENDMAIL, _VACATION).status == "delivered"
+    assert told(_ARRIVED_IN_SENDMAIL, _VACATION, away, is_gone=True)

@@ -81,6 +81,7 @@ PIECES = (
     "delivered to command: /usr/bin/vacation x",
     'Command died with status 1: "/usr/bin/vacation x"',
     "delivered via vacation service",
+    '"|/usr/bin/vacation x", ctladdr=<x@bakery.example> (1/1), delay=00:00:00, mailer=prog, stat=Sent',
     "sender non-delivery notification: 3C00BB11",
     "removed",
     "status=expired, returned to sender",
