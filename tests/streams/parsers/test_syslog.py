@@ -154,9 +154,9 @@ def test_what_syslog_counts_as_a_repetition_tells_nothing_new(program: str) -> N
 def test_what_another_program_says_is_no_daemons_word(program: str, head: str) -> None:
     """Where the host is left out of the head, too, nothing of the message is taken for the program's name."""
     parser = make_parser("auto", stamps())
-    for tag in ("dovecot[77]: ", "dovecot: ", "mx2 dovecot[77]: "):
+    for tag in ("rsyncd[77]: ", "dovecot: ", "mx2 dovecot[77]: "):
         if head[0] == "<":
-            tag = "dovecot 77 - - "
+            tag = "rsyncd 77 - - "
         for words in (f"{program}[7]: {DAEMONS[program]}", RFC3164.format(program, DAEMONS[program])):
             found = parser.parse(f"{head} {tag}{words}")
             assert found in (Ignored("other-program"), Ignored("wrapped")), found
@@ -179,7 +179,7 @@ FORGED = (
 def test_a_message_that_imitates_a_head_changes_no_program(program: str, head: str) -> None:
     parser = make_parser("auto", stamps())
     for wrapping in WRAPPINGS:
-        found = parser.parse(head.format("dovecot") + wrapping.format(program, DAEMONS[program]))
+        found = parser.parse(head.format("rsyncd") + wrapping.format(program, DAEMONS[program]))
         assert isinstance(found, Ignored), (wrapping, found)
 
 
@@ -216,7 +216,7 @@ def test_a_stamp_without_a_date_is_said(program: str, stamp: str) -> None:
     parser = make_parser("auto", stamps())
     found = parser.parse(f"{stamp} mx2 {program}[77]: {DAEMONS[program]}")
     assert found == Unreadable("a stamp without a date: use `journalctl -o short-iso`")
-    assert parser.parse(f"{stamp} mx2 dovecot[77]: {DAEMONS[program]}") == Ignored("other-program")
+    assert parser.parse(f"{stamp} mx2 rsyncd[77]: {DAEMONS[program]}") == Ignored("other-program")
     assert parser.parse("[    0.000000] Linux version 6.1.0") == Ignored("no-stamp")
 
 
@@ -229,7 +229,7 @@ def test_a_unit_in_place_of_a_program() -> None:
     assert isinstance(found, Attempt)
     found = parser.parse(f"{head} postfix@-.service[77]: {DAEMONS['postfix/smtp']}")
     assert found == Unreadable("the name of a unit in place of the program's: use `journalctl -o short-iso`")
-    assert parser.parse(f"{head} dovecot.service[77]: x") == Ignored("other-program")
+    assert parser.parse(f"{head} rsyncd.service[77]: x") == Ignored("other-program")
 
 
 @pytest.mark.parametrize("kind", ["json-seq", "json-sse"])
@@ -258,7 +258,7 @@ def test_a_program_that_passes_lines_on(program: str, tag: str, inner: str) -> N
     found = parser.parse(line)
     assert isinstance(found, Attempt | Refusal)
     assert (found.recipient, found.at) == ("b@far.example", ms(NOV_3))
-    other = parser.parse(line.replace(tag, "dovecot[9]: "))
+    other = parser.parse(line.replace(tag, "rsyncd[9]: "))
     assert other == Ignored("wrapped")
     twice = f"Nov  3 17:27:12 dockerhost {tag}Nov  3 17:27:12 mx2 {tag}" + inner.format(program, DAEMONS[program])
     assert parser.parse(twice) == Ignored("wrapped")
@@ -331,7 +331,7 @@ def test_each_line_is_read_as_what_its_head_says() -> None:
     assert parser.parse(f"Nov  3 17:27:12 mx2 postfix/smtpd[77]: message repeated 2 times: [ {refused}]") == Ignored(
         "repeated"
     )
-    assert parser.parse("Nov  3 17:27:12 mx2 dovecot: lmtp(7): x") == Ignored("other-program")
+    assert parser.parse("Nov  3 17:27:12 mx2 rsyncd: lmtp(7): x") == Ignored("other-program")
     assert parser.parse("any words") == Ignored("no-stamp")
     cut = "021-02-06T10:57:57+01:00 mx postfix/smtpd[1]: 7F00AA: client=a[192.0.2.1]"
     assert parser.parse(cut) == Unreadable("a stamp that makes no sense")
