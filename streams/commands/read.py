@@ -15,7 +15,7 @@ from postwatch.streams.enrichment.hosted_domains import read_domains
 from postwatch.streams.enrichment.reasons import BUILT_IN
 from postwatch.streams.enrichment.reasons_file import read_reasons
 from postwatch.streams.enrichment.trusted_networks import parse_networks
-from postwatch.streams.joining.joiner import Joiner
+from postwatch.streams.joining.joiner import Failure, Joiner, unfinished_entry
 from postwatch.streams.parsers.events import Ignored
 from postwatch.streams.parsers.explanation import explain, shown_line
 from postwatch.streams.parsers.lines import LineCounts, LineTally, decode_lines, parse_lines
@@ -107,8 +107,13 @@ def run(arguments: argparse.Namespace) -> int:
             joiner.add(arguments.server, parsed.events)
             _keep_newest(rows, joiner.take_dirty()[0])
             for failure in joiner.take_failures():
-                print(f"postwatch failed on message {failure.queue_id}: {failure.error!r}", file=sys.stderr)
+                _tell_failure(failure, counts)
         _warn_of_no_mail(file.name, counts)
+        for message in list(joiner.open_messages()):
+            unfinished = unfinished_entry(message)
+            if unfinished is not None:
+                _tell_failure(unfinished, counts)
+                joiner.forget(message)
     for message in joiner.open_messages():
         _keep_newest(rows, joiner.pending_rows(message))
     counts = tally.total()
@@ -147,6 +152,17 @@ def _warn_of_no_mail(name: str, counts: LineCounts) -> bool:
         reason = "is empty"
     print(f"{name} {reason}", file=sys.stderr)
     return True
+
+
+def _tell_failure(failure: Failure, counts: LineCounts) -> None:
+    """A message on which Postwatch failed, or an entry in pieces, whose lines were counted as events before."""
+    if failure.error is not None:
+        print(f"postwatch failed on message {failure.queue_id}: {failure.error!r}", file=sys.stderr)
+        return
+    for line in failure.lines:
+        print(f"unreadable ({failure.reason}): {line[:500]!a}", file=sys.stderr)
+    counts.events -= len(failure.lines)
+    counts.unreadable[failure.reason] += len(failure.lines)
 
 
 def _print(rows: dict[tuple[object, ...], Outcome], counts: LineCounts) -> int:

@@ -15,6 +15,7 @@ from postwatch.streams.contracts.outcome import DELIVERED, REJECTED, Outcome
 from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.enrichment.reasons import BUILT_IN, ReasonBook
 from postwatch.streams.errors import StoreError
+from postwatch.streams.joining.entries import take_piece, unfinished_pieces
 from postwatch.streams.joining.groups import name_recipients
 from postwatch.streams.joining.merge import add_attempt, add_lifecycle_event, add_part, add_refusal
 from postwatch.streams.joining.message import (
@@ -65,24 +66,30 @@ from postwatch.streams.parsers.events import (
     HELD,
     JUDGED,
     KEPT,
+    LAST_PIECE,
     LINK,
     LOGIN,
     MESSAGE_ID,
     PARENT,
+    PIECE,
     PROXIED,
     QUEUE,
     REQUEUED,
     Arrival,
     Attempt,
     Event,
+    Ignored,
     LifecycleEvent,
     Refusal,
     Step,
+    Unreadable,
 )
+from postwatch.streams.parsers.exim.pieces import put_together
 from postwatch.streams.parsers.queue_ids import (
     DOVECOT_PREFIX,
     LOGIN_PREFIX,
     PASSAGE_PREFIX,
+    PIECE_PREFIX,
     REFUSAL_PREFIX,
     RETURN_PREFIX,
     SESSION_PREFIX,
@@ -93,6 +100,7 @@ EARLIER_BY_MS = 2 * 3_600_000
 """A line that is older than its message by more than this belongs to an earlier message with the same queue id."""
 MOST_CLOSED_IDS = 20_000
 """Per server: closed queue ids that carry no time. Their lines are duplicates until the id begins a new message."""
+LOST_PIECE = "an entry of which a piece is missing"
 MOST_AWAITED = 1_000
 """Per partition: queue ids that a filter names before their own lines arrive."""
 MOST_RECENT = 256
@@ -102,12 +110,15 @@ holds: more would not fit the processor's cache, and would cost a tenth of the j
 
 
 class Failure(NamedTuple):
-    """A message on which the join failed, which is a fault of Postwatch. Its lines become dead letters."""
+    """A message on which the join failed, which is a fault of Postwatch; or an entry that can't be read. Its lines
+    become dead letters."""
 
     server: str
     queue_id: str
     lines: tuple[str, ...]
-    error: Exception
+    error: Exception | None
+    reason: str = ""
+    """Why the lines can't be read, where the join did not fail."""
 
 
 Find = Callable[[str, str], Message | None]
@@ -116,6 +127,14 @@ Find = Callable[[str, str], Message | None]
 
 def _find_nothing(server: str, queue_id: str) -> Message | None:
     return None
+
+
+WasClosed = Callable[[str, str], bool]
+"""Server and queue id → whether the record that is added was read before, and that message is closed for good."""
+
+
+def _closed_none(server: str, queue_id: str) -> bool:
+    return False
 
 
 class Joiner:
@@ -127,9 +146,13 @@ class Joiner:
         find_parked: Find = _find_nothing,
         keep_lines: bool = True,
         reasons: ReasonBook = BUILT_IN,
+        was_closed: WasClosed = _closed_none,
     ) -> None:
         self._rows = RowMaker(accounts, reasons, keep_lines)
         self._find_parked = find_parked
+        self._was_closed = was_closed
+        self._offset = -1
+        """Of the record that is being added."""
         self._servers: dict[str, dict[str, Message]] = {}
         self._closed_ids: dict[str, Recent[bool]] = {}
         """Server → closed queue ids. An event of one of these is a duplicate until the id begins a new message."""
@@ -169,6 +192,7 @@ class Joiner:
         An event on which the join fails costs its message, see `take_failures`, and no other one.
         """
         messages = self._servers.setdefault(server, {})
+        self._offset = offset
         for event in events:
             try:
                 message = messages.get(event.queue_id)
@@ -315,6 +339,9 @@ class Joiner:
         if event.part == KEPT:
             self._take_kept(messages, message, event)
             return
+        if event.part in (PIECE, LAST_PIECE):
+            self._take_piece(messages, message, event)
+            return
         if _is_another(message, event):
             message = self._replace(messages, message, event)
         if event.session_id.startswith(LOGIN_PREFIX):
@@ -343,6 +370,27 @@ class Joiner:
             self._take_session(messages, message, event)
         if event.earlier_queue_id and event.earlier_queue_id != PROXIED:
             self._continue(messages, message, event)
+
+    def _take_piece(self, messages: dict[str, Message], process: Message, event: Arrival) -> None:
+        """A piece of an entry. The message of a whole entry is retained with its pieces, to be read again with them."""
+        pieces, lost = take_piece(process, event, self._offset)
+        if lost:
+            self._failures.append(_unread(process, lost, LOST_PIECE))
+        parsed = put_together(pieces) if pieces else None
+        if parsed is None or isinstance(parsed, Ignored):
+            return
+        if isinstance(parsed, Unreadable):
+            self._failures.append(_unread(process, pieces, parsed.reason))
+            return
+        events = [
+            one
+            for one in (parsed if isinstance(parsed, list) else [parsed])
+            if not self._was_closed(process.server, one.queue_id)
+        ]
+        self.add(process.server, events, self._offset)
+        for one in events:
+            if one.queue_id in messages:
+                self._links.append((process, messages[one.queue_id]))
 
     def _replace(self, messages: dict[str, Message], known: Message, event: Arrival) -> Message:
         """The queue id begins a new message, or a duplicate of an older message with the same id."""
@@ -842,7 +890,7 @@ class Joiner:
         for message in dirty:
             if message.completed_at and (message.is_settled or not message.awaits_correlation()):
                 self.forget(message)
-                if message.parts is None:
+                if message.parts is None or message.queue_id.startswith(PIECE_PREFIX):
                     self._recent.put((message.server, message.queue_id), message)
                 elif not message.id_time:
                     self._remember(message)
@@ -905,6 +953,16 @@ class Joiner:
                 self._rows.add_rows(message, recipient, rows)
 
 
+def unfinished_entry(process: Message) -> Failure | None:
+    """The pieces of a line whose rest did not come; None: there are none, or the message is no such process."""
+    pieces = unfinished_pieces(process)
+    return _unread(process, pieces, LOST_PIECE) if pieces else None
+
+
+def _unread(process: Message, pieces: list[Arrival], reason: str) -> Failure:
+    return Failure(process.server, process.queue_id, tuple(piece.line for piece in pieces), None, reason)
+
+
 def _refused_at_home(event: Refusal) -> Arrival:
     """The sender of a local submission that was refused: a bounce of each recipient follows, but no line of qmgr."""
     return Arrival(event.queue_id, event.at, event.line, sender=event.sender, part=HELD)
@@ -931,7 +989,7 @@ def _told_of(refusal: Refusal, client: Arrival) -> Refusal:
 
 def _is_earlier(message: Message, event: Event) -> bool:
     """Whether an event that is much older than its message belongs to an earlier one; a client's line begins one."""
-    return not message.id_time and not (isinstance(event, Arrival) and event.part == CLIENT)
+    return not message.id_time and not (isinstance(event, Arrival) and event.part in (CLIENT, PIECE, LAST_PIECE))
 
 
 def _is_another(message: Message, event: Arrival) -> bool:

@@ -11,6 +11,7 @@ from postwatch.streams.contracts.outcome import DEFERRED
 from postwatch.streams.joining.message import RANKS, Message, envelope_key
 from postwatch.streams.joining.status import is_mailbox
 from postwatch.streams.parsers.events import ENVELOPE, IDENTITY, QUEUE, Arrival, Attempt, LifecycleEvent, Refusal
+from postwatch.streams.parsers.queue_ids import PIECE_PREFIX
 
 MOST_ATTEMPTS = 50
 """Of a recipient: the first attempts, up to this number, and the last one are kept."""
@@ -23,8 +24,9 @@ def merge(known: Message, other: Message) -> None:
     for attempts in other.attempts.values():
         for attempt in attempts:
             add_attempt(known, attempt)
-    for part in (other.parts or {}).values():
-        add_part(known, part)
+    if not known.queue_id.startswith(PIECE_PREFIX):  # of a process, each entry begins anew
+        for part in (other.parts or {}).values():
+            add_part(known, part)
     known.was_partial |= other.was_partial
     known.was_reported_alone |= other.was_reported_alone
     if known.arrival is None:

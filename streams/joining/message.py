@@ -40,6 +40,7 @@ from postwatch.streams.parsers.events import (
 from postwatch.streams.parsers.queue_ids import (
     LOGIN_PREFIX,
     PASSAGE_PREFIX,
+    PIECE_PREFIX,
     RETURN_PREFIX,
     SESSION_PREFIX,
     arrival_time,
@@ -234,7 +235,7 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
             return True  # each message received by that process refers to it
         if self.queue_id.startswith((PASSAGE_PREFIX, RETURN_PREFIX)):
             return True  # the answer that names it, or more of the filter's lines, may come
-        if self.queue_id.startswith(SESSION_PREFIX):
+        if self.queue_id.startswith((SESSION_PREFIX, PIECE_PREFIX)):
             return False
         if self.lineage is not None:
             return not all(map(self.handed_over, self.attempts))

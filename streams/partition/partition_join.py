@@ -64,8 +64,10 @@ class PartitionJoin:
         self._outlet = outlet
         self._table = table
         self._store = MessageStore(table, counts, rules.give_up_after_ms)
-        self._joiner = Joiner(rules.accounts, self._store.find, rules.keep_lines, rules.reasons)
         self._processed = ProcessedLines(table.get(RANGES_KEY))
+        self._joiner = Joiner(
+            rules.accounts, self._store.find, rules.keep_lines, rules.reasons, self._processed.was_closed
+        )
         self._parser = RecordParser(rules.timezone, counts, self._processed, rules.wrapping_programs)
         self._retained = RetainedFetches()
         self._pending_due: deque[tuple[int, Message]] = deque()
@@ -158,12 +160,14 @@ class PartitionJoin:
         self._outlet.send_dead_letter(letter, fetch.confirm)
 
     def _send_failures(self, fetch: RetainedFetch) -> None:
-        """The lines of messages on which the join failed are dead letters; their earlier rows stay."""
+        """The lines of messages on which the join failed, or of entries that can't be read, are dead letters."""
         for failure in self._joiner.take_failures():
-            place = self.counts.failures.report(JOINER, failure.server, failure.error)
+            kind, reason = "line", failure.reason
+            if failure.error is not None:
+                kind, reason = JOINER_ERROR, self.counts.failures.report(JOINER, failure.server, failure.error)
             origin = LineOrigin(failure.server, "", -1)
             for line in failure.lines:
-                self._send_letter(DeadLetter(line.encode(), JOINER_ERROR, origin, place), fetch)
+                self._send_letter(DeadLetter(line.encode(), kind, origin, reason), fetch)
 
     def _retain(self, message: Message, fetch: RetainedFetch, now: int) -> None:
         if not message.is_closed():

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from postwatch.producers.record import RawHeaders
 from postwatch.streams.parsers.events import CLIENT, Arrival, Event
+from postwatch.streams.parsers.exim.pieces import begins_entry
 from postwatch.streams.partition.processed_ranges import decode_ranges, encode_ranges
 from postwatch.streams.partition.retained_fetches import RetainedFetch
 
@@ -23,6 +24,8 @@ class ProcessedLines:
         crossing = self._acknowledged.crossing
         self._closed_before = {server: set(messages) for server, messages in crossing.items()}
         """Closed and confirmed in an earlier life, by a fetch that is read again now."""
+        self._closed_now: set[str] = set()
+        """Of the server of the last record, where that is one of those that are read again."""
         self._closed_until = max((offset for messages in crossing.values() for offset in messages.values()), default=-1)
 
     def cut_repeated(self, server: str, headers: RawHeaders, value: bytes) -> tuple[bytes, int]:
@@ -44,18 +47,23 @@ class ProcessedLines:
     def without_closed(self, server: str, events: list[Event], kafka_offset: int) -> list[Event]:
         """Events of a record that is read again, but those of messages that were closed for good.
 
-        A client's line begins another message with the same queue id.
+        A client's line begins another message with the same queue id, a first piece another entry of its process.
         """
         closed = self._closed_before.get(server) if kafka_offset <= self._closed_until else None
+        self._closed_now = closed or set()
         if not closed:
             return events
         kept: list[Event] = []
         for event in events:
-            if isinstance(event, Arrival) and event.part == CLIENT:
+            if isinstance(event, Arrival) and (event.part == CLIENT or begins_entry(event)):
                 closed.discard(event.queue_id)
             if event.queue_id not in closed:
                 kept.append(event)
         return kept
+
+    def was_closed(self, server: str, queue_id: str) -> bool:
+        """As `without_closed`, for an event that comes of several lines, the last one in that record."""
+        return queue_id in self._closed_now
 
     def acknowledge(self, done: list[RetainedFetch], now: int, committed: int) -> bytes:
         """Add what these fetches brought; returns the entry to write before they are acknowledged."""

@@ -19,12 +19,59 @@ _CRASHES = _JOIN + "test_crashes_change_no_row"
 _JOINER = "streams/joining/test_joiner.py::"
 _GOLDEN = "streams/joining/test_golden.py::"
 _ENVELOPES = "streams/joining/test_envelopes.py::"
+_ENTRIES = "streams/joining/test_entries.py::"
 _SINK = "streams/sink/test_consumer.py::"
 _LEASE = "streams/faust_glue/test_lease.py::"
 _TABLE = "streams/faust_glue/test_table.py::"
 _STATUS = "streams/joining/test_status.py::"
 _PARTIAL = "streams/sink/test_partial_rows.py::"
 
+PIECES = (
+    _mutation(
+        "only the next piece of a line continues it",
+        "streams/parsers/exim/pieces.py",
+        "        and event.size_bytes == pieces[-1].size_bytes + 1 <= MOST_PIECES\n",
+        "        and event.size_bytes <= MOST_PIECES\n",
+        _ENTRIES + "test_of_an_entry_that_lacks_a_piece_nothing_is_made_and_its_pieces_are_dead_letters",
+    ),
+    _mutation(
+        "pieces that are far apart in time are of two processes",
+        "streams/parsers/exim/pieces.py",
+        "        and event.recipient_count == pieces[-1].recipient_count\n"
+        "        and abs(event.at - pieces[-1].at) <= MOST_APART_MS\n    )\n\n\ndef is_below(",
+        "        and event.recipient_count == pieces[-1].recipient_count\n    )\n\n\ndef is_below(",
+        _ENTRIES + "test_a_process_that_goes_on_much_later_is_another_one",
+    ),
+    _mutation(
+        "a line of an entry has a bounded number of pieces",
+        "streams/parsers/exim/pieces.py",
+        "pieces[-1].size_bytes + 1 <= MOST_PIECES\n",
+        "pieces[-1].size_bytes + 1\n",
+        _ENTRIES + "test_a_line_of_too_many_pieces_is_given_up",
+    ),
+    _mutation(
+        "a few entries of a process are kept to know repeated pieces by",
+        "streams/joining/entries.py",
+        "    if repeated is not None:\n",
+        "    if False:\n",
+        _CRASHES,
+    ),
+    _mutation(
+        "a piece that is read again does not continue a later entry",
+        "streams/joining/entries.py",
+        "    if continues(current, event) and not is_read_again:\n",
+        "    if continues(current, event):\n",
+        _ENTRIES + "test_a_piece_that_is_read_again_does_not_continue_a_later_entry",
+    ),
+    _mutation(
+        "a piece is never read as an entry",
+        "streams/parsers/exim/over_syslog.py",
+        "    if count is not None:\n",
+        "    if count is not None and False:\n",
+        _ENTRIES + "test_each_piece_is_an_event_of_its_process",
+        _ENTRIES + "test_an_entry_in_pieces_is_the_entry",
+    ),
+)
 SHIPPER = (
     _mutation(
         "a checkpoint moves only past lines that Kafka has",
@@ -1577,4 +1624,4 @@ MEMORY = (
     ),
 )
 
-MUTATIONS = (*SHIPPER, *JOIN, *MESSAGES, *PARSERS, *ACCOUNTS, *OUTCOMES, *QUERIES, *DOCTOR, *MEMORY)
+MUTATIONS = (*SHIPPER, *PIECES, *JOIN, *MESSAGES, *PARSERS, *ACCOUNTS, *OUTCOMES, *QUERIES, *DOCTOR, *MEMORY)

@@ -198,6 +198,10 @@ def test_frames_of_zstd_are_read_as_they_are_written(tmp_path: Path) -> None:
     assert source.unread_bytes(4) > 0
     assert source.read_at(4, 100) == b"two\n"
     assert not source.is_unfinished
+    assert source.unread_bytes(8) == 0
+    with open(path, "ab") as file:
+        file.write(zstd.compress(b""))
+    assert source.unread_bytes(8) == 0
     skippable = b"\x5e\x2a\x4d\x18\x05\x00\x00\x00hello"
     with open(path, "ab") as file:
         file.write(skippable + zstd.compress(b"three\n")[:-3])
@@ -206,8 +210,13 @@ def test_frames_of_zstd_are_read_as_they_are_written(tmp_path: Path) -> None:
     with open(path, "ab") as file:
         file.write(zstd.compress(b"three\n")[-3:])
     assert source.unread_bytes(8) > 0
-    assert source.read_at(8, 100) == b"three\n"
-    assert source.unread_bytes(14) == 0
+    source.read_at(14, 1)
+    with open(path, "ab") as file:
+        file.write(zstd.compress(b"four\n"))
+    assert source.unread_bytes(14) > 0
+    assert source.read_at(14, 100) == b"four\n"
+    assert source.read_at(8, 6) == b"three\n"
+    assert source.unread_bytes(19) == 0
     path.write_bytes(zstd.compress(b"new\n"))
     assert source.unread_bytes(14) < 0
     assert source.read_at(0, 100) == b"new\n"

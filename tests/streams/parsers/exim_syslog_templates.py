@@ -17,8 +17,16 @@ def _over_syslog(template: Template, words: str, chooser: random.Random) -> Host
     return Hostile(_HEAD + entry, hostile.truth)
 
 
+def _piece(words: str, chooser: random.Random) -> Hostile:
+    """A stranger's words at the front of a later piece: a part of the process's entry, and nothing of a message."""
+    words = words.replace("\n", " ")  # where Exim cuts, too
+    number = chooser.randrange(2, 5)
+    mark = chooser.choice("/\\")
+    return Hostile(f"{_HEAD}[{number}{mark}4] {words}", {"queue_id": "x:exim[811]", "sender": "", "recipients": ()})
+
+
 def _wrapped(template: Template) -> Template:
     return functools.wraps(template)(functools.partial(_over_syslog, template))
 
 
-TEMPLATES: tuple[Template, ...] = tuple(map(_wrapped, exim_main_templates.TEMPLATES))
+TEMPLATES: tuple[Template, ...] = (*map(_wrapped, exim_main_templates.TEMPLATES), _piece)

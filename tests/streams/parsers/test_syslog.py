@@ -340,27 +340,6 @@ def test_each_line_is_read_as_what_its_head_says() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "entry",
-    [
-        '1vwyDI-0003aB-1X => b@far.example R=lookuphost T=remote_smtp H=m.far.example [198.51.100.7] C="250 Ok, as ever',
-        "1vwyDI-0003aB-1X ** b@far.example R=lookuphost T=remote_smtp: SMTP error from remote mail server after RCPT TO:",
-        '1vwyDI-0003aB-1X <= a@b.example U=bakery P=local S=70 T="a subject that never en',
-        "1vwyDI-0003aB-1X <= a@b.example U=bakery P=local S=70 for x@far.example y@far.exa",
-    ],
-)
-def test_the_first_piece_of_an_entry_that_syslog_split_is_read(entry: str) -> None:
-    parser = make_parser("auto", stamps())
-    found = parser.parse(f"Nov  3 17:27:12 mx2 exim[77]: [1\\2] 2026-11-03 17:27:12 {entry}")
-    assert isinstance(found, Arrival | Attempt)
-    assert found.queue_id == "1vwyDI-0003aB-1X"
-    if isinstance(found, Arrival):
-        assert found.recipients in ((), ("x@far.example",))
-    else:
-        assert found.recipient == "b@far.example"
-    assert parser.parse("Nov  3 17:27:12 mx2 exim[77]: [2/2]  and more") == Ignored("continued")
-
-
 def test_line_ends_of_windows() -> None:
     assert decode_lines(b"one\r\ntwo\r\n") == ["one", "two"]
     assert decode_lines(b"a \r b\n") == ["a \r b"]
