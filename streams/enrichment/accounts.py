@@ -61,6 +61,12 @@ def mailbox(name: str, server: str, direction: str) -> Account:
     return Account(f"{user if at else name}@{server}", server, direction)
 
 
+@lru_cache(maxsize=4096)
+def _login(name: str, server: str) -> Account | None:
+    """Few log in, and each sends much."""
+    return mailbox(name, server, SENT) if is_account(name) else None
+
+
 def is_account(name: str) -> bool:
     """Whether it can be an account: `user@domain`, or a system user. Blanks and a second @ stand only within quotes.
 
@@ -126,8 +132,11 @@ class AccountBook:
 
     def sender(self, event: Arrival | Refusal, server: str) -> Account | None:
         """Who handed the message in, as far as they are ours. A bounce (empty sender) is nobody's own mail."""
-        if event.authenticated_as and is_account(event.authenticated_as):
-            return mailbox(event.authenticated_as, server, SENT)
+        login = event.authenticated_as
+        if login:
+            account = _login(login, server) if len(login) < _MOST_OF_ADDRESS else _login.__wrapped__(login, server)
+            if account is not None:
+                return account
         if not event.sender:
             return None
         if event.system_user:

@@ -94,7 +94,7 @@ from postwatch.streams.parsers.queue_ids import (
     RETURN_PREFIX,
     SESSION_PREFIX,
 )
-from postwatch.streams.parsers.smtp import OWN_NETWORKS
+from postwatch.streams.parsers.smtp import is_own
 
 EARLIER_BY_MS = 2 * 3_600_000
 """A line that is older than its message by more than this belongs to an earlier message with the same queue id."""
@@ -225,7 +225,7 @@ class Joiner:
                     elif event.status == DELIVERED and (
                         self._has_returns
                         or message.was_parked
-                        or (message.parts and (event.transport == "pipe" or event.remote_ip.startswith(OWN_NETWORKS)))
+                        or (message.parts and (event.transport == "pipe" or is_own(event.remote_ip)))
                     ):
                         self._give(messages, message, event)
                     if message.return_id:
@@ -261,7 +261,7 @@ class Joiner:
                         self._hand_over_again(messages, message)
                     if self._awaited:
                         self._continue_awaited(messages, message)
-                    if event.system_user or event.client_ip.startswith(OWN_NETWORKS):
+                    if event.system_user or is_own(event.client_ip):
                         self._take_back(messages, message)
                         if message.return_id:
                             self._tie_returned(messages, message)

@@ -356,7 +356,7 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
     def pending_recipients(self) -> Sequence[str]:
         """Recipients, as submitted, without any event."""
         if self.lineage is None:
-            arrival = self.tell_arrival()
+            arrival = self.arrival or self.tell_arrival()
             known: Sequence[str] = arrival.recipients if arrival is not None else ()
             if not known or (len(known) == 1 and known[0] in self.attempts):
                 return ()

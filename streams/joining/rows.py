@@ -423,21 +423,12 @@ def _without_sender(message: Message, attempts: list[Attempt]) -> list[Attempt]:
 
 
 def _attempt_cells(attempts: list[Attempt]) -> tuple[AttemptCell, ...]:
-    if len(attempts) == 1:  # as nearly always: without a loop
-        one = attempts[0]
-        if not one.is_attempt:
-            return ()
-        cell = (one.at, one.status, one.smtp_code, one.response, one.remote_host, one.remote_ip)
-        return (tuple.__new__(AttemptCell, cell),)
-    return tuple(
-        [
-            tuple.__new__(  # all columns of AttemptCell in order
-                AttemptCell, (one.at, one.status, one.smtp_code, one.response, one.remote_host, one.remote_ip)
-            )
-            for one in attempts
-            if one.is_attempt
-        ]
-    )
+    cells: list[AttemptCell] = []
+    for one in attempts:
+        if one.is_attempt:
+            cell = (one.at, one.status, one.smtp_code, one.response, one.remote_host, one.remote_ip)
+            cells.append(tuple.__new__(AttemptCell, cell))  # all columns of AttemptCell in order
+    return tuple(cells)
 
 
 def _envelope_lines(parts: dict[str, Arrival], recipient: str, attempts: list[Attempt]) -> list[str]:

@@ -1190,8 +1190,8 @@ ACCOUNTS = (
     _mutation(
         "who authenticated is the account",
         "streams/enrichment/accounts.py",
-        "        if event.authenticated_as and is_account(event.authenticated_as):\n",
-        "        if event.authenticated_as and not event.sender:\n",
+        "        if login:\n",
+        "        if login and not event.sender:\n",
         "streams/enrichment/test_accounts.py::test_who_logged_in_comes_before_user_and_sender",
     ),
     _mutation(
@@ -1247,7 +1247,7 @@ ACCOUNTS = (
     _mutation(
         "what a far server answers names no mailbox",
         "streams/parsers/smtp.py",
-        "    return not ip or ip.startswith(OWN_NETWORKS)\n",
+        "    return not ip or is_own(ip)\n",
         "    return True\n",
         "streams/enrichment/test_accounts.py::test_what_is_a_delivery_into_a_mailbox",
         _GOLDEN + "test_rows_are_the_golden_ones",

@@ -50,6 +50,8 @@ USUAL_REFUSAL = re.compile(
 
 def read_usual(line: str, found: re.Match[str], at: int) -> Parsed | None:
     """What the groups of FAST mean, as `_arrival` and `_delivery` would read them; None: it takes those to tell."""
+    if found.lastindex == 1:  # the queue id alone: `Completed`
+        return LifecycleEvent(found[1], at, line, "", True)
     (
         queue_id, sender, parent, client, client_ip, user, method, login, size, message_id, subject, listed,
         final, original, router, transport, host, ip, tls, answer,
@@ -84,8 +86,6 @@ def read_usual(line: str, found: re.Match[str], at: int) -> Parsed | None:
             subject if "\\" not in subject else ambiguous.unescape(subject),
             parent,
         )
-    if not final:
-        return LifecycleEvent(queue_id, at, line, "", True)
     code, enhanced, next_id, handover = answered(answer, ip) if answer else NO_ANSWER
     final = final.lower()
     if original:
