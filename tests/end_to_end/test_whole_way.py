@@ -22,7 +22,7 @@ from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.settings import ClickHouseSettings
 
 from tests.end_to_end.pipeline import Pipeline, ordered, running
-from tests.streams.joining.test_golden import LOGS, SERVER
+from tests.streams.joining.test_golden import LOGS
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
@@ -39,27 +39,29 @@ def read_rows(
     return [json.loads(line) for line in capsysbinary.readouterr().out.splitlines()]
 
 
-@pytest.mark.parametrize("log", LOGS, ids=lambda log: log.stem)
 def test_the_table_has_the_rows_of_read(
-    log: Path,
     topics: KafkaSettings,
     lasting_database: ClickHouseSettings,
     tmp_path: Path,
     capsysbinary: pytest.CaptureFixture[bytes],
 ) -> None:
-    expected = ordered(read_rows(capsysbinary, log, SERVER))
+    """Of every golden log at once, each with a server and a shipper of its own."""
+    logs = {f"web{number}.hosting.example": log for number, log in enumerate(LOGS, 1)}
+    assert len(logs) > 15
+    expected = ordered([row for server, log in logs.items() for row in read_rows(capsysbinary, log, server)])
     database = lasting_database
     pipeline = Pipeline(tmp_path, topics, database, {"POSTWATCH_JOIN_PENDING_AFTER_SECONDS": "1"})
     with running(pipeline):
         pipeline.start("join")
         pipeline.start("sink")
-        pipeline.start_shipper(SERVER)
-        shutil.copy(log, pipeline.log_of(SERVER))
-        pipeline.expect(expected)
+        for server, log in logs.items():
+            pipeline.start_shipper(server)
+            shutil.copy(log, pipeline.log_of(server))
+        pipeline.expect(expected, seconds=150)
         servers = connect(database).query("SELECT server FROM servers FINAL").result_rows
-        assert servers == [(SERVER,)]
-        for name in ("join", "sink", f"ship-{SERVER}"):
-            assert pipeline.parts[name].terminate() == 0
+        assert sorted(server for (server,) in servers) == sorted(logs)
+        for part in pipeline.parts.values():
+            assert part.terminate() == 0
 
 
 class Writer:
