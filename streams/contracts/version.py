@@ -23,10 +23,16 @@ FIRST_WHOLE_VERSION = 1 << ARRIVALS_SHIFT
 
 
 def make_version(arrivals: int, updated_at: int, rank: int, events: int) -> int:
-    """The version of a row; what there is no room for counts as the most that there is room for."""
+    """The version of a row. Events that there is no room for count as the most that there is room for.
+
+    Each arrival that there is no room for, as where a message was requeued twice and then went through a filter, is a
+    millisecond of the time: so its rows are above those of the arrival before within a second, which is what Postfix
+    logs.
+    """
+    beyond = max(arrivals - MOST_ARRIVALS, 0)
     return (
-        (arrivals if arrivals < MOST_ARRIVALS else MOST_ARRIVALS) << ARRIVALS_SHIFT
-        | updated_at << TIME_SHIFT
+        arrivals - beyond << ARRIVALS_SHIFT
+        | updated_at + beyond << TIME_SHIFT
         | rank << RANK_SHIFT
         | (events if events < MOST_EVENTS else MOST_EVENTS)
     )

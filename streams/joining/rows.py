@@ -97,9 +97,10 @@ class RowMaker:
         if is_unnamed:
             status, rank = RETRACTED, RANKS[DELIVERED]
         events += len(attempts) + (message.terminal_event is not None) + is_told
+        beyond = arrivals - MOST_ARRIVALS if arrivals > MOST_ARRIVALS else 0
         version = (  # as `make_version` has it, without the call
-            (arrivals if arrivals < MOST_ARRIVALS else MOST_ARRIVALS) << ARRIVALS_SHIFT
-            | updated_at << TIME_SHIFT
+            (arrivals - beyond) << ARRIVALS_SHIFT
+            | updated_at + beyond << TIME_SHIFT
             | (RANKS[DELIVERED] + is_taken_back if (is_inferred or is_told) and not is_told_behind else rank)
             << RANK_SHIFT  # above what the filter was given for delivered
             | (events if events < MOST_EVENTS else MOST_EVENTS)

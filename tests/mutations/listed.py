@@ -736,14 +736,21 @@ MESSAGES = (
     _mutation(
         "a later row has a higher version",
         "streams/joining/rows.py",
-        "            | updated_at << TIME_SHIFT\n",
+        "            | updated_at + beyond << TIME_SHIFT\n",
         "",
         _GOLDEN + "test_rows_are_the_golden_ones",
     ),
     _mutation(
+        "a fourth arrival's rows are above those of the third within a second",
+        "streams/joining/rows.py",
+        "        beyond = arrivals - MOST_ARRIVALS if arrivals > MOST_ARRIVALS else 0\n",
+        "        beyond = 0\n        arrivals = min(arrivals, MOST_ARRIVALS)\n",
+        _GOLDEN + "test_cut_into_records_changes_nothing",
+    ),
+    _mutation(
         "a partial row never beats a whole one",
         "streams/joining/rows.py",
-        "            (arrivals if arrivals < MOST_ARRIVALS else MOST_ARRIVALS) << ARRIVALS_SHIFT\n",
+        "            (arrivals - beyond) << ARRIVALS_SHIFT\n",
         "            0\n",
         "streams/joining/test_message.py::test_whoever_saw_more_arrivals_has_the_higher_version",
     ),

@@ -366,7 +366,7 @@ def scenarios(exim: Exim, run: Run) -> None:
     _stages(run)
     _by_hand(exim, run)
     _expiry(exim, run)
-    run.wait(15)
+    run.settle(30)
 
 
 def _usual(run: Run) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import email
 import email.policy
+import smtplib
 import socketserver
 import ssl
 import threading
@@ -29,6 +30,8 @@ class Script(NamedTuple):
     offers_tls: bool = False
     offers_prdr: bool = False
     lmtp: bool = False
+    gives_back_to: int = 0
+    """A content filter: the port on this machine that every message goes back to."""
 
 
 class Accepted(NamedTuple):
@@ -52,6 +55,16 @@ def letter_of(content: bytes) -> str:
     """The name of a letter, from its own header or from what a notice quotes of it."""
     message = email.message_from_bytes(content, policy=email.policy.compat32)
     return str(message.get("X-Letter", "")).strip()
+
+
+def give_back(port: int, sender: str, recipients: list[str], content: bytes) -> str:
+    """Hand a message over as a content filter does, and answer what the next hop said."""
+    with smtplib.SMTP("127.0.0.1", port, local_hostname="filter.hosting.example", timeout=20) as client:
+        client.mail(sender)
+        for recipient in recipients:
+            client.rcpt(recipient)
+        code, words = client.data(content)
+    return f"{code} {words.decode()}"
 
 
 class FarServers:
@@ -85,8 +98,9 @@ class FarServers:
             self.accepted += [Accepted(letter, recipient) for recipient in recipients]
 
     def wrap(self, session: _Session) -> None:
-        secured = self._context.wrap_socket(session.connection, server_side=True)
+        secured = self._context.wrap_socket(session.connection, server_side=True, do_handshake_on_connect=False)
         session.connection = session.request = secured
+        secured.do_handshake()
         session.rfile = secured.makefile("rb")
         session.wfile = secured.makefile("wb", buffering=0)  # type: ignore[assignment]
 
@@ -107,12 +121,15 @@ class _Session(socketserver.StreamRequestHandler):
     servers: FarServers
     answers: Script
     timeout = 20
+    _sender = ""
 
     def handle(self) -> None:
         try:
             self._talk()
         except (_Dropped, OSError):
             return
+        finally:
+            self.connection.close()  # after STARTTLS it is another one than the server knows
 
     def _answer(self, scripted: str, usual: str) -> bool:
         """Whether the answer was a good one."""
@@ -143,11 +160,13 @@ class _Session(socketserver.StreamRequestHandler):
                 self._answer(script.auth, "235 2.7.0 welcome")
             elif verb == "MAIL":
                 recipients, prdr = [], " PRDR" in line.upper()
+                self._sender = line[line.index("<") + 1 : line.index(">")]
                 self._answer(script.mail, "250 2.1.0 ok")
             elif verb == "RCPT":
                 recipient = line[line.index("<") + 1 : line.rindex(">")]
                 word = recipient.split("-")[0].split("@")[0]
-                if self._answer(script.rcpt or RCPT_ANSWERS.get(word, "").format(recipient), "250 2.1.5 ok"):
+                known = {} if script.gives_back_to else RCPT_ANSWERS
+                if self._answer(script.rcpt or known.get(word, "").format(recipient), "250 2.1.5 ok"):
                     recipients.append(recipient)
             elif verb == "DATA":
                 if self._answer(script.data if recipients else "503 5.5.1 no recipients", "354 go on"):
@@ -169,6 +188,9 @@ class _Session(socketserver.StreamRequestHandler):
         lines: list[bytes] = []
         while (line := self.rfile.readline()) not in (b".\r\n", b""):
             lines.append(line)
+        if self.answers.gives_back_to:
+            self._answer("", give_back(self.answers.gives_back_to, self._sender, recipients, b"".join(lines)))
+            return
         letter = letter_of(b"".join(lines))
         if not (self.answers.lmtp or prdr):
             word = recipients[0].split("-")[0] if len(recipients) == 1 else ""

@@ -234,11 +234,11 @@ class FilteredRun(Run):
         self.server = MAIL_SERVER
         self._taken: set[Accepted] = set()
 
-    def _mail(self) -> list[tuple[Path, bytes]]:
-        found: list[tuple[Path, bytes]] = []
+    def _mail(self) -> list[tuple[str, bytes]]:
+        found: list[tuple[str, bytes]] = []
         for mailbox in (self.folder / "mail").iterdir():
             for path in (*mailbox.glob("new/*"), *mailbox.glob("cur/*"), *mailbox.glob(".*/new/*")):
-                found.append((mailbox, path.read_bytes()))
+                found.append((mailbox.name, path.read_bytes()))
         return found
 
     def notices(self) -> list[str]:

@@ -60,9 +60,8 @@ class Client:
         if login:
             self.command("AUTH PLAIN " + base64.b64encode(f"\0{login}\0secret".encode()).decode())
         first = self.command(f"MAIL FROM:<{sender}>" + (" PRDR" if prdr else ""))
-        if not first.startswith("2"):
-            return dict.fromkeys(recipients, first)
-        answers = {recipient: self.command(f"RCPT TO:<{recipient}>") for recipient in recipients}
+        is_taken = first.startswith("2")
+        answers = {recipient: self.command(f"RCPT TO:<{recipient}>") if is_taken else first for recipient in recipients}
         taken = [recipient for recipient in recipients if answers[recipient].startswith("2")]
         if taken and (last := self.command("DATA")).startswith("354"):
             self._socket.sendall(content + b".\r\n")
@@ -74,6 +73,7 @@ class Client:
                 last = overall
             answers |= dict.fromkeys(taken, last)
         self.command("QUIT")
+        self._file.close()
         self._socket.close()
         return answers
 
@@ -99,6 +99,7 @@ class Run:
         login: bool = False,
         source: str = "127.0.0.51",
         subject: str = "",
+        port: int = 0,
     ) -> Letter:
         """Submit a letter over SMTP. `to` is what was submitted, where that is not what it becomes."""
         name = f"letter{len(self.letters) + 1}"
@@ -108,12 +109,13 @@ class Run:
             f"From: <{letter.sender}>\r\nTo: you\r\nSubject: {subject or f'News of {name}'}\r\n"
             f"Message-ID: <{name}.{len(self.letters)}@{LOCAL}>\r\nX-Letter: {name}\r\n{headers}\r\n{body}\r\n"
         ).encode()
-        answers = Client(self.port, source, server=self.server).submit(
+        answers = Client(port or self.port, source, server=self.server).submit(
             letter.sender, list(to) or list(expected), content, login=letter.sender if login else "", prdr=prdr
         )
         for recipient, status in expected.items():
             answer = answers.get(recipient, "2")
-            if recipient and answer.startswith("5") != (status == "rejected") and not headers.startswith("X-Fake"):
+            is_refused = answer.startswith(("4", "5") if status.startswith("rejected") else "5")
+            if recipient and is_refused != status.startswith("rejected") and not headers.startswith("X-Fake"):
                 self.wrong.append(f"{name} {recipient}: expected {status}, the client was told {answer}")
         return letter
 
@@ -131,37 +133,49 @@ class Run:
 
     def seen(self) -> set[Accepted]:
         """What the far servers and the mailboxes took."""
-        return set(self.far.accepted) | {
-            Accepted(letter_of(content), path.name.replace("%", "@"))
-            for path, content in self._mail()
-            if not is_notice(content)
-        }
+        boxes = {Accepted(letter_of(content), box) for box, content in self._mail() if not is_notice(content)}
+        return set(self.far.accepted) | boxes
 
     def notices(self) -> list[str]:
         return [content.decode("utf-8", "replace") for _, content in self._mail() if is_notice(content)]
 
-    def _mail(self) -> list[tuple[Path, bytes]]:
-        """Mailboxes are files named after the whole address, in the form of mbox."""
-        found: list[tuple[Path, bytes]] = []
-        for path in (self.folder / "mail").iterdir():
-            if path.is_file() and re.search("[@%]", path.name):
+    def _mail(self) -> list[tuple[str, bytes]]:
+        """Address and message. Mailboxes are files in the form of mbox, named after the whole address or in a folder
+        named after its domain."""
+        found: list[tuple[str, bytes]] = []
+        for path in (self.folder / "mail").rglob("*"):
+            if path.is_file():
+                name = path.name if path.parent.name == "mail" else f"{path.name}@{path.parent.name}"
                 content = b"\n" + path.read_bytes()
-                found += [(path, part.partition(b"\n")[2]) for part in content.split(b"\nFrom ")[1:]]
+                parts = content.split(b"\nFrom ")[1:]
+                found += [(name.replace("%", "@"), part.partition(b"\n")[2]) for part in parts]
         return found
+
+    def settle(self, seconds: float) -> None:
+        """Until everything that is expected has happened, and is logged, at most so long."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and self._unwitnessed():
+            time.sleep(0.2)
+        time.sleep(1)
 
     def check_witnesses(self) -> None:
         """What was expected must have happened; otherwise the scenario is wrong, not Postwatch."""
+        self.wrong += self._unwitnessed()
+
+    def _unwitnessed(self) -> list[str]:
         seen = self.seen()
         notices = self.notices()
+        wrong: list[str] = []
         for letter in self.letters:
             for recipient, status in letter.expected.items():
                 if not recipient:
                     continue
                 if (Accepted(letter.name, recipient) in seen) != (status == "delivered"):
-                    self.wrong.append(f"{letter.name} {recipient}: expected {status}, but the mailbox says otherwise")
+                    wrong.append(f"{letter.name} {recipient}: expected {status}, but the mailbox says otherwise")
                 told = any(f"{letter.name}@" in notice and recipient in notice for notice in notices)
                 if status.split()[0] in ("bounced", "expired") and not told:
-                    self.wrong.append(f"{letter.name} {recipient}: expected {status}, but there is no notice of it")
+                    wrong.append(f"{letter.name} {recipient}: expected {status}, but there is no notice of it")
+        return wrong
 
     def compare(self, rows: Iterable[Mapping[str, str]]) -> tuple[int, list[str]]:
         """Recipients compared, and what is wrong of the rows."""

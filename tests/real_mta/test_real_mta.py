@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.real_mta.__main__ import run_exim
+from tests.real_mta.__main__ import run_exim, run_postfix
 from tests.real_mta.far_server import FarServers, Script
 from tests.real_mta.filtered import PACKAGES, PROGRAMS, may_have_namespaces, run_filtered
 from tests.real_mta.run import Client, Letter, Run, disguise, free_port, make_certificate
 
 EXIM = shutil.which("exim4") or shutil.which("exim")
+DAEMONS = Path("/usr/lib/postfix/sbin")
 NAMED = "log_selector = +received_recipients +subject"
 
 
@@ -33,6 +34,12 @@ def test_every_recipient_of_postfix_with_filters_is_right() -> None:
     if not may_have_namespaces():
         pytest.skip("this machine allows no namespaces (unshare --mount --net --pid)")
     assert run_filtered() == 0
+
+
+@pytest.mark.skipif(not (DAEMONS / "master").exists(), reason="no Postfix is installed (Debian: postfix)")
+@pytest.mark.skipif(os.getuid() != 0, reason="Postfix's master needs root")
+def test_every_recipient_of_postfix_is_right() -> None:
+    assert run_postfix(DAEMONS, Path("/usr/sbin")) == 0
 
 
 @pytest.fixture(name="run")
