@@ -773,7 +773,7 @@ class Joiner:
             return
         if (
             before is None
-            or not before.is_whole()
+            or not (before.is_whole() or (before.lineage is not None and before.lineage.is_requeued))
             or (event.part == REQUEUED and MESSAGE_ID not in (before.parts or ()))
         ):
             self._await(message.server, event)
@@ -797,6 +797,8 @@ class Joiner:
         before.requeued_as = message.queue_id
         before.completed_at = max(before.completed_at, event.at)
         self._hand_open(messages, before)
+        if self._awaited:  # it may be requeued again before the queue manager has seen it
+            self._continue_awaited(messages, message)
 
     def _hand_open(self, messages: dict[str, Message], before: Message) -> None:
         """The open recipients of a message queued anew go on under its new queue id; the others keep their rows."""
