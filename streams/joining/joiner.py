@@ -200,7 +200,11 @@ class Joiner:
                     if isinstance(event, Refusal):
                         self._add_refusal(messages, server, event)
                         continue
-                    if event.queue_id.startswith(DOVECOT_PREFIX) and getattr(event, "status", "") == DELIVERED:
+                    if (
+                        event.queue_id.startswith(DOVECOT_PREFIX)
+                        and getattr(event, "status", "") == DELIVERED
+                        and self._find_parked(server, event.queue_id) is None
+                    ):
                         continue  # of interest only where the script discards as well, and it says that first
                     if self._closed_ids and self._is_repeated(server, event):
                         message = self._revive(server, event)
