@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from postwatch.streams.contracts.outcome import DEFERRED, DELIVERED
 from postwatch.streams.joining.message import Message
 from postwatch.streams.joining.status import OPEN
-from postwatch.streams.parsers.events import ENVELOPE, QUEUE, Attempt, Event, LifecycleEvent, Step
+from postwatch.streams.parsers.events import ANNOUNCED, ENVELOPE, QUEUE, Attempt, Event, LifecycleEvent, Step
 from postwatch.streams.parsers.smtp import next_queue_id, reply_codes
 
 
@@ -27,12 +27,23 @@ def name_recipients(message: Message, step: Step) -> list[Event]:
     if any(one.line == step.line for attempts in message.attempts.values() for one in attempts):
         return []
     known = [part.recipients[0] for part in (message.parts or {}).values() if part.part == ENVELOPE]
-    tried = step.recipients or (_choose(message, step, known) if known else ("",))
+    if step.recipients:
+        tried: Sequence[str] = step.recipients
+    elif known:
+        tried = _choose(message, step, known) if len(known) == _announced(message) else ()
+    else:
+        tried = ("",)
     events: list[Event] = [*_attempts(step, tried)]
     final = set() if step.status == DEFERRED else set(tried)
     if events and known and all(recipient in final or not _is_open(message, recipient) for recipient in known):
         events.append(LifecycleEvent(step.queue_id, step.at, step.line, closes=True))
     return events
+
+
+def _announced(message: Message) -> int:
+    """How many recipients were accepted; where another number was logged, lines were lost."""
+    announced = (message.parts or {}).get(ANNOUNCED)
+    return announced.recipient_count if announced is not None else 0
 
 
 def _choose(message: Message, step: Step, known: Sequence[str]) -> Sequence[str]:

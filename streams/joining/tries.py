@@ -2,8 +2,8 @@
 
 The process is kept and parked like a message under `n:` and its name, and makes no rows of its own. It keeps its last
 tries, and where in the stream it was when it was parked. So a line that is read again after a crash finds the try that
-it was of, and tells what it told before. Any other line belongs to the current try, if it comes in its place there;
-else it tells nothing.
+it was of, and tells what it told before. Any other line belongs to the current try, if it comes in its place there. If
+it does not, lines were lost, and nothing is told until the next try begins.
 
 An answer may have several lines, and what stands in them the far server wrote. So behind a line that announces another
 one, the next is of the answer, whatever it says, unless the head shows that the sending process wrote it.
@@ -81,7 +81,14 @@ def take_step(process: Message, step: Step, offset: int) -> list[Event]:
     elif _fits(current, step, is_known):
         current.steps.append(step)
         return _tell(current, step)
+    elif step.kind in _PLACES and not is_known and not _is_second_header(current, step):
+        process.current_try = ""  # lines were lost, perhaps the beginning of another try
     return []
+
+
+def _is_second_header(current: Try, step: Step) -> bool:
+    """Whether the message has its Message-ID twice."""
+    return step.kind == NAMED and bool(current.steps) and current.steps[-1].kind == NAMED
 
 
 def _tell_again(tries: list[Try], step: Step) -> list[Event]:
@@ -204,7 +211,7 @@ def _tell(one: Try, step: Step) -> list[Event]:
         events += _attempts(one, tried)
     if step.kind == MOVED:
         words = "" if tried is not None else _answer(one, step)
-        status = EXPIRED if tried is not None else BOUNCED  # what no server refused was tried for too long
+        status = BOUNCED if words.startswith("5") else EXPIRED  # what no server refused was tried for too long
         events.append(LifecycleEvent(file, at, line, status, closes=True, response=words))
     elif step.status == DELIVERED:
         events.append(LifecycleEvent(file, at, line, closes=True))

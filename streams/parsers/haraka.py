@@ -155,6 +155,7 @@ def _from_client(entry: _Entry, at: int, line: str) -> Parsed:
     if entry.message.startswith("recipient <"):
         return _recipient(entry, queue_id, session, at, line)
     if entry.message == "message" and "rcpts" in fields:
+        counts = _COUNTS.match(fields["rcpts"])
         size = fields.get("size", "")
         announced = Arrival(
             queue_id,
@@ -163,6 +164,7 @@ def _from_client(entry: _Entry, at: int, line: str) -> Parsed:
             message_id=fields.get("mid", "").strip("<> "),
             size_bytes=int(size) if size.isdecimal() and len(size) < 16 else 0,
             part=ANNOUNCED,
+            recipient_count=int(counts[1]) if counts is not None else 0,
         )
         return announced if code in _ACCEPTED else [announced, *_refused(queue_id, session, at, line, fields)]
     if entry.message == "queue" and code == "CONT":  # no plugin took it, so it goes into Haraka's own queue

@@ -176,6 +176,16 @@ def test_a_success_behind_a_refusal_is_none(is_numbered: bool) -> None:
     assert Table().read(lines).told() == {}
 
 
+@both
+def test_behind_lost_lines_nothing_is_told_until_a_try_begins(is_numbered: bool) -> None:
+    """Of the first try all is lost behind its beginning, and of the second one the beginning."""
+    first = begun(A, "<ann@far.example>", is_numbered)
+    second = begun(B, "<bob@far.example>", is_numbered)[1:] + ended(REFUSED, PERMANENT, is_numbered)
+    assert Table().read(first + second).told() == {}
+    third = begun(B, "<bob@far.example>", is_numbered, 4) + ended(TAKEN, SENT, is_numbered, 4)
+    assert Table().read(first + second + third).told() == {(B, "bob@far.example"): "delivered"}
+
+
 TWO = [
     *begun(A, "<ann@far.example>", False),
     *ended(BUSY, TEMPORARY, False),

@@ -50,7 +50,7 @@ def delivered(counts: str, file: int = 1, domain: str = "far.example", fails: in
     return out(f' delivered {fields} response="Ok: queued as B4579B2B16" delay=0.1 fails={fails} rcpts={counts}', file)
 
 
-ANNOUNCEMENT = core('message mid=<h1@bakery.example> size=103 rcpts=2/0/0 delay=0 code=CONT msg=""')
+ANNOUNCEMENT = core('message mid=<h1@bakery.example> size=103 rcpts=3/0/0 delay=0 code=CONT msg=""')
 TAKEN = core(f'queue code=CONT msg="Message Queued ({MESSAGE})"')
 CONNECTED = core("connect ip=127.0.0.1 port=57924 local_ip=127.0.0.1 local_port=587", UUID)
 
@@ -192,6 +192,11 @@ def test_where_the_numbers_do_not_fit_nothing_is_told() -> None:
     assert told(*ARRIVED, delivered("2/0/0", 3)) == {}
     lines = (*ARRIVED, out("recipient <bob@far.example> rejected: 550 5.1.1 no"), delivered("2/0/0", fails=1))
     assert told(*lines) == {BOB: BOUNCED}
+
+
+def test_where_a_recipient_was_lost_a_line_without_names_tells_nothing() -> None:
+    without = [line for line in ARRIVED if ANN not in line]
+    assert told(*without, out("bouncing mail: 554 5.7.1 spam"), delivered("1/0/0", 2, "mill.example")) == {}
 
 
 def test_with_always_split_a_file_is_of_one_recipient() -> None:
