@@ -123,3 +123,16 @@ def test_the_help_tells_the_exit_status(capsys: pytest.CaptureFixture[str]) -> N
     with pytest.raises(SystemExit):
         read(capsys, "--help")
     assert "Exit status: 0 if rows or unreadable lines" in capsys.readouterr().out
+
+
+def test_an_entry_in_pieces_that_ends_with_its_file_is_unreadable(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    head = "Nov 23 08:00:00 mx2 exim[7]: "
+    first, second = tmp_path / "mail.log.1", tmp_path / "mail.log"
+    first.write_text(f"{head}[1/2] 2026-11-23 08:00:00 1vwyDG-0003aB-1X => paul@far.exa\n")
+    second.write_text(f"{head}[2/2] mple R=dnslookup T=remote_smtp H=mx.far.example [192.0.2.7]\n")
+    status, out, err = read(capsys, first, second)
+    assert (status, out) == (0, "")
+    assert err.count("unreadable (an entry of which a piece is missing): ") == 2
+    assert "2 lines = 0 events + 0 ignored + 2 unreadable; 0 rows" in err
