@@ -41,16 +41,20 @@ from postwatch.streams.joining.passages import (
 from postwatch.streams.joining.recent import Recent
 from postwatch.streams.joining.returned import (
     GIVEN,
+    STORED,
     TAKEN,
     Group,
     as_handed,
-    entry_name,
+    find_redirects,
     find_ties,
+    into_mailbox,
     is_given,
+    is_redirected,
     may_be_given,
     may_be_taken,
     message_id_of,
     note_member,
+    redirects_of,
     source_of,
 )
 from postwatch.streams.joining.rows import RowMaker
@@ -74,6 +78,7 @@ from postwatch.streams.parsers.events import (
     PIECE,
     PROXIED,
     QUEUE,
+    REDIRECTED,
     REQUEUED,
     Arrival,
     Attempt,
@@ -93,6 +98,7 @@ from postwatch.streams.parsers.queue_ids import (
     REFUSAL_PREFIX,
     RETURN_PREFIX,
     SESSION_PREFIX,
+    return_entry,
 )
 from postwatch.streams.parsers.smtp import is_own
 
@@ -451,6 +457,14 @@ class Joiner:
             passage = self._find_known(message.server, event.passage_id)
             if passage is not None:
                 self._heed_script(messages, passage)
+            if self._has_returns or message.was_parked:
+                self._give(messages, message, event)
+            return
+        if event.handover == REDIRECTED:
+            self._has_returns = True
+            message.completed_at = max(message.completed_at, event.at)
+            message.is_settled = False
+            self._tie_redirects(self._find_group(messages, message))
             return
         if event.handover == JUDGED:
             if message.queue_id.startswith(PASSAGE_PREFIX):
@@ -498,17 +512,18 @@ class Joiner:
 
     def _give(self, messages: dict[str, Message], message: Message, event: Attempt) -> None:
         """List a message of which a recipient went to what may be a filter."""
-        name = entry_name(message_id_of(message))
-        if not name or not may_be_given(message, event):
-            return
-        entry = self._find_known(message.server, name)
+        name = return_entry(message_id_of(message))
+        entry = self._find_known(message.server, name) if name else None
         if entry is not None:
             messages[name] = entry
-        if entry is not None or is_given(message, event):
+            self._touch(entry)
+        if name and may_be_given(message, event) and (entry is not None or is_given(message, event)):
             self._list(messages, message, GIVEN, event)
+        if entry is not None and is_redirected(redirects_of(entry), event):
+            self._list(messages, message, STORED, event)
 
     def _list(self, messages: dict[str, Message], message: Message, kind: str, event: Arrival | Attempt) -> None:
-        name = entry_name(message_id_of(message))
+        name = return_entry(message_id_of(message))
         if not name:
             return
         self._has_returns = True
@@ -530,7 +545,10 @@ class Joiner:
     def _tie_returned(self, messages: dict[str, Message], message: Message, event: Attempt | None = None) -> None:
         """Tie what was given back, as far as the message, or its recipient of that attempt, now shows it."""
         self._take_back(messages, message)  # a crash may have parked it without its entry
-        group = self._find_group(messages, message)
+        entry = messages.get(message.return_id) or self._open(message.server, message.return_id, message.queued_at)
+        group = self._find_group(messages, entry)
+        if event is None or message.queue_id in group.taken or is_redirected(group.redirects, event):
+            self._tie_redirects(group)
         if not group.given or not group.taken:
             return
         named: tuple[str, ...] = ()
@@ -545,27 +563,43 @@ class Joiner:
         for recipient in recipients:
             self._tie(group, recipient)
 
-    def _find_group(self, messages: dict[str, Message], message: Message) -> Group:
-        """The messages that are listed with this one."""
-        entry = messages.get(message.return_id) or self._open(message.server, message.return_id, message.queued_at)
+    def _find_group(self, messages: dict[str, Message], entry: Message) -> Group:
+        """The messages that the entry lists."""
         self._touch(entry)
-        group = Group({}, {})
+        group = Group({}, {}, {}, list(redirects_of(entry)))
         for part in (entry.parts or {}).values():
-            member = self._find_known(message.server, part.earlier_queue_id)
-            if member is None or entry_name(message_id_of(member)) != entry.queue_id:
+            member = self._find_known(entry.server, part.earlier_queue_id)
+            if member is None or return_entry(message_id_of(member)) != entry.queue_id:
                 continue
             messages[member.queue_id] = member
             self._touch(member)
             if part.part.startswith(GIVEN):
                 group.given[member.queue_id] = member
+            elif part.part.startswith(STORED):
+                group.stored[member.queue_id] = member
             elif member.lineage is None or member.lineage.is_returned:
                 group.taken[member.queue_id] = member
         return group
 
+    def _tie_redirects(self, group: Group) -> None:
+        """What the rule of a mailbox sent on goes on as its recipient, under the first queue id."""
+        for tie in find_redirects(group):
+            if tie.message.lineage is not None or tie.redirect is None:
+                continue
+            lineage = self._lineage(tie.before, tie.message)
+            if lineage is None:
+                continue
+            lineage.is_returned = True
+            lineage.forwarded = tie.attempt.recipient
+            lineage.lines.append(tie.redirect.line)
+            lineage.handed[tie.attempt.recipient] = [into_mailbox(tie.attempt)]
+            self._links.append((tie.before, tie.message))
+            tie.message.change(list(tie.message.attempts))
+
     def _tie(self, group: Group, recipient: str) -> None:
         for tie in find_ties(group, recipient):
             known = tie.message.lineage
-            if known is not None and recipient in known.handed:
+            if known is not None and (recipient in known.handed or known.forwarded):
                 continue
             lineage = self._lineage(tie.before, tie.message)
             if lineage is None:
@@ -898,7 +932,7 @@ class Joiner:
                 self.forget(message)
                 if message.parts is None or message.queue_id.startswith(PIECE_PREFIX):
                     self._recent.put((message.server, message.queue_id), message)
-                elif not message.id_time:
+                elif not message.id_time and not message.queue_id.startswith(RETURN_PREFIX):
                     self._remember(message)
         self._handed_on.clear()
         return rows, dirty

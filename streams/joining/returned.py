@@ -10,18 +10,17 @@ makes no rows. So one finds the other whichever comes first, and after a crash.
 
 from __future__ import annotations
 
-import hashlib
 import re
+from collections.abc import Iterable, Iterator
 
 import msgspec
 from postwatch.streams.contracts.outcome import DELIVERED
 from postwatch.streams.joining.merge import add_part
 from postwatch.streams.joining.message import Message
-from postwatch.streams.parsers.events import CLIENT, FILTER, MESSAGE_ID, PROXIED, Arrival, Attempt
-from postwatch.streams.parsers.queue_ids import RETURN_PREFIX
+from postwatch.streams.parsers.events import CLIENT, FILTER, FORWARD, MESSAGE_ID, PROXIED, Arrival, Attempt
 from postwatch.streams.parsers.smtp import is_loopback, is_near
 
-GIVEN, TAKEN = "given", "taken"
+GIVEN, TAKEN, STORED = "given", "taken", "stored"
 MOST_MEMBERS = 16
 """Messages with one Message-ID that are compared with each other: of more none is tied."""
 PICKUP_LATE_MS = 2_000
@@ -45,9 +44,13 @@ class Group(msgspec.Struct, eq=False):
     """They went to a program or filter here, or may have."""
     taken: dict[str, Message] = {}
     """They came from a program or from an address which may be a filter's."""
+    stored: dict[str, Message] = {}
+    """A mailbox here got them, whose own rule sent a copy on."""
+    redirects: list[Attempt] = []
+    """What those rules did."""
 
     def is_crowded(self) -> bool:
-        return len(self.given) > MOST_MEMBERS or len(self.taken) > MOST_MEMBERS
+        return max(map(len, (self.given, self.taken, self.stored, self.redirects))) > MOST_MEMBERS
 
 
 class Tie(msgspec.Struct, eq=False):
@@ -56,6 +59,8 @@ class Tie(msgspec.Struct, eq=False):
     before: Message
     message: Message
     attempt: Attempt
+    redirect: Attempt | None = None
+    """The rule of the mailbox that got the attempt, where that made the message."""
 
 
 def message_id_of(message: Message) -> str:
@@ -63,11 +68,6 @@ def message_id_of(message: Message) -> str:
         return message.arrival.message_id if message.arrival is not None else ""
     named = message.parts.get(MESSAGE_ID)
     return named.message_id if named is not None else ""
-
-
-def entry_name(message_id: str) -> str:
-    """The key of the entry for a Message-ID, whose words are a stranger's; empty for none."""
-    return RETURN_PREFIX + hashlib.blake2b(message_id.encode(), digest_size=16).hexdigest() if message_id else ""
 
 
 def note_member(entry: Message, kind: str, message: Message, event: Arrival | Attempt) -> None:
@@ -208,6 +208,65 @@ def _is_passed(edge: Tie, edges: list[Tie]) -> bool:
             if between and not back and later.before.queued_at >= edge.before.queued_at:
                 return True
     return False
+
+
+def redirects_of(entry: Message) -> Iterator[Attempt]:
+    for attempts in entry.attempts.values():
+        yield from attempts
+
+
+def is_redirected(redirects: Iterable[Attempt], attempt: Attempt) -> bool:
+    """Whether a rule of the mailbox that got the attempt sent a copy on."""
+    return not attempt.remote_ip and any(_is_of(one, attempt) for one in redirects)
+
+
+def _is_of(redirect: Attempt, attempt: Attempt) -> bool:
+    """Whether the attempt was into the mailbox of that rule: Dovecot names it by its address, or its user."""
+    user = redirect.original_recipient
+    for address in (attempt.recipient, attempt.original_recipient):
+        if address and (user == address or ("@" not in user and user == address.partition("@")[0])):
+            return True
+    return False
+
+
+def find_redirects(group: Group) -> list[Tie]:
+    """What the rules of mailboxes sent on, each with the delivery into its mailbox and the message that it made."""
+    if not group.redirects or group.is_crowded():
+        return []
+    found = [
+        Tie(before, message, attempt, redirect)
+        for redirect in group.redirects
+        for before in group.stored.values()
+        for attempts in before.attempts.values()
+        for attempt in attempts
+        if attempt.status == DELIVERED and _is_of(redirect, attempt) and _is_during(before, attempt, redirect.at)
+        for message in group.taken.values()
+        if names(message, redirect) and _is_redirect(before, attempt, message)
+    ]
+    return [
+        tie
+        for tie in found
+        if sum(other.message is tie.message for other in found) == 1
+        and sum(other.before is tie.before and other.redirect is tie.redirect for other in found) == 1
+    ]
+
+
+def into_mailbox(attempt: Attempt) -> Attempt:
+    """The delivery into the mailbox whose rule sent the copy on: that is its own, whatever alias led there."""
+    return msgspec.structs.replace(attempt, handover=FORWARD, original_recipient="")
+
+
+def _is_redirect(before: Message, attempt: Attempt, message: Message) -> bool:
+    """Whether a program here, or a client on this machine, gave the message in while the mailbox got its own."""
+    source = source_of(message)
+    if source is None or message is before or source.authenticated_as:
+        return False
+    is_here = is_loopback(source.client_ip) if source.client_ip else source.system_user != ""
+    return is_here and _is_during(before, attempt, source.at)
+
+
+def _is_during(before: Message, attempt: Attempt, at: int) -> bool:
+    return _began_at(before, attempt) - STAMP_MS <= at <= attempt.at + PICKUP_LATE_MS
 
 
 def as_handed(attempts: list[Attempt]) -> list[Attempt]:

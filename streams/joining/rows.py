@@ -220,7 +220,7 @@ class RowMaker:
             elif message.was_partial and message.parts is not None and LOGIN in message.parts:
                 unnamed = msgspec.structs.replace(message.arrival, authenticated_as="")
                 self._retract_shared(message, unnamed, recipient, accounts, row, rows)
-        if message.lineage is not None and message.lineage.is_returned:
+        if message.lineage is not None and message.lineage.is_returned and not message.lineage.forwarded:
             self._retract_given(message, message.lineage, recipient, accounts, row, rows)
         if message.was_reported_alone:
             named = Outcome._make(UNKNOWN + row)._replace(queue_id=message.queue_id, queued_at=message.queued_at)

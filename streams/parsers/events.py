@@ -42,7 +42,7 @@ OWN_NOTICE = "<>"
 FORWARDED = "forward"
 """As the sender in a PARENT: a forward made the message."""
 
-FILTER, FORWARD, JUDGED = "filter", "forward", "judged"
+FILTER, FORWARD, JUDGED, REDIRECTED = "filter", "forward", "judged", "redirected"
 UNNAMED_SERVER = "remote"
 """As the transport: another server has the recipient, and the line does not name it. So no mailbox here got it."""
 ASIDE, REPLY = "aside", "reply"
@@ -104,8 +104,8 @@ class Attempt(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """The id under which the next hop queued it, where its answer tells."""
     handover: str = ""
     """FILTER: the next hop is this server again, and this recipient's status is logged under next_queue_id. FORWARD: a
-    new message was made here for it. JUDGED: a filter's own line about a recipient, of a passage or of a message. Else
-    empty."""
+    new message was made here for it. JUDGED: a filter's own line about a recipient, of a passage or of a message.
+    REDIRECTED: a mailbox's rule sent a copy on; the line names the Message-ID alone. Else empty."""
     is_expanded: bool = False
     """An alias or a forward may have made it: it is none of those that `recipient_count` counts."""
     passage_id: str = ""

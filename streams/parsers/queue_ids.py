@@ -59,6 +59,11 @@ def clamsmtp_passage(sender: str, first_recipient: str) -> str:
     return CLAMSMTP_PREFIX + digest
 
 
+def return_entry(message_id: str) -> str:
+    """The key of the entry for a Message-ID, whose words are a stranger's; empty for none."""
+    return RETURN_PREFIX + hashlib.blake2b(message_id.encode(), digest_size=16).hexdigest() if message_id else ""
+
+
 def arrival_time(id_time: int, at: int) -> int:
     """When the message was queued, in ms since the epoch: the time in its id, else `at`, the stamp of its first line.
 

@@ -951,6 +951,20 @@ MESSAGES = (
         "streams/joining/test_returned.py::test_given_back_in_time_is_one_row",
     ),
     _mutation(
+        "a rule's copy is given in while the mailbox gets its own",
+        "streams/joining/returned.py",
+        "    return is_here and _is_during(before, attempt, source.at)\n",
+        "    return is_here\n",
+        "streams/joining/test_returned.py::test_a_copy_is_not_a_mailbox_s_because_a_stranger_says_so",
+    ),
+    _mutation(
+        "a rule's copy comes from this machine",
+        "streams/joining/returned.py",
+        '    is_here = is_loopback(source.client_ip) if source.client_ip else source.system_user != ""\n',
+        "    is_here = True\n",
+        "streams/joining/test_returned.py::test_a_copy_is_not_a_mailbox_s_because_a_stranger_says_so",
+    ),
+    _mutation(
         "lines read = events + ignored + dead letters",
         "streams/parsers/lines.py",
         "counts.events += index + 1 - others",

@@ -187,3 +187,80 @@ def test_a_group_that_a_stranger_fills_is_given_up() -> None:
     for number in range(MOST_MEMBERS + 1):
         group.taken[str(number)] = Message("mx", str(number), 0)
     assert group.is_crowded()
+
+
+SAVED = (
+    "relay=mx[private/dovecot-lmtp], delay=1, delays=0/0/0/1, dsn=2.0.0, "
+    "status=sent (250 2.0.0 <anna@bakery.example> x Saved)"
+)
+RULE = (
+    "Nov 23 09:00:11 mx dovecot: lmtp(anna@bakery.example)<9><x>: "
+    "sieve: msgid=<m1@far>: forwarded to <anna@else.example>"
+)
+
+
+def redirected(
+    source: str = "uid=5000",
+    second: int = 11,
+    rule: str = RULE,
+    fate: str = SAVED,
+    name: str = "m1@far",
+    to: str = "anna@else.example",
+) -> list[str]:
+    return [
+        *FIRST,
+        *begin(second, "4A00002", source, name=name),
+        rule,
+        at(11, "lmtp", f"4A00001: to=<anna@bakery.example>, {fate}"),
+        at(11, "qmgr", "4A00001: removed"),
+        *end(13, "4A00002", FULL, to=to),
+    ]
+
+
+@pytest.mark.parametrize("source", ["uid=5000", "client=localhost[127.0.0.1]"])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        RULE,
+        RULE.replace("forwarded", "redirect action: forwarded"),
+        RULE.replace("lmtp(anna@bakery.example)<9><x>:", "lmtp(9, anna@bakery.example): x+/1:"),
+        RULE.replace("lmtp(anna@bakery.example)<9><x>", "lda(anna)"),
+    ],
+)
+def test_what_a_rule_of_a_mailbox_sent_on_belongs_to_the_mailbox(source: str, rule: str) -> None:
+    lines = redirected(source, rule=rule)
+    for blocks in ([lines], [[line] for line in lines], [lines, lines]):
+        assert fates(blocks) == [
+            ("4A00001", "anna@bakery.example", "delivered"),
+            ("4A00001", "anna@else.example", "bounced"),
+        ]
+        assert {row["account"] for row in rows_of(blocks)} == {"anna@bakery.example"}
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        redirected(OUTSIDE),  # a stranger sends the same Message-ID in the same second
+        redirected("client=a[10.0.0.5]"),
+        redirected("client=localhost[127.0.0.1], sasl_method=PLAIN, sasl_username=u@far.example"),
+        redirected(second=20),  # too late
+        redirected(name="m2@far"),
+        redirected(to="x@else.example"),
+        redirected(rule=RULE.replace("anna@bakery", "berta@bakery")),  # the rule of somebody else
+        redirected(rule=RULE.replace("09:00:11", "09:01:11")),
+        redirected(rule=RULE.replace("dovecot: lmtp(anna@bakery.example)<9><x>", "mailer: lmtp(anna@bakery.example)")),
+        redirected(rule=RULE.replace("forwarded to <anna@else.example>", "stored mail into mailbox 'INBOX'")),
+        redirected(rule=RULE.replace("m1@far", "m1@far>: forwarded to <x@else.example")),
+        redirected(rule=RULE + ": sent vacation response to <x@far.example>"),
+        redirected(fate=SAVED.replace("private/dovecot-lmtp", "192.0.2.77")),  # another server has the mailbox
+    ],
+)
+def test_a_copy_is_not_a_mailbox_s_because_a_stranger_says_so(lines: list[str]) -> None:
+    assert ("4A00002", "bounced") in [(queue_id, fate) for queue_id, _, fate in fates([lines])]
+
+
+def test_of_two_copies_that_a_rule_may_have_made_none_is_the_mailbox_s() -> None:
+    lines = [*redirected()]
+    lines[-2:-2] = [*begin(11, "4A00003", "uid=1000"), *end(12, "4A00003", FULL, to="anna@else.example")]
+    assert [queue_id for queue_id, recipient, _ in fates([lines]) if recipient == "anna@else.example"] != ["4A00001"]
+    assert ("4A00003", "anna@else.example", "bounced") in fates([[*lines[-4:], *lines[:-4]]])
