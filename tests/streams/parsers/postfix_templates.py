@@ -294,7 +294,7 @@ def words_of_a_filter(words: str, chooser: random.Random) -> Hostile:
             f"rspamd[7]: <4fa76d>; task; rspamd_task_write_log: id: <{words}>, ip: 198.51.100.7, (default: F (no "
             f"action): [1.00/15.00] [X(0.00){{{words};}}]), len: 9, time: 9ms, dns req: 1, digest: <0>, "
             f"mime_rcpts: <{words}>",
-            f"dovecot: lmtp({_ANNA})<7><x>: sieve: msgid=<{words}>: stored mail into mailbox 'INBOX'",
+            f"dovecot: lda({_ANNA})<7><x>: sieve: msgid=<{words}>: stored mail into mailbox 'INBOX'",
             f"dovecot: lmtp({_ANNA})<7><x>: sieve: msgid=<{words}>: sent vacation response to <{words}>",
             f"dovecot: imap-login: Disconnected (auth failed): user=<{words}>, method=PLAIN, rip=198.51.100.7",
             f"amavis[7]: (00007-01) Passed CLEAN {{RelayedInbound}}, [198.51.100.7]:4000 [198.51.100.7] <a@b.example> "
