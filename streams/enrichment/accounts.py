@@ -33,6 +33,8 @@ UNKNOWN = Account("", "", SENT)
 """Whose it is can't be told: the arrival was never seen, or no domain is ours."""
 
 
+_is_usual = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*+(?:@[A-Za-z0-9.-]++)?+").fullmatch
+"""Tells most accounts in one call; what it does not know may be one all the same."""
 _HERE = ("localhost", "localhost.localdomain")
 _SYSTEM_USER = re.compile(r"[\w.+-]++")
 _QUOTED = re.compile(r'"(?:[^"\\\x00-\x1f]|\\.)*+"@[^\s@"]++')
@@ -61,17 +63,13 @@ def mailbox(name: str, server: str, direction: str) -> Account:
     return Account(f"{user if at else name}@{server}", server, direction)
 
 
-@lru_cache(maxsize=4096)
-def _login(name: str, server: str) -> Account | None:
-    """Few log in, and each sends much."""
-    return mailbox(name, server, SENT) if is_account(name) else None
-
-
 def is_account(name: str) -> bool:
     """Whether it can be an account: `user@domain`, or a system user. Blanks and a second @ stand only within quotes.
 
     Addresses that programs make for one message (SRS, BATV, VERP) and logins of cPanel's services are none.
     """
+    if _is_usual(name) is not None:
+        return True
     if name.count("@") < 2 and " " not in name and name.isprintable():
         first = name[:1]
         if first in ("", "@") or name[-1] == "@" or ("=" in name and _is_rewritten(name)):
@@ -133,10 +131,8 @@ class AccountBook:
     def sender(self, event: Arrival | Refusal, server: str) -> Account | None:
         """Who handed the message in, as far as they are ours. A bounce (empty sender) is nobody's own mail."""
         login = event.authenticated_as
-        if login:
-            account = _login(login, server) if len(login) < _MOST_OF_ADDRESS else _login.__wrapped__(login, server)
-            if account is not None:
-                return account
+        if login and (_is_usual(login) is not None or is_account(login)):
+            return mailbox(login, server, SENT)
         if not event.sender:
             return None
         if event.system_user:
@@ -170,7 +166,12 @@ class AccountBook:
             return None
         if attempt is None:
             return None
-        if is_into_mailbox(attempt) and is_account(recipient) and not (original and _is_command(recipient)):
+        if (
+            attempt.status == DELIVERED
+            and is_into_mailbox(attempt)
+            and is_account(recipient)
+            and not (original and _is_command(recipient))
+        ):
             return mailbox(recipient, server, RECEIVED)
         return mailbox(original, server, RECEIVED) if original and is_account(original) else None
 
@@ -196,6 +197,10 @@ class AccountBook:
 
     def handed_in_here(self, arrival: Arrival, server: str) -> Account | None:
         """Without a list, the sender of what a believed client handed in: his as long as no mailbox here has it."""
+        ip = arrival.client_ip
+        is_logged_in = arrival.authenticated_as or arrival.auth_method
+        if ip and not is_logged_in and self._trusted is None and ip[:4] != "127." and ip != "::1":
+            return None  # the fast path: `_is_believed` would say the same of a client that did not log in
         sender = arrival.sender
         if self._domains is not None or not sender or not self._is_believed(arrival) or not is_account(sender):
             return None

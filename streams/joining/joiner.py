@@ -104,6 +104,7 @@ from postwatch.streams.parsers.smtp import is_own
 
 EARLIER_BY_MS = 2 * 3_600_000
 """A line that is older than its message by more than this belongs to an earlier message with the same queue id."""
+_WITHOUT_ROWS = (PASSAGE_PREFIX, RETURN_PREFIX)
 MOST_CLOSED_IDS = 20_000
 """Per server: closed queue ids that carry no time. Their lines are duplicates until the id begins a new message."""
 LOST_PIECE = "an entry of which a piece is missing"
@@ -207,8 +208,9 @@ class Joiner:
                         self._add_refusal(messages, server, event)
                         continue
                     if (
-                        event.queue_id.startswith(DOVECOT_PREFIX)
-                        and getattr(event, "status", "") == DELIVERED
+                        type(event) is Attempt
+                        and event.status == DELIVERED
+                        and event.queue_id.startswith(DOVECOT_PREFIX)
                         and self._find_parked(server, event.queue_id) is None
                     ):
                         continue  # of interest only where the script discards as well, and it says that first
@@ -228,7 +230,18 @@ class Joiner:
                 if message.dirty is None:
                     message.dirty = []
                     self._dirty.append(message)
-                if isinstance(event, Attempt):
+                if type(event) is Arrival and message.arrival is None and not (event.part or event.session_id):
+                    # The fast path: the only line of Exim's arrivals, the first that is seen of the message.
+                    message.arrival = event
+                    if message.attempts or message.was_partial or message.cancelled_recipients or message.lineage:
+                        self._arrived_late(messages, message)
+                    if self._awaited:
+                        self._continue_awaited(messages, message)
+                    if event.system_user or is_own(event.client_ip):
+                        self._take_back(messages, message)
+                        if message.return_id:
+                            self._tie_returned(messages, message)
+                elif isinstance(event, Attempt):
                     add_attempt(message, event)
                     if event.handover or event.passage_id:
                         self._hand_over(messages, message, event)
@@ -260,15 +273,8 @@ class Joiner:
                 elif event.part:
                     self._add_part(messages, message, event)
                 elif message.arrival is None:
-                    message.arrival = self._with_login(messages, message, event) if event.session_id else event
-                    if message.attempts or message.cancelled_recipients is not None:
-                        message.was_partial = True
-                        message.dirty += message.attempts
-                        message.dirty += message.cancelled_recipients or ()
-                    if message.lineage is not None:
-                        message.dirty += message.lineage.handed
-                    if message.was_partial:
-                        self._hand_over_again(messages, message)
+                    message.arrival = self._with_login(messages, message, event)
+                    self._arrived_late(messages, message)
                     if self._awaited:
                         self._continue_awaited(messages, message)
                     if event.system_user or is_own(event.client_ip):
@@ -284,6 +290,16 @@ class Joiner:
                 raise
             except Exception as error:
                 self._fail_on(server, event, error)
+
+    def _arrived_late(self, messages: dict[str, Message], message: Message) -> None:
+        """What is known already of a message whose arrival comes now has other rows with it."""
+        if message.attempts or message.cancelled_recipients is not None:
+            message.was_partial = True
+            message.change([*message.attempts, *(message.cancelled_recipients or ())])
+        if message.lineage is not None:
+            message.change(list(message.lineage.handed))
+        if message.was_partial:
+            self._hand_over_again(messages, message)
 
     def _is_repeated(self, server: str, event: Arrival | Attempt | LifecycleEvent | Step) -> bool:
         closed = self._closed_ids.get(server)
@@ -919,9 +935,7 @@ class Joiner:
             try:
                 if not message.completed_at:
                     message.count_completes()
-                if (message.dirty or message.completed_at) and not message.queue_id.startswith(
-                    (PASSAGE_PREFIX, RETURN_PREFIX)
-                ):
+                if (message.dirty or message.completed_at) and not message.queue_id.startswith(_WITHOUT_ROWS):
                     self._add_due_rows(message, rows)
             except Exception as error:
                 del rows[made:]

@@ -52,6 +52,19 @@ class RowMaker:
     def add_rows(self, message: Message, recipient: str, rows: list[Outcome]) -> None:
         """Append the rows of one recipient as the message is known now."""
         attempts = message.attempts.get(recipient, _NO_ATTEMPTS)
+        if (
+            len(attempts) == 1
+            and message.arrival is not None
+            and message.parts is None
+            and message.lineage is None
+            and message.identity is None
+            and message.forwarded is None
+            and "" not in message.attempts
+        ):
+            [last] = attempts
+            if not (last.status in OPEN or last.handover or last.told_by or last.beside or last.is_original_unsure):
+                self._add_plain(message, recipient, message.arrival, last, rows)
+                return
         if len(attempts) > 1:
             attempts = as_judged(attempts)
         is_unnamed = False
@@ -151,15 +164,83 @@ class RowMaker:
         if not is_plain or arrival is None or last.handover:
             self._add_assembled(message, recipient, arrival, _judged(message, recipient, evidence, original), row, rows)
             return
+        self._add_of_accounts(message, recipient, arrival, evidence, len(attempts), status, row, rows)
+
+    def _add_plain(
+        self, message: Message, recipient: str, arrival: Arrival, last: Attempt, rows: list[Outcome]
+    ) -> None:
+        """The rows of nine recipients in ten: one line tells of the message, and one of what became of them."""
+        status = last.status
+        queued_at = message.queued_at
+        updated_at = last.at if last.at > arrival.at else arrival.at
+        is_told_in_two_lines = message.terminal_event is None and message.cancelled_recipients is None
+        remote_host = last.remote_host
+        row = (  # all columns of Outcome in order, but for the first three, which are those of Account
+            message.server,
+            message.queue_id,
+            arrival.message_id,
+            arrival.sender or last.envelope_sender,
+            recipient,
+            last.original_recipient,
+            arrival.client_host,
+            arrival.client_ip,
+            arrival.authenticated_as,
+            arrival.auth_method,
+            arrival.subject,
+            arrival.size_bytes,
+            queued_at,
+            updated_at,
+            updated_at - queued_at if updated_at > queued_at else 0,
+            status,
+            RESULTS[status],
+            last.smtp_code,
+            last.enhanced_code,
+            last.response,
+            "" if status == DELIVERED else self._reasons.find_reason(status, last.enhanced_code, last.response),
+            remote_host,
+            last.remote_ip,
+            self._reasons.find_provider(remote_host) if remote_host else "",
+            last.tls,
+            last.router,
+            last.transport,
+            (tuple.__new__(AttemptCell, (last.at, status, last.smtp_code, last.response, remote_host, last.remote_ip)),)
+            if last.is_attempt
+            else (),
+            last.next_queue_id,
+            arrival.parent_queue_id,
+            ((arrival.line, last.line) if is_told_in_two_lines else _evidence(message, recipient, [last]))
+            if self._keep_lines
+            else (),
+            1 << ARRIVALS_SHIFT
+            | updated_at << TIME_SHIFT
+            | RANKS[status] << RANK_SHIFT
+            | (2 if message.terminal_event is None else 3),
+            0,
+        )
+        self._add_of_accounts(message, recipient, arrival, last, 1, status, row, rows)
+
+    def _add_of_accounts(
+        self,
+        message: Message,
+        recipient: str,
+        arrival: Arrival,
+        evidence: Attempt | None,
+        tries: int,
+        status: str,
+        row: tuple[object, ...],
+        rows: list[Outcome],
+    ) -> None:
+        """A row for each account, and what an earlier one told under another account is retracted."""
         accounts = self._accounts.of_delivery(arrival, recipient, evidence, message.server)
         for account in accounts:
             rows.append(tuple.__new__(Outcome, account + row))
-        if accounts[0].direction == RECEIVED and submitted.sender and status == DELIVERED:
+        if accounts[0].direction == RECEIVED and arrival.sender and status == DELIVERED:
             self._retract_sent(arrival, accounts, row, rows)
-        if last.original_recipient and (len(attempts) > 1 or recipient in submitted.recipients):
+        original = str(row[5])
+        if original and (tries > 1 or recipient in arrival.recipients):
             # Else this is the first row of it, for it was not submitted as such.
-            self._retract(accounts, recipient, last.original_recipient, row, rows)
-        if message.was_partial and arrival is not None and accounts != _NOBODY:
+            self._retract(accounts, recipient, original, row, rows)
+        if message.was_partial and accounts != _NOBODY:
             rows.append(Outcome._make(UNKNOWN + row)._replace(is_deleted=1))
             if message.cancelled_recipients is not None and recipient in message.cancelled_recipients:
                 self._retract(accounts, recipient, recipient, row, rows)  # it may have been told as refused
