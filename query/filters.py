@@ -10,10 +10,11 @@ import binascii
 import json
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from postwatch.query.errors import FilterError
-from postwatch.streams.contracts.outcome import RESULTS
+from postwatch.streams.contracts.outcome import RECEIVED, RESULTS, SENT
 
 MAX_PAGE_ROWS = 1000
 MAX_TEXT_CHARACTERS = 998
@@ -55,6 +56,7 @@ _NO_NAME = re.compile(r"[\s@]")
 AccountScope = Mailbox | Domain | SystemUser
 
 
+DIRECTIONS = (SENT, RECEIVED)
 ORDERS = ("event", "sent")
 """By the last event, or by the time when the message was received."""
 
@@ -103,6 +105,31 @@ def read_days(days: int | None, retention_days: int) -> int:
             f"days={days} is out of range: use 1 to {retention_days} (mail is kept for {retention_days} days)"
         )
     return days
+
+
+def read_moment(text: str, name: str, is_end: bool = False) -> int | None:
+    """'2026-11-20', '2026-11-20 14:30' or ISO 8601 with a zone (else UTC) → ms; empty → None. The end of a day is its
+    last moment."""
+    words = clean_text(text, name)
+    if not words:
+        return None
+    try:
+        found = datetime.fromisoformat(words)
+    except ValueError as error:
+        raise FilterError(
+            f"{name} {text!r} is not a time: use YYYY-MM-DD or YYYY-MM-DD HH:MM, in UTC unless it names a zone"
+        ) from error
+    if is_end and len(words) == len("2026-11-20"):
+        found += timedelta(days=1)
+    moment = found.replace(tzinfo=found.tzinfo or UTC)
+    return int(moment.timestamp() * 1000)
+
+
+def read_direction(text: str) -> str:
+    direction = clean_text(text, "direction").lower()
+    if direction and direction not in DIRECTIONS:
+        raise FilterError(f"{text!r} is not a valid direction: use {' or '.join(DIRECTIONS)}")
+    return direction
 
 
 def clean_text(text: str, name: str) -> str:

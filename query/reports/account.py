@@ -15,6 +15,7 @@ from postwatch.query.filters import AccountScope, Position, SystemUser, account_
 from postwatch.query.privacy import visible_row
 from postwatch.query.reports.deliveries import Deliveries, DeliveriesReport
 from postwatch.query.reports.report import DAY_MS, Tables, asked
+from postwatch.query.search import text_condition
 from postwatch.query.shapes import DeliveryShape, Shape, Time
 from postwatch.query.statements import (
     DELIVERIES,
@@ -47,6 +48,10 @@ class AccountQuestion:
     days: int | None = asked(None, doc="the last N days (default: 30, or the retention if that is shorter)")
     recipient: str = asked("", doc="only this recipient: an address or a part of it, upper or lower case")
     status: str = asked("", doc="only this status", choices=filters.STATUS_WORDS)
+    direction: str = asked("", doc="only sent, or only received mail", choices=filters.DIRECTIONS)
+    text: str = asked("", doc="only rows with this text: sender, recipient, subject, ids, client, remote server, reply")
+    since: str = asked("", doc="the last event at or after this time: YYYY-MM-DD, or YYYY-MM-DD HH:MM (UTC)")
+    until: str = asked("", doc="the last event before the end of this day, or before this time")
     limit: int | None = asked(None, doc=f"rows on a page, 1 to {filters.MAX_PAGE_ROWS} (default: 50)")
     by: str = asked("event", doc="order by the last event, or by when it was sent", choices=filters.ORDERS)
     cursor: str = asked("", doc="show the next page: next_cursor of the page before")
@@ -62,6 +67,10 @@ class AccountFilters:
     limit: int
     recipient: str = ""
     status: str = ""
+    direction: str = ""
+    text: str = ""
+    since_ms: int | None = None
+    until_ms: int | None = None
     by: str = "event"
     """The order: one of filters.ORDERS."""
     after: Position | None = None
@@ -76,12 +85,20 @@ def read_question(question: AccountQuestion, retention_days: int, page_rows: int
     after = filters.decode_cursor(question.cursor) if question.cursor else None
     if after is not None and after.by != by:
         raise FilterError(f"the cursor belongs to --by {after.by}: ask with that, or leave the cursor out")
+    since_ms = filters.read_moment(question.since, "since")
+    until_ms = filters.read_moment(question.until, "until", is_end=True)
+    if since_ms is not None and until_ms is not None and since_ms >= until_ms:
+        raise FilterError(f"since {question.since!r} is not before until {question.until!r}: nothing lies between them")
     return AccountFilters(
         account=filters.read_account(question.account),
         days=filters.read_days(question.days, retention_days),
         limit=filters.read_limit(question.limit, page_rows),
         recipient=filters.clean_text(question.recipient, "recipient"),
         status=filters.read_status(question.status),
+        direction=filters.read_direction(question.direction),
+        text=filters.clean_text(question.text, "text"),
+        since_ms=since_ms,
+        until_ms=until_ms,
         by=by,
         after=after,
         bounces=question.bounces,
@@ -93,6 +110,8 @@ class AccountMail(Deliveries):
     """One page of an account's mail."""
 
     filters: AccountFilters
+    counts: dict[str, int]
+    """Rows of all pages by result, whatever status was asked for."""
 
 
 class DeliveriesShape(Shape):
@@ -101,6 +120,9 @@ class DeliveriesShape(Shape):
     account: str
     days: int
     since: Time
+    counts: dict[str, int] = Field(
+        description="Rows of all pages by result: accepted, failed, pending, discarded; whatever status was asked for."
+    )
     deliveries: list[DeliveryShape]
     next_cursor: str | None = Field(description="Ask with it for the next, older page; null: there is none.")
     stale_servers: list[str] = Field(
@@ -127,6 +149,7 @@ class AccountReport(DeliveriesReport[AccountQuestion, AccountMail]):
             account=account_words(answer.filters.account),
             days=answer.filters.days,
             since=iso_time(answer.since_ms),
+            counts=answer.counts,
             deliveries=[DeliveryShape.of(row) for row in answer.rows],
             next_cursor=answer.next_cursor or None,
             stale_servers=silent_servers,
@@ -146,6 +169,8 @@ class AccountReport(DeliveriesReport[AccountQuestion, AccountMail]):
             narrowed.append(f"recipient {visible(asked_for.recipient)}")
         if asked_for.status:
             narrowed.append(f"status {asked_for.status}")
+        if asked_for.text:
+            narrowed.append(f"text {visible(asked_for.text)}")
         return f"No {older}mail found for {where}{' with ' if narrowed else ''}{' and '.join(narrowed)}."
 
 
@@ -158,7 +183,7 @@ def newest_mail(tables: Tables, wanted: AccountFilters) -> AccountMail:
     In two steps, again and again until the page is full or the days are over: how far back the newest rows reach,
     which is cheap but counts old versions of rows too; then the rows since then in their last versions.
     """
-    since_ms = tables.now_ms - wanted.days * DAY_MS
+    since_ms = max(tables.now_ms - wanted.days * DAY_MS, wanted.since_ms or 0)
     asked_for = wanted
     if isinstance(wanted.account, SystemUser):
         names = server_names(tables.viewer, tables.database, since_ms - tables.open_ms)
@@ -167,7 +192,7 @@ def newest_mail(tables: Tables, wanted: AccountFilters) -> AccountMail:
     window = Window(tables.viewer, tables.database, asked_for, since_ms, tables.open_ms)
     needed = wanted.limit + 1  # one more tells whether there is a next page
     sought = needed + needed // 4  # some are old versions
-    until_ms: int | None = None
+    until_ms = None if wanted.by == "sent" else wanted.until_ms
     rows: list[Row] = []
     while True:
         span = _newest_span(tables, window, Span(window.earliest_ms, until_ms), sought)
@@ -179,7 +204,11 @@ def newest_mail(tables: Tables, wanted: AccountFilters) -> AccountMail:
     page = rows[: wanted.limit]
     cursor = filters.encode_cursor(_place(wanted.by, page[-1])) if len(rows) >= needed else ""
     shown = tuple(visible_row(tables.viewer, decode_row(row[1:])) for row in page)
-    return AccountMail(since_ms=since_ms, rows=shown, next_cursor=cursor, has_more=bool(cursor), filters=wanted)
+    counts = dict.fromkeys(filters.RESULT_WORDS, 0)
+    counts.update({str(result): int(number) for result, number in tables.read(row_counts(window))})
+    return AccountMail(
+        since_ms=since_ms, rows=shown, next_cursor=cursor, has_more=bool(cursor), filters=wanted, counts=counts
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +255,15 @@ class Window:
                 f" OR positionCaseInsensitiveUTF8(original_recipient, {{recipient:String}}) {found})"
             )
             parameters["recipient"] = wanted.recipient
+        if wanted.until_ms is not None:
+            conditions.append("updated_at < fromUnixTimestamp64Milli({end_ms:Int64})")
+            parameters["end_ms"] = wanted.until_ms
+        if wanted.direction:
+            conditions.append("direction = {direction:String}")
+            parameters["direction"] = wanted.direction
+        if wanted.text:
+            conditions.append(text_condition(self.viewer))
+            parameters["text"] = wanted.text
         if wanted.status:
             conditions.append(f"{'result' if wanted.status in filters.RESULT_WORDS else 'status'} = {{status:String}}")
             parameters["status"] = wanted.status
@@ -295,6 +333,17 @@ def newest_rows(window: Window, span: Span, rows: int) -> Statement:
         f" ORDER BY {window.column} DESC, {ROW_HASH} DESC LIMIT {{rows:UInt32}}"
     )
     return window.statement(sql, rows, parameters)
+
+
+def row_counts(window: Window) -> Statement:
+    """The rows of all pages by result: (result, number)."""
+    whole = replace(window, wanted=replace(window.wanted, status="", after=None))
+    where, parameters = whole.conditions(Span(whole.earliest_ms))
+    sql = (
+        f"SELECT result, count() FROM {DELIVERIES} FINAL WHERE {VIEWER} AND {where}{whole.one_of_each()}"
+        " GROUP BY result ORDER BY result"
+    )
+    return Statement(whole.viewer, sql, {"database": whole.database, **parameters})
 
 
 def server_names(viewer: Viewer, database: str, since_ms: int) -> Statement:

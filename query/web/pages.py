@@ -64,6 +64,7 @@ def _page(service: ReportService, report: AnyReport) -> Callable[[Request], HTML
             newest=_address(report.page, words),
             older=_address(report.page, {**words, "cursor": next_cursor}) if next_cursor else "",
             is_first=not cursor,
+            only=lambda status: _address(report.page, {**words, "status": status}),
             chosen_days=chosen_days,
             day_choices=sorted(
                 {days for days in _DAY_CHOICES if days < service.retention_days} | {service.retention_days, chosen_days}

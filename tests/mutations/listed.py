@@ -1470,6 +1470,20 @@ QUERIES = (
         "query/test_viewers.py::test_a_search_for_what_is_hidden_finds_nothing",
     ),
     _mutation(
+        "a text is not searched in what is hidden in a reply",
+        "query/search.py",
+        "(f\"replaceRegexpAll({column}, '{_HIDDEN}', ' ')\" for column in _OF_THE_REMOTE)",
+        "iter(_OF_THE_REMOTE)",
+        "query/test_viewers.py::test_a_search_for_what_is_hidden_finds_nothing",
+    ),
+    _mutation(
+        "counts are of last versions",
+        "query/reports/account.py",
+        'f"SELECT result, count() FROM {DELIVERIES} FINAL WHERE',
+        'f"SELECT result, count() FROM {DELIVERIES} WHERE',
+        "query/test_reports.py::test_rows_are_counted_by_result_whatever_page_and_status",
+    ),
+    _mutation(
         "the members of an alias are one row to who may not see them",
         "query/reports/account.py",
         "        if self.viewer.sees_all:\n",
@@ -1514,8 +1528,8 @@ QUERIES = (
     _mutation(
         "rows are shown in their last version",
         "query/reports/account.py",
-        "FROM {DELIVERIES} FINAL WHERE {VIEWER} AND {where}",
-        "FROM {DELIVERIES} WHERE {VIEWER} AND {where}",
+        'f"SELECT {ROW_HASH}, {ROW_COLUMNS} FROM {DELIVERIES} FINAL WHERE',
+        'f"SELECT {ROW_HASH}, {ROW_COLUMNS} FROM {DELIVERIES} WHERE',
         "query/test_statements.py::test_final_stands_only_where_rows_are_shown",
     ),
     _mutation(

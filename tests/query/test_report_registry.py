@@ -204,7 +204,8 @@ def test_no_word_of_a_question_gets_into_the_text_of_a_query(name: str) -> None:
 
         report = load_report(name)
         words = {one.name: word for one in report.filters if one.type is str and not one.choices}
-        words.pop("cursor", None)
+        for refused in ("cursor", "since", "until"):  # a word is none of these
+            words.pop(refused, None)
         if "account" in words:
             words["account"] = f'"{word}"@example.org'
         service = ReportService(read, QuerySettings(), ClickHouseSettings(), JoinSettings())

@@ -12,7 +12,7 @@ from postwatch.query.reports.report import DAY_MS, Tables
 from postwatch.query.reports.trace import without_partial
 from postwatch.query.statements import Statement
 from postwatch.query.viewer import ENGINEER
-from postwatch.streams.contracts.outcome import RESULTS, Attempt, Outcome
+from postwatch.streams.contracts.outcome import RESULTS, Attempt, Outcome, iso_time
 
 from tests.query.conftest import MINUTE_MS, NOW_MS, TEXT_FIELDS, Office, make_row, make_rows
 
@@ -384,3 +384,73 @@ def test_a_bounce_of_ours_is_no_mail_of_its_own_unless_asked_for(office: Office)
     assert office.report(bounces=True).rows == (sent, from_elsewhere, forwarded, bounce)
     assert [row.queue_id for row in office.trace("first").rows] == ["first", "bounce"]
     assert [row.queue_id for row in office.trace("bounce").rows] == ["bounce"]
+
+
+def test_rows_are_counted_by_result_whatever_page_and_status(office: Office) -> None:
+    office.insert(make_rows(12))
+    office.insert([make_row(recipient=f"gone{index}", status="bounced") for index in range(3)])
+    office.insert([make_row(recipient="old", status="pending", version=1)])
+    office.insert([make_row(recipient="old", status="expired", version=2)])
+    questions: list[dict[str, Any]] = [{}, {"limit": 2}, {"status": "failed"}, {"by": "sent"}]
+    for asked in questions:
+        assert office.report(**asked).counts == {"accepted": 12, "failed": 4, "pending": 0, "discarded": 0}
+    assert office.report(recipient="gone1").counts == {"accepted": 0, "failed": 1, "pending": 0, "discarded": 0}
+
+
+def test_sent_and_received_mail_are_told_apart(office: Office) -> None:
+    office.insert([make_row(recipient="1"), make_row(recipient="2", direction="received")])
+    assert _recipients(office.report(direction="sent").rows) == ["1"]
+    assert _recipients(office.report(direction="RECEIVED").rows) == ["2"]
+    with pytest.raises(FilterError, match="'both' is not a valid direction: use sent or received"):
+        office.report(direction="both")
+
+
+def test_a_window_of_time_is_by_the_last_event(office: Office) -> None:
+    start = NOW_MS // DAY_MS * DAY_MS - 3 * DAY_MS
+    hours = {"before": -1, "midnight": 0, "noon": 12, "late": 23.9, "next": 24}
+    office.insert(
+        [
+            make_row(recipient=name, queued_at=start - DAY_MS, updated_at=start + int(hour * 3_600_000))
+            for name, hour in hours.items()
+        ]
+    )
+    day = iso_time(start)[:10]
+    for by in ("event", "sent"):
+        found = office.report(since=day, until=day, by=by)
+        assert sorted(_recipients(found.rows)) == ["late", "midnight", "noon"]
+        assert found.counts["accepted"] == 3
+    assert _recipients(office.report(since=f"{day} 11:00", until=f"{day} 13:00").rows) == ["noon"]
+    assert _recipients(office.report(since=f"{day}T13:00+02:00", until=f"{day}T13:00Z").rows) == ["noon"]
+    with pytest.raises(FilterError, match=r"since .* is not before until"):
+        office.report(since=f"{day} 13:00", until=f"{day} 12:00")
+    with pytest.raises(FilterError, match=r"since '24\.11\.2026' is not a time: use YYYY-MM-DD"):
+        office.report(since="24.11.2026")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("SECOND@FAR", ["second@far.example"]),
+        ("angebot", ["first@far.example"]),
+        ("m2@x", ["second@far.example"]),
+        ("mx7.far", ["second@far.example"]),
+        ("192.0.2.77", ["second@far.example"]),
+        ("no such user", ["second@far.example"]),
+        ("%", []),
+        ("far.example", ["first@far.example", "second@far.example"]),
+    ],
+)
+def test_a_text_is_searched_in_what_people_see(office: Office, text: str, found: list[str]) -> None:
+    office.insert(
+        [
+            make_row(recipient="first@far.example", subject="Ihr ANGEBOT", message_id="m1@x"),
+            make_row(
+                recipient="second@far.example",
+                message_id="m2@x",
+                remote_host="mx7.far.example",
+                remote_ip="192.0.2.77",
+                response="550 No such user",
+            ),
+        ]
+    )
+    assert sorted(_recipients(office.report(text=text).rows)) == found

@@ -65,14 +65,26 @@ def test_every_report_shows_the_viewer_s_own_rows_and_no_other(name: str, filled
 
 def _members(office: Office) -> None:
     """bob writes to a list of the bakery that has two members elsewhere, and to carl."""
-    to_list = make_row(account="bob@shop.example", queue_id="7", original_recipient="list@bakery.example")
+    to_list = make_row(
+        account="bob@shop.example",
+        queue_id="7",
+        original_recipient="list@bakery.example",
+        remote_host="mx.secret.example",
+        remote_ip="192.0.2.99",
+        response="552 mailbox full",
+    )
     office.insert(
         [
             to_list._replace(recipient="m1@secret.example", updated_at=NOW_MS - 5000),
             to_list._replace(
                 recipient="m2@secret.example", updated_at=NOW_MS - 3000, status="bounced", result="failed"
             ),
-            make_row(account="bob@shop.example", queue_id="7", recipient="carl@far.example"),
+            make_row(
+                account="bob@shop.example",
+                queue_id="7",
+                recipient="carl@far.example",
+                response="250 for carl, <dora@far.example> unknown",
+            ),
         ]
     )
 
@@ -105,6 +117,14 @@ def test_a_list_of_another_account_is_one_line_with_its_last_status(office: Offi
         ({"recipient": "@secret.example"}, []),
         ({"recipient": "secret"}, []),
         ({"recipient": "list@bakery.example"}, ["list@bakery.example"]),
+        ({"text": "secret"}, []),
+        ({"text": "m2@"}, []),
+        ({"text": "mx.secret"}, []),
+        ({"text": "192.0.2.99"}, []),
+        ({"text": "mailbox full"}, []),
+        ({"text": "list@"}, ["list@bakery.example"]),
+        ({"text": "dora"}, []),
+        ({"text": "unknown"}, ["carl@far.example"]),
         ({"status": "failed"}, ["list@bakery.example"]),
         ({"status": "accepted"}, ["carl@far.example"]),
     ],
