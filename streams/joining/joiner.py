@@ -104,6 +104,7 @@ from postwatch.streams.parsers.smtp import is_own
 
 EARLIER_BY_MS = 2 * 3_600_000
 """A line that is older than its message by more than this belongs to an earlier message with the same queue id."""
+_NO_PARTS_OF_ARRIVALS = frozenset((ANSWERED, KEPT, PIECE, LAST_PIECE))
 _WITHOUT_ROWS = (PASSAGE_PREFIX, RETURN_PREFIX)
 MOST_CLOSED_IDS = 20_000
 """Per server: closed queue ids that carry no time. Their lines are duplicates until the id begins a new message."""
@@ -359,14 +360,14 @@ class Joiner:
             self._dirty.append(message)
 
     def _add_part(self, messages: dict[str, Message], message: Message, event: Arrival) -> None:
-        if event.part == ANSWERED:
-            self._take_answer(messages, message, event)
-            return
-        if event.part == KEPT:
-            self._take_kept(messages, message, event)
-            return
-        if event.part in (PIECE, LAST_PIECE):
-            self._take_piece(messages, message, event)
+        part = event.part
+        if part in _NO_PARTS_OF_ARRIVALS:
+            if part == ANSWERED:
+                self._take_answer(messages, message, event)
+            elif part == KEPT:
+                self._take_kept(messages, message, event)
+            else:
+                self._take_piece(messages, message, event)
             return
         if _is_another(message, event):
             message = self._replace(messages, message, event)
@@ -376,7 +377,7 @@ class Joiner:
         was_whole = lineage is not None and message.is_whole()
         if (
             (parts is None or is_told_by_others(parts))
-            and event.part not in TOLD_BY_OTHERS
+            and part not in TOLD_BY_OTHERS
             and not message.was_seen()
             and not message.is_dated()
         ):
@@ -388,8 +389,10 @@ class Joiner:
             self._continue_awaited(messages, message)
         if message.attempts and message.is_whole():
             self._forward_on(messages, message)
-        if event.part == MESSAGE_ID or (event.part == CLIENT and MESSAGE_ID in (message.parts or ())):
-            self._take_back(messages, message)
+        if part in (MESSAGE_ID, CLIENT) and message.parts is not None and MESSAGE_ID in message.parts:
+            client = message.parts.get(CLIENT)
+            if client is not None and (not client.client_ip or is_own(client.client_ip)):
+                self._take_back(messages, message)
         if message.return_id:
             self._tie_returned(messages, message)
         if event.session_id.startswith(SESSION_PREFIX):

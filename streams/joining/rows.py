@@ -54,8 +54,6 @@ class RowMaker:
         attempts = message.attempts.get(recipient, _NO_ATTEMPTS)
         if (
             len(attempts) == 1
-            and message.arrival is not None
-            and message.parts is None
             and message.lineage is None
             and message.identity is None
             and message.forwarded is None
@@ -63,8 +61,12 @@ class RowMaker:
         ):
             [last] = attempts
             if not (last.status in OPEN or last.handover or last.told_by or last.beside or last.is_original_unsure):
-                self._add_plain(message, recipient, message.arrival, last, rows)
-                return
+                arrival = message.arrival
+                if message.parts is not None:
+                    arrival = message.tell_arrival() if message.is_whole() else None
+                if arrival is not None:
+                    self._add_plain(message, recipient, arrival, last, rows)
+                    return
         if len(attempts) > 1:
             attempts = as_judged(attempts)
         is_unnamed = False
@@ -169,11 +171,13 @@ class RowMaker:
     def _add_plain(
         self, message: Message, recipient: str, arrival: Arrival, last: Attempt, rows: list[Outcome]
     ) -> None:
-        """The rows of nine recipients in ten: one line tells of the message, and one of what became of them."""
+        """The rows of nine recipients in ten: one line tells what became of them, and the arrival is known."""
+        parts = message.parts
         status = last.status
         queued_at = message.queued_at
         updated_at = last.at if last.at > arrival.at else arrival.at
-        is_told_in_two_lines = message.terminal_event is None and message.cancelled_recipients is None
+        is_told_in_two_lines = parts is None and _is_told_in_two_lines(message)
+        events = (2 if parts is None else len(parts) + 1) + (message.terminal_event is not None)
         remote_host = last.remote_host
         row = (  # all columns of Outcome in order, but for the first three, which are those of Account
             message.server,
@@ -214,10 +218,19 @@ class RowMaker:
             1 << ARRIVALS_SHIFT
             | updated_at << TIME_SHIFT
             | RANKS[status] << RANK_SHIFT
-            | (2 if message.terminal_event is None else 3),
+            | (events if events < MOST_EVENTS else MOST_EVENTS),
             0,
         )
-        self._add_of_accounts(message, recipient, arrival, last, 1, status, row, rows)
+        if parts is None:
+            self._add_of_accounts(message, recipient, arrival, last, 1, status, row, rows)
+        elif message.was_partial or message.was_reported_alone or message.former or last.original_recipient:
+            self._add_assembled(message, recipient, arrival, last, row, rows)
+        else:  # the same, where nothing else was told before
+            accounts = self._accounts.of_delivery(arrival, recipient, last, message.server)
+            for account in accounts:
+                rows.append(tuple.__new__(Outcome, account + row))
+            if arrival.sender and accounts[0].direction == RECEIVED:
+                self._retract_sent(arrival, accounts, row, rows)
 
     def _add_of_accounts(
         self,
