@@ -231,17 +231,11 @@ class Joiner:
                 if message.dirty is None:
                     message.dirty = []
                     self._dirty.append(message)
-                if type(event) is Arrival and message.arrival is None and not (event.part or event.session_id):
-                    # The fast path: the only line of Exim's arrivals, the first that is seen of the message.
-                    message.arrival = event
-                    if message.attempts or message.was_partial or message.cancelled_recipients or message.lineage:
-                        self._arrived_late(messages, message)
-                    if self._awaited:
-                        self._continue_awaited(messages, message)
-                    if event.system_user or is_own(event.client_ip):
-                        self._take_back(messages, message)
-                        if message.return_id:
-                            self._tie_returned(messages, message)
+                if isinstance(event, Arrival):
+                    if event.part:
+                        self._add_part(messages, message, event)
+                    else:
+                        self._add_arrival(messages, message, event)
                 elif isinstance(event, Attempt):
                     add_attempt(message, event)
                     if event.handover or event.passage_id:
@@ -267,33 +261,24 @@ class Joiner:
                     add_lifecycle_event(message, event)
                 elif isinstance(event, Refusal):
                     self._add_refusal(messages, server, event)
-                elif isinstance(event, Step):
+                else:
                     is_grouped = event.kind == GROUPED
                     told = name_recipients(message, event) if is_grouped else take_step(message, event, offset)
                     self.add(server, told, offset)
-                elif event.part:
-                    self._add_part(messages, message, event)
-                elif message.arrival is None:
-                    message.arrival = self._with_login(messages, message, event)
-                    self._arrived_late(messages, message)
-                    if self._awaited:
-                        self._continue_awaited(messages, message)
-                    if event.system_user or is_own(event.client_ip):
-                        self._take_back(messages, message)
-                        if message.return_id:
-                            self._tie_returned(messages, message)
-                else:
-                    if message.return_id:
-                        self._tie_returned(messages, message)
-                    if not message.was_parked and not message.completed_at:
-                        message.is_repeated = True
             except (StoreError, MemoryError):
                 raise
             except Exception as error:
                 self._fail_on(server, event, error)
 
-    def _arrived_late(self, messages: dict[str, Message], message: Message) -> None:
-        """What is known already of a message whose arrival comes now has other rows with it."""
+    def _add_arrival(self, messages: dict[str, Message], message: Message, event: Arrival) -> None:
+        """The whole arrival, in one line."""
+        if message.arrival is not None:
+            if message.return_id:
+                self._tie_returned(messages, message)
+            if not message.was_parked and not message.completed_at:
+                message.is_repeated = True
+            return
+        message.arrival = self._with_login(messages, message, event) if event.session_id else event
         if message.attempts or message.cancelled_recipients is not None:
             message.was_partial = True
             message.change([*message.attempts, *(message.cancelled_recipients or ())])
@@ -301,6 +286,12 @@ class Joiner:
             message.change(list(message.lineage.handed))
         if message.was_partial:
             self._hand_over_again(messages, message)
+        if self._awaited:
+            self._continue_awaited(messages, message)
+        if event.system_user or is_own(event.client_ip):
+            self._take_back(messages, message)
+            if message.return_id:
+                self._tie_returned(messages, message)
 
     def _is_repeated(self, server: str, event: Arrival | Attempt | LifecycleEvent | Step) -> bool:
         closed = self._closed_ids.get(server)
