@@ -126,14 +126,97 @@ class RowMaker:
             status = DEFERRED if attempts else PENDING
         submitted = arrival or _NO_ARRIVAL
         last = deciding or NO_ATTEMPT
+        row = self._columns(
+            message,
+            recipient,
+            submitted,
+            last,
+            queue_id,
+            queued_at,
+            updated_at,
+            status,
+            original or last.original_recipient,
+            tried,
+            f"{passed} {last.next_queue_id}".strip() if passed else last.next_queue_id,
+            version,
+            deleted,
+            _evidence(message, recipient, attempts) if self._keep_lines else (),
+        )
+        evidence = deciding if len(attempts) < 2 else find_account_evidence(deciding, attempts)
+        if not is_plain or arrival is None or last.handover:
+            self._add_assembled(message, recipient, arrival, _judged(message, recipient, evidence, original), row, rows)
+            return
+        self._add_of_accounts(message, recipient, arrival, evidence, len(attempts), status, row, rows)
+
+    def _add_plain(
+        self, message: Message, recipient: str, arrival: Arrival, last: Attempt, rows: list[Outcome]
+    ) -> None:
+        """The rows of nine recipients in ten: one line tells what became of them, and the arrival is known."""
+        parts = message.parts
+        status = last.status
+        updated_at = last.at if last.at > arrival.at else arrival.at
+        is_told_in_two_lines = parts is None and _is_told_in_two_lines(message)
+        events = (2 if parts is None else len(parts) + 1) + (message.terminal_event is not None)
+        evidence: tuple[str, ...] = ()
+        if self._keep_lines:
+            two_lines = (arrival.line, last.line)
+            evidence = two_lines if is_told_in_two_lines else _evidence(message, recipient, [last])
+        row = self._columns(
+            message,
+            recipient,
+            arrival,
+            last,
+            message.queue_id,
+            message.queued_at,
+            updated_at,
+            status,
+            last.original_recipient,
+            [last],
+            last.next_queue_id,
+            1 << ARRIVALS_SHIFT
+            | updated_at << TIME_SHIFT
+            | RANKS[status] << RANK_SHIFT
+            | (events if events < MOST_EVENTS else MOST_EVENTS),
+            0,
+            evidence,
+        )
+        if parts is None:
+            self._add_of_accounts(message, recipient, arrival, last, 1, status, row, rows)
+        elif message.was_partial or message.was_reported_alone or message.former or last.original_recipient:
+            self._add_assembled(message, recipient, arrival, last, row, rows)
+        else:  # the same, where nothing else was told before
+            accounts = self._accounts.of_delivery(arrival, recipient, last, message.server)
+            for account in accounts:
+                rows.append(tuple.__new__(Outcome, account + row))
+            if arrival.sender and accounts[0].direction == RECEIVED:
+                self._retract_sent(arrival, accounts, row, rows)
+
+    def _columns(
+        self,
+        message: Message,
+        recipient: str,
+        submitted: Arrival,
+        last: Attempt,
+        queue_id: str,
+        queued_at: int,
+        updated_at: int,
+        status: str,
+        original: str,
+        tried: list[Attempt],
+        next_queue_id: str,
+        version: int,
+        deleted: int,
+        evidence: tuple[str, ...],
+    ) -> tuple[object, ...]:
+        """All columns of Outcome in order, but for the first three, which are those of Account."""
         remote_host = last.remote_host
-        row = (  # all columns of Outcome in order, but for the first three, which are those of Account
+        return (
             message.server,
             queue_id,
             submitted.message_id,
             submitted.sender or last.envelope_sender,
             recipient,
-            original or last.original_recipient,
+            original,
             submitted.client_host,
             submitted.client_ip,
             submitted.authenticated_as,
@@ -156,81 +239,12 @@ class RowMaker:
             last.router,
             last.transport,
             _attempt_cells(tried),
-            f"{passed} {last.next_queue_id}".strip() if passed else last.next_queue_id,
+            next_queue_id,
             submitted.parent_queue_id,
-            _evidence(message, recipient, attempts) if self._keep_lines else (),
+            evidence,
             version,
             deleted,
         )
-        evidence = deciding if len(attempts) < 2 else find_account_evidence(deciding, attempts)
-        if not is_plain or arrival is None or last.handover:
-            self._add_assembled(message, recipient, arrival, _judged(message, recipient, evidence, original), row, rows)
-            return
-        self._add_of_accounts(message, recipient, arrival, evidence, len(attempts), status, row, rows)
-
-    def _add_plain(
-        self, message: Message, recipient: str, arrival: Arrival, last: Attempt, rows: list[Outcome]
-    ) -> None:
-        """The rows of nine recipients in ten: one line tells what became of them, and the arrival is known."""
-        parts = message.parts
-        status = last.status
-        queued_at = message.queued_at
-        updated_at = last.at if last.at > arrival.at else arrival.at
-        is_told_in_two_lines = parts is None and _is_told_in_two_lines(message)
-        events = (2 if parts is None else len(parts) + 1) + (message.terminal_event is not None)
-        remote_host = last.remote_host
-        row = (  # all columns of Outcome in order, but for the first three, which are those of Account
-            message.server,
-            message.queue_id,
-            arrival.message_id,
-            arrival.sender or last.envelope_sender,
-            recipient,
-            last.original_recipient,
-            arrival.client_host,
-            arrival.client_ip,
-            arrival.authenticated_as,
-            arrival.auth_method,
-            arrival.subject,
-            arrival.size_bytes,
-            queued_at,
-            updated_at,
-            updated_at - queued_at if updated_at > queued_at else 0,
-            status,
-            RESULTS[status],
-            last.smtp_code,
-            last.enhanced_code,
-            last.response,
-            "" if status == DELIVERED else self._reasons.find_reason(status, last.enhanced_code, last.response),
-            remote_host,
-            last.remote_ip,
-            self._reasons.find_provider(remote_host) if remote_host else "",
-            last.tls,
-            last.router,
-            last.transport,
-            (tuple.__new__(AttemptCell, (last.at, status, last.smtp_code, last.response, remote_host, last.remote_ip)),)
-            if last.is_attempt
-            else (),
-            last.next_queue_id,
-            arrival.parent_queue_id,
-            ((arrival.line, last.line) if is_told_in_two_lines else _evidence(message, recipient, [last]))
-            if self._keep_lines
-            else (),
-            1 << ARRIVALS_SHIFT
-            | updated_at << TIME_SHIFT
-            | RANKS[status] << RANK_SHIFT
-            | (events if events < MOST_EVENTS else MOST_EVENTS),
-            0,
-        )
-        if parts is None:
-            self._add_of_accounts(message, recipient, arrival, last, 1, status, row, rows)
-        elif message.was_partial or message.was_reported_alone or message.former or last.original_recipient:
-            self._add_assembled(message, recipient, arrival, last, row, rows)
-        else:  # the same, where nothing else was told before
-            accounts = self._accounts.of_delivery(arrival, recipient, last, message.server)
-            for account in accounts:
-                rows.append(tuple.__new__(Outcome, account + row))
-            if arrival.sender and accounts[0].direction == RECEIVED:
-                self._retract_sent(arrival, accounts, row, rows)
 
     def _add_of_accounts(
         self,
