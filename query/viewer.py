@@ -31,11 +31,6 @@ class Viewer:
         name = address.lower()
         return self.sees_all or name in self.mailboxes or name.rpartition("@")[2] in self.domains
 
-    def owns_row(self, account: str, server: str) -> bool:
-        """Whether the mail of this account may be shown: what `condition` says in SQL."""
-        user, _, domain = account.rpartition("@")
-        return self.owns(account) or (domain == server and user in self.system_users)
-
     def condition(self) -> tuple[str, dict[str, Any]]:
         """SQL that is true for the rows that the viewer may see, and its parameters."""
         if self.sees_all:

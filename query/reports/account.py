@@ -201,9 +201,12 @@ def newest_mail(tables: Tables, wanted: AccountFilters) -> AccountMail:
             break
         until_ms = span.since_ms
         sought = min(sought * 4, _MAX_SOUGHT_ROWS)
-    page = rows[: wanted.limit]
-    cursor = filters.encode_cursor(_place(wanted.by, page[-1])) if len(rows) >= needed else ""
-    shown = tuple(visible_row(tables.viewer, decode_row(row[1:])) for row in page)
+    page = [decode_row(row[1:]) for row in rows[: wanted.limit]]
+    cursor = ""
+    if len(rows) >= needed:
+        last_ms = page[-1].queued_at if wanted.by == "sent" else page[-1].updated_at
+        cursor = filters.encode_cursor(Position(wanted.by, last_ms, rows[len(page) - 1][0]))
+    shown = tuple(visible_row(tables.viewer, row) for row in page)
     counts = dict.fromkeys(filters.RESULT_WORDS, 0)
     counts.update({str(result): int(number) for result, number in tables.read(row_counts(window))})
     return AccountMail(
@@ -291,12 +294,6 @@ class Window:
 
     def statement(self, sql: str, rows: int, parameters: dict[str, Any]) -> Statement:
         return Statement(self.viewer, sql, {"database": self.database, "rows": rows, **parameters})
-
-
-def _place(by: str, row: Row) -> Position:
-    """The place of a row that `newest_rows` read."""
-    outcome = decode_row(row[1:])
-    return Position(by, outcome.queued_at if by == "sent" else outcome.updated_at, row[0])
 
 
 def _newest_span(tables: Tables, window: Window, whole: Span, sought: int) -> Span:

@@ -182,14 +182,8 @@ class RowMaker:
         )
         if parts is None:
             self._add_of_accounts(message, recipient, arrival, last, 1, status, row, rows)
-        elif message.was_partial or message.was_reported_alone or message.former or last.original_recipient:
+        else:
             self._add_assembled(message, recipient, arrival, last, row, rows)
-        else:  # the same, where nothing else was told before
-            accounts = self._accounts.of_delivery(arrival, recipient, last, message.server)
-            for account in accounts:
-                rows.append(tuple.__new__(Outcome, account + row))
-            if arrival.sender and accounts[0].direction == RECEIVED:
-                self._retract_sent(arrival, accounts, row, rows)
 
     def _columns(
         self,
