@@ -9,30 +9,14 @@ import subprocess
 import time
 from pathlib import Path
 
-from tests.real_mta.far_server import FarServers, Script
+from tests.real_mta.far_server import USUAL_SCRIPTS, FarServers, Script
 from tests.real_mta.run import LOCAL, Letter, Run, free_port, make_certificate
 
 SCRIPTS = {
-    "ok": Script(),
-    "down": Script(),  # nobody listens there
-    "banner421": Script(banner="421 4.3.2 too busy"),
-    "banner554": Script(banner="554 5.7.1 your network is listed"),
-    "ehlo421": Script(ehlo="421 4.7.0 try later"),
-    "nostarttls": Script(starttls="454 4.7.0 TLS not available", offers_tls=True),
-    "notls": Script(),
-    "tls": Script(offers_tls=True),
-    "mail451": Script(mail="451 4.3.0 sender check failed"),
+    **USUAL_SCRIPTS,
     "mail550": Script(mail="550 5.7.1 <sender> is => not welcome"),
-    "rcpt451": Script(rcpt="451 4.2.0 greylisted, come back"),
-    "rcpt421": Script(rcpt="421 4.7.0 closing"),
-    "data451": Script(data="451 4.3.0 no room"),
-    "data550": Script(data="550 5.5.0 no data, please"),
-    "dot451": Script(dot="451 4.3.5 later"),
     "dot550": Script(dot="550 5.7.1 => looks like spam [x] R=y T=z"),
-    "drops": Script(dot="drop"),
     "prdr": Script(offers_prdr=True),
-    "lmtp": Script(lmtp=True),
-    "ours535": Script(auth="535 5.7.8 authentication failed"),
 }
 ADDRESSES = {name: f"127.0.0.{number}" for number, name in enumerate(SCRIPTS, 10)}
 DEFERRED_BY = ("down", "banner421", "ehlo421", "nostarttls", "notls", "mail451", "rcpt451", "rcpt421", "data451",

@@ -34,6 +34,28 @@ class Script(NamedTuple):
     """A content filter: the port on this machine that every message goes back to."""
 
 
+USUAL_SCRIPTS = {
+    "ok": Script(),
+    "down": Script(),  # nobody listens there
+    "banner421": Script(banner="421 4.3.2 too busy"),
+    "banner554": Script(banner="554 5.7.1 your network is listed"),
+    "ehlo421": Script(ehlo="421 4.7.0 try later"),
+    "nostarttls": Script(starttls="454 4.7.0 TLS not available", offers_tls=True),
+    "notls": Script(),
+    "tls": Script(offers_tls=True),
+    "mail451": Script(mail="451 4.3.0 sender check failed"),
+    "rcpt451": Script(rcpt="451 4.2.0 greylisted, come back"),
+    "rcpt421": Script(rcpt="421 4.7.0 closing"),
+    "data451": Script(data="451 4.3.0 no room"),
+    "data550": Script(data="550 5.5.0 no data, please"),
+    "dot451": Script(dot="451 4.3.5 later"),
+    "drops": Script(dot="drop"),
+    "lmtp": Script(lmtp=True),
+    "ours535": Script(auth="535 5.7.8 authentication failed"),
+}
+"""Far servers that every real mail server is run against."""
+
+
 class Accepted(NamedTuple):
     """One recipient of one letter that the far side took."""
 

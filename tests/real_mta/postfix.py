@@ -11,34 +11,18 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from tests.real_mta.far_server import FarServers, Script
+from tests.real_mta.far_server import USUAL_SCRIPTS, FarServers, Script
 from tests.real_mta.run import LOCAL, Letter, Run, free_port, make_certificate
 
 LISTS = "lists.example"
 """The domain of aliases and of mailboxes of system users, which `local` delivers to."""
 SCRIPTS = {
-    "ok": Script(),
-    "down": Script(),  # nobody listens there
-    "banner421": Script(banner="421 4.3.2 too busy"),
-    "banner554": Script(banner="554 5.7.1 your network is listed"),
-    "ehlo421": Script(ehlo="421 4.7.0 try later"),
-    "nostarttls": Script(starttls="454 4.7.0 TLS not available", offers_tls=True),
-    "notls": Script(),
-    "tls": Script(offers_tls=True),
+    **USUAL_SCRIPTS,
     "verify": Script(offers_tls=True),
     "never": Script(offers_tls=True),
     "maynot": Script(starttls="454 4.7.0 TLS not available", offers_tls=True),
-    "mail451": Script(mail="451 4.3.0 sender check failed"),
     "mail550": Script(mail="550 5.7.1 you are not welcome"),
-    "rcpt451": Script(rcpt="451 4.2.0 greylisted, come back"),
-    "rcpt421": Script(rcpt="421 4.7.0 closing"),
-    "data451": Script(data="451 4.3.0 no room"),
-    "data550": Script(data="550 5.5.0 no data, please"),
-    "dot451": Script(dot="451 4.3.5 later"),
     "dot550": Script(dot="550 5.7.1 looks like spam; status=sent (250 ok)"),
-    "drops": Script(dot="drop"),
-    "lmtp": Script(lmtp=True),
-    "ours535": Script(auth="535 5.7.8 authentication failed"),
     "filtered": Script(rcpt="550 5.1.1 odd words that a filter turns"),
     "status": Script(rcpt="452 4.2.2 soft words that a filter hardens"),
 }
