@@ -13,9 +13,10 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from postwatch.producers.service.errors import BadInputError, PostwatchError, UnavailableError
-from postwatch.query.errors import BusyError, ForbiddenError, NotMigratedError, QueryError, TooLargeError
+from postwatch.query.errors import BusyError, ForbiddenError, NotMigratedError, QueryError, QuestionError, TooLargeError
 from postwatch.query.identity import viewer_of
 from postwatch.query.shapes import ErrorDetail, ErrorShape
+from postwatch.query.translation import N_, gettext
 from postwatch.query.web.rendering import render
 from starlette.exceptions import HTTPException
 
@@ -33,16 +34,18 @@ class _ErrorKind(NamedTuple):
     """What a mailbox owner reads; empty: the error's own text, which speaks of what was asked and of nothing else."""
 
 
-_AWAY = "Reports are not available at the moment. Try again in a minute."
+_AWAY = N_("Reports are not available at the moment. Try again in a minute.")
 _KINDS = [
     _ErrorKind(ForbiddenError, 403, "forbidden", ""),
     _ErrorKind(BadInputError, 422, "invalid", ""),
-    _ErrorKind(BusyError, 503, "busy", "Too many reports are being made at the moment. Try again in a minute."),
+    _ErrorKind(BusyError, 503, "busy", N_("Too many reports are being made at the moment. Try again in a minute.")),
     _ErrorKind(NotMigratedError, 503, "not_migrated", _AWAY),
     _ErrorKind(UnavailableError, 503, "unavailable", _AWAY),
-    _ErrorKind(TooLargeError, 504, "too_large", "This report took too long. Ask for fewer days or for one recipient."),
-    _ErrorKind(QueryError, 502, "query_refused", "This report can't be made at the moment. Tell your provider."),
-    _ErrorKind(PostwatchError, 500, "internal", "This report can't be made at the moment. Tell your provider."),
+    _ErrorKind(
+        TooLargeError, 504, "too_large", N_("This report took too long. Ask for fewer days or for one recipient.")
+    ),
+    _ErrorKind(QueryError, 502, "query_refused", N_("This report can't be made at the moment. Tell your provider.")),
+    _ErrorKind(PostwatchError, 500, "internal", N_("This report can't be made at the moment. Tell your provider.")),
 ]
 """The first that fits."""
 _HTTP_CODES = {404: "not_found", 405: "method_not_allowed"}
@@ -62,10 +65,10 @@ def public_words(error: PostwatchError) -> str:
     """An error → what a mailbox owner reads. The error itself, with its settings and addresses, goes to the log."""
     kind = _kind(error)
     if not kind.words:
-        return str(error)
+        return error.words() if isinstance(error, QuestionError) else str(error)
     if kind.words is not _AWAY:  # then the reader has logged it, once for all reports
         log.warning("report_failed", code=kind.code, error=str(error))
-    return kind.words
+    return gettext(kind.words)
 
 
 def error_headers(status: int) -> dict[str, str] | None:
@@ -85,9 +88,12 @@ def _invalid_words(fault: dict[str, Any]) -> str:
     """What the framework found wrong with a parameter, as the reports say it."""
     name, given = fault["loc"][-1], fault["input"]
     if fault["type"] == "missing":
-        return f"{name} is missing"
-    expected = {"int_parsing": "a whole number", "bool_parsing": "true or false"}.get(fault["type"])
-    return f"{name} {given!r} is not {expected}" if expected else f"{name}: {fault['msg']}"
+        return gettext("%(name)s is missing", name=name)
+    if fault["type"] == "int_parsing":
+        return gettext("%(name)s %(given)s is not a whole number", name=name, given=repr(given))
+    if fault["type"] == "bool_parsing":
+        return gettext("%(name)s %(given)s is not true or false", name=name, given=repr(given))
+    return f"{name}: {fault['msg']}"
 
 
 def install_error_answers(app: FastAPI) -> None:
@@ -103,7 +109,9 @@ def install_error_answers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def answer_http(request: Request, error: HTTPException) -> Response:
-        message = f"There is no page at {request.url.path}" if error.status_code == 404 else str(error.detail)
+        message = str(error.detail)
+        if error.status_code == 404:
+            message = gettext("There is no page at %(path)s", path=request.url.path)
         answer = error_answer(request, error.status_code, _HTTP_CODES.get(error.status_code, "http_error"), message)
         answer.headers.update(error.headers or {})
         if answer.headers.get("allow") == "GET":
@@ -114,5 +122,5 @@ def install_error_answers(app: FastAPI) -> None:
     def answer_bug(request: Request, error: Exception) -> Response:
         # The framework raises it again behind this answer, and the server logs it with its traceback.
         return error_answer(
-            request, 500, "internal", "Something went wrong. Tell your provider the time of this error."
+            request, 500, "internal", gettext("Something went wrong. Tell your provider the time of this error.")
         )

@@ -1,8 +1,9 @@
 """What can go wrong with a report. The text of each error is for the engineer; answers.py has the owner's words.
 
 BadInputError
-├── ForbiddenError             this viewer may not ask for it
-└── FilterError                a filter is not valid: the text names it and what it takes
+└── QuestionError              what was asked can't be answered; its text is for people, in their language
+    ├── ForbiddenError         this viewer may not ask for it
+    └── FilterError            a filter is not valid: the text names it and what it takes
 UnavailableError               ClickHouse does not answer
 ├── NotMigratedError           the tables are missing: run the migrations
 └── BusyError                  too many queries at a time: try again soon
@@ -11,14 +12,30 @@ PostwatchError
 └── QueryError                 ClickHouse refused the query: a bug or a missing grant; the text quotes it
 """
 
+from typing import Any
+
 from postwatch.producers.service.errors import BadInputError, PostwatchError, UnavailableError
+from postwatch.query.translation import gettext
 
 
-class ForbiddenError(BadInputError):
+class QuestionError(BadInputError):
+    """A message with `%(name)s` for its values, so that it can be translated. `str()` is the English text."""
+
+    def __init__(self, message: str, **values: Any) -> None:
+        super().__init__(message % values if values else message)
+        self._message = message
+        self._values = values
+
+    def words(self) -> str:
+        """The text in the language spoken."""
+        return gettext(self._message, **self._values)
+
+
+class ForbiddenError(QuestionError):
     """The viewer may not ask for this; the text says what and who may."""
 
 
-class FilterError(BadInputError):
+class FilterError(QuestionError):
     """A filter is not valid; the text names it and what it takes."""
 
 

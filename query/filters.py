@@ -89,7 +89,7 @@ def read_account(text: str) -> AccountScope:
     user, at, domain = name.rpartition("@")
     is_quoted = len(user) > 1 and user[0] == user[-1] == '"'  # which may hold blanks and an @ (RFC 5321 §4.1.2)
     if not name or (at and not domain) or _NO_NAME.search(domain if is_quoted else user + domain):
-        raise FilterError(f"{text!r} is not a valid account: use user@domain, @domain or a system user")
+        raise FilterError("%(text)s is not a valid account: use user@domain, @domain or a system user", text=repr(text))
     if user:
         return Mailbox(name, domain)
     if at or "." in domain:
@@ -102,7 +102,9 @@ def read_days(days: int | None, retention_days: int) -> int:
         return min(DEFAULT_DAYS, retention_days)
     if not 1 <= days <= retention_days:
         raise FilterError(
-            f"days={days} is out of range: use 1 to {retention_days} (mail is kept for {retention_days} days)"
+            "days=%(days)s is out of range: use 1 to %(most)s (mail is kept for %(most)s days)",
+            days=days,
+            most=retention_days,
         )
     return days
 
@@ -117,7 +119,9 @@ def read_moment(text: str, name: str, is_end: bool = False) -> int | None:
         found = datetime.fromisoformat(words)
     except ValueError as error:
         raise FilterError(
-            f"{name} {text!r} is not a time: use YYYY-MM-DD or YYYY-MM-DD HH:MM, in UTC unless it names a zone"
+            "%(name)s %(text)s is not a time: use YYYY-MM-DD or YYYY-MM-DD HH:MM, in UTC unless it names a zone",
+            name=name,
+            text=repr(text),
         ) from error
     if is_end and len(words) == len("2026-11-20"):
         found += timedelta(days=1)
@@ -128,7 +132,9 @@ def read_moment(text: str, name: str, is_end: bool = False) -> int | None:
 def read_direction(text: str) -> str:
     direction = clean_text(text, "direction").lower()
     if direction and direction not in DIRECTIONS:
-        raise FilterError(f"{text!r} is not a valid direction: use {' or '.join(DIRECTIONS)}")
+        raise FilterError(
+            "%(text)s is not a valid direction: use %(choices)s", text=repr(text), choices=", ".join(DIRECTIONS)
+        )
     return direction
 
 
@@ -136,9 +142,16 @@ def clean_text(text: str, name: str) -> str:
     """Text without blanks at its ends. Raises FilterError where it can be no address or id."""
     found = text.strip()
     if len(found) > MAX_TEXT_CHARACTERS:
-        raise FilterError(f"{name} is too long: it has {len(found)} characters, and {MAX_TEXT_CHARACTERS} are allowed")
+        raise FilterError(
+            "%(name)s is too long: it has %(length)s characters, and %(most)s are allowed",
+            name=name,
+            length=len(found),
+            most=MAX_TEXT_CHARACTERS,
+        )
     if any(ord(character) < 32 or 0xD800 <= ord(character) <= 0xDFFF for character in found):
-        raise FilterError(f"{name} {found!r} contains control characters or is not valid UTF-8")
+        raise FilterError(
+            "%(name)s %(text)s contains control characters or is not valid UTF-8", name=name, text=repr(found)
+        )
     return found
 
 
@@ -147,21 +160,27 @@ def read_limit(limit: int | None, page_rows: int) -> int:
     if limit is None:
         return min(page_rows, MAX_PAGE_ROWS)
     if not 1 <= limit <= MAX_PAGE_ROWS:
-        raise FilterError(f"limit={limit} is out of range: use 1 to {MAX_PAGE_ROWS}, and the cursor for the next page")
+        raise FilterError(
+            "limit=%(limit)s is out of range: use 1 to %(most)s, and the cursor for the next page",
+            limit=limit,
+            most=MAX_PAGE_ROWS,
+        )
     return limit
 
 
 def read_status(text: str) -> str:
     status = clean_text(text, "status").lower()
     if status and status not in STATUS_WORDS:
-        raise FilterError(f"{text!r} is not a valid status: use {', '.join(STATUS_WORDS[:-1])} or {STATUS_WORDS[-1]}")
+        raise FilterError(
+            "%(text)s is not a valid status: use %(choices)s", text=repr(text), choices=", ".join(STATUS_WORDS)
+        )
     return status
 
 
 def read_order(text: str) -> str:
     order = clean_text(text, "by").lower() or ORDERS[0]
     if order not in ORDERS:
-        raise FilterError(f"{text!r} is not a valid order: use by={' or by='.join(ORDERS)}")
+        raise FilterError("%(text)s is not a valid order: use %(choices)s", text=repr(text), choices=", ".join(ORDERS))
     return order
 
 

@@ -41,7 +41,7 @@ class ReportService:
     def answer(self, viewer: Viewer, report: Report[Question, Answered], question: Question) -> Answered:
         """Raises ForbiddenError where the report is not for this viewer."""
         if report.is_for_engineers and not viewer.is_engineer:
-            raise ForbiddenError(f"{report.title} is for engineers only")
+            raise ForbiddenError("%(title)s is for engineers only", title=report.title)
         tables = Tables(
             self._read, self._database, self.retention_days, self._page_rows, self._open_ms, self.now_ms(), viewer
         )

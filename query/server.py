@@ -16,6 +16,8 @@ from postwatch.query.identity import Identify
 from postwatch.query.report_service import ReportService
 from postwatch.query.reports.registry import load_reports
 from postwatch.query.viewer import ENGINEER
+from postwatch.query.web.language_choice import LanguageChoice, language_router
+from postwatch.query.web.languages import ENGLISH, language_of_setting
 from postwatch.query.web.pages import page_router
 from postwatch.query.web.rendering import FOLDER
 from starlette.responses import Response
@@ -37,8 +39,11 @@ class _FreshFiles(StaticFiles):
         return response
 
 
-def create_app(service: ReportService, identify: Identify = lambda _scope: ENGINEER) -> ASGIApp:
-    """The application. While there is no log-in, whoever reaches it is an engineer.
+def create_app(
+    service: ReportService, identify: Identify = lambda _scope: ENGINEER, language: str = ENGLISH
+) -> ASGIApp:
+    """The application, which speaks `language` to whoever asks for no other. Raises SettingsError where it can't.
+    While there is no log-in, whoever reaches it is an engineer.
 
     The framework's own documentation pages load scripts from other sites, so they are off.
     """
@@ -54,9 +59,11 @@ def create_app(service: ReportService, identify: Identify = lambda _scope: ENGIN
     reports = load_reports().values()
     app.include_router(api_router(service, reports))
     app.include_router(page_router(service, reports))
+    app.include_router(language_router())
     app.mount("/static", _FreshFiles(directory=FOLDER / "static"))
     install_error_answers(app)
-    return Guard(app, identify)  # around all of it: a middleware of the framework would not see its answer to a bug
+    # Around all of it: a middleware of the framework would not see its answer to a bug.
+    return LanguageChoice(Guard(app, identify), language_of_setting(language))
 
 
 def open_listener(listen: str) -> socket.socket:

@@ -84,11 +84,15 @@ def read_question(question: AccountQuestion, retention_days: int, page_rows: int
     by = filters.read_order(question.by)
     after = filters.decode_cursor(question.cursor) if question.cursor else None
     if after is not None and after.by != by:
-        raise FilterError(f"the cursor belongs to --by {after.by}: ask with that, or leave the cursor out")
+        raise FilterError("the cursor belongs to --by %(by)s: ask with that, or leave the cursor out", by=after.by)
     since_ms = filters.read_moment(question.since, "since")
     until_ms = filters.read_moment(question.until, "until", is_end=True)
     if since_ms is not None and until_ms is not None and since_ms >= until_ms:
-        raise FilterError(f"since {question.since!r} is not before until {question.until!r}: nothing lies between them")
+        raise FilterError(
+            "since %(since)s is not before until %(until)s: nothing lies between them",
+            since=repr(question.since),
+            until=repr(question.until),
+        )
     return AccountFilters(
         account=filters.read_account(question.account),
         days=filters.read_days(question.days, retention_days),

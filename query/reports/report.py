@@ -161,4 +161,4 @@ def _value(one: Filter, word: str) -> Any:
     try:
         return int(word) if word else one.default
     except ValueError as error:
-        raise FilterError(f"{one.name} {word!r} is not a whole number") from error
+        raise FilterError("%(name)s %(given)s is not a whole number", name=one.name, given=repr(word)) from error

@@ -6,11 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from postwatch.query import translation
 from postwatch.query.details import attempt_lines, facts, finer_status, way_words
 from postwatch.query.filters import RESULT_WORDS, STATUS_WORDS
 from postwatch.query.reports.registry import load_reports
 from postwatch.query.reports.servers import silence
+from postwatch.query.translation import language, spelled
 from postwatch.query.viewer import Viewer
+from postwatch.query.web.language_choice import PATH as LANGUAGE_PATH
+from postwatch.query.web.language_choice import page_address
+from postwatch.query.web.languages import languages
 from postwatch.query.wording import byte_size, count, reply_lines, time_span, utc_time, visible
 from postwatch.streams.contracts.outcome import iso_time
 
@@ -22,18 +28,37 @@ def _finalize(value: Any) -> Any:
     return visible(value) if type(value) is str else value
 
 
+def _gettext(message: str, **values: Any) -> Markup:
+    """A text that a template names. Catalogs are ours and may hold markup; values are not, and may not."""
+    return _marked(translation.gettext(message), values)
+
+
+def _ngettext(one: str, many: str, num: int, **values: Any) -> Markup:
+    return _marked(translation.language().translations.ngettext(one, many, num), {"num": num, **values})
+
+
+def _pgettext(context: str, message: str, **values: Any) -> Markup:
+    return _marked(translation.pgettext(context, message), values)
+
+
+def _marked(text: str, values: dict[str, Any]) -> Markup:
+    # With a `%` always, as newstyle gettext has it: a template writes 5 % as "5 %%".
+    return Markup(text) % {name: spelled(_finalize(value)) for name, value in values.items()}
+
+
 def _navigation(viewer: Viewer | None) -> list[tuple[str, str]]:
     """The pages that every page links to: address and title; none before the log-in."""
     if viewer is None:
         return []
     return [
-        (report.page, report.title)
+        (report.page, translation.gettext(report.title))
         for report in load_reports().values()
         if report.has_link and (viewer.is_engineer or not report.is_for_engineers)
     ]
 
 
 _environment = Environment(
+    extensions=["jinja2.ext.i18n"],
     loader=FileSystemLoader(FOLDER / "templates"),
     autoescape=True,
     undefined=StrictUndefined,
@@ -41,8 +66,18 @@ _environment = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_environment.policies["ext.i18n.trimmed"] = True
+_environment.newstyle_gettext = True  # type: ignore[attr-defined]
 _environment.filters["capitalize_first"] = lambda words: words[:1].upper() + words[1:]
 _environment.globals.update(
+    _=_gettext,
+    gettext=_gettext,
+    ngettext=_ngettext,
+    pgettext=_pgettext,
+    language=language,
+    language_path=LANGUAGE_PATH,
+    languages=languages,
+    page_address=page_address,
     attempt_lines=attempt_lines,
     byte_size=byte_size,
     count=count,

@@ -117,15 +117,15 @@ def office(database: ClickHouseSettings) -> Office:
 
 
 class Open(Protocol):
-    def __call__(self, service: ReportService, viewer: Viewer | None = ENGINEER) -> httpx.Client:
+    def __call__(self, service: ReportService, viewer: Viewer | None = ENGINEER, language: str = "en") -> httpx.Client:
         """A client of a site that takes each request for this viewer's."""
 
 
 @contextlib.contextmanager
-def served(service: ReportService, viewer: Viewer | None = ENGINEER) -> Iterator[httpx.Client]:
+def served(service: ReportService, viewer: Viewer | None = ENGINEER, language: str = "en") -> Iterator[httpx.Client]:
     """Serves a service as `postwatch serve` does, on a free port, to this viewer; gives a client for it."""
     listener = open_listener("127.0.0.1:0")
-    server = make_server(create_app(service, lambda _scope: viewer))
+    server = make_server(create_app(service, lambda _scope: viewer, language))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
@@ -141,7 +141,7 @@ def served(service: ReportService, viewer: Viewer | None = ENGINEER) -> Iterator
 @pytest.fixture
 def open_site() -> Iterator[Open]:
     with contextlib.ExitStack() as opened:
-        yield lambda service, viewer=ENGINEER: opened.enter_context(served(service, viewer))
+        yield lambda service, viewer=ENGINEER, language="en": opened.enter_context(served(service, viewer, language))
 
 
 @pytest.fixture(scope="module")

@@ -401,7 +401,7 @@ def test_sent_and_received_mail_are_told_apart(office: Office) -> None:
     office.insert([make_row(recipient="1"), make_row(recipient="2", direction="received")])
     assert _recipients(office.report(direction="sent").rows) == ["1"]
     assert _recipients(office.report(direction="RECEIVED").rows) == ["2"]
-    with pytest.raises(FilterError, match="'both' is not a valid direction: use sent or received"):
+    with pytest.raises(FilterError, match="'both' is not a valid direction: use sent, received"):
         office.report(direction="both")
 
 
