@@ -8,6 +8,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from postwatch.query.advice import ADVICE
+from postwatch.query.labels import label
+from postwatch.query.translation import N_
+from postwatch.query.translation import gettext as _
 from postwatch.query.wording import byte_size, time_span, utc_time
 from postwatch.streams.contracts.columns import TEXTS, TIME
 from postwatch.streams.contracts.outcome import COLUMNS, DELIVERED, DISCARDED, PENDING, RECEIVED, Outcome
@@ -16,12 +19,11 @@ _SAYS_NO_MORE = {DELIVERED, PENDING, DISCARDED}
 """Statuses that say no more than their result."""
 
 _TIME_LABELS = {
-    "accepted": "Delivered",
-    "failed": "Failed",
-    "pending": "Last event",
-    "discarded": "Discarded",
+    "accepted": N_("Delivered"),
+    "failed": N_("Failed"),
+    "pending": N_("Last event"),
+    "discarded": N_("Discarded"),
 }
-
 
 _LABELED = {column.name: column for column in COLUMNS if column.about.label}
 _PLACED = (
@@ -50,36 +52,44 @@ def status_words(row: Outcome) -> str:
 
 def way_words(row: Outcome) -> str:
     """The direction and the sender: 'sent by alice@example.com', 'received from …'."""
-    sender = row.sender or "the mail system (a bounce)"
-    return f"received from {sender}" if row.direction == RECEIVED else f"sent by {sender}"
+    sender = row.sender or _("the mail system (a bounce)")
+    return (
+        _("received from %(sender)s", sender=sender)
+        if row.direction == RECEIVED
+        else _("sent by %(sender)s", sender=sender)
+    )
 
 
 def facts(row: Outcome, is_engineer: bool) -> list[Fact]:
     """What is known about a delivery, the most wanted first."""
     found = [
         Fact(
-            _TIME_LABELS.get(row.result, "Last event"),
-            f"{utc_time(row.updated_at)} UTC, {time_span(row.delay_ms)} after it was received",
+            _(_TIME_LABELS.get(row.result, "Last event")),
+            _(
+                "%(time)s UTC, %(span)s after it was received",
+                time=utc_time(row.updated_at),
+                span=time_span(row.delay_ms),
+            ),
         ),
-        Fact("Error message" if row.result == "failed" else "Reply", row.response, is_reply=True),
-        Fact("Reply code", _spaced(str(row.smtp_code or ""), row.enhanced_code)),
+        Fact(_("Error message") if row.result == "failed" else _("Reply"), row.response, is_reply=True),
+        Fact(_("Reply code"), _spaced(str(row.smtp_code or ""), row.enhanced_code)),
         _plain("reason", row),
         *_advice(row, is_engineer),
-        Fact("Account", f"{row.account} ({row.direction})" if row.account else ""),
-        Fact("Sender", row.sender or "<> (a bounce)"),
+        Fact(_("Account"), f"{row.account} ({label(row.direction)})" if row.account else ""),
+        Fact(_("Sender"), row.sender or _("<> (a bounce)")),
         _plain("original_recipient", row),
         _plain("subject", row),
-        Fact("Size", byte_size(row.size_bytes) if row.size_bytes else ""),
-        Fact("Received", f"{utc_time(row.queued_at)} UTC"),
+        Fact(_("Size"), byte_size(row.size_bytes) if row.size_bytes else ""),
+        Fact(_("Received"), _("%(time)s UTC", time=utc_time(row.queued_at))),
         _plain("server", row),
         _plain("queue_id", row),
         _plain("message_id", row),
-        Fact("Client", _with(row.client_host, row.client_ip)),
-        Fact("Logged in as", _with(row.authenticated_as, row.auth_method)),
-        Fact("Remote server", _with(row.remote_host, row.remote_ip)),
+        Fact(_("Client"), _with(row.client_host, row.client_ip)),
+        Fact(_("Logged in as"), _with(row.authenticated_as, row.auth_method)),
+        Fact(_("Remote server"), _with(row.remote_host, row.remote_ip)),
         _plain("remote_provider", row),
         _plain("tls", row),
-        Fact("Route", " / ".join(filter(None, (row.router, row.transport)))),
+        Fact(_("Route"), " / ".join(filter(None, (row.router, row.transport)))),
         _plain("next_queue_id", row),
         _plain("parent_queue_id", row),
     ]
@@ -91,22 +101,24 @@ def _plain(name: str, row: Outcome) -> Fact:
     """A column as it is, under its own label."""
     column, value = _LABELED[name], getattr(row, name)
     if column.kind is TIME:
-        return Fact(column.about.label, f"{utc_time(value)} UTC" if value else "")
-    return Fact(column.about.label, ", ".join(value) if column.kind is TEXTS else str(value or ""))
+        return Fact(_(column.about.label), _("%(time)s UTC", time=utc_time(value)) if value else "")
+    return Fact(_(column.about.label), ", ".join(value) if column.kind is TEXTS else str(value or ""))
 
 
 def _advice(row: Outcome, is_engineer: bool) -> list[Fact]:
     advice = ADVICE.get(row.reason)
     if advice is None:
         return []
-    for_owner = [Fact("Meaning", advice.meaning), Fact("What to do", advice.remedy)]
-    return [*for_owner, Fact("For the engineer", f"{advice.cause} {advice.action}")] if is_engineer else for_owner
+    for_owner = [Fact(_("Meaning"), _(advice.meaning)), Fact(_("What to do"), _(advice.remedy))]
+    if not is_engineer:
+        return for_owner
+    return [*for_owner, Fact(_("For the engineer"), f"{_(advice.cause)} {_(advice.action)}")]
 
 
 def attempt_lines(row: Outcome) -> list[str]:
     """Each attempt as a line: when, its status, the remote server and its reply."""
     return [
-        _spaced(utc_time(one.at), one.status, _with(one.remote_host, one.remote_ip), one.response)
+        _spaced(utc_time(one.at), label(one.status), _with(one.remote_host, one.remote_ip), one.response)
         for one in row.attempts
     ]
 

@@ -10,6 +10,8 @@ import re
 import unicodedata
 from datetime import UTC, datetime
 
+from postwatch.query.translation import gettext, language, ngettext
+
 _LINE_BREAK = re.compile(r"\r?\n|(?:\\r)?\\n")
 
 
@@ -37,32 +39,40 @@ def _escape(character: str) -> str:
 
 
 def utc_time(at_ms: int) -> str:
-    """'2026-11-23 13:42:18', UTC."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    """'2026-11-23 13:42:18', UTC; in the language spoken."""
+    return language().time(datetime.fromtimestamp(at_ms / 1000, UTC))
 
 
 def time_span(span_ms: int) -> str:
     """How long, as one number: 'under 1 s', '1.5 s', '12 s', '3 min', '5 h', '2 days'."""
     seconds = span_ms / 1000
     if seconds < 1:
-        return "under 1 s"
+        return gettext("under 1 s")
     if seconds < 10:
-        return f"{seconds:.1f} s"
-    for unit, size, most in (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172_800)):
-        if seconds < most:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds / 86_400:.0f} days"
+        return gettext("%(number)s s", number=language().number(seconds, 1))
+    if seconds < 120:
+        return gettext("%(number)s s", number=round(seconds))
+    if seconds < 7200:
+        return gettext("%(number)s min", number=round(seconds / 60))
+    if seconds < 172_800:
+        return gettext("%(number)s h", number=round(seconds / 3600))
+    return days(round(seconds / 86_400))
+
+
+def days(number: int) -> str:
+    return ngettext("%(num)s day", "%(num)s days", number)
 
 
 def byte_size(size_bytes: int) -> str:
-    """'812 B', '12.3 KB', '4.0 MB'."""
+    """'812 B', '12.3 KB', '4.0 MB'. The units are the same in every language of ours."""
     size = float(size_bytes)
     for unit in ("B", "KB", "MB"):
         if size < 1000:
-            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+            return f"{language().number(size, 0 if unit == 'B' else 1)} {unit}"
         size /= 1000
-    return f"{size:.1f} GB"
+    return f"{language().number(size, 1)} GB"
 
 
 def count(number: int, noun: str) -> str:
+    """For the terminal; pages use ngettext."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -15,6 +15,7 @@ from postwatch.query.reports.report import Question, Report, Tables
 from postwatch.query.shapes import DeliveryShape, Shape, Time
 from postwatch.query.statements import Statement, decode_row
 from postwatch.query.terminal import WIDE_COLUMNS, deliveries_table
+from postwatch.query.translation import gettext
 from postwatch.query.wording import count
 from postwatch.streams.contracts.heartbeat import STALE_AFTER_SECONDS
 from postwatch.streams.contracts.outcome import Outcome, iso_time
@@ -78,7 +79,7 @@ class DeliveriesReport(Report[Question, Found]):
         return to_csv(answer.rows)
 
     def nothing_found(self, answer: Found) -> str:
-        return "No mail found."
+        return gettext("No mail found.")
 
     def next_cursor(self, answer: Found) -> str:
         return answer.next_cursor

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 from postwatch.query.errors import FilterError
 from postwatch.query.shapes import Shape
 from postwatch.query.statements import Read
+from postwatch.query.translation import gettext
 from postwatch.query.viewer import Viewer
 from rich.console import RenderableType
 
@@ -133,7 +134,7 @@ class Report(ABC, Generic[Question, Answered]):
 
     def nothing_found(self, answer: Answered) -> str:
         """What is said in place of an empty table."""
-        return "Nothing found."
+        return gettext("Nothing found.")
 
     def next_cursor(self, answer: Answered) -> str:
         """Asks for the next page; empty: this is the last."""

@@ -9,8 +9,9 @@ from postwatch.query.exports import csv_text
 from postwatch.query.reports.report import DAY_MS, Report, Tables
 from postwatch.query.shapes import Shape, Time
 from postwatch.query.statements import SERVERS, Statement
+from postwatch.query.translation import gettext, ngettext
 from postwatch.query.viewer import Viewer
-from postwatch.query.wording import byte_size, count, time_span, utc_time, visible
+from postwatch.query.wording import byte_size, time_span, utc_time, visible
 from postwatch.streams.contracts.heartbeat import STALE_AFTER_SECONDS
 from postwatch.streams.contracts.outcome import iso_time
 from pydantic import Field
@@ -143,20 +144,26 @@ def newest_heartbeats(viewer: Viewer, database: str, since_ms: int, rows: int) -
 def silence(states: ServerStates, viewer: Viewer) -> str:
     """Why mail may be missing from a report; empty where nothing is known to be. Names are for engineers."""
     if not states.servers:
-        why = "No mail server has reported yet, so mail may be missing."
-        return f"{why} Is a shipper running?" if viewer.is_engineer else why
+        if viewer.is_engineer:
+            return gettext("No mail server has reported yet, so mail may be missing. Is a shipper running?")
+        return gettext("No mail server has reported yet, so mail may be missing.")
     stale = sorted(states.stale(), key=lambda server: server.age_ms)
     if not stale:
         return ""
     if not viewer.is_engineer:
-        return "The newest mail may be missing here: not every mail server has sent its logs."
-    named = [f"{visible(server.server)} for {time_span(server.age_ms)}" for server in stale[:_MOST_NAMED_SERVERS]]
-    if len(stale) > len(named):
-        named.append(f"{len(stale) - len(named)} more for longer")
-    are = "is" if len(stale) == 1 else "are"
-    return (
-        f"{len(stale)} of {count(len(states.servers), 'server')} {are} silent ({', '.join(named)}):"
-        f" {'its' if len(stale) == 1 else 'their'} newest mail may be missing here."
+        return gettext("The newest mail may be missing here: not every mail server has sent its logs.")
+    named = [
+        gettext("%(server)s for %(span)s", server=visible(server.server), span=time_span(server.age_ms))
+        for server in stale[:_MOST_NAMED_SERVERS]
+    ]
+    if more := len(stale) - len(named):
+        named.append(ngettext("%(num)s more for longer", "%(num)s more for longer", more))
+    return ngettext(
+        "%(num)s of %(all)s servers is silent (%(names)s): its newest mail may be missing here.",
+        "%(num)s of %(all)s servers are silent (%(names)s): their newest mail may be missing here.",
+        len(stale),
+        all=len(states.servers),
+        names=", ".join(named),
     )
 
 

@@ -12,8 +12,9 @@ from postwatch.query.reports.report import DAY_MS, Tables, asked
 from postwatch.query.shapes import DeliveryShape, Shape, Time
 from postwatch.query.statements import DELIVERIES, NEWEST_FIRST, ROW_COLUMNS, ROW_HASH, SHOWN, VIEWER, Statement
 from postwatch.query.terminal import delivery_details
+from postwatch.query.translation import ngettext
 from postwatch.query.viewer import Viewer
-from postwatch.query.wording import count, visible
+from postwatch.query.wording import visible
 from postwatch.streams.contracts.outcome import KEY, Outcome, iso_time
 from pydantic import Field
 from rich.console import RenderableType
@@ -81,7 +82,12 @@ class TraceReport(DeliveriesReport[TraceQuestion, Trace]):
             yield Text(f"Only the newest {len(answer.rows)} rows are shown; `postwatch report` shows the older ones.")
 
     def nothing_found(self, answer: Trace) -> str:
-        return f"No message found for '{visible(answer.wanted)}' in the last {count(answer.days, 'day')}."
+        return ngettext(
+            "No message found for '%(wanted)s' in the last day.",
+            "No message found for '%(wanted)s' in the last %(num)s days.",
+            answer.days,
+            wanted=visible(answer.wanted),
+        )
 
 
 REPORT = TraceReport()

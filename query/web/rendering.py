@@ -10,6 +10,7 @@ from markupsafe import Markup
 from postwatch.query import translation
 from postwatch.query.details import attempt_lines, facts, finer_status, way_words
 from postwatch.query.filters import RESULT_WORDS, STATUS_WORDS
+from postwatch.query.labels import label
 from postwatch.query.reports.registry import load_reports
 from postwatch.query.reports.servers import silence
 from postwatch.query.translation import language, spelled
@@ -84,6 +85,7 @@ _environment.globals.update(
     facts=facts,
     finer_status=finer_status,
     iso_time=iso_time,
+    label=label,
     navigation=_navigation,
     reply_lines=reply_lines,
     result_words=RESULT_WORDS,

@@ -135,7 +135,7 @@ def test_an_account_without_mail_is_told_from_one_without_data(
     assert _run_report(office, "--days", "7") == 1
     out = " ".join(capsys.readouterr().out.split())
     assert "No mail found for bob@example.org in the last 7 days." in out
-    assert "1 of 1 server is silent (web1 for 60 min): its newest mail may be missing here." in out
+    assert "1 of 1 servers is silent (web1 for 60 min): its newest mail may be missing here." in out
 
 
 def test_json_and_csv_hold_the_data_alone(office: Office, capsys: pytest.CaptureFixture[str]) -> None:
