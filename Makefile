@@ -20,8 +20,9 @@ $(STAMP): pyproject.toml requirements.lock
 demo: install
 	$(BIN)/postwatch demo $(ARGS)
 
+# Each process has a broker and an engine of its own.
 test: install
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 chaos: install
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(FAULTS),--faults $(FAULTS))
