@@ -13,7 +13,15 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from postwatch.producers.service.errors import BadInputError, PostwatchError, UnavailableError
-from postwatch.query.errors import BusyError, ForbiddenError, NotMigratedError, QueryError, QuestionError, TooLargeError
+from postwatch.query.errors import (
+    BusyError,
+    ForbiddenError,
+    NotFoundError,
+    NotMigratedError,
+    QueryError,
+    QuestionError,
+    TooLargeError,
+)
 from postwatch.query.identity import viewer_of
 from postwatch.query.shapes import ErrorDetail, ErrorShape
 from postwatch.query.translation import N_, gettext
@@ -37,6 +45,7 @@ class _ErrorKind(NamedTuple):
 _AWAY = N_("Reports are not available at the moment. Try again in a minute.")
 _KINDS = [
     _ErrorKind(ForbiddenError, 403, "forbidden", ""),
+    _ErrorKind(NotFoundError, 404, "not_found", ""),
     _ErrorKind(BadInputError, 422, "invalid", ""),
     _ErrorKind(BusyError, 503, "busy", N_("Too many reports are being made at the moment. Try again in a minute.")),
     _ErrorKind(NotMigratedError, 503, "not_migrated", _AWAY),

@@ -3,6 +3,7 @@
 BadInputError
 └── QuestionError              what was asked can't be answered; its text is for people, in their language
     ├── ForbiddenError         this viewer may not ask for it
+    ├── NotFoundError          nothing has this id, or the viewer may not see what has it
     └── FilterError            a filter is not valid: the text names it and what it takes
 UnavailableError               ClickHouse does not answer
 ├── NotMigratedError           the tables are missing: run the migrations
@@ -33,6 +34,10 @@ class QuestionError(BadInputError):
 
 class ForbiddenError(QuestionError):
     """The viewer may not ask for this; the text says what and who may."""
+
+
+class NotFoundError(QuestionError):
+    """Nothing that the viewer may see has this id; whether somebody else's row has it is not told."""
 
 
 class FilterError(QuestionError):

@@ -11,9 +11,10 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from postwatch.query.statements import Delivery
 from postwatch.query.wording import visible
 from postwatch.streams.contracts.columns import NESTED, TEXTS, TIME, Column
-from postwatch.streams.contracts.outcome import COLUMNS, Outcome, iso_time
+from postwatch.streams.contracts.outcome import COLUMNS, iso_time
 from pydantic import BaseModel
 
 _FIRST_COLUMNS = (
@@ -31,16 +32,18 @@ def _exported_columns() -> list[Column]:
 
 
 _EXPORTED = _exported_columns()
-CSV_COLUMNS = [column.name for column in _EXPORTED]
+CSV_COLUMNS = [*(column.name for column in _EXPORTED), "id"]
 """Of the attempts their number is exported, of other lists the values, separated by blanks."""
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _CONTROLS = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 
 
-def to_csv(rows: Iterable[Outcome]) -> str:
+def to_csv(rows: Iterable[Delivery]) -> str:
     """Rows → CSV."""
-    return csv_text(CSV_COLUMNS, ([_value(column, getattr(row, column.name)) for column in _EXPORTED] for row in rows))
+    return csv_text(
+        CSV_COLUMNS, ([*(_value(column, getattr(row, column.name)) for column in _EXPORTED), row.id] for row in rows)
+    )
 
 
 def csv_text(heading: Iterable[str], rows: Iterable[Iterable[object]]) -> str:

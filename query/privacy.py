@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import TypeVar
 
 from postwatch.query.viewer import Viewer
 from postwatch.streams.contracts.outcome import RECEIVED, SENT, Attempt, Outcome
 
 HIDDEN = "(address hidden)"
+
+Shown = TypeVar("Shown", bound=Outcome)
 
 _LOCAL = r"[^\s<>()\[\]{},;:\"'|@\\]"
 _DOMAIN = r"(?:\[[^\s\[\]@]+\]|[^\s<>()\[\]{},;:\"'|@\\/]+)"
@@ -34,7 +37,7 @@ def sees_target(viewer: Viewer, row: Outcome) -> bool:
     return viewer.owns(row.original_recipient) or viewer.owns(row.recipient)
 
 
-def visible_row(viewer: Viewer, row: Outcome) -> Outcome:
+def visible_row(viewer: Viewer, row: Shown) -> Shown:
     """The row as the viewer may see it. An engineer sees all of it."""
     if viewer.is_engineer:
         return row
@@ -57,7 +60,7 @@ def visible_row(viewer: Viewer, row: Outcome) -> Outcome:
     )
 
 
-def _without_target(row: Outcome) -> Outcome:
+def _without_target(row: Shown) -> Shown:
     """The row under the address that the sender wrote: the words and the server of a reply tell where it leads."""
     return row._replace(
         recipient=row.original_recipient,

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Any, cast
 
+from postwatch.query.statements import Delivery
 from postwatch.streams.contracts.columns import NESTED, TEXT, TEXTS, TIME, WORD, Column, Kind, columns_of
-from postwatch.streams.contracts.outcome import COLUMNS, Attempt, Outcome, to_json_object
+from postwatch.streams.contracts.outcome import COLUMNS, Attempt, to_json_object
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
@@ -50,10 +51,13 @@ class ReasonShape(Shape):
 class DeliveryShape(_DeliveryColumns):  # type: ignore[misc]
     """What happened to one message for one recipient."""
 
+    id: str = Field(description="Tells this delivery from every other, and names it in links; it holds no address.")
+
     @classmethod
-    def of(cls, row: Outcome) -> DeliveryShape:
+    def of(cls, row: Delivery) -> DeliveryShape:
         known = to_json_object(row)
-        return cast(DeliveryShape, cls.model_validate({column.name: known[column.name] for column in _API_COLUMNS}))
+        fields = {column.name: known[column.name] for column in _API_COLUMNS}
+        return cast(DeliveryShape, cls.model_validate({"id": row.id, **fields}))
 
 
 class HealthShape(Shape):

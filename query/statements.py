@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from postwatch.query.filters import AccountScope, Domain, Mailbox
+from postwatch.query.row_id import RowPlace, encode_row_id
 from postwatch.query.viewer import Viewer
 from postwatch.streams.contracts.columns import NESTED, TEXTS, TIME
 from postwatch.streams.contracts.outcome import COLUMNS, Attempt, Outcome
@@ -86,7 +87,8 @@ def _row_columns() -> str:
     return ", ".join(selected)
 
 
-ROW_COLUMNS = _row_columns()
+ROW_COLUMNS = f"{_row_columns()}, {ROW_HASH}"
+"""What `decode_row` takes."""
 
 
 def scope_conditions(account: AccountScope) -> tuple[list[str], dict[str, Any]]:
@@ -106,10 +108,23 @@ _AFTER_ATTEMPTS = _ATTEMPTS + len(Attempt._fields)
 _LISTS = [number for number, column in enumerate(COLUMNS) if column.kind is TEXTS]
 
 
-def decode_row(row: Row) -> Outcome:
-    """A row of ROW_COLUMNS → an Outcome."""
+class Delivery(Outcome):
+    """A row that was read, with the id by which links and the API name it. What is shown of it keeps the id."""
+
+    id: str = ""
+
+    def _replace(self, **changed: Any) -> Self:
+        replaced = super()._replace(**changed)
+        replaced.id = self.id
+        return replaced
+
+
+def decode_row(row: Row) -> Delivery:
+    """A row of ROW_COLUMNS → a Delivery."""
     attempts = tuple(map(Attempt._make, zip(*row[_ATTEMPTS:_AFTER_ATTEMPTS], strict=True)))
-    fields = [*row[:_ATTEMPTS], attempts, *row[_AFTER_ATTEMPTS:]]
+    fields = [*row[:_ATTEMPTS], attempts, *row[_AFTER_ATTEMPTS:-1]]
     for number in _LISTS:
         fields[number] = tuple(fields[number])
-    return Outcome._make(fields)
+    delivery = Delivery._make(fields)
+    delivery.id = encode_row_id(RowPlace(delivery.queued_at, row[-1]))
+    return delivery

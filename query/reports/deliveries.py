@@ -13,12 +13,12 @@ from postwatch.query.exports import to_csv
 from postwatch.query.privacy import visible_row
 from postwatch.query.reports.report import Question, Report, Tables
 from postwatch.query.shapes import DeliveryShape, Shape, Time
-from postwatch.query.statements import Statement, decode_row
+from postwatch.query.statements import Delivery, Statement, decode_row
 from postwatch.query.terminal import WIDE_COLUMNS, deliveries_table
 from postwatch.query.translation import gettext
 from postwatch.query.wording import count
 from postwatch.streams.contracts.heartbeat import STALE_AFTER_SECONDS
-from postwatch.streams.contracts.outcome import Outcome, iso_time
+from postwatch.streams.contracts.outcome import iso_time
 from pydantic import Field
 from rich.console import RenderableType
 from rich.text import Text
@@ -30,7 +30,7 @@ class Deliveries:
 
     since_ms: int
     """Nothing older was looked for."""
-    rows: tuple[Outcome, ...]
+    rows: tuple[Delivery, ...]
     next_cursor: str = ""
     """Asks for the next page; empty: there is none, or the report has no pages."""
     has_more: bool = False
@@ -85,6 +85,6 @@ class DeliveriesReport(Report[Question, Found]):
         return answer.next_cursor
 
 
-def read_newest(tables: Tables, statement: Statement) -> tuple[Outcome, ...]:
+def read_newest(tables: Tables, statement: Statement) -> tuple[Delivery, ...]:
     """The rows of a statement that selects `statements.ROW_COLUMNS`, as the viewer may see them."""
     return tuple(visible_row(tables.viewer, decode_row(row)) for row in tables.read(statement))

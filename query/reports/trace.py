@@ -10,12 +10,21 @@ from postwatch.query.filters import clean_text
 from postwatch.query.reports.deliveries import Deliveries, DeliveriesReport, read_newest
 from postwatch.query.reports.report import DAY_MS, Tables, asked
 from postwatch.query.shapes import DeliveryShape, Shape, Time
-from postwatch.query.statements import DELIVERIES, NEWEST_FIRST, ROW_COLUMNS, ROW_HASH, SHOWN, VIEWER, Statement
+from postwatch.query.statements import (
+    DELIVERIES,
+    NEWEST_FIRST,
+    ROW_COLUMNS,
+    ROW_HASH,
+    SHOWN,
+    VIEWER,
+    Delivery,
+    Statement,
+)
 from postwatch.query.terminal import delivery_details
 from postwatch.query.translation import ngettext
 from postwatch.query.viewer import Viewer
 from postwatch.query.wording import visible
-from postwatch.streams.contracts.outcome import KEY, Outcome, iso_time
+from postwatch.streams.contracts.outcome import KEY, iso_time
 from pydantic import Field
 from rich.console import RenderableType
 from rich.text import Text
@@ -93,7 +102,7 @@ class TraceReport(DeliveriesReport[TraceQuestion, Trace]):
 REPORT = TraceReport()
 
 
-def without_partial(rows: Iterable[Outcome]) -> list[Outcome]:
+def without_partial(rows: Iterable[Delivery]) -> list[Delivery]:
     """The rows without those of no account whose whole row, of a known account, is among them."""
     rows = list(rows)
     whole = {(row.server, row.queue_id, row.recipient) for row in rows if row.account}

@@ -22,7 +22,7 @@ from postwatch.query.reports.trace import REPORT as TRACE
 from postwatch.query.reports.trace import Trace, TraceQuestion
 from postwatch.query.server import address_of, create_app, make_server, open_listener
 from postwatch.query.settings import QuerySettings
-from postwatch.query.statements import Statement
+from postwatch.query.statements import Delivery, Statement
 from postwatch.query.viewer import ENGINEER, Viewer
 from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.contracts.heartbeat import decode_heartbeat, encode_heartbeat
@@ -37,7 +37,7 @@ NOW_MS = time.time_ns() // 1_000_000
 """The table's own TTL goes by the real clock, so the tests' now must be near it."""
 
 
-def make_row(**known: Any) -> Outcome:
+def make_row(**known: Any) -> Delivery:
     """A plain delivered message of bob@example.org, a minute old, but for what is given."""
     account = known.get("account", "bob@example.org")
     queued_at = known.get("queued_at", NOW_MS - MINUTE_MS)
@@ -61,14 +61,14 @@ def make_row(**known: Any) -> Outcome:
         "response": "250 OK",
         "version": 1,
     }
-    return Outcome(**{**fields, **known})
+    return Delivery(**{**fields, **known})
 
 
 TEXT_FIELDS = [name for name, value in make_row()._asdict().items() if isinstance(value, str)]
 """Every field that a stranger may write into, and a few more."""
 
 
-def make_rows(number: int, **known: Any) -> list[Outcome]:
+def make_rows(number: int, **known: Any) -> list[Delivery]:
     """So many rows, a minute apart, the newest first."""
     return [
         make_row(
