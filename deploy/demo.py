@@ -21,7 +21,7 @@ from postwatch.producers.service.settings import load
 from postwatch.query.commands.reports import print_answer
 from postwatch.query.report_service import open_report_service
 from postwatch.query.reports.account import REPORT as ACCOUNT
-from postwatch.query.reports.account import AccountQuestion
+from postwatch.query.reports.account_question import AccountQuestion
 from postwatch.query.settings import QuerySettings
 from postwatch.query.viewer import ENGINEER
 from postwatch.streams.clickhouse.client import connect

@@ -1,29 +1,43 @@
-"""The filters that reports share: account, days, status, limit and cursor, read from people's words.
+"""The filters that reports share: account, days, status, limit and order, read from people's words.
 
 What they return is bounded, valid UTF-8 and safe to bind as a query parameter; they raise FilterError otherwise.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
 
 from postwatch.query.errors import FilterError
-from postwatch.streams.contracts.outcome import RECEIVED, RESULTS, SENT
+from postwatch.streams.contracts.outcome import (
+    BOUNCED,
+    CANCELLED,
+    EXPIRED,
+    PENDING,
+    RECEIVED,
+    REJECTED,
+    RESULTS,
+    SENT,
+)
 
 MAX_PAGE_ROWS = 1000
 MAX_TEXT_CHARACTERS = 998
 """Longest account, recipient or id that is looked for: a header line's limit (RFC 5322 §2.1.1)."""
-MAX_CURSOR_CHARACTERS = 128
 DEFAULT_DAYS = 30
 
 RESULT_WORDS = ("accepted", "failed", "pending", "discarded")
-STATUS_WORDS = (*RESULT_WORDS, *(status for status in RESULTS if status not in RESULT_WORDS))
+_GROUPS = {
+    **{word: tuple(status for status, result in RESULTS.items() if result == word) for word in RESULT_WORDS},
+    "in-progress": (PENDING,),
+    "failures": (BOUNCED, EXPIRED, CANCELLED),
+    "blocked": (REJECTED,),
+}
+"""A word → its statuses. A result is one; the others tell apart what a result puts together, as the boxes of cPanel's
+Track Delivery do."""
+BOXES = ("accepted", "deferred", "failures", "in-progress", "blocked", "discarded")
+"""The words of the form's boxes: each status is in one of them."""
+STATUS_WORDS = (*_GROUPS, *(status for status in RESULTS if status not in _GROUPS and status != REJECTED), REJECTED)
 """What the status filter takes. `pending` and `discarded` mean the result, which holds the status of that name."""
 
 
@@ -57,18 +71,6 @@ AccountScope = Mailbox | Domain | SystemUser
 
 
 DIRECTIONS = (SENT, RECEIVED)
-ORDERS = ("event", "sent")
-"""By the last event, or by the time when the message was received."""
-
-
-class Position(NamedTuple):
-    """The place of a row in a report, newest first; a cursor is that of a page's last row."""
-
-    by: str
-    """One of ORDERS."""
-    at_ms: int
-    row_hash: int
-    """See statements.ROW_HASH."""
 
 
 def account_words(account: AccountScope) -> str:
@@ -168,39 +170,18 @@ def read_limit(limit: int | None, page_rows: int) -> int:
     return limit
 
 
-def read_status(text: str) -> str:
-    status = clean_text(text, "status").lower()
-    if status and status not in STATUS_WORDS:
-        raise FilterError(
-            "%(text)s is not a valid status: use %(choices)s", text=repr(text), choices=", ".join(STATUS_WORDS)
-        )
-    return status
+def statuses_of(word: str) -> tuple[str, ...]:
+    """The statuses that one of STATUS_WORDS stands for."""
+    return _GROUPS.get(word, (word,))
 
 
-def read_order(text: str) -> str:
-    order = clean_text(text, "by").lower() or ORDERS[0]
-    if order not in ORDERS:
-        raise FilterError("%(text)s is not a valid order: use %(choices)s", text=repr(text), choices=", ".join(ORDERS))
-    return order
-
-
-def encode_cursor(place: Position) -> str:
-    """A row's place → the opaque text that asks for the rows behind it."""
-    text = json.dumps(place, ensure_ascii=False, separators=(",", ":"))
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def decode_cursor(word: str) -> Position:
-    """The inverse of `encode_cursor`. Raises FilterError for anything else."""
-    try:
-        if len(word) > MAX_CURSOR_CHARACTERS:
-            raise ValueError
-        padded = word.encode("ascii") + b"=" * (-len(word) % 4)
-        by, at_ms, row_hash = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        if by not in ORDERS or type(at_ms) is not int or type(row_hash) is not int:
-            raise ValueError
-        if abs(at_ms) >= 1 << 53 or not 0 <= row_hash < 1 << 64:
-            raise ValueError
-    except (ValueError, TypeError, RecursionError, binascii.Error) as error:
-        raise FilterError("the cursor is not valid: leave it out to start with the newest mail") from error
-    return Position(by, at_ms, row_hash)
+def read_statuses(text: str) -> tuple[str, ...]:
+    """One or several of STATUS_WORDS with commas between them → their statuses; empty: any."""
+    found: set[str] = set()
+    for word in filter(None, (part.strip() for part in clean_text(text, "status").lower().split(","))):
+        if word not in STATUS_WORDS:
+            raise FilterError(
+                "%(text)s is not a valid status: use %(choices)s", text=repr(word), choices=", ".join(STATUS_WORDS)
+            )
+        found.update(statuses_of(word))
+    return tuple(status for status in RESULTS if status in found)

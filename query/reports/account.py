@@ -7,32 +7,20 @@ message was sent; never a row whose last event is older than the days asked for,
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
-from postwatch.query import filters
-from postwatch.query.errors import FilterError
-from postwatch.query.filters import AccountScope, Position, SystemUser, account_words
+from postwatch.query.filters import RESULT_WORDS, SystemUser, account_words
+from postwatch.query.orders import Position, encode_cursor, is_by_time
 from postwatch.query.privacy import visible_row
+from postwatch.query.reports.account_question import AccountFilters, AccountQuestion, read_question
+from postwatch.query.reports.account_window import Window, newest_bound, newest_rows, row_counts, server_names
 from postwatch.query.reports.deliveries import Deliveries, DeliveriesReport
-from postwatch.query.reports.report import DAY_MS, Tables, asked
-from postwatch.query.search import text_condition
+from postwatch.query.reports.report import DAY_MS, Tables
+from postwatch.query.reports.sorted_rows import read_sorted
 from postwatch.query.shapes import DeliveryShape, Shape, Time
-from postwatch.query.statements import (
-    DELIVERIES,
-    ROW_COLUMNS,
-    ROW_HASH,
-    SHOWN,
-    VIEWER,
-    Row,
-    Span,
-    Statement,
-    decode_row,
-    scope_conditions,
-)
-from postwatch.query.viewer import Viewer
+from postwatch.query.statements import Row, Span, decode_row
 from postwatch.query.wording import count, visible
 from postwatch.streams.contracts.heartbeat import STALE_AFTER_SECONDS
-from postwatch.streams.contracts.outcome import iso_time
+from postwatch.streams.contracts.outcome import RESULTS, iso_time
 from pydantic import Field
 
 NEAR_DAYS = 2
@@ -40,82 +28,22 @@ NEAR_DAYS = 2
 _MAX_SOUGHT_ROWS = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class AccountQuestion:
-    """What people ask, in their words. Empty text means: any."""
-
-    account: str = asked(doc="a mailbox (user@domain), a system user (root, or root@server), or a domain (@domain)")
-    days: int | None = asked(None, doc="the last N days (default: 30, or the retention if that is shorter)")
-    recipient: str = asked("", doc="only this recipient: an address or a part of it, upper or lower case")
-    status: str = asked("", doc="only this status", choices=filters.STATUS_WORDS)
-    direction: str = asked("", doc="only sent, or only received mail", choices=filters.DIRECTIONS)
-    text: str = asked("", doc="only rows with this text: sender, recipient, subject, ids, client, remote server, reply")
-    since: str = asked("", doc="the last event at or after this time: YYYY-MM-DD, or YYYY-MM-DD HH:MM (UTC)")
-    until: str = asked("", doc="the last event before the end of this day, or before this time")
-    limit: int | None = asked(None, doc=f"rows on a page, 1 to {filters.MAX_PAGE_ROWS} (default: 50)")
-    by: str = asked("event", doc="order by the last event, or by when it was sent", choices=filters.ORDERS)
-    cursor: str = asked("", doc="show the next page: next_cursor of the page before")
-    bounces: bool = asked(False, doc="also list the bounce messages that our servers sent for a listed message")
-
-
-@dataclass(frozen=True, slots=True)
-class AccountFilters:
-    """A question that was checked. Empty text means: any."""
-
-    account: AccountScope
-    days: int
-    limit: int
-    recipient: str = ""
-    status: str = ""
-    direction: str = ""
-    text: str = ""
-    since_ms: int | None = None
-    until_ms: int | None = None
-    by: str = "event"
-    """The order: one of filters.ORDERS."""
-    after: Position | None = None
-    """Only the rows behind this place: the next page."""
-    bounces: bool = False
-    """Also the bounces that our servers sent for a message: its own rows tell the same."""
-
-
-def read_question(question: AccountQuestion, retention_days: int, page_rows: int) -> AccountFilters:
-    """People's words → filters. Raises FilterError that names the filter and what it takes."""
-    by = filters.read_order(question.by)
-    after = filters.decode_cursor(question.cursor) if question.cursor else None
-    if after is not None and after.by != by:
-        raise FilterError("the cursor belongs to --by %(by)s: ask with that, or leave the cursor out", by=after.by)
-    since_ms = filters.read_moment(question.since, "since")
-    until_ms = filters.read_moment(question.until, "until", is_end=True)
-    if since_ms is not None and until_ms is not None and since_ms >= until_ms:
-        raise FilterError(
-            "since %(since)s is not before until %(until)s: nothing lies between them",
-            since=repr(question.since),
-            until=repr(question.until),
-        )
-    return AccountFilters(
-        account=filters.read_account(question.account),
-        days=filters.read_days(question.days, retention_days),
-        limit=filters.read_limit(question.limit, page_rows),
-        recipient=filters.clean_text(question.recipient, "recipient"),
-        status=filters.read_status(question.status),
-        direction=filters.read_direction(question.direction),
-        text=filters.clean_text(question.text, "text"),
-        since_ms=since_ms,
-        until_ms=until_ms,
-        by=by,
-        after=after,
-        bounces=question.bounces,
-    )
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountMail(Deliveries):
     """One page of an account's mail."""
 
     filters: AccountFilters
-    counts: dict[str, int]
-    """Rows of all pages by result, whatever status was asked for."""
+    by_status: dict[str, int]
+    """Rows of all pages by status, whatever status was asked for."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Rows of all pages by result."""
+        found = dict.fromkeys(RESULT_WORDS, 0)
+        for status, number in self.by_status.items():
+            result = RESULTS.get(status, status)
+            found[result] = found.get(result, 0) + number
+        return found
 
 
 class DeliveriesShape(Shape):
@@ -171,8 +99,8 @@ class AccountReport(DeliveriesReport[AccountQuestion, AccountMail]):
         narrowed = []
         if asked_for.recipient:
             narrowed.append(f"recipient {visible(asked_for.recipient)}")
-        if asked_for.status:
-            narrowed.append(f"status {asked_for.status}")
+        if asked_for.statuses:
+            narrowed.append(f"status {asked_for.status.replace(',', ' or ')}")
         if asked_for.text:
             narrowed.append(f"text {visible(asked_for.text)}")
         return f"No {older}mail found for {where}{' with ' if narrowed else ''}{' and '.join(narrowed)}."
@@ -182,11 +110,7 @@ REPORT = AccountReport()
 
 
 def newest_mail(tables: Tables, wanted: AccountFilters) -> AccountMail:
-    """The page of rows that the filters ask for.
-
-    In two steps, again and again until the page is full or the days are over: how far back the newest rows reach,
-    which is cheap but counts old versions of rows too; then the rows since then in their last versions.
-    """
+    """The page of rows that the filters ask for, and the counts of all pages."""
     since_ms = max(tables.now_ms - wanted.days * DAY_MS, wanted.since_ms or 0)
     asked_for = wanted
     if isinstance(wanted.account, SystemUser):
@@ -194,6 +118,32 @@ def newest_mail(tables: Tables, wanted: AccountFilters) -> AccountMail:
         servers = tuple(server for (server,) in tables.read(names))
         asked_for = replace(wanted, account=replace(wanted.account, servers=servers))
     window = Window(tables.viewer, tables.database, asked_for, since_ms, tables.open_ms)
+    counts = dict.fromkeys(RESULTS, 0)
+    if is_by_time(wanted.by, wanted.is_ascending):
+        rows, place = _read_newest(tables, window)
+        counted = tables.read(row_counts(window))
+    else:
+        counted = tables.read(row_counts(window))
+        rows, place = read_sorted(tables, window, max((int(last_ms) for _, _, last_ms in counted), default=0))
+    counts.update({str(status): int(number) for status, number, _ in counted})
+    shown = tuple(visible_row(tables.viewer, decode_row(row[1:])) for row in rows)
+    return AccountMail(
+        since_ms=since_ms,
+        rows=shown,
+        next_cursor=encode_cursor(place) if place else "",
+        has_more=bool(place),
+        filters=wanted,
+        by_status=counts,
+    )
+
+
+def _read_newest(tables: Tables, window: Window) -> tuple[list[Row], Position | None]:
+    """The newest rows, and the place of the last one if there are more behind it.
+
+    In two steps, again and again until the page is full or the days are over: how far back the newest rows reach,
+    which is cheap but counts old versions of rows too; then the rows since then in their last versions.
+    """
+    wanted = window.wanted
     needed = wanted.limit + 1  # one more tells whether there is a next page
     sought = needed + needed // 4  # some are old versions
     until_ms = None if wanted.by == "sent" else wanted.until_ms
@@ -205,99 +155,11 @@ def newest_mail(tables: Tables, wanted: AccountFilters) -> AccountMail:
             break
         until_ms = span.since_ms
         sought = min(sought * 4, _MAX_SOUGHT_ROWS)
-    page = [decode_row(row[1:]) for row in rows[: wanted.limit]]
-    cursor = ""
-    if len(rows) >= needed:
-        last_ms = page[-1].queued_at if wanted.by == "sent" else page[-1].updated_at
-        cursor = filters.encode_cursor(Position(wanted.by, last_ms, rows[len(page) - 1][0]))
-    shown = tuple(visible_row(tables.viewer, row) for row in page)
-    counts = dict.fromkeys(filters.RESULT_WORDS, 0)
-    counts.update({str(result): int(number) for result, number in tables.read(row_counts(window))})
-    return AccountMail(
-        since_ms=since_ms, rows=shown, next_cursor=cursor, has_more=bool(cursor), filters=wanted, counts=counts
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """The rows that a question is about, whichever page of them."""
-
-    viewer: Viewer
-    database: str
-    wanted: AccountFilters
-    since_ms: int
-    """Of the last event."""
-    open_ms: int
-    """The longest time from a message's first event to its last."""
-
-    @property
-    def column(self) -> str:
-        """What the rows are ordered by."""
-        return "queued_at" if self.wanted.by == "sent" else "updated_at"
-
-    @property
-    def earliest_ms(self) -> int:
-        """No row is older than this, by that column."""
-        return self.since_ms - self.open_ms if self.wanted.by == "sent" else self.since_ms
-
-    def conditions(self, span: Span) -> tuple[str, dict[str, Any]]:
-        wanted = self.wanted
-        conditions, parameters = scope_conditions(wanted.account)
-        # The primary key and the partitions go by queued_at.
-        from_ms = span.since_ms if wanted.by == "sent" else span.since_ms - self.open_ms
-        conditions += [
-            "queued_at >= fromUnixTimestamp64Milli({queued_since_ms:Int64})",
-            "updated_at >= fromUnixTimestamp64Milli({since_ms:Int64})",
-        ]
-        parameters["queued_since_ms"] = from_ms
-        parameters["since_ms"] = self.since_ms if wanted.by == "sent" else span.since_ms
-        if span.until_ms is not None:
-            conditions.append(f"{self.column} < fromUnixTimestamp64Milli({{until_ms:Int64}})")
-            parameters["until_ms"] = span.until_ms
-        if wanted.recipient:
-            # A whole address means that address and not one that ends in it; `@domain` and other parts match anywhere.
-            found = "= 1" if wanted.recipient.rpartition("@")[0] else "> 0"
-            conditions.append(
-                f"(positionCaseInsensitiveUTF8({SHOWN}, {{recipient:String}}) {found}"
-                f" OR positionCaseInsensitiveUTF8(original_recipient, {{recipient:String}}) {found})"
-            )
-            parameters["recipient"] = wanted.recipient
-        if wanted.until_ms is not None:
-            conditions.append("updated_at < fromUnixTimestamp64Milli({end_ms:Int64})")
-            parameters["end_ms"] = wanted.until_ms
-        if wanted.direction:
-            conditions.append("direction = {direction:String}")
-            parameters["direction"] = wanted.direction
-        if wanted.text:
-            conditions.append(text_condition(self.viewer))
-            parameters["text"] = wanted.text
-        if wanted.status:
-            conditions.append(f"{'result' if wanted.status in filters.RESULT_WORDS else 'status'} = {{status:String}}")
-            parameters["status"] = wanted.status
-        if not wanted.bounces:
-            conditions.append("NOT (sender = '' AND parent_queue_id != '')")
-        if wanted.after:
-            after = "fromUnixTimestamp64Milli({after_ms:Int64})"
-            # The first condition lets the primary key be used; the second is exact.
-            conditions.append(f"{self.column} <= {after}")
-            conditions.append(f"({self.column}, {ROW_HASH}) < ({after}, {{after_hash:UInt64}})")
-            parameters |= {"after_ms": wanted.after.at_ms, "after_hash": wanted.after.row_hash}
-        return " AND ".join(conditions), parameters
-
-    def one_of_each(self) -> str:
-        """Of the members that an address led to, where the viewer may not see them, the one with the last event."""
-        if self.viewer.sees_all:
-            return ""
-        scope, _ = scope_conditions(self.wanted.account)
-        return (
-            f" AND ({SHOWN} = recipient OR ({ROW_HASH}, updated_at, recipient) GLOBAL IN"
-            f" (SELECT {ROW_HASH}, max(updated_at), argMax(recipient, (updated_at, recipient)) FROM {DELIVERIES} FINAL"
-            f" WHERE {VIEWER} AND {' AND '.join(scope)} AND {SHOWN} != recipient"
-            f" AND queued_at >= fromUnixTimestamp64Milli({{queued_since_ms:Int64}}) GROUP BY {ROW_HASH}))"
-        )
-
-    def statement(self, sql: str, rows: int, parameters: dict[str, Any]) -> Statement:
-        return Statement(self.viewer, sql, {"database": self.database, "rows": rows, **parameters})
+    page = rows[: wanted.limit]
+    if len(rows) < needed:
+        return page, None
+    last = decode_row(page[-1][1:])
+    return page, Position(wanted.by, last.queued_at if wanted.by == "sent" else last.updated_at, page[-1][0])
 
 
 def _newest_span(tables: Tables, window: Window, whole: Span, sought: int) -> Span:
@@ -311,46 +173,3 @@ def _newest_span(tables: Tables, window: Window, whole: Span, sought: int) -> Sp
         if found >= sought:
             return Span(earliest_ms, whole.until_ms)
     return whole
-
-
-def newest_bound(window: Window, span: Span, rows: int) -> Statement:
-    """How far back the newest `rows` matching rows reach: (the earliest time in ms, their number, at most `rows`).
-
-    Without FINAL: old versions of rows count too, so fewer rows may remain.
-    """
-    where, parameters = window.conditions(span)
-    sql = (
-        f"SELECT toUnixTimestamp64Milli(min({window.column})), count() FROM (SELECT {window.column}"
-        f" FROM {DELIVERIES} WHERE {VIEWER} AND {where} ORDER BY {window.column} DESC LIMIT {{rows:UInt32}})"
-    )
-    return window.statement(sql, rows, parameters)
-
-
-def newest_rows(window: Window, span: Span, rows: int) -> Statement:
-    """The newest `rows` matching rows of the span, each in its last version: ROW_HASH, and then ROW_COLUMNS."""
-    where, parameters = window.conditions(span)
-    sql = (
-        f"SELECT {ROW_HASH}, {ROW_COLUMNS} FROM {DELIVERIES} FINAL WHERE {VIEWER} AND {where}{window.one_of_each()}"
-        f" ORDER BY {window.column} DESC, {ROW_HASH} DESC LIMIT {{rows:UInt32}}"
-    )
-    return window.statement(sql, rows, parameters)
-
-
-def row_counts(window: Window) -> Statement:
-    """The rows of all pages by result: (result, number)."""
-    whole = replace(window, wanted=replace(window.wanted, status="", after=None))
-    where, parameters = whole.conditions(Span(whole.earliest_ms))
-    sql = (
-        f"SELECT result, count() FROM {DELIVERIES} FINAL WHERE {VIEWER} AND {where}{whole.one_of_each()}"
-        " GROUP BY result ORDER BY result"
-    )
-    return Statement(whole.viewer, sql, {"database": whole.database, **parameters})
-
-
-def server_names(viewer: Viewer, database: str, since_ms: int) -> Statement:
-    """Every server that has rows; one that sends no heartbeats too."""
-    sql = (
-        f"SELECT DISTINCT server FROM {DELIVERIES} WHERE {VIEWER}"
-        " AND queued_at >= fromUnixTimestamp64Milli({since_ms:Int64})"
-    )
-    return Statement(viewer, sql, {"database": database, "since_ms": since_ms})

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from postwatch.deploy.simulator import exim
 from postwatch.query.report_service import ReportService, open_report_service
 from postwatch.query.reports.account import REPORT as ACCOUNT
-from postwatch.query.reports.account import AccountQuestion
+from postwatch.query.reports.account_question import AccountQuestion
 from postwatch.query.settings import QuerySettings
 from postwatch.query.viewer import ENGINEER
 

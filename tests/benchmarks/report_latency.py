@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from postwatch.query.report_service import open_report_service
 from postwatch.query.reports.account import REPORT as ACCOUNT
-from postwatch.query.reports.account import AccountQuestion
+from postwatch.query.reports.account_question import AccountQuestion
 from postwatch.query.reports.report import DAY_MS
 from postwatch.query.settings import QuerySettings
 from postwatch.query.viewer import ENGINEER

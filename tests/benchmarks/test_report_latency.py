@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from postwatch.query.report_service import open_report_service
 from postwatch.query.reports.account import REPORT as ACCOUNT
-from postwatch.query.reports.account import AccountQuestion
+from postwatch.query.reports.account_question import AccountQuestion
 from postwatch.query.settings import QuerySettings
 from postwatch.query.viewer import ENGINEER
 from postwatch.streams.settings import ClickHouseSettings

@@ -165,7 +165,7 @@ def test_no_mail_does_not_look_like_no_data(office: Office, open_site: Open) -> 
         ({"account": "bob@example.org", "days": "many"}, "days 'many' is not a whole number"),
         (
             {"account": "bob@example.org", "cursor": "zzz"},
-            "the cursor is not valid: leave it out to start with the newest mail",
+            "the cursor is not valid: leave it out to start with the first page",
         ),
         ({"account": "bob@example.org", "status": "<b>"}, "'<b>' is not a valid status"),
         ({"show": "all"}, "'' is not a valid account"),

@@ -12,7 +12,7 @@ from postwatch.producers.service.outages import OutageLog
 from postwatch.query.errors import BusyError, NotMigratedError, QueryError, TooLargeError
 from postwatch.query.reader import MAX_RESULT_ROWS, TableReader, WatchedReader
 from postwatch.query.reports.account import REPORT as ACCOUNT
-from postwatch.query.reports.account import AccountQuestion
+from postwatch.query.reports.account_question import AccountQuestion
 from postwatch.query.settings import QuerySettings
 from postwatch.query.statements import Statement
 from postwatch.query.viewer import ENGINEER

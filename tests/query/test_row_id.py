@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from postwatch.query.errors import NotFoundError
 from postwatch.query.reports.account import REPORT as ACCOUNT
-from postwatch.query.reports.account import AccountQuestion
+from postwatch.query.reports.account_question import AccountQuestion
 from postwatch.query.row_id import NO_SUCH_ROW, RowPlace, decode_row_id, encode_row_id
 from postwatch.query.shapes import DeliveryShape
 from postwatch.query.viewer import Viewer

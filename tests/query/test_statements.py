@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from postwatch.query import statements
-from postwatch.query.filters import Mailbox, Position, SystemUser
-from postwatch.query.reports import account, servers, trace
-from postwatch.query.reports.account import AccountFilters, AccountQuestion, Window, read_question
+from postwatch.query.filters import Mailbox, SystemUser
+from postwatch.query.orders import Position
+from postwatch.query.reports import account_window, servers, sorted_rows, trace
+from postwatch.query.reports.account_question import AccountFilters, AccountQuestion, read_question
+from postwatch.query.reports.account_window import Window
 from postwatch.query.statements import Span, Statement
 from postwatch.query.viewer import ENGINEER, Viewer
 from postwatch.streams.contracts.outcome import Outcome
@@ -23,27 +26,32 @@ def _window(wanted: AccountFilters, viewer: Viewer = ENGINEER) -> Window:
 
 
 def _every_statement(word: str) -> list[Statement]:
-    filters = AccountFilters(Mailbox(f"{word}@{word}", word), 30, 50, word, word, after=Position("event", 5, 6))
+    filters = AccountFilters(Mailbox(f"{word}@{word}", word), 30, 50, word, (word,), after=Position("event", 5, 6))
     user = AccountFilters(SystemUser(word, (word,)), 30, 50, by="sent")
+    sorted_filters = replace(filters, text=word, by="host", after=Position("host", 5, 6, key=word))
     anna = Viewer(
         word, mailboxes=frozenset({f"anna@{word}"}), domains=frozenset({word}), system_users=frozenset({word})
     )
     return [
-        account.newest_bound(_window(filters), Span(1, 2), 100),
-        account.newest_rows(_window(filters), Span(1, 2), 100),
+        account_window.newest_bound(_window(filters), Span(1, 2), 100),
+        account_window.newest_rows(_window(filters), Span(1, 2), 100),
         trace.trace_rows(ENGINEER, "mail", word, 1, 2, 100),
         servers.newest_heartbeats(ENGINEER, "mail", 1, 100),
-        account.server_names(ENGINEER, "mail", 1),
-        account.newest_rows(_window(user), Span(1), 100),
-        account.newest_rows(_window(filters, anna), Span(1, 2), 100),
+        account_window.server_names(ENGINEER, "mail", 1),
+        account_window.newest_rows(_window(user), Span(1), 100),
+        account_window.newest_rows(_window(filters, anna), Span(1, 2), 100),
         trace.trace_rows(anna, "mail", f"{word}@{word}", 1, 2, 100),
+        account_window.row_counts(_window(filters, anna)),
+        sorted_rows.sorted_keys(_window(sorted_filters, anna), word, 7),
+        sorted_rows.key_of_row(_window(sorted_filters, anna), Position("recipient", 5, 6)),
+        sorted_rows.rows_of(_window(sorted_filters, anna), [(1, 2, word)]),
     ]
 
 
 def test_no_word_of_a_question_gets_into_the_text_of_a_query() -> None:
     for hostile, tame in zip(_every_statement(HOSTILE), _every_statement("tame"), strict=True):
         assert hostile.sql == tame.sql
-        assert hostile.sql.isascii()
+        assert hostile.sql.replace("＠", "@").isascii()  # which privacy.py takes for an at sign
 
 
 def test_every_parameter_of_a_query_is_given_and_none_is_left_over() -> None:
@@ -66,22 +74,19 @@ def test_every_field_of_an_outcome_is_read() -> None:
     assert " AS " not in statements.ROW_COLUMNS
 
 
-@pytest.mark.parametrize(
-    ("status", "condition"),
-    [
-        ("failed", "result = {status:String}"),
-        ("pending", "result = {status:String}"),
-        ("deferred", "status = {status:String}"),
-        ("bounced", "status = {status:String}"),
-    ],
-)
-def test_a_result_and_a_finer_status_are_told_apart(status: str, condition: str) -> None:
-    sql = account.newest_rows(_window(_filters(status=status)), Span(0), 10).sql
-    assert f" AND {condition} " in sql
+def test_a_result_and_a_finer_status_are_told_apart() -> None:
+    for word, statuses in (
+        ("pending", ["pending", "deferred"]),
+        ("in-progress", ["pending"]),
+        ("bounced", ["bounced"]),
+    ):
+        statement = account_window.newest_rows(_window(_filters(status=word)), Span(0), 10)
+        assert " AND status IN {statuses:Array(String)} " in statement.sql
+        assert statement.parameters["statuses"] == statuses
 
 
 def test_what_is_not_asked_is_no_condition() -> None:
-    statement = account.newest_rows(_window(_filters()), Span(7), 10)
+    statement = account_window.newest_rows(_window(_filters()), Span(7), 10)
     assert statement.parameters == {
         "database": "mail",
         "rows": 10,
@@ -93,7 +98,7 @@ def test_what_is_not_asked_is_no_condition() -> None:
 
 
 def test_a_domain_is_asked_without_an_account() -> None:
-    assert "account" not in account.newest_rows(_window(_filters("@example.org")), Span(0), 10).parameters
+    assert "account" not in account_window.newest_rows(_window(_filters("@example.org")), Span(0), 10).parameters
 
 
 def test_only_what_can_hold_the_word_is_searched_for_a_trace() -> None:

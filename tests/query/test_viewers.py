@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from postwatch.query.errors import ForbiddenError
 from postwatch.query.reports.account import REPORT as ACCOUNT
-from postwatch.query.reports.account import AccountQuestion
+from postwatch.query.reports.account_question import AccountQuestion
 from postwatch.query.reports.servers import REPORT as SERVERS
 from postwatch.query.reports.servers import ServersQuestion
 from postwatch.query.reports.trace import REPORT as TRACE

@@ -20,7 +20,8 @@ from postwatch.producers.service.outages import OutageLog
 from postwatch.producers.service.settings import load
 from postwatch.query.details import facts
 from postwatch.query.report_service import open_report_service
-from postwatch.query.reports.account import REPORT, AccountQuestion
+from postwatch.query.reports.account import REPORT
+from postwatch.query.reports.account_question import AccountQuestion
 from postwatch.query.settings import QuerySettings
 from postwatch.query.viewer import ENGINEER
 from postwatch.streams.clickhouse.client import connect

@@ -1,0 +1,90 @@
+"""What people ask about an account's mail, and the same checked.
+
+Every way to ask (command, API, page) has these filters; `read_question` raises FilterError that names the filter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from postwatch.query import filters, orders
+from postwatch.query.errors import FilterError
+from postwatch.query.filters import AccountScope
+from postwatch.query.orders import Position
+from postwatch.query.reports.report import asked
+
+
+@dataclass(frozen=True, slots=True)
+class AccountQuestion:
+    """What people ask, in their words. Empty text means: any."""
+
+    account: str = asked(doc="a mailbox (user@domain), a system user (root, or root@server), or a domain (@domain)")
+    days: int | None = asked(None, doc="the last N days (default: 30, or the retention if that is shorter)")
+    recipient: str = asked("", doc="only this recipient: an address or a part of it, upper or lower case")
+    status: str = asked("", doc="only this status, or several with commas between them", choices=filters.STATUS_WORDS)
+    direction: str = asked("", doc="only sent, or only received mail", choices=filters.DIRECTIONS)
+    text: str = asked("", doc="only rows with this text: sender, recipient, subject, ids, client, remote server, reply")
+    since: str = asked("", doc="the last event at or after this time: YYYY-MM-DD, or YYYY-MM-DD HH:MM (UTC)")
+    until: str = asked("", doc="the last event before the end of this day, or before this time")
+    limit: int | None = asked(None, doc=f"rows on a page, 1 to {filters.MAX_PAGE_ROWS} (default: 50)")
+    by: str = asked("event", doc="order by the last event, by when it was sent, and so on", choices=orders.ORDERS)
+    ascending: bool = asked(False, doc="the oldest, the smallest or A first")
+    cursor: str = asked("", doc="show the next page: next_cursor of the page before")
+    bounces: bool = asked(False, doc="also list the bounce messages that our servers sent for a listed message")
+
+
+@dataclass(frozen=True, slots=True)
+class AccountFilters:
+    """A question that was checked. Empty text, and no status, means: any."""
+
+    account: AccountScope
+    days: int
+    limit: int
+    recipient: str = ""
+    statuses: tuple[str, ...] = ()
+    direction: str = ""
+    text: str = ""
+    since_ms: int | None = None
+    until_ms: int | None = None
+    by: str = "event"
+    """The order: one of orders.ORDERS."""
+    is_ascending: bool = False
+    after: Position | None = None
+    """Only the rows behind this place: the next page."""
+    status: str = ""
+    """The statuses in the words that asked for them."""
+    bounces: bool = False
+    """Also the bounces that our servers sent for a message: its own rows tell the same."""
+
+
+def read_question(question: AccountQuestion, retention_days: int, page_rows: int) -> AccountFilters:
+    """People's words → filters. Raises FilterError that names the filter and what it takes."""
+    by = orders.read_order(question.by)
+    after = orders.decode_cursor(question.cursor) if question.cursor else None
+    if after is not None and (after.by, after.is_ascending) != (by, question.ascending):
+        by = f"{after.by}{' --ascending' if after.is_ascending else ''}"
+        raise FilterError("the cursor belongs to --by %(by)s: ask with that, or leave the cursor out", by=by)
+    since_ms = filters.read_moment(question.since, "since")
+    until_ms = filters.read_moment(question.until, "until", is_end=True)
+    if since_ms is not None and until_ms is not None and since_ms >= until_ms:
+        raise FilterError(
+            "since %(since)s is not before until %(until)s: nothing lies between them",
+            since=repr(question.since),
+            until=repr(question.until),
+        )
+    return AccountFilters(
+        account=filters.read_account(question.account),
+        days=filters.read_days(question.days, retention_days),
+        limit=filters.read_limit(question.limit, page_rows),
+        recipient=filters.clean_text(question.recipient, "recipient"),
+        statuses=filters.read_statuses(question.status),
+        direction=filters.read_direction(question.direction),
+        text=filters.clean_text(question.text, "text"),
+        since_ms=since_ms,
+        until_ms=until_ms,
+        by=by,
+        is_ascending=question.ascending,
+        after=after,
+        status=question.status.strip().lower(),
+        bounces=question.bounces,
+    )
