@@ -20,6 +20,7 @@ from postwatch.query.errors import (
     NotMigratedError,
     QueryError,
     QuestionError,
+    StateError,
     TooLargeError,
 )
 from postwatch.query.identity import viewer_of
@@ -49,6 +50,9 @@ _KINDS = [
     _ErrorKind(BadInputError, 422, "invalid", ""),
     _ErrorKind(BusyError, 503, "busy", N_("Too many reports are being made at the moment. Try again in a minute.")),
     _ErrorKind(NotMigratedError, 503, "not_migrated", _AWAY),
+    _ErrorKind(
+        StateError, 503, "log_in_unavailable", N_("Log-in is not available at the moment. Try again in a minute.")
+    ),
     _ErrorKind(UnavailableError, 503, "unavailable", _AWAY),
     _ErrorKind(
         TooLargeError, 504, "too_large", N_("This report took too long. Ask for fewer days or for one recipient.")

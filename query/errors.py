@@ -7,7 +7,8 @@ BadInputError
     └── FilterError            a filter is not valid: the text names it and what it takes
 UnavailableError               ClickHouse does not answer
 ├── NotMigratedError           the tables are missing: run the migrations
-└── BusyError                  too many queries at a time: try again soon
+├── BusyError                  too many queries at a time: try again soon
+└── StateError                 what `serve` remembers can't be read or written: nobody is let in meanwhile
 PostwatchError
 ├── TooLargeError              the report is too large or took too long: ask for less
 └── QueryError                 ClickHouse refused the query: a bug or a missing grant; the text quotes it
@@ -50,6 +51,10 @@ class NotMigratedError(UnavailableError):
 
 class BusyError(UnavailableError):
     """Too many queries ran for the whole time allowed."""
+
+
+class StateError(UnavailableError):
+    """The state of the log-in is locked, full, read-only, corrupt or away; the text holds no password and no value."""
 
 
 class TooLargeError(PostwatchError):
