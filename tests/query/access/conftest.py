@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from postwatch.deploy.embedded.ports import choose_port
 from postwatch.query.access.state import StateStore, metadata
+from postwatch.query.errors import StateError
 from sqlalchemy import create_engine
 
 from tests.waiting import wait_until
@@ -81,10 +82,13 @@ def postgres_address() -> Iterator[str]:
 
 
 def _takes_statements(address: str) -> bool:
+    store = StateStore(address)
     try:
-        StateStore(address).prepare()
-    except Exception:
+        store.prepare()
+    except StateError:
         return False
+    finally:
+        store.close()
     return True
 
 
