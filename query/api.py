@@ -29,6 +29,9 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     503: {"model": ErrorShape, "description": "Reports are not available at the moment: try again later."},
     504: {"model": ErrorShape, "description": "The report is too large or took too long: ask for less."},
 }
+_NOT_FOUND: dict[int | str, dict[str, Any]] = {
+    404: {"model": ErrorShape, "description": "Nothing that you may see has this id."}
+}
 
 
 def api_router(service: ReportService, reports: Iterable[AnyReport]) -> APIRouter:
@@ -39,7 +42,7 @@ def api_router(service: ReportService, reports: Iterable[AnyReport]) -> APIRoute
             report.path,
             _endpoint(service, report),
             description=report.description,
-            responses=_ERRORS,
+            responses={**_ERRORS, **_NOT_FOUND} if report.names_one else _ERRORS,
             tags=["reports"],
         )
 

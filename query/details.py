@@ -60,7 +60,7 @@ def way_words(row: Outcome) -> str:
     )
 
 
-def facts(row: Outcome, is_engineer: bool) -> list[Fact]:
+def facts(row: Outcome, is_engineer: bool, with_advice: bool = True) -> list[Fact]:
     """What is known about a delivery, the most wanted first."""
     found = [
         Fact(
@@ -74,7 +74,7 @@ def facts(row: Outcome, is_engineer: bool) -> list[Fact]:
         Fact(_("Error message") if row.result == "failed" else _("Reply"), row.response, is_reply=True),
         Fact(_("Reply code"), _spaced(str(row.smtp_code or ""), row.enhanced_code)),
         _plain("reason", row),
-        *_advice(row, is_engineer),
+        *(_advice(row, is_engineer) if with_advice else ()),
         Fact(_("Account"), f"{row.account} ({label(row.direction)})" if row.account else ""),
         Fact(_("Sender"), row.sender or _("<> (a bounce)")),
         _plain("original_recipient", row),

@@ -5,7 +5,10 @@ Every word of a log passes through `visible` and is never read as markup.
 
 from __future__ import annotations
 
-from postwatch.query.details import attempt_lines, facts, status_words
+from postwatch.query.details import Fact, attempt_lines, facts, status_words, way_words
+from postwatch.query.sentences import say
+from postwatch.query.statements import Delivery
+from postwatch.query.story import Story
 from postwatch.query.wording import reply_lines, utc_time, visible
 from postwatch.streams.contracts.outcome import RECEIVED, Outcome
 from rich.console import Group, RenderableType
@@ -54,20 +57,48 @@ def delivery_details(row: Outcome) -> RenderableType:
         (visible(row.recipient), "bold"),
         ("  (the message arrived before the first line that was read)" if not row.account else "", "yellow"),
     )
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(overflow="fold")
-    for fact in facts(row, is_engineer=True):
-        grid.add_row(
-            f"  {fact.label}", Text("\n".join(reply_lines(fact.words)) if fact.is_reply else visible(fact.words))
-        )
-    parts: list[RenderableType] = [heading, grid]
+    parts: list[RenderableType] = [heading, _facts_grid(facts(row, is_engineer=True))]
     if row.attempts:
         parts.append(Text("  Attempts", "dim"))
         for line in attempt_lines(row):
             parts.append(Padding(Text("\n".join(reply_lines(line)), overflow="fold"), (0, 0, 0, 4)))
-    if row.log_lines:
-        parts.append(Text("  Log lines", "dim"))
-        parts += [Text(f"    {visible(line)}", overflow="fold") for line in row.log_lines]
-    parts.append(Text(""))
+    parts += [*_log_lines(row), Text("")]
     return Group(*parts)
+
+
+def _facts_grid(found: list[Fact]) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for fact in found:
+        grid.add_row(
+            f"  {fact.label}", Text("\n".join(reply_lines(fact.words)) if fact.is_reply else visible(fact.words))
+        )
+    return grid
+
+
+def _log_lines(row: Outcome) -> list[Text]:
+    lines = [Text(f"    {visible(line)}", overflow="fold") for line in row.log_lines]
+    return [Text("  Log lines", "dim"), *lines] if lines else []
+
+
+def story_lines(row: Outcome, story: Story, others: tuple[Delivery, ...], is_engineer: bool) -> list[RenderableType]:
+    """A delivery in plain words, what to do, how it went, and all that is known."""
+    way = Text(visible(f"To {row.recipient}, {way_words(row)}" if row.recipient else way_words(row)))
+    parts: list[RenderableType] = [Text(say(story.headline), f"bold {_STYLES.get(row.result, '')}"), way, Text("")]
+    parts += [Text(words) for words in (story.meaning, story.remedy) if words]
+    parts += [Text(say(note)) for note in story.notes]
+    if is_engineer and story.advice:
+        parts.append(Text(f"{story.advice.cause} {story.advice.action}", "dim"))
+    parts += [Text(""), Text("How it went", "bold")]
+    for one in story.timeline:
+        words = Text.assemble((utc_time(one.at_ms), "dim"), "  ", say(one.said))
+        parts.append(words)
+        if one.reply:
+            parts.append(Padding(Text("\n".join(reply_lines(one.reply)), overflow="fold"), (0, 0, 0, 4)))
+    parts += [Text(""), Text("Details", "bold"), _facts_grid(facts(row, is_engineer, with_advice=False))]
+    parts += _log_lines(row)
+    if others:
+        parts += [Text(""), Text("Other recipients of the message", "bold")]
+        parts += [Text(f"  {status_words(one)}  {visible(one.recipient)}  {one.id}") for one in others]
+    return parts

@@ -47,6 +47,8 @@ class ReportCommand:
         answer, servers = service.ask(ENGINEER, report, question)
         if arguments.format == "table":
             print_answer(Console(highlight=False), report, answer, servers)
+        elif report.names_one and not answer.rows:
+            print(report.nothing_found(answer), file=sys.stderr)
         elif arguments.format == "json":
             print(to_json(report.shape(answer, [state.server for state in servers.stale()])))
         else:

@@ -20,5 +20,6 @@ class Listing(NamedTuple):
 LISTED = {
     "report": Listing("account", "find out what happened to an account's mail"),
     "trace": Listing("trace", "show one message with its attempts and log lines"),
+    "story": Listing("delivery", "tell what happened to one delivery, found by its id"),
     "servers": Listing("servers", "show the last heartbeat of every mail server"),
 }

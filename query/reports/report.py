@@ -112,6 +112,8 @@ class Report(ABC, Generic[Question, Answered]):
     """Whether the page has a form. It then opens without a question, and shows an error above the form."""
     has_link: ClassVar[bool] = True
     """Whether every page links to this one."""
+    names_one: ClassVar[bool] = False
+    """Whether a question names one thing, so that the API and the page answer 404 where it is not found."""
     is_for_engineers: ClassVar[bool] = False
     shape_type: ClassVar[type[Shape]]
     """Its JSON."""

@@ -10,12 +10,13 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 from postwatch.producers.service.errors import PostwatchError
 from postwatch.query.answers import error_headers, public_words, status_of
-from postwatch.query.errors import FilterError
+from postwatch.query.errors import FilterError, NotFoundError
 from postwatch.query.filters import read_days
 from postwatch.query.identity import known_viewer
 from postwatch.query.report_service import ReportService
 from postwatch.query.reports.registry import AnyReport
 from postwatch.query.reports.servers import ServerStates
+from postwatch.query.row_id import NO_SUCH_ROW
 from postwatch.query.web.rendering import render
 
 _DAY_CHOICES = (1, 3, 7, 14, 30, 60, 90)
@@ -33,7 +34,8 @@ def _page(service: ReportService, report: AnyReport) -> Callable[[Request], HTML
 
     def page(request: Request) -> HTMLResponse:
         viewer = known_viewer(request)
-        words = {one.name: request.query_params.get(one.name, "").strip() for one in report.filters}
+        given = {**request.query_params, **request.path_params}
+        words = {one.name: given.get(one.name, "").strip() for one in report.filters}
         show = request.query_params.get("show", "")
         if show == "all":  # the Show All button: every filter is left out but those that must be given
             words = {name: word if name in required else "" for name, word in words.items()}
@@ -44,6 +46,8 @@ def _page(service: ReportService, report: AnyReport) -> Callable[[Request], HTML
             servers = service.servers()
             if not report.has_form or show or not required or any(words[name] for name in required):
                 answer = service.answer(viewer, report, report.question_of(words))
+                if report.names_one and not answer.rows:
+                    raise NotFoundError(NO_SUCH_ROW)
         except PostwatchError as error:
             if not report.has_form:
                 raise

@@ -13,6 +13,7 @@ from postwatch.query.filters import RESULT_WORDS, STATUS_WORDS
 from postwatch.query.labels import label
 from postwatch.query.reports.registry import load_reports
 from postwatch.query.reports.servers import silence
+from postwatch.query.sentences import Moment, Sentence, Value, plain
 from postwatch.query.translation import language, spelled
 from postwatch.query.viewer import Viewer
 from postwatch.query.web.language_choice import PATH as LANGUAGE_PATH
@@ -40,6 +41,18 @@ def _ngettext(one: str, many: str, num: int, **values: Any) -> Markup:
 
 def _pgettext(context: str, message: str, **values: Any) -> Markup:
     return _marked(translation.pgettext(context, message), values)
+
+
+def _said(sentence: Sentence) -> Markup:
+    """A sentence with its times as times, and each text that is not ours apart from the words around it."""
+    return _marked(translation.gettext(sentence.message), {k: _value(v) for k, v in sentence.values.items()})
+
+
+def _value(value: Value) -> Any:
+    if isinstance(value, Moment):
+        words = plain(value)
+        return Markup('<time datetime="{}">{}</time>').format(iso_time(value.at_ms), words)
+    return Markup("<bdi>{}</bdi>").format(visible(value)) if isinstance(value, str) else plain(value)
 
 
 def _marked(text: str, values: dict[str, Any]) -> Markup:
@@ -88,6 +101,7 @@ _environment.globals.update(
     label=label,
     navigation=_navigation,
     reply_lines=reply_lines,
+    said=_said,
     result_words=RESULT_WORDS,
     silence=silence,
     status_words=[word for word in STATUS_WORDS if word not in RESULT_WORDS],

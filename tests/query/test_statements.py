@@ -7,9 +7,10 @@ import pytest
 from postwatch.query import statements
 from postwatch.query.filters import Mailbox, SystemUser
 from postwatch.query.orders import Position
-from postwatch.query.reports import account_window, servers, sorted_rows, trace
+from postwatch.query.reports import account_window, delivery, servers, sorted_rows, trace
 from postwatch.query.reports.account_question import AccountFilters, AccountQuestion, read_question
 from postwatch.query.reports.account_window import Window
+from postwatch.query.row_id import RowPlace
 from postwatch.query.statements import Span, Statement
 from postwatch.query.viewer import ENGINEER, Viewer
 from postwatch.streams.contracts.outcome import Outcome
@@ -45,6 +46,9 @@ def _every_statement(word: str) -> list[Statement]:
         sorted_rows.sorted_keys(_window(sorted_filters, anna), word, 7),
         sorted_rows.key_of_row(_window(sorted_filters, anna), Position("recipient", 5, 6)),
         sorted_rows.rows_of(_window(sorted_filters, anna), [(1, 2, word)]),
+        delivery.row_at(ENGINEER, "mail", RowPlace(1, 2), 3),
+        delivery.row_at(anna, "mail", RowPlace(1, 2), 3),
+        delivery.message_rows(anna, "mail", RowPlace(1, 2), 3, 100),
     ]
 
 
