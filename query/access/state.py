@@ -106,7 +106,7 @@ class StateStore:
         with self._prepare_lock, self._failures():
             if self._is_prepared:
                 return
-            if self._is_sqlite:
+            if self._is_sqlite and "uri" not in self._url.query:  # else it is no path, and SQLite's own to open
                 _make_private_file(Path(self._url.database or ""))
             with self._engine.begin() as connection:
                 if not self._is_sqlite:
