@@ -15,6 +15,7 @@ from postwatch.streams.contracts.outcome import DELIVERED, REJECTED, Outcome
 from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.enrichment.reasons import BUILT_IN, ReasonBook
 from postwatch.streams.errors import StoreError
+from postwatch.streams.joining.answers import take_answer, take_refusal
 from postwatch.streams.joining.entries import take_piece, unfinished_pieces
 from postwatch.streams.joining.groups import name_recipients
 from postwatch.streams.joining.merge import add_attempt, add_lifecycle_event, add_part, add_refusal
@@ -64,6 +65,7 @@ from postwatch.streams.parsers.events import (
     ANSWERED,
     CLIENT,
     FILTER,
+    FILTERED,
     FORWARD,
     FORWARDED,
     GROUPED,
@@ -80,6 +82,7 @@ from postwatch.streams.parsers.events import (
     QUEUE,
     REDIRECTED,
     REQUEUED,
+    TOLD,
     Arrival,
     Attempt,
     Event,
@@ -91,6 +94,7 @@ from postwatch.streams.parsers.events import (
 )
 from postwatch.streams.parsers.exim.pieces import put_together
 from postwatch.streams.parsers.queue_ids import (
+    ANSWER_PREFIX,
     DOVECOT_PREFIX,
     LOGIN_PREFIX,
     PASSAGE_PREFIX,
@@ -100,17 +104,19 @@ from postwatch.streams.parsers.queue_ids import (
     SESSION_PREFIX,
     return_entry,
 )
-from postwatch.streams.parsers.smtp import is_own
+from postwatch.streams.parsers.smtp import is_near, is_own
 
 EARLIER_BY_MS = 2 * 3_600_000
 """A line that is older than its message by more than this belongs to an earlier message with the same queue id."""
 _NO_PARTS_OF_ARRIVALS = frozenset((ANSWERED, KEPT, PIECE, LAST_PIECE))
-_WITHOUT_ROWS = (PASSAGE_PREFIX, RETURN_PREFIX)
+_WITHOUT_ROWS = (PASSAGE_PREFIX, RETURN_PREFIX, ANSWER_PREFIX)
 MOST_CLOSED_IDS = 20_000
 """Per server: closed queue ids that carry no time. Their lines are duplicates until the id begins a new message."""
 LOST_PIECE = "an entry of which a piece is missing"
 MOST_AWAITED = 1_000
 """Per partition: queue ids that a filter names before their own lines arrive."""
+MOST_NAMED = 10_000
+"""Per partition: Message-IDs of the last messages. A filter gives a message back while that is being delivered."""
 MOST_RECENT = 256
 """Per partition: recently closed messages with a unique queue id. A second shipper of the same file repeats their lines
 late; without the message such a line would look like a message without an arrival. About what a record of 128 KiB
@@ -175,6 +181,8 @@ class Joiner:
         """Pairs of the last `take_dirty`: a message, and the message that has its lineage from it."""
         self._awaited: dict[tuple[str, str], dict[str, Arrival]] = {}
         """Server and queue id → later messages that name this id as their earlier one, before its own lines came."""
+        self._named: dict[tuple[str, str], str] = {}
+        """Server and Message-ID → the last message that has it."""
         self._has_returns = False
         """An entry of messages that may have been given back was in memory: before, none can be found in there."""
         self._handed_on: set[tuple[Message, str]] = set()
@@ -262,6 +270,9 @@ class Joiner:
                 elif isinstance(event, Refusal):
                     self._add_refusal(messages, server, event)
                 else:
+                    if event.kind in (FILTERED, TOLD):
+                        self._refusals += [(server, told) for told in take_answer(message, event, offset)]
+                        continue
                     is_grouped = event.kind == GROUPED
                     told = name_recipients(message, event) if is_grouped else take_step(message, event, offset)
                     self.add(server, told, offset)
@@ -292,6 +303,8 @@ class Joiner:
             self._take_back(messages, message)
             if message.return_id:
                 self._tie_returned(messages, message)
+        if event.message_id:
+            self._name(messages, message, event.message_id)
 
     def _is_repeated(self, server: str, event: Arrival | Attempt | LifecycleEvent | Step) -> bool:
         closed = self._closed_ids.get(server)
@@ -384,6 +397,8 @@ class Joiner:
             client = message.parts.get(CLIENT)
             if client is not None and (not client.client_ip or is_own(client.client_ip)):
                 self._take_back(messages, message)
+            if client is not None and (message_id := message.parts[MESSAGE_ID].message_id):
+                self._name(messages, message, message_id)
         if message.return_id:
             self._tie_returned(messages, message)
         if event.session_id.startswith(SESSION_PREFIX):
@@ -445,6 +460,10 @@ class Joiner:
                         self._add_part(messages, message, _refused_at_home(event))
                         return
         self._refusals.append((server, event))
+        if event.answers_id:
+            answers = messages.get(event.answers_id) or self._open(server, event.answers_id, event.at)
+            self._touch(answers)
+            self._refusals += [(server, told) for told in take_refusal(answers, event)]
         if event.passage_id:
             self._tell_others(messages, server, event)
 
@@ -514,10 +533,33 @@ class Joiner:
             next_message.change([event.recipient, *next_message.attempts])
             self._handed_on.add((message, event.recipient))
 
+    def _name(self, messages: dict[str, Message], message: Message, message_id: str) -> None:
+        """Note the Message-ID. What comes from a far client may be an open message with the same, given back."""
+        queue_id = message.queue_id
+        known_id = self._named.setdefault((message.server, message_id), queue_id)
+        if known_id == queue_id:
+            return
+        self._named[message.server, message_id] = queue_id
+        known = messages.get(known_id)
+        if known is None or known.is_complete() or message.lineage is not None:
+            return
+        source, other = source_of(message), source_of(known)
+        if source is None or other is None or (source.client_ip == other.client_ip and not known.return_id):
+            return  # a list's other recipients
+        if not is_near(source.client_ip) and may_be_taken(source, is_named_twice=True):
+            self._list(messages, known, GIVEN, other)
+            self._list(messages, message, TAKEN, source)
+            self._tie_returned(messages, message)
+
     def _take_back(self, messages: dict[str, Message], message: Message) -> None:
         """List a message that a program or filter of this server may have made of an earlier one."""
         source = source_of(message)
-        if source is not None and may_be_taken(source) and (message.lineage is None or message.lineage.is_returned):
+        is_named_twice = message.return_id != ""
+        if (
+            source is not None
+            and may_be_taken(source, is_named_twice)
+            and (message.lineage is None or message.lineage.is_returned)
+        ):
             self._list(messages, message, TAKEN, source)
 
     def _give(self, messages: dict[str, Message], message: Message, event: Attempt) -> None:
@@ -943,6 +985,8 @@ class Joiner:
                 elif not message.id_time and not message.queue_id.startswith(RETURN_PREFIX):
                     self._remember(message)
         self._handed_on.clear()
+        if len(self._named) > MOST_NAMED:
+            self._named = dict(list(self._named.items())[MOST_NAMED // 2 :])
         return rows, dirty
 
     def pending_rows(self, message: Message) -> list[Outcome]:

@@ -38,6 +38,7 @@ from postwatch.streams.parsers.events import (
     Step,
 )
 from postwatch.streams.parsers.queue_ids import (
+    ANSWER_PREFIX,
     LOGIN_PREFIX,
     PASSAGE_PREFIX,
     PIECE_PREFIX,
@@ -233,7 +234,7 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
             return True  # what it was forwarded to is tried later
         if self.queue_id.startswith(LOGIN_PREFIX):
             return True  # each message received by that process refers to it
-        if self.queue_id.startswith((PASSAGE_PREFIX, RETURN_PREFIX)):
+        if self.queue_id.startswith((PASSAGE_PREFIX, RETURN_PREFIX, ANSWER_PREFIX)):
             return True  # the answer that names it, or more of the filter's lines, may come
         if self.queue_id.startswith((SESSION_PREFIX, PIECE_PREFIX)):
             return False

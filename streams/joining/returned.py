@@ -86,11 +86,12 @@ def source_of(message: Message) -> Arrival | None:
     return message.arrival if message.parts is None else message.parts.get(CLIENT)
 
 
-def may_be_taken(source: Arrival) -> bool:
-    """Whether a program or filter of this server may have submitted it."""
+def may_be_taken(source: Arrival, is_named_twice: bool = False) -> bool:
+    """Whether a program or filter of this server may have submitted it, or one anywhere, where another open message
+    has the same Message-ID: then only the address to which that one went counts."""
     if source.authenticated_as or source.earlier_queue_id not in ("", PROXIED):
         return False
-    return is_near(source.client_ip) if source.client_ip else is_by_program(source)
+    return is_named_twice or is_near(source.client_ip) if source.client_ip else is_by_program(source)
 
 
 def is_by_program(source: Arrival) -> bool:
@@ -100,8 +101,8 @@ def is_by_program(source: Arrival) -> bool:
 
 
 def may_be_given(message: Message, attempt: Attempt) -> bool:
-    """Whether a program or filter of this server, or one near it, got the recipient."""
-    if attempt.status != DELIVERED or attempt.handover or not is_near(attempt.remote_ip):
+    """Whether a program or filter got the recipient: it is one if the message comes back from there in that time."""
+    if attempt.status != DELIVERED or attempt.handover:
         return False
     if message.parts is None:
         return True  # Exim's transports have the names that the administrator gave them
@@ -112,7 +113,7 @@ def may_be_given(message: Message, attempt: Attempt) -> bool:
 
 def is_given(message: Message, attempt: Attempt) -> bool:
     """Whether an entry is worth making for it: a message that comes back may show later than the answer."""
-    if message.parts is None:
+    if message.parts is None or not is_near(attempt.remote_ip):
         return False  # Exim's own submission is logged before the program ends
     if attempt.remote_ip:
         return attempt.transport == "smtp" and f"[{attempt.remote_ip}]:25, " not in attempt.line

@@ -413,7 +413,7 @@ class RowMaker:
                     1,
                     refusal.at,
                     RANKS[refusal.status],
-                    2 if refusal.told_by and (refusal.client_ip or refusal.passage_id) else 1,
+                    2 if refusal.told_by and (refusal.client_ip or refusal.passage_id or refusal.answers_id) else 1,
                 ),
             )
 

@@ -170,6 +170,8 @@ class Refusal(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """The filter's line that told it, where `line` is the answer alone."""
     passage_id: str = ""
     """The passage through a filter whose own lines name the other recipients of the message; else empty."""
+    answers_id: str = ""
+    """The entry of what the client was told in place of `response`, where a filter may change the answer."""
 
 
 STARTED, ADDRESSED, NAMED, REPLIED, CONTINUED, TRIED, MOVED = (
@@ -184,6 +186,8 @@ STARTED, ADDRESSED, NAMED, REPLIED, CONTINUED, TRIED, MOVED = (
 """The kinds of a `Step`, in the order in which they come; CONTINUED is another line of the answer."""
 GROUPED = "grouped"
 """The kind of a `Step` that tells what came of some recipients of a message, without naming them."""
+FILTERED, TOLD = "filtered", "told"
+"""The kinds of a `Step` that tells an answer before and after a filter. The queue id is that of the entry."""
 ANNOUNCED = "announced"
 """The part that tells Message-ID and size before it is known whether the message is queued."""
 

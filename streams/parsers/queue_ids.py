@@ -26,6 +26,8 @@ PROCESS_PREFIX = "n:"
 """Of a process that tries one message after the other, where only the first line of a try names the message."""
 DOVECOT_PREFIX = f"{PASSAGE_PREFIX}dovecot "
 CLAMSMTP_PREFIX = f"{PASSAGE_PREFIX}clamsmtp "
+ANSWER_PREFIX = "p:"
+"""Of a process that answers a client, or of the message that it receives: what a filter of its answers made of them."""
 RETURN_PREFIX = "b:"
 """Of a Message-ID: lists the messages of one server that a program or filter there may have given back."""
 _BASE62 = {c: n for n, c in enumerate("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")}
@@ -51,6 +53,11 @@ def amavis_passage(own_id: str) -> str:
 def rspamd_passage(queue_id: str) -> str:
     """By the queue id that Postfix told its milter."""
     return f"{PASSAGE_PREFIX}rspamd {queue_id}"
+
+
+def answers_of(queue_id: str, process: str) -> str:
+    """The entry of what the client of a message, or of a process that has none, was told; empty: neither is known."""
+    return f"{ANSWER_PREFIX}{queue_id}" if queue_id else f"{ANSWER_PREFIX}process {process}" if process else ""
 
 
 def clamsmtp_passage(sender: str, first_recipient: str) -> str:

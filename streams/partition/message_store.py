@@ -10,11 +10,14 @@ from postwatch.streams.errors import StoreError
 from postwatch.streams.joining.merge import merge
 from postwatch.streams.joining.message import Message
 from postwatch.streams.joining.stored_message import OPEN, StoredMessage, decode_stored, encode_stored, stored_key
+from postwatch.streams.parsers.queue_ids import ANSWER_PREFIX
 from postwatch.streams.partition.counts import JoinCounts
 from postwatch.streams.partition.ports import Confirm, ParkedTable
 
 CORRELATION_WINDOW_MS = 3_600_000
 """How long a completed message is kept for a line of the message that it may have come from."""
+ANSWERS_WINDOW_MS = 300_000
+"""The same for what a client was told, which is logged at once. Every refusal makes such an entry."""
 MAX_IN_FLIGHT = 20_000
 """Entries sent to the changelog and not confirmed; beyond, reading waits."""
 MAX_IN_FLIGHT_BYTES = 16 * 1024 * 1024
@@ -109,7 +112,7 @@ class MessageStore:
             kept += 1
             if stored.closed_by_offset != OPEN:
                 self._to_delete.append((stored.closed_by_offset, key))
-            elif 0 < stored.message.completed_at < now - CORRELATION_WINDOW_MS:
+            elif 0 < stored.message.completed_at < now - _window_of(stored.message):
                 self._table.delete(key)
                 kept -= 1
             elif stored.message.queued_at < now - self._give_up_after_ms:
@@ -124,3 +127,7 @@ class MessageStore:
         except Exception as error:  # whatever the local store raises
             raise StoreError(f"the table of parked messages can't be read: {error}") from error
         return decode_stored(value) if value is not None else None
+
+
+def _window_of(message: Message) -> int:
+    return ANSWERS_WINDOW_MS if message.queue_id.startswith(ANSWER_PREFIX) else CORRELATION_WINDOW_MS

@@ -19,6 +19,7 @@ from postwatch.streams.parsers.events import (
     ASIDE,
     CLIENT,
     FILTER,
+    FILTERED,
     FORWARD,
     HELD,
     KEPT,
@@ -30,6 +31,7 @@ from postwatch.streams.parsers.events import (
     QUEUE,
     REPLY,
     SUBJECT,
+    TOLD,
     Arrival,
     Attempt,
     Event,
@@ -37,6 +39,7 @@ from postwatch.streams.parsers.events import (
     LifecycleEvent,
     Parsed,
     Refusal,
+    Step,
     Unreadable,
 )
 from postwatch.streams.parsers.postfix.filters.proxied import PROXY, read_proxied
@@ -66,7 +69,14 @@ from postwatch.streams.parsers.postfix.grammar import (
     WHOLE_ID,
 )
 from postwatch.streams.parsers.programs import is_reply_service, what_runs
-from postwatch.streams.parsers.queue_ids import DOVECOT_PREFIX, LOGIN_PREFIX, PASSAGE_PREFIX, refusal_id, rspamd_passage
+from postwatch.streams.parsers.queue_ids import (
+    DOVECOT_PREFIX,
+    LOGIN_PREFIX,
+    PASSAGE_PREFIX,
+    answers_of,
+    refusal_id,
+    rspamd_passage,
+)
 from postwatch.streams.parsers.smtp import (
     ENHANCED,
     SMTP_CODE,
@@ -93,6 +103,7 @@ _FILE_WORDS = ("delivered to file: ", "cannot append message to file ", "mail to
 _ON_HOLD = "on hold until an operator releases it"
 _OF_MAIL = ("MAIL", "RCPT", "DATA", "BDAT", "END-OF-MESSAGE")
 """Commands that are about a message; a sender that stands behind another one is a stranger's words."""
+_REPLY_FILTER = "reply filter "
 _MOST_SUBJECT = 1000
 _MOST_OF_HEADER = 1500
 """Postfix shows 200 bytes of a header, then whom it came from."""
@@ -120,7 +131,7 @@ def parse_message(program: str, text: str, start: int, at: int, line: str, proce
     agent = agent_of(program)
     found = QUEUE_ID.match(text, start)
     if found is None:
-        return parse_without_id(text, start, at, line, process)
+        return parse_without_id(text, start, at, line, process, agent)
     return parse_with_id(agent, text, found.end(), at, line, found[1])
 
 
@@ -137,7 +148,7 @@ def parse_with_id(agent: str, text: str, start: int, at: int, line: str, queue_i
     return reader(text, start, at, line, queue_id) if reader is not None else _NOTE
 
 
-def parse_without_id(text: str, start: int, at: int, line: str, process: str = "") -> Parsed:
+def parse_without_id(text: str, start: int, at: int, line: str, process: str = "", agent: str = "") -> Parsed:
     """The words of a daemon that are about no queue id."""
     if text.startswith("connect from ", start):
         return CONNECT
@@ -148,7 +159,10 @@ def parse_without_id(text: str, start: int, at: int, line: str, process: str = "
             return read_proxied(text, start, at, line, process)
         if text.startswith("client=", start + 9):
             return _client_of_process(text, start, at, line, process)
-        return _action(text, start + 9, at, line, refusal_id(line), False)
+        answers_id = answers_of("", process or process_before(text, start)) if agent == "smtpd" else ""
+        if answers_id and text.startswith(_REPLY_FILTER, start + 9):
+            return _changed_answer(text, start + 9, at, line, answers_id)
+        return _action(text, start + 9, at, line, refusal_id(line), False, answers_id)
     if text.startswith(("lost connection ", "timeout "), start):
         return DISCONNECT
     if text.startswith(("message repeated ", "last message repeated "), start):
@@ -162,7 +176,9 @@ def parse_without_id(text: str, start: int, at: int, line: str, process: str = "
 
 def _smtpd(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
     if not text.startswith("client=", start):
-        return _action(text, start, at, line, queue_id, False)
+        if text.startswith(_REPLY_FILTER, start):
+            return _changed_answer(text, start, at, line, answers_of(queue_id, ""))
+        return _action(text, start, at, line, queue_id, False, answers_of(queue_id, ""))
     found = CLIENT_LINE.match(text, start)
     if found is None:
         return Unreadable("a client whose fields make no sense")
@@ -234,7 +250,7 @@ def _cleanup(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed
                 queue_id, at, line, subject=_decode_subject(text[subject.end() : ends[-1]].lstrip(" ")), part=SUBJECT
             )
         return _NOTE
-    return _action(text, start, at, line, queue_id, True)
+    return _action(text, start, at, line, queue_id, True, answers_of(queue_id, ""))
 
 
 def _decode_subject(subject: str) -> str:
@@ -280,6 +296,15 @@ def _bounce(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
 
 def _postsuper(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
     return LifecycleEvent(queue_id, at, line, CANCELLED, closes=True) if text[start:] == "removed" else _NOTE
+
+
+def _changed_answer(text: str, start: int, at: int, line: str, answers_id: str) -> Parsed:
+    """`reply filter in: ANSWER`, then `reply filter out: ANSWER`, behind the refusal (smtpd_reject_filter_maps)."""
+    start += len(_REPLY_FILTER)
+    for kind, word in ((FILTERED, "in: "), (TOLD, "out: ")):
+        if text.startswith(word, start):
+            return Step(answers_id, at, line, kind, text[start + len(word) :])
+    return _NOTE
 
 
 def _refusing(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed:
@@ -371,7 +396,7 @@ def _what_beside(agent: str, service: str, words: str) -> str:
     return what_runs(command[1]) if command[1] else ASIDE
 
 
-def _action(text: str, start: int, at: int, line: str, queue_id: str, by_cleanup: bool) -> Parsed:
+def _action(text: str, start: int, at: int, line: str, queue_id: str, by_cleanup: bool, answers_id: str = "") -> Parsed:
     """`reject: RCPT from host[ip]: 550 5.1.1 …; from=<> to=<> proto=ESMTP helo=<>` and its like."""
     opening = ACTION.match(text, start)
     if opening is None:
@@ -413,6 +438,7 @@ def _action(text: str, start: int, at: int, line: str, queue_id: str, by_cleanup
         status=DISCARDED if discards else REJECTED,
         closes=has_id and (by_cleanup or discards or command == "END-OF-MESSAGE"),
         passage_id=rspamd_passage(queue_id) if is_by_milter else "",
+        answers_id="" if discards else answers_id,
     )
 
 

@@ -71,7 +71,7 @@ class PostfixLines:
             end = head.end() if queue_id is None else head.start(3)
             self._heads[line[_STAMP_LENGTH:end]] = FAST_FORMS[agent]
         if queue_id is None:
-            return daemons.parse_without_id(line, head.end(), at, line)
+            return daemons.parse_without_id(line, head.end(), at, line, "", agent)
         return daemons.parse_with_id(agent, line, head.end(), at, line, queue_id)
 
 

@@ -60,6 +60,62 @@ def test_given_back_in_time_is_one_row(source: str, fate: str) -> None:
         assert fates([lines, lines]) == TIED
 
 
+FAR = "relay=scan.example[203.0.113.5]:25, delay=2, delays=0/0/0/2, dsn=2.0.0, status=sent (250 2.0.0 taken)"
+FROM_FAR = "client=scan.example[203.0.113.5]"
+
+
+@pytest.mark.parametrize("first", [FIRST, begin(10, "4A00001", "uid=1000"), begin(10, "4A00001", "client=a[10.0.0.5]")])
+def test_a_filter_with_a_public_address_gives_back_from_there_in_time(first: list[str]) -> None:
+    second = begin(12, "4A00002", FROM_FAR)
+    given, fate_here = end(12, "4A00001", FAR), end(13, "4A00002", FULL)
+    for lines in (
+        [*first, *second, *given, *fate_here],
+        [*first, *second, *fate_here, *given],
+        [*first, *second[:2], *given, second[2], *fate_here],
+    ):
+        assert [fate for fate in fates([lines]) if fate[0] != "4A00001"] == []
+        assert fates([lines]) == fates([[line] for line in lines]) == fates([lines, lines]) == TIED
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        begin(12, "4A00002", "client=scan.example[203.0.113.6]"),  # another public address
+        begin(12, "4A00002", f"{FROM_FAR}, sasl_method=PLAIN, sasl_username=u@far.example"),
+        begin(12, "4A00002", FROM_FAR, sender="y@far.example"),
+        begin(12, "4A00002", FROM_FAR, name="m2@far"),
+        begin(20, "4A00002", FROM_FAR),  # a far server that sends it back when it has taken it
+    ],
+)
+def test_what_a_stranger_at_a_public_address_sends_is_not_given_back(second: list[str]) -> None:
+    early, late = (second, []) if "09:00:12" in second[0] else ([], second)
+    lines = [*FIRST, *early, *end(12, "4A00001", FAR), *late, *end(21, "4A00002", FULL)]
+    assert ("4A00001", "anna@bakery.example", "delivered") in fates([lines])
+    assert fates([lines]) == fates([[line] for line in lines])
+
+
+def test_a_far_server_that_forwards_to_another_recipient_gives_nothing_back() -> None:
+    lines = [
+        *FIRST,
+        *begin(12, "4A00002", FROM_FAR),
+        *end(12, "4A00001", FAR),
+        *end(13, "4A00002", FULL, to="bob@bakery.example"),
+    ]
+    assert ("4A00001", "anna@bakery.example", "delivered") in fates([lines])
+
+
+def test_of_two_messages_from_the_address_of_a_public_filter_none_is_tied() -> None:
+    lines = [
+        *FIRST,
+        *begin(12, "4A00002", FROM_FAR),
+        *begin(12, "4A00003", FROM_FAR),
+        *end(12, "4A00001", FAR),
+        *end(13, "4A00002", FULL),
+        *end(13, "4A00003", FULL),
+    ]
+    assert ("4A00001", "anna@bakery.example", "delivered") in fates([lines])
+
+
 @pytest.mark.parametrize(
     ("second", "fate"),
     [

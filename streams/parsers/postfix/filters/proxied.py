@@ -15,6 +15,7 @@ from postwatch.streams.parsers.queue_ids import (
     LOGIN_PREFIX,
     PASSAGE_PREFIX,
     amavis_passage,
+    answers_of,
     clamsmtp_passage,
     refusal_id,
 )
@@ -76,6 +77,7 @@ def read_proxied(text: str, start: int, at: int, line: str, process: str = "") -
         status=REJECTED if verdict is None else BOUNCED if verdict["bounce"] else DISCARDED,
         session_id=client,
         passage_id=_passage_of(answer, sender, recipient),
+        answers_id=answers_of("", process) if verdict is None else "",
     )
     passage = REJECTED_PASSAGE.match(answer)
     if passage is None:
