@@ -391,6 +391,8 @@ class Joiner:
             message.change(list(lineage.handed))
         if self._awaited and message.is_whole():
             self._continue_awaited(messages, message)
+        if message.was_parked and part == QUEUE and message.parts is not None and MESSAGE_ID in message.parts:
+            self._named.setdefault((message.server, message_id_of(message)), message.queue_id)  # it is tried again
         if message.attempts and message.is_whole():
             self._forward_on(messages, message)
         if part in (MESSAGE_ID, CLIENT) and message.parts is not None and MESSAGE_ID in message.parts:
@@ -451,8 +453,8 @@ class Joiner:
             if message is not None:
                 messages[event.queue_id] = message
                 arrival = message.tell_arrival()
-                if arrival is not None and not event.authenticated_as:
-                    event = _told_of(event, arrival)
+                if arrival is not None and not event.authenticated_as and message.parts is not None:
+                    event = _told_of(event, arrival)  # an arrival in one line comes behind it, unless it is repeated
                 self._touch(message)
                 if event.closes:
                     message.completed_at = max(message.completed_at, event.at)
@@ -540,9 +542,11 @@ class Joiner:
         if known_id == queue_id:
             return
         self._named[message.server, message_id] = queue_id
-        known = messages.get(known_id)
+        known = self._find_known(message.server, known_id)
         if known is None or known.is_complete() or message.lineage is not None:
             return
+        messages[known_id] = known
+        self._touch(known)
         source, other = source_of(message), source_of(known)
         if source is None or other is None or (source.client_ip == other.client_ip and not known.return_id):
             return  # a list's other recipients
@@ -969,7 +973,7 @@ class Joiner:
         for message in dirty:
             made = len(rows)
             try:
-                if not message.completed_at:
+                if not message.completed_at or message.may_have_more():
                     message.count_completes()
                 if (message.dirty or message.completed_at) and not message.queue_id.startswith(_WITHOUT_ROWS):
                     self._add_due_rows(message, rows)

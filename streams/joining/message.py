@@ -61,6 +61,8 @@ RANKS = {
     DELIVERED: 9,
 }
 _LOOPBACK = ("127.", "::1")
+_MAILBOXES = ("mda", "delivery")
+"""OpenSMTPD's names for a delivery here, since version 6 and before."""
 
 
 class Lineage(msgspec.Struct, gc=False, eq=False, array_like=True):
@@ -175,6 +177,9 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
         arrival = self.arrival if self.parts is None else self.parts.get(QUEUE)
         if arrival is None or not 0 < arrival.recipient_count <= len(self.attempts):
             return
+        count = arrival.recipient_count
+        if self.parts is not None:
+            count = max(count, sum(part.part == ENVELOPE for part in self.parts.values()))
         done = 0
         completed_at = arrival.at
         unnamed = self.only_recipient() if "" in self.attempts else ""
@@ -185,11 +190,21 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
                 continue
             final = [attempt for attempt in attempts if RESULTS[attempt.status] != "pending"]
             if not final:
+                self.completed_at = 0
                 return
             done += not final[-1].is_expanded
             completed_at = max(completed_at, final[-1].at)
-        if done >= arrival.recipient_count:
+        if done >= count:
             self.completed_at = completed_at
+
+    def may_have_more(self) -> bool:
+        """Whether an alias may have more targets than the mailbox of the same name, whose line tells of no alias."""
+        queued = (self.parts or {}).get(QUEUE)
+        return (
+            queued is not None
+            and queued.recipient_count > 0
+            and any(tried[-1].transport in _MAILBOXES and not tried[-1].is_expanded for tried in self.attempts.values())
+        )
 
     def bounces_nobody(self) -> bool:
         """Whether a bounce was made of it though no line names whom it failed for, such as an alias that loops."""
@@ -242,6 +257,8 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
             return not all(map(self.handed_over, self.attempts))
         if self.parts is None:
             return False
+        if self.may_have_more():
+            return True
         if self.terminal_event is not None and self.terminal_event.status == CANCELLED:
             return True  # a delivery that was in progress is logged later
         if LOGIN in self.parts:

@@ -559,7 +559,7 @@ def _evidence(message: Message, recipient: str, attempts: list[Attempt]) -> tupl
     else:
         lines = arrival_lines(message)
         if message.parts is not None and len(message.parts) > len(lines) - (message.identity is not None):
-            lines += _envelope_lines(message.parts, recipient, attempts)
+            lines += [line for line in _envelope_lines(message.parts, recipient, attempts) if line not in lines]
         if message.lineage is not None:
             lines = [*message.lineage.lines, *_lines_of(message.handed_over(recipient) or ()), *lines]
     lines += _lines_of(attempts)

@@ -49,15 +49,31 @@ _OLD_DELIVERY = re.compile(
     rf"(?:rcpt={_ADDRESS}, )?+(?:user=[^\s,]++, )?+(?:method=[^\s,]++, )?+(?:source=[^\s,]++, )?+"
     r"(?:relay=([^\s,]++)(?: \(([^\s,()]*+)\))?+, )?+delay=[^\s,]++, stat=(.*)$"
 )
+_OLD_SENT = re.compile(r"smtp-out: session ([0-9a-f]{16}): evpid=([0-9a-f]{16}), status=(\w++), (from=<.*)$")
+"""Version 5.7 alone; the rest is as in the other versions, behind the status."""
 _OLD_MESSAGE = re.compile(
-    rf"smtp-in: Accepted message ([0-9a-f]{{8}}) on session ([0-9a-f]{{16}}): from={_ADDRESS}, to={_ADDRESS}, "
-    r"size=(\d++), ndest=(\d++)(?:,|$)"
+    r"smtp-in: (?:Accepted message (?P<id>[0-9a-f]{8}) on session (?P<session>[0-9a-f]{16}): "
+    r"|session (?P<session7>[0-9a-f]{16}): msgid=(?P<id7>[0-9a-f]{8}), status=Ok, )"
+    rf"from={_ADDRESS}, (?:to={_ADDRESS}, )?+size=(\d++), n(?:dest|rcpts)=(\d++)(?:,|$)"
 )
-_OLD_SESSION = re.compile(r"smtp-in: New session ([0-9a-f]{16}) from host (\S++) \[([^\]\s]++)\]")
-_OLD_CLOSING = re.compile(r"smtp-in: Closing session ([0-9a-f]{16})")
+"""Of one recipient, with the number of addresses that it was expanded to; version 5.3 names none, and counts them."""
+_OLD_SESSION = re.compile(
+    r"smtp-in: (?:New session (?P<id>[0-9a-f]{16}) from host (?P<host>\S++) \[(?P<ip>[^\]\s]++)\]"
+    r"|session (?P<id7>[0-9a-f]{16}): connection from host (?P<host7>\S++) \[(?P<ip7>[^\]\s]++)\] established$)"
+)
+_OLD_CLOSING = re.compile(
+    r"smtp-in: (?:(?:Closing|Received disconnect from|Disconnecting|Ending) session ([0-9a-f]{16})"
+    r"|session ([0-9a-f]{16}): connection from host \S++ \[[^\]\s]++\] closed \()"
+)
+_OLD_LOGIN = re.compile(
+    r"smtp-in: (?:Accepted authentication for user (?P<login>\S++) on session (?P<id>[0-9a-f]{16})$"
+    r"|session (?P<id7>[0-9a-f]{16}): authentication successful for user (?P<login7>\S++) ?$)"
+)
 _COMMAND = re.compile(rf'"(?:(RCPT TO)|MAIL FROM): ?{_ADDRESS}', re.IGNORECASE)
 _RESULT = '" result="'
-_OLD_FAILED = re.compile(r"smtp-in: Failed command on session ([0-9a-f]{16}): ")
+_OLD_FAILED = re.compile(
+    r"smtp-in: (?:Failed command on session ([0-9a-f]{16}): |session ([0-9a-f]{16}): received invalid command: )"
+)
 _OLD_RESULT = '" => '
 _NEXT = re.compile(r"250 2\.0\.0:? ([0-9a-f]{8}) Message accepted for delivery")
 
@@ -142,19 +158,21 @@ def _message(text: str, start: int, at: int, line: str, session: str) -> Parsed:
 
 def _queued(
     queue_id: str, at: int, line: str, sender: str, recipient: str, size: str, count: str, session: str
-) -> Arrival:
-    recipients = (recipient.lower(),) if recipient else ()
-    return Arrival(
+) -> Parsed:
+    """The arrival. A line that names a recipient is of him alone: the message has as many as there are such lines."""
+    queued = Arrival(
         queue_id,
         at,
         line,
-        sender=sender,
-        recipients=recipients,
+        sender="" if recipient else sender,
         size_bytes=int(size[:18]),
         part=QUEUE,
-        recipient_count=int(count[:9]),
+        recipient_count=1 if recipient else int(count[:9]),
         session_id=session,
     )
+    if not recipient:
+        return queued
+    return [queued, Arrival(queue_id, at, line, sender=sender, recipients=(recipient.lower(),), part=ENVELOPE)]
 
 
 def _envelope(text: str, start: int, at: int, line: str) -> Parsed:
@@ -245,23 +263,44 @@ def _refused_command(text: str, start: int, at: int, line: str, session: str, en
     )
 
 
+def _refused_without_answer(text: str, start: int, at: int, line: str, session: str) -> Parsed:
+    """A command that was refused; version 5.7 does not tell how."""
+    command = _COMMAND.match(text, start)
+    if command is None:
+        return _REFUSED_COMMAND
+    sender, recipient = ("", command[2].lower()) if command[1] else (command[2], "")
+    return Refusal(session, at, line, sender=sender, recipient=recipient)
+
+
 def _old(text: str, start: int, at: int, line: str) -> Parsed:
     """The forms of OpenSMTPD 5: `relay: Ok for ID: from=<>, to=<>, …`."""
     if text.startswith("smtp-in: ", start):
         opened = _OLD_SESSION.match(text, start)
         if opened is not None:
-            return _client(SESSION_PREFIX + opened[1], at, line, opened[2], opened[3])
+            opened_by = opened["id"] or opened["id7"]
+            host, ip = opened["host"] or opened["host7"], opened["ip"] or opened["ip7"]
+            return _client(SESSION_PREFIX + opened_by, at, line, host, ip)
         closing = _OLD_CLOSING.match(text, start)
         if closing is not None:
-            return LifecycleEvent(SESSION_PREFIX + closing[1], at, line, closes=True)
+            return LifecycleEvent(SESSION_PREFIX + (closing[1] or closing[2]), at, line, closes=True)
+        login = _OLD_LOGIN.match(text, start)
+        if login is not None:
+            session = SESSION_PREFIX + (login["id"] or login["id7"])
+            return Arrival(session, at, line, authenticated_as=login["login"] or login["login7"], part=LOGIN)
         failed = _OLD_FAILED.match(text, start)
         if failed is not None:
+            if failed[2]:
+                return _refused_without_answer(text, failed.end(), at, line, SESSION_PREFIX + failed[2])
             return _refused_command(text, failed.end(), at, line, SESSION_PREFIX + failed[1], _OLD_RESULT)
         message = _OLD_MESSAGE.match(text, start)
         if message is not None:
-            queue_id, session, sender, recipient, size, count = message.groups()
+            sender, recipient, size, count = message.groups("")[4:]
+            queue_id, session = message["id"] or message["id7"], message["session"] or message["session7"]
             return _queued(queue_id, at, line, sender, recipient, size, count, SESSION_PREFIX + session)
         return _OTHER
+    sent = _OLD_SENT.match(text, start)
+    if sent is not None:  # as the other versions write it
+        text, start = f"relay: {sent[3]} for {sent[2]}: session={sent[1]}, {sent[4]}", 0
     found = _OLD_DELIVERY.match(text, start)
     if found is None:
         return _ODD_ID if _WITHOUT_ID.match(text, start) else _OTHER

@@ -979,6 +979,20 @@ MESSAGES = (
         _CRASHES,
     ),
     _mutation(
+        "a message of OpenSMTPD 5 has as many recipients as lines",
+        "streams/joining/message.py",
+        "            count = max(count, sum(part.part == ENVELOPE for part in self.parts.values()))\n",
+        "",
+        "streams/joining/test_golden.py::test_cut_into_records_changes_nothing",
+    ),
+    _mutation(
+        "an alias of OpenSMTPD may have targets beside the mailbox of its name",
+        "streams/joining/message.py",
+        "        if self.may_have_more():\n            return True\n",
+        "",
+        "streams/joining/test_message.py::test_an_alias_of_opensmtpd_may_have_a_target_beside_the_mailbox_of_its_name",
+    ),
+    _mutation(
         "of two messages that may have been handed back none is tied",
         "streams/joining/returned.py",
         "        and sum(edge.before is tie.before for edge in edges) == 1\n",

@@ -8,6 +8,7 @@ from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.joining.joiner import Joiner
 from postwatch.streams.parsers.events import WHOLE, Event, LifecycleEvent
 
+from tests.streams.joining.test_golden import rows_of
 from tests.streams.joining.test_joiner import BOOK, SERVER, Table, part, removed, tried
 
 EXIM_ID = "1vwyDG-0003aB-1X"
@@ -160,3 +161,32 @@ def test_an_address_that_was_an_alias_is_retracted_before_the_message_ends() -> 
     joiner.add(SERVER, [arrival, tried(EXIM_ID, 2000, "bob@far.example", original_recipient="sales@far.example")])
     rows, _ = joiner.take_dirty()
     assert {row.recipient: row.is_deleted for row in rows} == {"sales@far.example": 1, "bob@far.example": 0}
+
+
+def test_an_alias_of_opensmtpd_may_have_a_target_beside_the_mailbox_of_its_name() -> None:
+    session = "5df87c903d709601"
+
+    def said(second: int, words: str) -> str:
+        return f"Nov 23 09:00:{second:02} mx5 smtpd[7]: {session} {words}"
+
+    sent = "mta delivery evpid=c405e30155555555 from=<x@far.example> to=<ann@phone.example> rcpt=<ann@shop.example> "
+    sent += 'source="192.0.2.5" relay="198.51.100.9 (mx.phone.example)" delay=2s '
+    lines = [
+        said(1, "smtp connected address=192.0.2.80 host=mail.far.example"),
+        said(1, "smtp message msgid=c405e301 size=900 nrcpt=1 proto=ESMTP"),
+        said(1, "smtp envelope evpid=c405e30144444444 from=<x@far.example> to=<ann@shop.example>"),
+        said(1, "smtp disconnected reason=quit"),
+        said(
+            2,
+            "mda delivery evpid=c405e30144444444 from=<x@far.example> to=<ann@shop.example> rcpt=<ann@shop.example> "
+            "user=vmail delay=0s result=Ok stat=Delivered",
+        ),
+        said(3, sent + 'result="TempFail" stat="451 later"'),
+        said(9, sent + 'result="PermFail" stat="550 5.1.1 no such user"'),
+    ]
+    rows = rows_of([[line] for line in lines])
+    assert rows == rows_of([lines])
+    assert [(row["account"], row["recipient"], row["status"]) for row in rows] == [
+        ("ann@shop.example", "ann@phone.example", "bounced"),
+        ("ann@shop.example", "ann@shop.example", "delivered"),
+    ]

@@ -86,16 +86,39 @@ def test_an_arrival() -> None:
         "",
         ("bob@far.example",),
     )
-    older = arrival(
-        f"{SESSION} smtp event=message address=192.0.2.1 host=h msgid=c405e301 from=<a@b.example> to=<c@d.example> size=1 ndest=1 proto=SMTP"
-    )
-    assert (older.sender, older.recipients, older.recipient_count) == ("a@b.example", ("c@d.example",), 1)
+    for words in (
+        f"{SESSION} smtp event=message address=192.0.2.1 host=h msgid=c405e301 from=<a@b.example> to=<c@d.example> size=1 ndest=2 proto=SMTP",
+        f"smtp-in: Accepted message c405e301 on session {SESSION}: from=<a@b.example>, to=<c@d.example>, size=1, ndest=2, proto=SMTP",
+        f"smtp-in: session {SESSION}: msgid=c405e301, status=Ok, from=<a@b.example>, to=<c@d.example>, size=1, ndest=2, proto=SMTP",
+    ):
+        queued, envelope = read(words)  # type: ignore[misc]
+        assert (queued.part, queued.recipient_count, queued.session_id, queued.size_bytes) == (
+            QUEUE,
+            1,
+            f"s:{SESSION}",
+            1,
+        )
+        assert (envelope.part, envelope.sender, envelope.recipients) == (ENVELOPE, "a@b.example", ("c@d.example",))
     oldest = arrival(
-        f"smtp-in: Accepted message c405e301 on session {SESSION}: from=<a@b.example>, to=<c@d.example>, size=1, ndest=1, proto=SMTP"
+        f"smtp-in: Accepted message c405e301 on session {SESSION}: from=<a@b.example>, size=1, nrcpts=2, proto=SMTP"
     )
-    assert (oldest.sender, oldest.session_id) == ("a@b.example", f"s:{SESSION}")
+    assert (oldest.sender, oldest.recipient_count, oldest.session_id) == ("a@b.example", 2, f"s:{SESSION}")
+    for words in (
+        f"smtp-in: Accepted authentication for user ann@shop.example on session {SESSION}",
+        f"smtp-in: session {SESSION}: authentication successful for user ann@shop.example ",
+    ):
+        assert (arrival(words).queue_id, arrival(words).authenticated_as) == (f"s:{SESSION}", "ann@shop.example")
+    assert (
+        arrival(f"smtp-in: session {SESSION}: connection from host h.example [192.0.2.1] established").client_ip
+        == "192.0.2.1"
+    )
     assert arrival(f"smtp-in: New session {SESSION} from host h.example [192.0.2.1]").client_ip == "192.0.2.1"
-    for words in (f"{SESSION} smtp disconnected reason=quit", f"smtp-in: Closing session {SESSION}"):
+    for words in (
+        f"{SESSION} smtp disconnected reason=quit",
+        f"smtp-in: Closing session {SESSION}",
+        f"smtp-in: Received disconnect from session {SESSION}",
+        f"smtp-in: session {SESSION}: connection from host h.example [192.0.2.1] closed (client sent QUIT)",
+    ):
         ended = read(words)
         assert isinstance(ended, LifecycleEvent)
         assert (ended.queue_id, ended.status, ended.closes) == (f"s:{SESSION}", "", True)
@@ -112,6 +135,8 @@ def test_an_arrival() -> None:
         (f'{SESSION} mta event=delivery {ENVELOPE_WORDS}rcpt=<-> source="192.0.2.5" relay="198.51.100.25 (mx.far.example)" delay=1s result="Ok" stat="250 ok"',
          (DELIVERED, 250, "", "")),
         (f"relay: PermFail for c405e301dcce4408: session={SESSION}, from=<a@b.example>, to=<bob@far.example>, rcpt=<->, source=192.0.2.5, relay=198.51.100.25 (mx.far.example), delay=0s, stat=550 Invalid recipient",
+         (BOUNCED, 550, "", "")),
+        (f"smtp-out: session {SESSION}: evpid=c405e301dcce4408, status=PermFail, from=<a@b.example>, to=<bob@far.example>, rcpt=<->, source=192.0.2.5, relay=198.51.100.25 (mx.far.example), delay=0s, stat=550 Invalid recipient",
          (BOUNCED, 550, "", "")),
     ],
 )  # fmt: skip
