@@ -91,7 +91,11 @@ def test_an_arrival() -> None:
         f"smtp-in: Accepted message c405e301 on session {SESSION}: from=<a@b.example>, to=<c@d.example>, size=1, ndest=2, proto=SMTP",
         f"smtp-in: session {SESSION}: msgid=c405e301, status=Ok, from=<a@b.example>, to=<c@d.example>, size=1, ndest=2, proto=SMTP",
     ):
-        queued, envelope = read(words)  # type: ignore[misc]
+        parsed = read(words)
+        assert isinstance(parsed, list)
+        queued, envelope = parsed
+        assert isinstance(queued, Arrival)
+        assert isinstance(envelope, Arrival)
         assert (queued.part, queued.recipient_count, queued.session_id, queued.size_bytes) == (
             QUEUE,
             1,
