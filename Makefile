@@ -5,7 +5,7 @@ SECONDS ?= 1800
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install demo test chaos soak bench corpora fuzz mutations lint format clean
+.PHONY: install demo test chaos soak bench corpora fuzz mutations translations lint format clean
 
 install: $(STAMP)
 
@@ -42,6 +42,9 @@ fuzz: install
 
 mutations: install
 	$(BIN)/python -m tests.mutations $(ARGS)
+
+translations: install
+	$(BIN)/python -m tests.translations $(NEW)
 
 lint: install
 	$(BIN)/ruff format --check .

@@ -23,7 +23,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 OPENAPI_PATH = "/api/v1/openapi.json"
 
-_ERRORS: dict[int | str, dict[str, Any]] = {
+ERRORS: dict[int | str, dict[str, Any]] = {
     422: {"model": ErrorShape, "description": "A parameter is not valid; the message says which one and why."},
     502: {"model": ErrorShape, "description": "The report could not be read."},
     503: {"model": ErrorShape, "description": "Reports are not available at the moment: try again later."},
@@ -42,7 +42,7 @@ def api_router(service: ReportService, reports: Iterable[AnyReport]) -> APIRoute
             report.path,
             _endpoint(service, report),
             description=report.description,
-            responses={**_ERRORS, **_NOT_FOUND} if report.names_one else _ERRORS,
+            responses={**ERRORS, **_NOT_FOUND} if report.names_one else ERRORS,
             tags=["reports"],
         )
 
@@ -79,14 +79,15 @@ def _endpoint(service: ReportService, report: AnyReport) -> Callable[..., Shape]
 
     endpoint.__name__ = report.operation
     request = inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY, annotation=Request)
-    parameters = [request, *(_parameter(one, report.path) for one in report.filters)]
+    parameters = [request, *(parameter_of(one, report.path) for one in report.filters)]
     endpoint.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         parameters, return_annotation=report.shape_type
     )
     return endpoint
 
 
-def _parameter(one: Filter, path: str) -> inspect.Parameter:
+def parameter_of(one: Filter, path: str) -> inspect.Parameter:
+    """A filter as a parameter of an endpoint."""
     words = one.doc[0].upper() + one.doc[1:] + (f": {', '.join(one.choices)}." if one.choices else ".")
     is_in_path = re.search(rf"\{{{one.name}[:}}]", path)
     place = Path(description=words) if is_in_path else Query(description=words)

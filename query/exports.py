@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from postwatch.query.statements import Delivery
@@ -39,18 +39,20 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _CONTROLS = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 
 
-def to_csv(rows: Iterable[Delivery]) -> str:
+def to_csv(rows: Iterable[Delivery], has_heading: bool = True) -> str:
     """Rows → CSV."""
     return csv_text(
-        CSV_COLUMNS, ([*(_value(column, getattr(row, column.name)) for column in _EXPORTED), row.id] for row in rows)
+        CSV_COLUMNS if has_heading else (),
+        ([*(_value(column, getattr(row, column.name)) for column in _EXPORTED), row.id] for row in rows),
     )
 
 
-def csv_text(heading: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-    """Values → CSV with a heading, lines ending in CRLF (RFC 4180)."""
+def csv_text(heading: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
+    """Values → CSV with a heading, if one is given; lines ending in CRLF (RFC 4180)."""
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(heading)
+    if heading:
+        writer.writerow(heading)
     for row in rows:
         writer.writerow(map(_cell, row))
     return text.getvalue()
@@ -74,4 +76,13 @@ def _cell(value: object) -> str:
 
 def to_json(shape: BaseModel) -> str:
     """A shape → indented JSON. Controls that JSON lets stand raw are escaped, which changes no value."""
-    return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", shape.model_dump_json(indent=2))
+    return _escaped(shape.model_dump_json(indent=2))
+
+
+def to_ndjson(shapes: Iterable[BaseModel]) -> str:
+    """Shapes → JSON, one on a line."""
+    return "".join(f"{_escaped(shape.model_dump_json())}\n" for shape in shapes)
+
+
+def _escaped(json_text: str) -> str:
+    return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", json_text)

@@ -5,7 +5,7 @@ The command line, the API and the page all ask here, so they can't disagree.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from postwatch.producers.service.lifecycle import now_ms
 from postwatch.producers.service.settings import load
@@ -40,12 +40,18 @@ class ReportService:
 
     def answer(self, viewer: Viewer, report: Report[Question, Answered], question: Question) -> Answered:
         """Raises ForbiddenError where the report is not for this viewer."""
+        return report.answer(self._tables(viewer, report), question)
+
+    def pages(self, viewer: Viewer, report: Report[Question, Answered], question: Question) -> Iterator[Answered]:
+        """The whole result, a page at a time, each read when it is asked for. No query runs between two pages."""
+        return report.pages(self._tables(viewer, report), question)
+
+    def _tables(self, viewer: Viewer, report: Report[Question, Answered]) -> Tables:
         if report.is_for_engineers and not viewer.is_engineer:
             raise ForbiddenError("%(title)s is for engineers only", title=report.title)
-        tables = Tables(
+        return Tables(
             self._read, self._database, self.retention_days, self._page_rows, self._open_ms, self.now_ms(), viewer
         )
-        return report.answer(tables, question)
 
     def servers(self) -> ServerStates:
         """Which servers are silent. It is shown with every report, to an engineer with their names."""

@@ -11,6 +11,8 @@ from fastapi import FastAPI
 from postwatch.producers.service.errors import SettingsError
 from postwatch.query.answers import install_error_answers
 from postwatch.query.api import OPENAPI_PATH, api_router
+from postwatch.query.download_routes import download_router
+from postwatch.query.downloads import Downloads
 from postwatch.query.guards import LISTEN_VARIABLE, Guard, loopback_address
 from postwatch.query.identity import Identify
 from postwatch.query.report_service import ReportService
@@ -40,7 +42,10 @@ class _FreshFiles(StaticFiles):
 
 
 def create_app(
-    service: ReportService, identify: Identify = lambda _scope: ENGINEER, language: str = ENGLISH
+    service: ReportService,
+    identify: Identify = lambda _scope: ENGINEER,
+    language: str = ENGLISH,
+    max_downloads: int = 4,
 ) -> ASGIApp:
     """The application, which speaks `language` to whoever asks for no other. Raises SettingsError where it can't.
     While there is no log-in, whoever reaches it is an engineer.
@@ -59,6 +64,7 @@ def create_app(
     reports = load_reports().values()
     app.include_router(api_router(service, reports))
     app.include_router(page_router(service, reports))
+    app.include_router(download_router(Downloads(service, max_downloads), reports))
     app.include_router(language_router())
     app.mount("/static", _FreshFiles(directory=FOLDER / "static"))
     install_error_answers(app)

@@ -20,6 +20,7 @@ class QuerySettings:
     )
     timeout_seconds: float = setting(10.0, doc="A query that takes longer is cancelled.", least=1)
     max_queries: int = setting(8, doc="Most queries at a time; further ones wait.", least=1)
+    max_downloads: int = setting(4, doc="Most files that are downloaded at a time; one viewer may have two.", least=1)
     language: str = setting(
         "en",
         doc="Language of the pages for browsers that ask for none that there is: en, de, es, id.",

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import Any
 
+from postwatch.producers.service.errors import PostwatchError
 from postwatch.producers.service.settings import load
 from postwatch.query.exports import to_json
+from postwatch.query.files import FORMATS as FILE_FORMATS
+from postwatch.query.files import NOT_OF_FILES, broken_off, file_texts
 from postwatch.query.report_service import ReportService, open_report_service
 from postwatch.query.reports.registry import AnyReport, load_report
 from postwatch.query.reports.report import Answer, Filter
@@ -20,7 +24,7 @@ from postwatch.streams.settings import ClickHouseSettings
 from rich.console import Console
 from rich.text import Text
 
-FORMATS = ("table", "json", "csv")
+FORMATS = ("table", "json", "csv", "ndjson")
 FOUND, NOTHING_FOUND = 0, 1
 _OLDER = "older:"
 
@@ -34,7 +38,12 @@ class ReportCommand:
     def configure(self, parser: argparse.ArgumentParser) -> None:
         for one in self._report.filters:
             _add(parser, one)
-        parser.add_argument("--format", choices=FORMATS, default="table", help="default: table")
+        parser.add_argument(
+            "--format",
+            choices=FORMATS,
+            default="table",
+            help="default: table; csv and ndjson hold all rows, unless --limit or --cursor asks for a page",
+        )
         parser.epilog = "Exit status: 0 if something was found, 1 if nothing was found, 2 if an error occurred."
 
     def run(self, arguments: argparse.Namespace) -> int:
@@ -43,7 +52,10 @@ class ReportCommand:
     def show(self, service: ReportService, arguments: argparse.Namespace) -> int:
         """Data goes to standard output; notes do too beside a table, else to standard error."""
         report = self._report
-        question = report.question(**{one.name: getattr(arguments, one.name) for one in report.filters})
+        given = {one.name: getattr(arguments, one.name) for one in report.filters}
+        question = report.question(**given)
+        if arguments.format in FILE_FORMATS and not any(given.get(name) for name in NOT_OF_FILES):
+            return self._show_all(service, question, arguments.format)
         answer, servers = service.ask(ENGINEER, report, question)
         if arguments.format == "table":
             print_answer(Console(highlight=False), report, answer, servers)
@@ -52,10 +64,26 @@ class ReportCommand:
         elif arguments.format == "json":
             print(to_json(report.shape(answer, [state.server for state in servers.stale()])))
         else:
-            sys.stdout.write(report.csv(answer))
+            for text, _ in file_texts(report, iter((answer,)), arguments.format):
+                sys.stdout.write(text)
             for note in _notes(report, answer, servers):
                 print(note, file=sys.stderr)
         return FOUND if answer.rows else NOTHING_FOUND
+
+    def _show_all(self, service: ReportService, question: Any, form: str) -> int:
+        """The whole result, while it is read. After an error the last line says that rows are missing."""
+        rows = 0
+        try:
+            for text, number in file_texts(self._report, service.pages(ENGINEER, self._report, question), form):
+                sys.stdout.write(text)
+                rows += number
+        except PostwatchError:
+            if rows:
+                sys.stdout.write(broken_off(form))
+            raise
+        if warning := silence(service.servers(), ENGINEER):
+            print(warning, file=sys.stderr)
+        return FOUND if rows else NOTHING_FOUND
 
 
 def command_of(name: str) -> ReportCommand:

@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     clickhouse_settings = load(ClickHouseSettings)
     read = WatchedReader(TableReader(query_settings, clickhouse_settings), OutageLog("clickhouse", Health()))
     service = ReportService(read, query_settings, clickhouse_settings, load(JoinSettings))
-    app = create_app(service, language=query_settings.language)
+    app = create_app(service, language=query_settings.language, max_downloads=query_settings.max_downloads)
     listener = open_listener(query_settings.listen)
     configure_logs("query")
     print(f"Track Delivery: {address_of(listener)} (this machine only: there is no log-in yet)", flush=True)

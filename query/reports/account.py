@@ -6,6 +6,7 @@ message was sent; never a row whose last event is older than the days asked for,
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from postwatch.query.filters import RESULT_WORDS, SystemUser, account_words
@@ -26,6 +27,8 @@ from pydantic import Field
 NEAR_DAYS = 2
 """The newest rows are searched in this many days first: a busy account has a full page there."""
 _MAX_SOUGHT_ROWS = 1_000_000
+FILE_PAGE_ROWS = 5_000
+"""Rows that a file reads at a time: few enough for memory, enough for the cost of a page not to count."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,9 +75,13 @@ class AccountReport(DeliveriesReport[AccountQuestion, AccountMail]):
     title = "Track Delivery"
     template = "track.html"
     shape_type = DeliveriesShape
+    has_download = True
 
     def answer(self, tables: Tables, question: AccountQuestion) -> AccountMail:
         return newest_mail(tables, read_question(question, tables.retention_days, tables.page_rows))
+
+    def pages(self, tables: Tables, question: AccountQuestion) -> Iterator[AccountMail]:
+        return mail_pages(tables, read_question(question, tables.retention_days, tables.page_rows))
 
     def shape(self, answer: AccountMail, silent_servers: list[str]) -> DeliveriesShape:
         return DeliveriesShape(
@@ -111,13 +118,7 @@ REPORT = AccountReport()
 
 def newest_mail(tables: Tables, wanted: AccountFilters) -> AccountMail:
     """The page of rows that the filters ask for, and the counts of all pages."""
-    since_ms = max(tables.now_ms - wanted.days * DAY_MS, wanted.since_ms or 0)
-    asked_for = wanted
-    if isinstance(wanted.account, SystemUser):
-        names = server_names(tables.viewer, tables.database, since_ms - tables.open_ms)
-        servers = tuple(server for (server,) in tables.read(names))
-        asked_for = replace(wanted, account=replace(wanted.account, servers=servers))
-    window = Window(tables.viewer, tables.database, asked_for, since_ms, tables.open_ms)
+    window = open_window(tables, wanted)
     counts = dict.fromkeys(RESULTS, 0)
     if is_by_time(wanted.by, wanted.is_ascending):
         rows, place = _read_newest(tables, window)
@@ -126,14 +127,46 @@ def newest_mail(tables: Tables, wanted: AccountFilters) -> AccountMail:
         counted = tables.read(row_counts(window))
         rows, place = read_sorted(tables, window, max((int(last_ms) for _, _, last_ms in counted), default=0))
     counts.update({str(status): int(number) for status, number, _ in counted})
-    shown = tuple(visible_row(tables.viewer, decode_row(row[1:])) for row in rows)
+    return _mail(tables, replace(window, wanted=wanted), rows, place, counts)
+
+
+def mail_pages(tables: Tables, wanted: AccountFilters) -> Iterator[AccountMail]:
+    """All rows that the filters ask for, the newest message first, without counts.
+
+    By the time when a message was sent, whatever order was asked for: that time never changes, so each row comes once,
+    in its last version, also if it changes meanwhile.
+    """
+    wanted = replace(wanted, by="sent", is_ascending=False, after=None, limit=FILE_PAGE_ROWS)
+    window = open_window(tables, wanted)
+    place: Position | None = None
+    while True:
+        window = replace(window, wanted=replace(window.wanted, after=place))
+        rows, place = _read_newest(tables, window)
+        yield _mail(tables, window, rows, place, {})
+        if place is None:
+            return
+
+
+def open_window(tables: Tables, wanted: AccountFilters) -> Window:
+    """Everything that the filters ask for."""
+    since_ms = max(tables.now_ms - wanted.days * DAY_MS, wanted.since_ms or 0)
+    if isinstance(wanted.account, SystemUser):
+        names = server_names(tables.viewer, tables.database, since_ms - tables.open_ms)
+        servers = tuple(server for (server,) in tables.read(names))
+        wanted = replace(wanted, account=replace(wanted.account, servers=servers))
+    return Window(tables.viewer, tables.database, wanted, since_ms, tables.open_ms)
+
+
+def _mail(
+    tables: Tables, window: Window, rows: list[Row], place: Position | None, by_status: dict[str, int]
+) -> AccountMail:
     return AccountMail(
-        since_ms=since_ms,
-        rows=shown,
+        since_ms=window.since_ms,
+        rows=tuple(visible_row(tables.viewer, decode_row(row[1:])) for row in rows),
         next_cursor=encode_cursor(place) if place else "",
         has_more=bool(place),
-        filters=wanted,
-        by_status=counts,
+        filters=window.wanted,
+        by_status=by_status,
     )
 
 

@@ -5,7 +5,7 @@ A report of deliveries has to say its filters and its query; JSON, table, CSV an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
@@ -75,8 +75,11 @@ class DeliveriesReport(Report[Question, Found]):
         more = "; there are more" if answer.next_cursor or answer.has_more else ""
         return f"{count(len(answer.rows), 'row')}, newest first, times in UTC{more}."
 
-    def csv(self, answer: Found) -> str:
-        return to_csv(answer.rows)
+    def csv(self, answer: Found, has_heading: bool = True) -> str:
+        return to_csv(answer.rows, has_heading)
+
+    def records(self, answer: Found) -> Iterable[Shape]:
+        return map(DeliveryShape.of, answer.rows)
 
     def nothing_found(self, answer: Found) -> str:
         return gettext("No mail found.")

@@ -5,7 +5,7 @@ It shows one row in its last version, or nothing; an id of somebody else's row i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -163,8 +163,11 @@ class DeliveryReport(Report[DeliveryQuestion, DeliveryFound]):
         if answer.story is not None:
             yield from story_lines(answer.rows[0], answer.story, answer.others, answer.is_engineer)
 
-    def csv(self, answer: DeliveryFound) -> str:
-        return to_csv(answer.rows)
+    def csv(self, answer: DeliveryFound, has_heading: bool = True) -> str:
+        return to_csv(answer.rows, has_heading)
+
+    def records(self, answer: DeliveryFound) -> Iterable[Shape]:
+        return map(DeliveryShape.of, answer.rows)
 
     def nothing_found(self, answer: DeliveryFound) -> str:
         return gettext(NO_SUCH_ROW)

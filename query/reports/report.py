@@ -10,7 +10,7 @@ import dataclasses
 import inspect
 import typing
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from postwatch.query.errors import FilterError
@@ -115,6 +115,8 @@ class Report(ABC, Generic[Question, Answered]):
     names_one: ClassVar[bool] = False
     """Whether a question names one thing, so that the API and the page answer 404 where it is not found."""
     is_for_engineers: ClassVar[bool] = False
+    has_download: ClassVar[bool] = False
+    """Whether its whole result can be had as a file, from the page and the API too."""
     shape_type: ClassVar[type[Shape]]
     """Its JSON."""
 
@@ -131,8 +133,16 @@ class Report(ABC, Generic[Question, Answered]):
         """The answer for a terminal of this width; nothing if nothing was found."""
 
     @abstractmethod
-    def csv(self, answer: Answered) -> str:
-        """The answer as CSV with a heading."""
+    def csv(self, answer: Answered, has_heading: bool = True) -> str:
+        """The answer as CSV."""
+
+    @abstractmethod
+    def records(self, answer: Answered) -> Iterable[Shape]:
+        """What was found, one object each, for NDJSON."""
+
+    def pages(self, tables: Tables, question: Question) -> Iterator[Answered]:
+        """The whole result, a page at a time: what files hold. A report without pages has one."""
+        yield self.answer(tables, question)
 
     def nothing_found(self, answer: Answered) -> str:
         """What is said in place of an empty table."""

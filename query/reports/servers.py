@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from postwatch.query.exports import csv_text
@@ -120,9 +120,13 @@ class ServersReport(Report[ServersQuestion, ServerStates]):
         if answer.servers:
             yield _table(answer)
 
-    def csv(self, answer: ServerStates) -> str:
+    def csv(self, answer: ServerStates, has_heading: bool = True) -> str:
         cells = (ServerShape.of(state).model_dump() for state in answer.servers)
-        return csv_text(list(ServerShape.model_fields), (list(one.values()) for one in cells))
+        heading = list(ServerShape.model_fields) if has_heading else []
+        return csv_text(heading, (list(one.values()) for one in cells))
+
+    def records(self, answer: ServerStates) -> Iterable[Shape]:
+        return map(ServerShape.of, answer.servers)
 
     def nothing_found(self, answer: ServerStates) -> str:
         return ""  # `silence` says it

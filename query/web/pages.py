@@ -10,7 +10,9 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 from postwatch.producers.service.errors import PostwatchError
 from postwatch.query.answers import error_headers, public_words, status_of
+from postwatch.query.download_routes import page_path
 from postwatch.query.errors import FilterError, NotFoundError
+from postwatch.query.files import FORMATS
 from postwatch.query.filters import read_days
 from postwatch.query.identity import known_viewer
 from postwatch.query.report_service import ReportService
@@ -68,6 +70,7 @@ def _page(service: ReportService, report: AnyReport) -> Callable[[Request], HTML
             newest=_address(report.page, words),
             older=_address(report.page, {**words, "cursor": next_cursor}) if next_cursor else "",
             is_first=not cursor,
+            files={form: _address(page_path(report, form), words) for form in (FORMATS if report.has_download else ())},
             only=lambda status: _address(report.page, {**words, "status": status}),
             chosen_days=chosen_days,
             day_choices=sorted(

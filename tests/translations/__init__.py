@@ -1,0 +1,1 @@
+"""The texts of the pages against the catalogs of their languages."""
