@@ -55,8 +55,10 @@ def _create_table(statement: str, bare: str, cluster: str) -> list[str]:
         raise _unknown(bare)
     database, table = created.groups()
     local = _CREATE_TABLE.sub(rf"CREATE TABLE IF NOT EXISTS \1.\2_local ON CLUSTER '{cluster}'", bare)
-    path = f"/clickhouse/tables/{{shard}}/{database}/{table}"
-    local = _ENGINE.sub(rf"ENGINE = Replicated\1('{path}', '{{replica}}', \2)", local)
+    replica = f"'/clickhouse/tables/{{shard}}/{database}/{table}', '{{replica}}'"
+    local = _ENGINE.sub(
+        lambda engine: f"ENGINE = Replicated{engine[1]}({', '.join(filter(None, [replica, engine[2]]))})", local
+    )
     distributed = (
         f"CREATE TABLE IF NOT EXISTS {database}.{table} ON CLUSTER '{cluster}' AS {database}.{table}_local\n"
         f"ENGINE = Distributed('{cluster}', {database}, {table}_local, {key[1]})"

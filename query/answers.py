@@ -22,6 +22,7 @@ from postwatch.query.errors import (
     QuestionError,
     StateError,
     TooLargeError,
+    TooManyPagesError,
 )
 from postwatch.query.identity import viewer_of
 from postwatch.query.shapes import ErrorDetail, ErrorShape
@@ -49,6 +50,9 @@ _KINDS = [
     _ErrorKind(NotFoundError, 404, "not_found", ""),
     _ErrorKind(BadInputError, 422, "invalid", ""),
     _ErrorKind(BusyError, 503, "busy", N_("Too many reports are being made at the moment. Try again in a minute.")),
+    _ErrorKind(
+        TooManyPagesError, 503, "too_many_pages", N_("New rows do not appear by themselves. Reload to see them.")
+    ),
     _ErrorKind(NotMigratedError, 503, "not_migrated", _AWAY),
     _ErrorKind(
         StateError, 503, "log_in_unavailable", N_("Log-in is not available at the moment. Try again in a minute.")

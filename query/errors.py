@@ -8,7 +8,8 @@ BadInputError
 UnavailableError               ClickHouse does not answer
 ├── NotMigratedError           the tables are missing: run the migrations
 ├── BusyError                  too many queries at a time: try again soon
-└── StateError                 what `serve` remembers can't be read or written: nobody is let in meanwhile
+├── StateError                 what `serve` remembers can't be read or written: nobody is let in meanwhile
+└── TooManyPagesError          too many pages are open that get new rows by themselves
 PostwatchError
 ├── TooLargeError              the report is too large or took too long: ask for less
 └── QueryError                 ClickHouse refused the query: a bug or a missing grant; the text quotes it
@@ -55,6 +56,10 @@ class BusyError(UnavailableError):
 
 class StateError(UnavailableError):
     """The state of the log-in is locked, full, read-only, corrupt or away; the text holds no password and no value."""
+
+
+class TooManyPagesError(UnavailableError):
+    """As many pages get new rows by themselves as the settings allow."""
 
 
 class TooLargeError(PostwatchError):

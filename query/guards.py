@@ -24,8 +24,8 @@ _REQUESTS = Counter("postwatch_http_requests_total", "Requests answered, by stat
 _REFUSED = Counter("postwatch_http_refused_requests_total", "Requests refused for a Host header that is not loopback.")
 
 _CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "
-    "frame-ancestors 'none'"
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
 )
 _HEADERS = {
     "content-security-policy": _CONTENT_SECURITY_POLICY,

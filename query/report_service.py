@@ -10,7 +10,10 @@ from collections.abc import Callable, Iterator
 from postwatch.producers.service.lifecycle import now_ms
 from postwatch.producers.service.settings import load
 from postwatch.query.errors import ForbiddenError
+from postwatch.query.live.arrivals import Arrivals
 from postwatch.query.reader import TableReader
+from postwatch.query.reports.account_question import AccountQuestion, read_question
+from postwatch.query.reports.account_window import Window
 from postwatch.query.reports.report import DAY_MS, Answered, Question, Report, Tables
 from postwatch.query.reports.servers import REPORT as SERVERS
 from postwatch.query.reports.servers import ServersQuestion, ServerStates
@@ -36,6 +39,8 @@ class ReportService:
         self._open_ms = int(join_settings.give_up_after_days * DAY_MS) + DAY_MS  # and a day for clocks
         self._database = clickhouse_settings.database
         self.retention_days = clickhouse_settings.retention_days
+        self.live_pages = query_settings.live_pages
+        self.live_seconds = query_settings.live_seconds
         self.now_ms = now_ms
 
     def answer(self, viewer: Viewer, report: Report[Question, Answered], question: Question) -> Answered:
@@ -52,6 +57,16 @@ class ReportService:
         return Tables(
             self._read, self._database, self.retention_days, self._page_rows, self._open_ms, self.now_ms(), viewer
         )
+
+    def window(self, viewer: Viewer, question: AccountQuestion) -> Window:
+        """The rows that a report of an account is about. Raises FilterError."""
+        wanted = read_question(question, self.retention_days, self._page_rows)
+        since_ms = max(self.now_ms() - wanted.days * DAY_MS, wanted.since_ms or 0)
+        return Window(viewer, self._database, wanted, since_ms, self._open_ms)
+
+    def arrivals(self) -> Arrivals:
+        """What is inserted from now on."""
+        return Arrivals(self._read, self._database)
 
     def servers(self) -> ServerStates:
         """Which servers are silent. It is shown with every report, to an engineer with their names."""

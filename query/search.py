@@ -1,9 +1,16 @@
-"""Free text: which columns are searched, as far as the viewer may see them. The counterpart of privacy.py in SQL."""
+"""Free text: which columns are searched, as far as the viewer may see them. The counterpart of privacy.py in SQL.
+
+`holds_text` says of a row in memory what `text_condition` says in SQL; the tests compare both on the real engine.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+
 from postwatch.query.statements import SHOWN
 from postwatch.query.viewer import Viewer
+from postwatch.streams.contracts.outcome import SENT, Outcome
 
 _ALWAYS = ("sender", SHOWN, "original_recipient", "subject", "queue_id", "message_id")
 _OF_THE_CLIENT = ("client_host", "client_ip")
@@ -34,3 +41,35 @@ def text_condition(viewer: Viewer) -> str:
 def without_addresses(column: str) -> str:
     """SQL of a column that a remote server wrote, without what a viewer who is no engineer may not see in it."""
     return f"replaceRegexpAll({column}, '{_HIDDEN}', ' ')"
+
+
+_HIDDEN_WORDS = re.compile(
+    r"(\"[^\"]*\"|[^ \t\n\f\r<>]*)(@|＠|%40|=40|\(at\)|\[at\]|&#64;)[^ \t\n\f\r<>]*|/[^ \t\n\f\r]+"
+)
+"""`_HIDDEN` for Python, whose blanks are others than those of ClickHouse."""
+
+
+def holds_text(viewer: Viewer, row: Outcome, shown: str, text: str) -> bool:
+    """Whether a row that is shown under the recipient `shown` is found by the text."""
+    word = fold(text)
+    return any(word in fold(value) for value in _searched(viewer, row, shown))
+
+
+def _searched(viewer: Viewer, row: Outcome, shown: str) -> Iterator[str]:
+    yield from (row.sender, shown, row.original_recipient, row.subject, row.queue_id, row.message_id)
+    remote = [getattr(row, column) for column in _OF_THE_REMOTE]
+    if viewer.is_engineer:
+        yield from (getattr(row, column) for column in (*_OF_THE_CLIENT, *_FOR_ENGINEERS))
+        yield from remote
+        return
+    if row.direction == SENT or not row.authenticated_as:
+        yield from (getattr(row, column) for column in _OF_THE_CLIENT)
+    if shown == row.recipient:
+        yield from (_HIDDEN_WORDS.sub(" ", value) for value in remote)
+
+
+def fold(text: str) -> str:
+    """The text in the case in which ClickHouse compares: each character by itself."""
+    if text.isascii():
+        return text.lower()
+    return "".join(lower if len(lower := one.lower()) == 1 else one for one in text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 
@@ -15,16 +16,19 @@ from postwatch.query.download_routes import download_router
 from postwatch.query.downloads import Downloads
 from postwatch.query.guards import LISTEN_VARIABLE, Guard, loopback_address
 from postwatch.query.identity import Identify
+from postwatch.query.live.hub import LiveHub
+from postwatch.query.live.stream import ABORT_KEY
 from postwatch.query.report_service import ReportService
 from postwatch.query.reports.registry import load_reports
 from postwatch.query.viewer import ENGINEER
 from postwatch.query.web.language_choice import LanguageChoice, language_router
 from postwatch.query.web.languages import ENGLISH, language_of_setting
+from postwatch.query.web.live import live_router
 from postwatch.query.web.pages import page_router
 from postwatch.query.web.rendering import FOLDER
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 log = structlog.get_logger()
 
@@ -41,12 +45,38 @@ class _FreshFiles(StaticFiles):
         return response
 
 
+class Application:
+    """The application, and the open pages that have to end with it."""
+
+    def __init__(self, app: ASGIApp, hub: LiveHub) -> None:
+        self._app = app
+        self.hub = hub
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            # The server hands over a method of its connection. Only there can a connection be closed that does not take
+            # what is sent.
+            transport = getattr(getattr(send, "__self__", None), "transport", None)
+            if isinstance(transport, asyncio.Transport):
+                scope[ABORT_KEY] = transport.abort
+        await self._app(scope, receive, send)
+
+
+class _Server(uvicorn.Server):
+    """A server that ends the streams of open pages before it waits for the requests in flight."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if isinstance(self.config.app, Application):
+            await self.config.app.hub.close()
+        await super().shutdown(sockets)
+
+
 def create_app(
     service: ReportService,
     identify: Identify = lambda _scope: ENGINEER,
     language: str = ENGLISH,
     max_downloads: int = 4,
-) -> ASGIApp:
+) -> Application:
     """The application, which speaks `language` to whoever asks for no other. Raises SettingsError where it can't.
     While there is no log-in, whoever reaches it is an engineer.
 
@@ -63,13 +93,20 @@ def create_app(
     )
     reports = load_reports().values()
     app.include_router(api_router(service, reports))
-    app.include_router(page_router(service, reports))
+    hub = LiveHub(
+        service.arrivals(),
+        lambda page: identify(page.scope) == page.window.viewer,
+        service.live_pages,
+        service.live_seconds,
+    )
+    app.include_router(page_router(service, reports, hub))
+    app.include_router(live_router(service, hub))
     app.include_router(download_router(Downloads(service, max_downloads), reports))
     app.include_router(language_router())
     app.mount("/static", _FreshFiles(directory=FOLDER / "static"))
     install_error_answers(app)
     # Around all of it: a middleware of the framework would not see its answer to a bug.
-    return LanguageChoice(Guard(app, identify), language_of_setting(language))
+    return Application(LanguageChoice(Guard(app, identify), language_of_setting(language)), hub)
 
 
 def open_listener(listen: str) -> socket.socket:
@@ -103,7 +140,7 @@ def make_server(app: ASGIApp) -> uvicorn.Server:
         server_header=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
-    return uvicorn.Server(config)
+    return _Server(config)
 
 
 def serve(app: ASGIApp, listener: socket.socket) -> None:

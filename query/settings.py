@@ -25,3 +25,9 @@ class QuerySettings:
         "en",
         doc="Language of the pages for browsers that ask for none that there is: en, de, es, id.",
     )
+    live_pages: int = setting(
+        1000, doc="Most open pages, a process, on which new rows appear by themselves; 0: none.", least=0
+    )
+    live_seconds: float = setting(
+        0.5, doc="New rows are looked for this often, for all open pages together.", least=0.1
+    )

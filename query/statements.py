@@ -24,8 +24,8 @@ class Statement:
     """One SELECT and the values of its `{name:Type}` parameters, for one viewer.
 
     `{viewer}` stands at the head of each WHERE over deliveries, and becomes the viewer's condition. Raises ValueError
-    where it is missing: no statement can be built that reads other people's rows. Tables about servers are for an
-    engineer, or for what the server itself has to know.
+    where it is missing: no statement can be built that reads other people's rows. The tables about servers and arrivals
+    are for an engineer, or for what the server itself has to know.
     """
 
     __slots__ = ("parameters", "sql")
@@ -33,8 +33,9 @@ class Statement:
     def __init__(self, viewer: Viewer, sql: str, parameters: Mapping[str, Any]) -> None:
         if sql.count(DELIVERIES) != len(_BOUND.findall(sql)):
             raise ValueError(f"each WHERE over {DELIVERIES} begins with {VIEWER}: {sql}")
-        if SERVERS in sql and not viewer.is_engineer:
-            raise ValueError(f"{viewer.name} may not read {SERVERS}")
+        for table in (SERVERS, ARRIVALS):
+            if table in sql and not viewer.is_engineer:
+                raise ValueError(f"{viewer.name} may not read {table}")
         self.sql = sql
         self.parameters = dict(parameters)
         for placeholder, (text, values) in {VIEWER: viewer.condition(), SHOWN: viewer.shown_recipient()}.items():
@@ -56,6 +57,8 @@ class Span(NamedTuple):
 
 DELIVERIES = "{database:Identifier}.deliveries"
 SERVERS = "{database:Identifier}.servers"
+ARRIVALS = "{database:Identifier}.arrivals"
+"""The keys of what was inserted lately, of all accounts."""
 VIEWER = "{viewer}"
 SHOWN = "{shown_recipient}"
 """The recipient that the viewer may see. What people search, sort and page by is this one."""

@@ -15,23 +15,26 @@ from postwatch.query.errors import FilterError, NotFoundError
 from postwatch.query.files import FORMATS
 from postwatch.query.filters import read_days
 from postwatch.query.identity import known_viewer
+from postwatch.query.live.hub import LiveHub
 from postwatch.query.report_service import ReportService
+from postwatch.query.reports.account import REPORT as ACCOUNT
 from postwatch.query.reports.registry import AnyReport
 from postwatch.query.reports.servers import ServerStates
 from postwatch.query.row_id import NO_SUCH_ROW
+from postwatch.query.web.live import is_live, live_address
 from postwatch.query.web.rendering import render
 
 _DAY_CHOICES = (1, 3, 7, 14, 30, 60, 90)
 
 
-def page_router(service: ReportService, reports: Iterable[AnyReport]) -> APIRouter:
+def page_router(service: ReportService, reports: Iterable[AnyReport], hub: LiveHub) -> APIRouter:
     router = APIRouter(include_in_schema=False)
     for report in reports:
-        router.add_api_route(report.page, _page(service, report), response_class=HTMLResponse)
+        router.add_api_route(report.page, _page(service, report, hub), response_class=HTMLResponse)
     return router
 
 
-def _page(service: ReportService, report: AnyReport) -> Callable[[Request], HTMLResponse]:
+def _page(service: ReportService, report: AnyReport, hub: LiveHub) -> Callable[[Request], HTMLResponse]:
     required = {one.name for one in report.filters if one.is_required}
 
     def page(request: Request) -> HTMLResponse:
@@ -44,6 +47,7 @@ def _page(service: ReportService, report: AnyReport) -> Callable[[Request], HTML
         answer: Any = None
         servers: ServerStates | None = None
         status, headers, complaint = 200, None, ""
+        position_ms = hub.position()  # before the rows are read: what comes later is sent to the page
         try:
             servers = service.servers()
             if not report.has_form or show or not required or any(words[name] for name in required):
@@ -71,6 +75,7 @@ def _page(service: ReportService, report: AnyReport) -> Callable[[Request], HTML
             older=_address(report.page, {**words, "cursor": next_cursor}) if next_cursor else "",
             is_first=not cursor,
             files={form: _address(page_path(report, form), words) for form in (FORMATS if report.has_download else ())},
+            live=live_address(words, position_ms) if answer and report is ACCOUNT and is_live(answer.filters) else "",
             only=lambda status: _address(report.page, {**words, "status": status}),
             chosen_days=chosen_days,
             day_choices=sorted(

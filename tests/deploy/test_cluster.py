@@ -25,11 +25,15 @@ def test_each_table_is_a_replicated_one_and_a_distributed_one_over_it() -> None:
         "postwatch.deliveries",
         "postwatch.servers_local",
         "postwatch.servers",
+        "postwatch.arrivals_local",
+        "postwatch.arrivals",
     ]
     path = "'/clickhouse/tables/{shard}/postwatch/deliveries', '{replica}'"
     assert f"ENGINE = ReplicatedReplacingMergeTree({path}, version, is_deleted)\nPARTITION BY" in text
     assert "ENGINE = Distributed('mail', postwatch, deliveries_local, cityHash64(account_domain))" in text
     assert "ENGINE = Distributed('mail', postwatch, servers_local, cityHash64(server))" in text
+    path = "'/clickhouse/tables/{shard}/postwatch/arrivals', '{replica}'"
+    assert f"ENGINE = ReplicatedMergeTree({path})\nPARTITION BY" in text
 
 
 def test_what_is_stored_is_indexed() -> None:
@@ -51,9 +55,12 @@ def columns(statement: str) -> str:
 
 def test_the_columns_are_those_of_one_server() -> None:
     alone = [
-        s for migration in read_migrations() for s in migration.statements(Place("postwatch", 30)) if "CREATE" in s
+        s
+        for migration in read_migrations()
+        for s in migration.statements(Place("postwatch", 30))
+        if "CREATE TABLE" in s
     ]
-    stored = [statement for statement in statements() if "CREATE" in statement and "Distributed" not in statement]
+    stored = [statement for statement in statements() if "CREATE TABLE" in statement and "Distributed" not in statement]
     assert [columns(statement) for statement in stored] == [columns(statement) for statement in alone]
     assert all(columns(statement) for statement in alone)
 
