@@ -41,7 +41,7 @@ def visible_row(viewer: Viewer, row: Shown) -> Shown:
     """The row as the viewer may see it. An engineer sees all of it."""
     if viewer.is_engineer:
         return row
-    shown = row._replace(server="", next_queue_id="", parent_queue_id="", log_lines=())
+    shown = _without_server(row)._replace(server="", next_queue_id="", parent_queue_id="", log_lines=())
     if row.direction == RECEIVED and row.authenticated_as and not viewer.owns(row.sender):
         shown = shown._replace(client_host="", client_ip="", authenticated_as="", auth_method="")
     if not sees_target(viewer, row):
@@ -58,6 +58,19 @@ def visible_row(viewer: Viewer, row: Shown) -> Shown:
         router=masked(shown.router),
         attempts=tuple(_masked_attempt(one, masked) for one in shown.attempts),
     )
+
+
+def _without_server(row: Shown) -> Shown:
+    """A server hands mail for its own mailboxes to itself, and logs its own name as the remote server's."""
+    own = row.server.lower()
+    if not own or own not in (row.remote_host.lower(), *(one.remote_host.lower() for one in row.attempts)):
+        return row
+
+    def kept(host: str) -> str:
+        return "" if host.lower() == own else host
+
+    attempts = tuple(one._replace(remote_host=kept(one.remote_host)) for one in row.attempts)
+    return row._replace(remote_host=kept(row.remote_host), attempts=attempts)
 
 
 def _without_target(row: Shown) -> Shown:

@@ -40,6 +40,8 @@ def text_condition(viewer: Viewer) -> str:
 
 def without_addresses(column: str) -> str:
     """SQL of a column that a remote server wrote, without what a viewer who is no engineer may not see in it."""
+    if column == "remote_host":  # a server hands mail to itself; its name is for engineers
+        column = "if(lower(remote_host) = lower(server), '', remote_host)"
     return f"replaceRegexpAll({column}, '{_HIDDEN}', ' ')"
 
 

@@ -1526,6 +1526,21 @@ QUERIES = (
         "query/test_viewers.py::test_every_report_shows_the_viewer_s_own_rows_and_no_other",
     ),
     _mutation(
+        "a server that hands mail to itself is named to engineers only",
+        "query/privacy.py",
+        '        return "" if host.lower() == own else host\n',
+        "        return host\n",
+        "query/test_privacy.py::test_a_server_that_hands_mail_to_itself_is_not_named",
+        "browser/test_isolation.py::test_a_thousand_requests_for_other_tenants_mail_bring_no_address_of_theirs",
+    ),
+    _mutation(
+        "replies are shown without strangers' addresses, on every way out",
+        "query/privacy.py",
+        "        response=masked(shown.response),\n",
+        "",
+        "browser/test_isolation.py::test_a_thousand_requests_for_other_tenants_mail_bring_no_address_of_theirs",
+    ),
+    _mutation(
         "a search finds only what the viewer may see",
         "query/reports/account_window.py",
         'f"(positionCaseInsensitiveUTF8({SHOWN}, {{recipient:String}}) {found}"',

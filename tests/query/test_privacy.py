@@ -122,6 +122,16 @@ def test_the_recipient_does_not_see_the_login_of_a_local_sender() -> None:
     assert inbound.client_ip == "192.0.2.50"
 
 
+def test_a_server_that_hands_mail_to_itself_is_not_named() -> None:
+    one = Attempt(1, "delivered", 250, "250 saved", "web1", "")
+    row = make_row(
+        account="anna@bakery.example", remote_host="Web1", attempts=(one, one._replace(remote_host="mx.far"))
+    )
+    shown = visible_row(ANNA, row)
+    assert (shown.remote_host, [each.remote_host for each in shown.attempts]) == ("", ["", "mx.far"])
+    assert visible_row(ANNA, row._replace(server="web2")).remote_host == "Web1"
+
+
 HIDDEN_FORMS = [
     "<carl@far.example>: user unknown",
     "carl@far.example... User unknown",
