@@ -10,6 +10,7 @@ from babel.messages.catalog import Catalog, Message
 from babel.messages.pofile import read_po
 
 _PLACEHOLDER = re.compile(r"%(?:\((\w+)\)(.)|(.))", re.DOTALL)
+_OF_SCRIPTS = re.compile(r"\{\w+\}")
 _TAG = re.compile(r"</?[a-z][^>]*>")
 
 
@@ -55,4 +56,5 @@ def _message_faults(message: Message, plurals: int) -> Iterator[str]:
 
 def placeholders(text: str) -> set[str]:
     """The names that a text has values for. Anything else after a `%` would break the page: it is told as it stands."""
-    return {name or f"%{kind or other}" for name, kind, other in _PLACEHOLDER.findall(text) if kind != "s" or name}
+    named = {name or f"%{kind or other}" for name, kind, other in _PLACEHOLDER.findall(text) if kind != "s" or name}
+    return named | set(_OF_SCRIPTS.findall(text))

@@ -26,6 +26,7 @@ KEYWORDS: dict[str, tuple[int | tuple[int, str], ...] | None] = {
     "pgettext": ((1, "c"), 2),
     "FilterError": None,
     "ForbiddenError": None,
+    "NotFoundError": None,
 }
 """What marks a text: gettext's functions, and errors whose message people read."""
 _METHODS = [("**.py", "python"), ("web/templates/**.html", "jinja2")]
