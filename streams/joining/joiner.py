@@ -254,10 +254,11 @@ class Joiner:
                         or (message.parts and (event.transport == "pipe" or is_own(event.remote_ip)))
                     ):
                         self._give(messages, message, event)
-                    if message.return_id:
-                        self._tie_returned(messages, message, event)
-                    if message.requeued_as:
-                        self._hand_open(messages, message)
+                    if message.return_id or message.requeued_as:
+                        if message.return_id:
+                            self._tie_returned(messages, message, event)
+                        if message.requeued_as:
+                            self._hand_open(messages, message)
                     if "" in message.attempts:
                         message.dirty += ("", message.only_recipient())
                     if message.lineage is not None:
@@ -304,7 +305,10 @@ class Joiner:
             if message.return_id:
                 self._tie_returned(messages, message)
         if event.message_id:
-            self._name(messages, message, event.message_id)
+            queue_id = message.queue_id
+            known_id = self._named.setdefault((message.server, event.message_id), queue_id)
+            if known_id != queue_id:
+                self._meet(messages, message, known_id, event.message_id)
 
     def _is_repeated(self, server: str, event: Arrival | Attempt | LifecycleEvent | Step) -> bool:
         closed = self._closed_ids.get(server)
@@ -373,14 +377,16 @@ class Joiner:
             else:
                 self._take_piece(messages, message, event)
             return
-        if _is_another(message, event):
+        is_first = message.parts is None and not message.attempts and not message.completed_at
+        if part != QUEUE and not is_first and _is_another(message, event):
             message = self._replace(messages, message, event)
-        if event.session_id.startswith(LOGIN_PREFIX):
+        if event.session_id and event.session_id.startswith(LOGIN_PREFIX):
             event = self._with_login(messages, message, event)
         parts, lineage = message.parts, message.lineage
         was_whole = lineage is not None and message.is_whole()
         if (
-            (parts is None or is_told_by_others(parts))
+            event.at != message.queued_at
+            and (parts is None or is_told_by_others(parts))
             and part not in TOLD_BY_OTHERS
             and not message.was_seen()
             and not message.is_dated()
@@ -400,10 +406,12 @@ class Joiner:
             if client is not None and (not client.client_ip or is_own(client.client_ip)):
                 self._take_back(messages, message)
             if client is not None and (message_id := message.parts[MESSAGE_ID].message_id):
-                self._name(messages, message, message_id)
+                known_id = self._named.setdefault((message.server, message_id), message.queue_id)
+                if known_id != message.queue_id:
+                    self._meet(messages, message, known_id, message_id)
         if message.return_id:
             self._tie_returned(messages, message)
-        if event.session_id.startswith(SESSION_PREFIX):
+        if event.session_id and event.session_id.startswith(SESSION_PREFIX):
             self._take_session(messages, message, event)
         if event.earlier_queue_id and event.earlier_queue_id != PROXIED:
             self._continue(messages, message, event)
@@ -535,25 +543,23 @@ class Joiner:
             next_message.change([event.recipient, *next_message.attempts])
             self._handed_on.add((message, event.recipient))
 
-    def _name(self, messages: dict[str, Message], message: Message, message_id: str) -> None:
-        """Note the Message-ID. What comes from a far client may be an open message with the same, given back."""
-        queue_id = message.queue_id
-        known_id = self._named.setdefault((message.server, message_id), queue_id)
-        if known_id == queue_id:
+    def _meet(self, messages: dict[str, Message], message: Message, known_id: str, message_id: str) -> None:
+        """Another message has the same Message-ID. What comes from a far client may be that one, given back."""
+        self._named[message.server, message_id] = message.queue_id
+        source = source_of(message)
+        if source is None or message.lineage is not None or is_near(source.client_ip):
             return
-        self._named[message.server, message_id] = queue_id
-        known = self._find_known(message.server, known_id)
-        if known is None or known.is_complete() or message.lineage is not None:
+        known = self._find_known(message.server, known_id) if may_be_taken(source, is_named_twice=True) else None
+        if known is None:
             return
         messages[known_id] = known
         self._touch(known)
-        source, other = source_of(message), source_of(known)
-        if source is None or other is None or (source.client_ip == other.client_ip and not known.return_id):
-            return  # a list's other recipients
-        if not is_near(source.client_ip) and may_be_taken(source, is_named_twice=True):
-            self._list(messages, known, GIVEN, other)
-            self._list(messages, message, TAKEN, source)
-            self._tie_returned(messages, message)
+        other = source_of(known)
+        if known.is_complete() or other is None or (source.client_ip == other.client_ip and not known.return_id):
+            return  # too late, or a list's other recipients
+        self._list(messages, known, GIVEN, other)
+        self._list(messages, message, TAKEN, source)
+        self._tie_returned(messages, message)
 
     def _take_back(self, messages: dict[str, Message], message: Message) -> None:
         """List a message that a program or filter of this server may have made of an earlier one."""
@@ -973,9 +979,11 @@ class Joiner:
         for message in dirty:
             made = len(rows)
             try:
-                if not message.completed_at or message.may_have_more():
+                if not message.completed_at:
                     message.count_completes()
-                if (message.dirty or message.completed_at) and not message.queue_id.startswith(_WITHOUT_ROWS):
+                if (message.dirty or message.completed_at) and not (
+                    message.queue_id[1:2] == ":" and message.queue_id.startswith(_WITHOUT_ROWS)
+                ):
                     self._add_due_rows(message, rows)
             except Exception as error:
                 del rows[made:]

@@ -66,6 +66,8 @@ def _order(attempt: Attempt) -> tuple[int, int, str]:
 def add_attempt(message: Message, event: Attempt) -> None:
     if not event.recipient and message.parts is not None:
         event = _with_recipient(event, message.parts.get(QUEUE))
+    if message.completed_at and event.status == DEFERRED and message.may_have_more():
+        message.completed_at = 0
     attempts = message.attempts.get(event.recipient)
     if attempts is None:
         message.attempts[event.recipient] = [event]

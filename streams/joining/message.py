@@ -190,7 +190,6 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
                 continue
             final = [attempt for attempt in attempts if RESULTS[attempt.status] != "pending"]
             if not final:
-                self.completed_at = 0
                 return
             done += not final[-1].is_expanded
             completed_at = max(completed_at, final[-1].at)
@@ -257,7 +256,8 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
             return not all(map(self.handed_over, self.attempts))
         if self.parts is None:
             return False
-        if self.may_have_more():
+        queued = self.parts.get(QUEUE)
+        if queued is not None and queued.recipient_count and self.may_have_more():
             return True
         if self.terminal_event is not None and self.terminal_event.status == CANCELLED:
             return True  # a delivery that was in progress is logged later

@@ -932,7 +932,7 @@ MESSAGES = (
     _mutation(
         "what comes from a far address while an open message has the same Message-ID may be that, given back",
         "streams/joining/joiner.py",
-        "            self._list(messages, known, GIVEN, other)\n",
+        "        self._list(messages, known, GIVEN, other)\n",
         "",
         "streams/joining/test_returned.py::test_a_filter_with_a_public_address_gives_back_from_there_in_time",
     ),
@@ -988,7 +988,7 @@ MESSAGES = (
     _mutation(
         "an alias of OpenSMTPD may have targets beside the mailbox of its name",
         "streams/joining/message.py",
-        "        if self.may_have_more():\n            return True\n",
+        "        if queued is not None and queued.recipient_count and self.may_have_more():\n            return True\n",
         "",
         "streams/joining/test_message.py::test_an_alias_of_opensmtpd_may_have_a_target_beside_the_mailbox_of_its_name",
     ),
