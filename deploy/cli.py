@@ -36,6 +36,9 @@ COMMANDS = {
         for name, listing in LISTED.items()
     },
     "serve": Command("query.commands.serve", "query", "serve the Track Delivery page and the JSON API"),
+    "token": Command("query.commands.token", "query", "create, list and revoke API tokens"),
+    "password": Command("query.commands.password", "query", "make a line of the password file"),
+    "handover": Command("query.commands.handover", "query", "make a link that opens the page for one mailbox"),
     "read": Command("streams.commands.read", "stream", "print the rows of log files, without Kafka", error_status=2),
     "outcomes": Command("streams.commands.outcomes", "stream", "print the topic of outcomes as JSON"),
     "ship": Command("producers.commands.ship", "producer", "follow log files and publish their lines"),

@@ -14,6 +14,7 @@ from typing import Any
 from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.producers.service.settings import CONFIG_VARIABLE, PREFIX
 from postwatch.producers.ship_settings import ShipSettings
+from postwatch.query.access.openid_settings import OpenIdSettings
 from postwatch.query.access.settings import AccessSettings
 from postwatch.query.settings import QuerySettings
 from postwatch.streams.settings import ClickHouseSettings, JoinSettings, SinkSettings
@@ -26,6 +27,7 @@ SECTION_CLASSES: tuple[Any, ...] = (
     SinkSettings,
     QuerySettings,
     AccessSettings,
+    OpenIdSettings,
 )
 
 _HEAD = f"""\

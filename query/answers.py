@@ -18,6 +18,7 @@ from postwatch.query.errors import (
     ForbiddenError,
     NotFoundError,
     NotMigratedError,
+    OpenIdAwayError,
     QueryError,
     QuestionError,
     StateError,
@@ -45,6 +46,7 @@ class _ErrorKind(NamedTuple):
 
 
 _AWAY = N_("Reports are not available at the moment. Try again in a minute.")
+_NO_LOG_IN = N_("Log-in is not available at the moment. Try again in a minute.")
 _KINDS = [
     _ErrorKind(ForbiddenError, 403, "forbidden", ""),
     _ErrorKind(NotFoundError, 404, "not_found", ""),
@@ -54,9 +56,8 @@ _KINDS = [
         TooManyPagesError, 503, "too_many_pages", N_("New rows do not appear by themselves. Reload to see them.")
     ),
     _ErrorKind(NotMigratedError, 503, "not_migrated", _AWAY),
-    _ErrorKind(
-        StateError, 503, "log_in_unavailable", N_("Log-in is not available at the moment. Try again in a minute.")
-    ),
+    _ErrorKind(StateError, 503, "log_in_unavailable", _NO_LOG_IN),
+    _ErrorKind(OpenIdAwayError, 503, "log_in_unavailable", _NO_LOG_IN),
     _ErrorKind(UnavailableError, 503, "unavailable", _AWAY),
     _ErrorKind(
         TooLargeError, 504, "too_large", N_("This report took too long. Ask for fewer days or for one recipient.")

@@ -8,6 +8,7 @@ BadInputError
 UnavailableError               ClickHouse does not answer
 ├── NotMigratedError           the tables are missing: run the migrations
 ├── BusyError                  too many queries at a time: try again soon
+├── OpenIdAwayError            the OpenID provider can't be asked now
 ├── StateError                 what `serve` remembers can't be read or written: nobody is let in meanwhile
 └── TooManyPagesError          too many pages are open that get new rows by themselves
 PostwatchError
@@ -60,6 +61,10 @@ class StateError(UnavailableError):
 
 class TooManyPagesError(UnavailableError):
     """As many pages get new rows by themselves as the settings allow."""
+
+
+class OpenIdAwayError(UnavailableError):
+    """The OpenID provider does not answer, or not as one."""
 
 
 class TooLargeError(PostwatchError):

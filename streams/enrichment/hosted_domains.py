@@ -78,9 +78,12 @@ def _to_unicode(name: str) -> str:
 class DomainsSource:
     """A file or an http(s) address, and what it was like when it was read last."""
 
-    def __init__(self, place: str, setting: str) -> None:
+    def __init__(
+        self, place: str, setting: str, parse: Callable[[str, str], Mapping[str, str]] = parse_domains
+    ) -> None:
         """Raises BadInputError for an address that names a password."""
         self._place = place
+        self._parse = parse
         self._is_address = place.startswith(("http://", "https://"))
         if self._is_address and "@" in place.partition("://")[2].partition("/")[0]:
             raise BadInputError(f"{setting} must not name a user and password in the address; none is sent")
@@ -96,7 +99,7 @@ class DomainsSource:
             if found is None:
                 return None
             content, mark = found
-            domains = parse_domains(content.decode(), self._where)
+            domains = self._parse(content.decode(), self._where)
         except (OSError, ValueError, http.client.HTTPException) as error:
             raise BadInputError(f"{self._where} can't be read: {_reason(error)}") from error
         self._mark = mark

@@ -1737,4 +1737,105 @@ MEMORY = (
     ),
 )
 
-MUTATIONS = (*SHIPPER, *PIECES, *JOIN, *MESSAGES, *PARSERS, *ACCOUNTS, *OUTCOMES, *QUERIES, *DOCTOR, *MEMORY)
+ACCESS: tuple[Mutation, ...] = (
+    _mutation(
+        "a hand-over link opens one mailbox, even that of an engineer",
+        "query/access/roles.py",
+        '    if identity.method == "hand-over":\n        return ""\n',
+        "",
+        "query/access/test_owners.py::test_an_engineer_is_named_by_the_setting_or_by_his_role_and_never_by_a_hand_over_link",
+    ),
+    _mutation(
+        "root and nobody own nothing",
+        "query/access/owners.py",
+        '_NOBODY = frozenset({"", "*", "root", "nobody"})',
+        '_NOBODY = frozenset({"", "*"})',
+        "query/access/test_owners.py::test_names_that_stand_for_the_machine_own_nothing",
+    ),
+    _mutation(
+        "an owner sees no domain of another",
+        "query/access/owners.py",
+        "            if reseller not in _NOBODY and owner in owners:\n",
+        "            for owner in owners:\n",
+        "query/access/test_owners.py::test_a_reseller_sees_what_those_own_to_whom_he_sold_and_nobody_else",
+    ),
+    _mutation(
+        "timing tells nobody who is in the password file",
+        "query/access/passwords.py",
+        "argon2.PasswordHasher().verify(entry.hash if entry else self._dummy, password)",
+        "_ = argon2.PasswordHasher().verify(entry.hash, password) if entry else None",
+        "query/access/test_passwords.py::test_an_unknown_name_takes_as_long_as_a_known_one",
+    ),
+    _mutation(
+        "a changed password ends sessions",
+        "query/access/people.py",
+        "self.passwords.fingerprint(identity.name) == fingerprint",
+        "self.passwords.has(identity.name)",
+        "query/access/test_commands.py::test_people_tell_whether_a_session_still_holds",
+    ),
+    _mutation(
+        "a revoked token is refused by every worker within 5 seconds",
+        "query/access/tokens.py",
+        "CACHE_SECONDS = 3.0",
+        "CACHE_SECONDS = 30.0",
+        "query/access/test_tokens.py::test_another_worker_refuses_a_revoked_token_within_five_seconds",
+    ),
+    _mutation(
+        "a token ends",
+        "query/access/tokens.py",
+        "self.revoked_at is None and now_ms < self.expires_at",
+        "self.revoked_at is None",
+        "query/access/test_tokens.py::test_a_token_that_is_none_or_ended_is_refused",
+    ),
+    _mutation(
+        "when a token was used is written once a minute",
+        "query/access/tokens.py",
+        "used, self._used = self._used, {}",
+        "used = dict(self._used)",
+        "query/access/test_tokens.py::test_many_requests_are_one_read_and_one_write",
+    ),
+    _mutation(
+        "a hand-over link opens the page once, on all servers together",
+        "query/access/handover.py",
+        "sa.and_(hand_overs.c.digest == digest, hand_overs.c.used_at.is_(None))",
+        "sa.and_(hand_overs.c.digest == digest)",
+        "query/access/test_handover.py::test_a_link_works_once_on_all_servers_together",
+    ),
+    _mutation(
+        "a hand-over link lives for a minute",
+        "query/access/handover.py",
+        "return body if is_ours and self._clock() < int(form[2]) else None",
+        "return body if is_ours else None",
+        "query/access/test_handover.py::test_a_link_lives_for_a_minute",
+    ),
+    _mutation(
+        "a hand-over link is signed",
+        "query/access/handover.py",
+        "is_ours = hmac.compare_digest(form[3], self._signature(body))",
+        "is_ours = True",
+        "query/access/test_handover.py::test_a_changed_link_is_refused",
+    ),
+    _mutation(
+        "a panel opens no mailbox outside its scope",
+        "query/access/handover_routes.py",
+        "if not token.scope.hands_over or not token.scope.covers(mailbox):",
+        "if not token.scope.hands_over:",
+        "query/access/test_handover_routes.py::test_a_panel_opens_no_mailbox_outside_its_scope",
+    ),
+    _mutation(
+        "a provider's address is believed only where it is verified",
+        "query/access/openid.py",
+        'claims.get("email_verified") in (True, "true")',
+        '"email_verified" in claims',
+        "query/access/test_openid.py::test_only_what_a_provider_clearly_says_is_believed",
+    ),
+    _mutation(
+        "OpenID asks with PKCE",
+        "query/access/openid.py",
+        '                "code_challenge_method": "S256",\n',
+        "",
+        "query/access/test_openid.py::test_pkce_state_and_nonce_are_sent_and_new_each_time",
+    ),
+)
+
+MUTATIONS = (*SHIPPER, *PIECES, *JOIN, *MESSAGES, *PARSERS, *ACCOUNTS, *OUTCOMES, *QUERIES, *DOCTOR, *MEMORY, *ACCESS)

@@ -1,0 +1,118 @@
+"""`postwatch token create|list|revoke`: API tokens. The token itself is shown once, by `create`."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import os
+import sys
+
+from postwatch.producers.service.errors import BadInputError
+from postwatch.producers.service.logs import configure_logs
+from postwatch.producers.service.settings import load
+from postwatch.query.access.handover import read_mailbox
+from postwatch.query.access.settings import AccessSettings
+from postwatch.query.access.state import StateStore
+from postwatch.query.access.tokens import Token, TokenBook, TokenScope, now_ms
+from postwatch.query.filters import Domain, read_account
+from postwatch.streams.contracts.outcome import iso_time
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+_DAYS = 365
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    create = actions.add_parser("create", help="make a token and print it, once")
+    create.add_argument("name", help="what it is for, such as the name of a dashboard")
+    create.add_argument("--account", action="append", default=[], metavar="ACCOUNT", help="user@domain; repeatable")
+    create.add_argument("--domain", action="append", default=[], metavar="DOMAIN", help="all of it; repeatable")
+    create.add_argument("--all", action="store_true", help="every account")
+    create.add_argument("--engineer", action="store_true", help="log lines and servers too; needs --all")
+    create.add_argument(
+        "--hand-over", action="store_true", help="for a panel: it makes hand-over links, and reads nothing"
+    )
+    create.add_argument("--days", type=int, default=_DAYS, metavar="N", help=f"it ends after so many; default: {_DAYS}")
+    actions.add_parser("list", help="tokens, what they are for, and when they were last used")
+    revoke = actions.add_parser("revoke", help="end a token; every server refuses it within 5 seconds")
+    revoke.add_argument("token", help="its id, or its name for all tokens of that name")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    configure_logs("token")
+    store = StateStore(load(AccessSettings).state)
+    try:
+        book = TokenBook(store)
+        if arguments.action == "create":
+            return _create(book, arguments)
+        if arguments.action == "revoke":
+            ended = book.revoke(arguments.token, operator())
+            print("\n".join(f"revoked: {token.id} {token.name}" for token in ended) or "it was revoked before")
+            return 0
+        Console(highlight=False).print(_table(book))
+        return 0
+    finally:
+        store.close()
+
+
+def operator() -> str:
+    """Who types the command, for the log."""
+    return os.environ.get("SUDO_USER") or getpass.getuser()
+
+
+def _create(book: TokenBook, arguments: argparse.Namespace) -> int:
+    scope = TokenScope(
+        accounts=frozenset(map(read_mailbox, arguments.account)),
+        domains=frozenset(map(_read_domain, arguments.domain)),
+        sees_all=arguments.all,
+        is_engineer=arguments.engineer,
+        hands_over=arguments.hand_over,
+    )
+    secret, token = book.create(arguments.name, scope, arguments.days, operator())
+    print(f"id {token.id}, until {iso_time(token.expires_at)}. The token is not shown again:", file=sys.stderr)
+    print(secret)
+    return 0
+
+
+def _read_domain(word: str) -> str:
+    scope = read_account(f"@{word.removeprefix('@')}")
+    if not isinstance(scope, Domain):
+        raise BadInputError(f"{word!r} is not a domain")
+    return scope.domain
+
+
+def _table(book: TokenBook) -> Table:
+    table = Table(box=box.SIMPLE)
+    for title in ("id", "name", "scope", "created by", "created", "ends", "last used", ""):
+        table.add_column(title)
+    now = now_ms()
+    for token in book.listed():
+        table.add_row(
+            token.id,
+            token.name,
+            scope_words(token.scope),
+            token.created_by,
+            _time(token.created_at),
+            _time(token.expires_at),
+            _time(token.last_used_at) if token.last_used_at else "never",
+            _standing(token, now),
+        )
+    return table
+
+
+def scope_words(scope: TokenScope) -> str:
+    of = ["all"] if scope.sees_all else [*sorted(scope.accounts), *(f"@{name}" for name in sorted(scope.domains))]
+    extra = [word for word, holds in (("engineer", scope.is_engineer), ("hand-over", scope.hands_over)) if holds]
+    return ", ".join([*of, *extra])
+
+
+def _standing(token: Token, now: int) -> str:
+    if token.revoked_at is not None:
+        return f"revoked {_time(token.revoked_at)}"
+    return "works" if token.works_at(now) else "ended"
+
+
+def _time(at_ms: int) -> str:
+    return iso_time(at_ms)[:16].replace("T", " ")
