@@ -15,6 +15,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from postwatch.producers.service.errors import BadInputError, PostwatchError, UnavailableError
 from postwatch.query.errors import (
     BusyError,
+    CheckAwayError,
     ForbiddenError,
     NotFoundError,
     NotMigratedError,
@@ -24,6 +25,7 @@ from postwatch.query.errors import (
     StateError,
     TooLargeError,
     TooManyPagesError,
+    TooManyTriesError,
 )
 from postwatch.query.identity import viewer_of
 from postwatch.query.shapes import ErrorDetail, ErrorShape
@@ -50,12 +52,19 @@ _NO_LOG_IN = N_("Log-in is not available at the moment. Try again in a minute.")
 _KINDS = [
     _ErrorKind(ForbiddenError, 403, "forbidden", ""),
     _ErrorKind(NotFoundError, 404, "not_found", ""),
+    _ErrorKind(TooManyTriesError, 429, "too_many_tries", ""),
     _ErrorKind(BadInputError, 422, "invalid", ""),
     _ErrorKind(BusyError, 503, "busy", N_("Too many reports are being made at the moment. Try again in a minute.")),
     _ErrorKind(
         TooManyPagesError, 503, "too_many_pages", N_("New rows do not appear by themselves. Reload to see them.")
     ),
     _ErrorKind(NotMigratedError, 503, "not_migrated", _AWAY),
+    _ErrorKind(
+        CheckAwayError,
+        503,
+        "log_in_unavailable",
+        N_("Your password can't be checked at the moment. Try again in a minute."),
+    ),
     _ErrorKind(StateError, 503, "log_in_unavailable", _NO_LOG_IN),
     _ErrorKind(OpenIdAwayError, 503, "log_in_unavailable", _NO_LOG_IN),
     _ErrorKind(UnavailableError, 503, "unavailable", _AWAY),

@@ -14,7 +14,8 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import PlainTextResponse
 from postwatch.producers.service.errors import PostwatchError
 from postwatch.query.advice import ADVICE
-from postwatch.query.identity import known_viewer
+from postwatch.query.answers import public_words
+from postwatch.query.identity import asker, known_viewer
 from postwatch.query.report_service import ReportService
 from postwatch.query.reports.registry import AnyReport
 from postwatch.query.reports.report import Filter
@@ -58,7 +59,7 @@ def api_router(service: ReportService, reports: Iterable[AnyReport]) -> APIRoute
             service.servers()
         except PostwatchError as error:
             response.status_code = 503
-            return HealthShape(healthy=False, complaints={"clickhouse": str(error)})
+            return HealthShape(healthy=False, complaints={"clickhouse": _health_words(error)})
         return HealthShape(healthy=True, complaints={})
 
     @router.get("/metrics", response_class=PlainTextResponse, tags=["operation"])
@@ -67,6 +68,12 @@ def api_router(service: ReportService, reports: Iterable[AnyReport]) -> APIRoute
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     return router
+
+
+def _health_words(error: PostwatchError) -> str:
+    """With log-in the cause, which names servers and settings, is in the log alone."""
+    one = asker()
+    return public_words(error) if one and one.has_log_in else str(error)
 
 
 def _endpoint(service: ReportService, report: AnyReport) -> Callable[..., Shape]:

@@ -4,11 +4,13 @@ BadInputError
 └── QuestionError              what was asked can't be answered; its text is for people, in their language
     ├── ForbiddenError         this viewer may not ask for it
     ├── NotFoundError          nothing has this id, or the viewer may not see what has it
+    ├── TooManyTriesError      too many log-ins failed: wait
     └── FilterError            a filter is not valid: the text names it and what it takes
 UnavailableError               ClickHouse does not answer
 ├── NotMigratedError           the tables are missing: run the migrations
 ├── BusyError                  too many queries at a time: try again soon
 ├── OpenIdAwayError            the OpenID provider can't be asked now
+├── CheckAwayError             nobody can say now whether a password is right
 ├── StateError                 what `serve` remembers can't be read or written: nobody is let in meanwhile
 └── TooManyPagesError          too many pages are open that get new rows by themselves
 PostwatchError
@@ -19,7 +21,7 @@ PostwatchError
 from typing import Any
 
 from postwatch.producers.service.errors import BadInputError, PostwatchError, UnavailableError
-from postwatch.query.translation import gettext
+from postwatch.query.translation import N_, gettext
 
 
 class QuestionError(BadInputError):
@@ -41,6 +43,14 @@ class ForbiddenError(QuestionError):
 
 class NotFoundError(QuestionError):
     """Nothing that the viewer may see has this id; whether somebody else's row has it is not told."""
+
+
+class TooManyTriesError(QuestionError):
+    """Too many log-ins of this client failed; after `seconds` it may try again."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(N_("Too many attempts to log in. Wait some minutes, then try again."))
+        self.seconds = seconds
 
 
 class FilterError(QuestionError):
@@ -65,6 +75,10 @@ class TooManyPagesError(UnavailableError):
 
 class OpenIdAwayError(UnavailableError):
     """The OpenID provider does not answer, or not as one."""
+
+
+class CheckAwayError(UnavailableError):
+    """Nobody can say now whether a password is right: the IMAP server is away, or says so itself."""
 
 
 class TooLargeError(PostwatchError):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import cast
 
 from postwatch.query.errors import ForbiddenError
@@ -31,3 +34,34 @@ def known_viewer(request: Request) -> Viewer:
     if viewer is None:
         raise ForbiddenError("log in first")
     return viewer
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """How a request came, for the audit log and for the header of pages."""
+
+    client: str
+    method: str = ""
+    log_out_token: str = ""
+    """Of the log-out form; empty: there is no session to end."""
+    base_path: str = ""
+    """Before every address of the pages: '' or '/postwatch'."""
+    has_log_in: bool = False
+
+
+_asker: ContextVar[Asker | None] = ContextVar("postwatch_asker", default=None)
+
+
+def asker() -> Asker | None:
+    """None: no request is being answered, or there is no log-in."""
+    return _asker.get()
+
+
+@contextlib.contextmanager
+def answering(one: Asker | None) -> Iterator[None]:
+    """What is called inside, also in the framework's threads, is done for this request."""
+    token = _asker.set(one)
+    try:
+        yield
+    finally:
+        _asker.reset(token)

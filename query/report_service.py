@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import structlog
 from postwatch.producers.service.lifecycle import now_ms
 from postwatch.producers.service.settings import load
 from postwatch.query.errors import ForbiddenError
+from postwatch.query.identity import asker
 from postwatch.query.live.arrivals import Arrivals
 from postwatch.query.reader import TableReader
 from postwatch.query.reports.account_question import AccountQuestion, read_question
@@ -21,6 +23,10 @@ from postwatch.query.settings import QuerySettings
 from postwatch.query.statements import Read
 from postwatch.query.viewer import ENGINEER, Viewer
 from postwatch.streams.settings import ClickHouseSettings, JoinSettings
+
+log = structlog.get_logger()
+
+_MOST_ASKED_CHARACTERS = 300
 
 
 class ReportService:
@@ -45,13 +51,14 @@ class ReportService:
 
     def answer(self, viewer: Viewer, report: Report[Question, Answered], question: Question) -> Answered:
         """Raises ForbiddenError where the report is not for this viewer."""
-        return report.answer(self._tables(viewer, report), question)
+        return report.answer(self._tables(viewer, report, question), question)
 
     def pages(self, viewer: Viewer, report: Report[Question, Answered], question: Question) -> Iterator[Answered]:
         """The whole result, a page at a time, each read when it is asked for. No query runs between two pages."""
-        return report.pages(self._tables(viewer, report), question)
+        return report.pages(self._tables(viewer, report, question), question)
 
-    def _tables(self, viewer: Viewer, report: Report[Question, Answered]) -> Tables:
+    def _tables(self, viewer: Viewer, report: Report[Question, Answered], question: Question) -> Tables:
+        self._audit(viewer, report, question)
         if report.is_for_engineers and not viewer.is_engineer:
             raise ForbiddenError("%(title)s is for engineers only", title=report.title)
         return Tables(
@@ -67,6 +74,22 @@ class ReportService:
     def arrivals(self) -> Arrivals:
         """What is inserted from now on."""
         return Arrivals(self._read, self._database)
+
+    @staticmethod
+    def _audit(viewer: Viewer, report: Report[Question, Answered], question: Question) -> None:
+        """Who asks for whom, where people log in."""
+        one = asker()
+        if one is None or not one.method or viewer is ENGINEER:  # which servers are silent nobody has asked for
+            return
+        asked = str(getattr(question, "account", "") or getattr(question, "id", ""))
+        log.info(
+            "report_asked",
+            viewer=viewer.name,
+            method=one.method,
+            client=one.client,
+            report=report.operation,
+            asked=asked[:_MOST_ASKED_CHARACTERS],
+        )
 
     def servers(self) -> ServerStates:
         """Which servers are silent. It is shown with every report, to an engineer with their names."""

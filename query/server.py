@@ -10,11 +10,13 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 from postwatch.producers.service.errors import SettingsError
+from postwatch.query.access.entrance import Entrance
+from postwatch.query.access.site import Site
 from postwatch.query.answers import install_error_answers
 from postwatch.query.api import OPENAPI_PATH, api_router
 from postwatch.query.download_routes import download_router
 from postwatch.query.downloads import Downloads
-from postwatch.query.guards import LISTEN_VARIABLE, Guard, loopback_address
+from postwatch.query.guards import LISTEN_VARIABLE, Guard, listen_address
 from postwatch.query.identity import Identify
 from postwatch.query.live.hub import LiveHub
 from postwatch.query.live.stream import ABORT_KEY
@@ -76,9 +78,10 @@ def create_app(
     identify: Identify = lambda _scope: ENGINEER,
     language: str = ENGLISH,
     max_downloads: int = 4,
+    entrance: Entrance | None = None,
 ) -> Application:
     """The application, which speaks `language` to whoever asks for no other. Raises SettingsError where it can't.
-    While there is no log-in, whoever reaches it is an engineer.
+    Without an entrance there is no log-in, and whoever reaches it is an engineer.
 
     The framework's own documentation pages load scripts from other sites, so they are off.
     """
@@ -93,9 +96,11 @@ def create_app(
     )
     reports = load_reports().values()
     app.include_router(api_router(service, reports))
+    door = entrance.door if entrance else None
+    recognize = door.identify if door else identify
     hub = LiveHub(
         service.arrivals(),
-        lambda page: identify(page.scope) == page.window.viewer,
+        lambda page: recognize(page.scope) == page.window.viewer,
         service.live_pages,
         service.live_seconds,
     )
@@ -103,15 +108,18 @@ def create_app(
     app.include_router(live_router(service, hub))
     app.include_router(download_router(Downloads(service, max_downloads), reports))
     app.include_router(language_router())
+    for router in entrance.routers if entrance else ():
+        app.include_router(router)
     app.mount("/static", _FreshFiles(directory=FOLDER / "static"))
     install_error_answers(app)
+    guard = Guard(app, recognize, door.site if door else Site(), door)
     # Around all of it: a middleware of the framework would not see its answer to a bug.
-    return Application(LanguageChoice(Guard(app, identify), language_of_setting(language)), hub)
+    return Application(LanguageChoice(guard, language_of_setting(language)), hub)
 
 
-def open_listener(listen: str) -> socket.socket:
-    """A socket on a loopback address; port 0 picks a free one. Raises SettingsError."""
-    host, port = loopback_address(listen)
+def open_listener(listen: str, site: Site | None = None) -> socket.socket:
+    """A socket; port 0 picks a free one. Without a site, which means log-in, on loopback only. Raises SettingsError."""
+    host, port = listen_address(listen, site or Site(), has_log_in=site is not None)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -21,8 +21,25 @@ class AccessSettings:
         secret=True,
     )
     public_url: str = setting(
-        "", doc="The address of the pages as browsers see it, such as https://track.example.net. Empty: this machine's."
+        "",
+        doc="The address of the pages as browsers see it, such as https://track.example.net or, with a base path,"
+        " https://panel.example.net/postwatch. Empty: this machine's.",
     )
+    public_names: tuple[str, ...] = setting((), doc="More host names that the pages may be asked for by.")
+    trusted_proxies: tuple[str, ...] = setting(
+        (),
+        doc="Addresses or networks of the proxies that are believed what X-Forwarded-For and X-Forwarded-Proto say.",
+    )
+    imap: str = setting(
+        "",
+        doc="The IMAP server that checks passwords: imaps://HOST:993, or imap://HOST:143 for STARTTLS; for loopback"
+        " also imap+plain://127.0.0.1:143. Empty: no log-in by IMAP.",
+    )
+    imap_ca_file: str = setting("", doc="The CA of the IMAP server's certificate, as PEM. Empty: the system's CAs.")
+    imap_timeout_seconds: float = setting(10.0, doc="How long the IMAP server may take for an answer.", least=1)
+    imap_connections: int = setting(8, doc="Most connections to the IMAP server at a time.", least=1)
+    idle_minutes: int = setting(60, doc="A session ends when nothing was asked for so long.", least=1)
+    session_hours: int = setting(12, doc="A session ends after so long.", least=1)
     owners: str = setting(
         "",
         doc="The list of who owns which domain, lines `domain: owner` (cPanel's /etc/userdomains): a file or an http(s)"

@@ -1,4 +1,4 @@
-"""`postwatch serve`: the Track Delivery page and the JSON API, for this machine only until there is a log-in."""
+"""`postwatch serve`: the Track Delivery page and the JSON API, behind a log-in, or for this machine only."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from postwatch.producers.service.logs import configure_logs
 from postwatch.producers.service.memory import bound_heap
 from postwatch.producers.service.outages import OutageLog
 from postwatch.producers.service.settings import load
+from postwatch.query.access.entrance import open_entrance
+from postwatch.query.access.openid_settings import OpenIdSettings
+from postwatch.query.access.settings import AccessSettings
 from postwatch.query.reader import TableReader, WatchedReader
 from postwatch.query.report_service import ReportService
 from postwatch.query.server import address_of, create_app, open_listener, serve
@@ -18,8 +21,9 @@ from postwatch.streams.settings import ClickHouseSettings, JoinSettings
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
-        "POSTWATCH_QUERY_LISTEN sets the address (default: 127.0.0.1:8080). There is no log-in yet, so only loopback"
-        " addresses are allowed. From another machine, use a tunnel: ssh -L 8080:127.0.0.1:8080 MACHINE"
+        "POSTWATCH_QUERY_LISTEN sets the address (default: 127.0.0.1:8080). POSTWATCH_ACCESS_IMAP turns log-in on."
+        " Without it only loopback addresses are allowed; from another machine, use a tunnel:"
+        " ssh -L 8080:127.0.0.1:8080 MACHINE"
     )
 
 
@@ -29,9 +33,20 @@ def run(arguments: argparse.Namespace) -> int:
     clickhouse_settings = load(ClickHouseSettings)
     read = WatchedReader(TableReader(query_settings, clickhouse_settings), OutageLog("clickhouse", Health()))
     service = ReportService(read, query_settings, clickhouse_settings, load(JoinSettings))
-    app = create_app(service, language=query_settings.language, max_downloads=query_settings.max_downloads)
-    listener = open_listener(query_settings.listen)
+    entrance = open_entrance(load(AccessSettings), load(OpenIdSettings))
+    app = create_app(
+        service, language=query_settings.language, max_downloads=query_settings.max_downloads, entrance=entrance
+    )
+    listener = open_listener(query_settings.listen, entrance.door.site if entrance else None)
     configure_logs("query")
-    print(f"Track Delivery: {address_of(listener)} (this machine only: there is no log-in yet)", flush=True)
-    serve(app, listener)
+    if entrance is None:
+        print(f"Track Delivery: {address_of(listener)} (this machine only: log-in is off)", flush=True)
+        serve(app, listener)
+        return 0
+    print(f"Track Delivery: {entrance.door.site.url or address_of(listener)}", flush=True)
+    entrance.start()
+    try:
+        serve(app, listener)
+    finally:
+        entrance.close()
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from markupsafe import Markup
 from postwatch.query import translation
 from postwatch.query.details import attempt_lines, facts, finer_status, way_words
 from postwatch.query.filters import RESULT_WORDS, STATUS_WORDS
+from postwatch.query.identity import asker
 from postwatch.query.labels import label
 from postwatch.query.reports.registry import load_reports
 from postwatch.query.reports.servers import silence
@@ -21,6 +23,9 @@ from postwatch.query.web.language_choice import page_address
 from postwatch.query.web.languages import languages
 from postwatch.query.wording import byte_size, count, reply_lines, time_span, utc_time, visible
 from postwatch.streams.contracts.outcome import iso_time
+
+_OWN_ADDRESS = re.compile(r'(<[a-z][^<>]*? (?:href|src|action|formaction|data-[a-z-]+)=")/(?![/\\])')
+"""Where a template leads on this site. In a text a quote is escaped, so nothing else looks like it."""
 
 FOLDER = Path(__file__).parent
 
@@ -85,6 +90,7 @@ _environment.newstyle_gettext = True  # type: ignore[attr-defined]
 _environment.filters["capitalize_first"] = lambda words: words[:1].upper() + words[1:]
 _environment.globals.update(
     _=_gettext,
+    asker=asker,
     gettext=_gettext,
     ngettext=_ngettext,
     pgettext=_pgettext,
@@ -113,4 +119,6 @@ _environment.globals.update(
 
 def render(template: str, viewer: Viewer | None, **context: Any) -> str:
     """A template and what it shows to this viewer → HTML. None: nobody has logged in."""
-    return _environment.get_template(template).render(context, viewer=viewer)
+    html = _environment.get_template(template).render(context, viewer=viewer)
+    base_path = one.base_path if (one := asker()) else ""
+    return _OWN_ADDRESS.sub(rf"\1{base_path}/", html) if base_path else html

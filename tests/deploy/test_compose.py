@@ -16,7 +16,8 @@ import yaml
 from postwatch.deploy.cli import COMMANDS
 from postwatch.deploy.settings_page import SECTION_CLASSES
 from postwatch.producers.service.settings import PREFIX, load
-from postwatch.query.guards import loopback_address
+from postwatch.query.access.site import Site
+from postwatch.query.guards import listen_address
 
 ROOT = Path(__file__).parents[2]
 COMPOSE_FILE = ROOT / "docker-compose.yml"
@@ -107,7 +108,7 @@ def test_the_health_that_is_asked_for_is_where_it_is_served(name: str) -> None:
 def test_the_page_is_served_to_this_machine_alone() -> None:
     serve = OURS["serve"]
     assert serve["network_mode"] == "host"
-    assert loopback_address(serve["environment"]["POSTWATCH_QUERY_LISTEN"])[0] == "127.0.0.1"
+    assert listen_address(serve["environment"]["POSTWATCH_QUERY_LISTEN"], Site(), has_log_in=False)[0] == "127.0.0.1"
     published = [port for service in SERVICES.values() for port in service.get("ports", [])]
     assert all(_filled_in(port).startswith("127.0.0.1:") for port in published)
 

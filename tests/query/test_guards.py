@@ -3,7 +3,8 @@ from __future__ import annotations
 import httpx
 import pytest
 from postwatch.producers.service.errors import SettingsError
-from postwatch.query.guards import is_loopback, loopback_address
+from postwatch.query.access.site import Site, is_loopback
+from postwatch.query.guards import listen_address
 from postwatch.query.server import address_of, open_listener
 
 
@@ -17,12 +18,12 @@ from postwatch.query.server import address_of, open_listener
     ],
 )
 def test_this_machine_may_listen(listen: str, address: tuple[str, int]) -> None:
-    assert loopback_address(listen) == address
+    assert listen_address(listen, Site(), has_log_in=False) == address
 
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:8080", "192.0.2.1:8080", "[::]:8080", "mail.example.org:8080", "*:80"])
 def test_any_other_address_is_refused_with_the_remedy(listen: str) -> None:
-    with pytest.raises(SettingsError, match=r"POSTWATCH_QUERY_LISTEN=.*no log-in yet: use 127\.0\.0\.1:.*ssh -L"):
+    with pytest.raises(SettingsError, match=r"POSTWATCH_QUERY_LISTEN=.*log-in is off: .* use 127\.0\.0\.1:.*ssh -L"):
         open_listener(listen)
 
 
@@ -70,7 +71,7 @@ def test_every_answer_forbids_what_the_page_does_not_need(empty_site: httpx.Clie
         assert "unsafe" not in policy
         assert "http" not in policy
         assert headers["x-content-type-options"] == "nosniff"
-        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["referrer-policy"] == "same-origin"
         assert headers["cache-control"] == ("no-cache" if path.startswith("/static") else "no-store")
 
 

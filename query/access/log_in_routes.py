@@ -1,0 +1,148 @@
+"""The pages to log in and out.
+
+The invariant: an unknown name and a wrong password get the same answer after the same time, and a form that no page of
+ours has given out does nothing. The session is a new one with each log-in.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from urllib.parse import parse_qs, urlencode
+
+import anyio
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse
+from postwatch.producers.service.errors import PostwatchError
+from postwatch.query.access.admission import Admit, is_own_path
+from postwatch.query.access.door import Door, Entry
+from postwatch.query.access.roles import Identity
+from postwatch.query.access.state import StateStore
+from postwatch.query.answers import error_headers, public_words, status_of
+from postwatch.query.errors import ForbiddenError, TooManyTriesError
+from postwatch.query.guards import LOG_IN_PATH, caller_of, guest_of
+from postwatch.query.identity import viewer_of
+from postwatch.query.translation import N_, gettext
+from postwatch.query.web.rendering import render
+from starlette.responses import RedirectResponse
+
+LOG_OUT_PATH = "/log-out"
+
+_LEAST_SECONDS = 1.0
+"""A refusal takes at least so long, whoever gave it."""
+_MOST_BYTES = 16 * 1024
+_VISIT_SECONDS = 60 * 60
+_WRONG = N_("This name and password don't belong together.")
+_STALE = N_("This page was open for too long. Try again.")
+
+
+def log_in_router(door: Door, store: StateStore, openid_path: str) -> APIRouter:
+    router = APIRouter(include_in_schema=False)
+
+    def page(request: Request, next_path: str, complaint: str = "", status: int = 200, wait: int = 0) -> Response:
+        visit = secrets.token_urlsafe(16)
+        html = render(
+            "log_in.html",
+            None,
+            token=door.sessions.form_token("log-in", visit),
+            next_path=next_path,
+            complaint=complaint,
+            takes_passwords=door.takes_passwords,
+            openid_path=f"{openid_path}?{urlencode({'next': next_path})}" if openid_path else "",
+        )
+        answer = HTMLResponse(html, status, error_headers(status))
+        if wait:
+            answer.headers["retry-after"] = str(wait)
+        _set(door, answer, door.visit_cookie, visit, _VISIT_SECONDS)
+        return answer
+
+    @router.get(LOG_IN_PATH)
+    async def show(request: Request, next: str = "/") -> Response:
+        next_path = next if is_own_path(next) else "/"
+        if viewer_of(request) is not None:
+            return RedirectResponse(next_path, 303)
+        return await store.apart(page, request, next_path)
+
+    @router.post(LOG_IN_PATH)
+    async def log_in(request: Request) -> Response:
+        began = time.monotonic()
+        fields = await _fields(request)
+        next_path = fields.get("next", "/") if is_own_path(fields.get("next", "/")) else "/"
+        visit = request.cookies.get(door.visit_cookie, "")
+        if not visit or not await store.apart(door.sessions.is_form_token, "log-in", visit, fields.get("token", "")):
+            return await store.apart(page, request, next_path, gettext(_STALE), 403)
+        try:
+            entry = await anyio.to_thread.run_sync(
+                door.log_in, caller_of(request).address, fields.get("name", ""), fields.get("password", "")
+            )
+        except TooManyTriesError as error:
+            return await store.apart(page, request, next_path, error.words(), 429, error.seconds)
+        except PostwatchError as error:
+            return await store.apart(page, request, next_path, public_words(error), status_of(error)[0])
+        if entry is None:
+            await anyio.sleep(max(0.0, began + _LEAST_SECONDS - time.monotonic()))
+            return await store.apart(page, request, next_path, gettext(_WRONG), 401)
+        return await _let_in(door, store, request, entry, next_path)
+
+    @router.post(LOG_OUT_PATH)
+    async def log_out(request: Request) -> Response:
+        guest = guest_of(request)
+        fields = await _fields(request)
+        answer = RedirectResponse(LOG_IN_PATH, 303)
+        if guest is not None and guest.session is not None:
+            good = await store.apart(
+                door.sessions.is_form_token, "log-out", guest.session.id_hash, fields.get("token", "")
+            )
+            if not good:
+                raise ForbiddenError(_STALE)
+            await store.apart(door.log_out, guest.session, caller_of(request).address)
+        for cookie in (door.session_cookie, door.password_cookie):
+            _set(door, answer, cookie, "", 0)
+        return answer
+
+    return router
+
+
+def admit_by(door: Door, store: StateStore) -> Admit:
+    """How every other way to log in begins a session."""
+
+    async def admit(request: Request, identity: Identity, next_path: str, fingerprint: str) -> Response:
+        entry = await store.apart(door.begin, caller_of(request).address, identity, fingerprint)
+        if entry is None:
+            raise ForbiddenError(N_("You have logged in, but no mail here is yours."))
+        return await _let_in(door, store, request, entry, next_path)
+
+    return admit
+
+
+async def _let_in(door: Door, store: StateStore, request: Request, entry: Entry, next_path: str) -> Response:
+    """Ends the session that this browser had, and begins the new one."""
+    await store.apart(door.sessions.end, request.cookies.get(door.session_cookie, ""))
+    answer = RedirectResponse(next_path if is_own_path(next_path) else "/", 303)
+    _set(door, answer, door.session_cookie, entry.session_cookie)
+    _set(door, answer, door.password_cookie, entry.password_cookie, None if entry.password_cookie else 0)
+    _set(door, answer, door.visit_cookie, "", 0)
+    return answer
+
+
+def _set(door: Door, answer: Response, name: str, value: str, seconds: int | None = None) -> None:
+    """A cookie of ours; without seconds it goes when the browser is closed."""
+    answer.set_cookie(
+        name,
+        value,
+        max_age=seconds,
+        path=door.site.base_path or "/",
+        secure=door.site.is_secure,
+        httponly=True,
+        samesite="lax",
+    )
+
+
+async def _fields(request: Request) -> dict[str, str]:
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > _MOST_BYTES:
+            raise ForbiddenError(N_("The form is too long"))
+    fields = parse_qs(body.decode("latin-1"), keep_blank_values=True, max_num_fields=20)
+    return {name: values[-1] for name, values in fields.items()}

@@ -1,0 +1,186 @@
+"""Debian's Dovecot as a process of its own on loopback, with a private CA; its users can be changed while it runs."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from postwatch.deploy.embedded.ports import choose_port
+
+from tests.waiting import wait_until
+
+_CONFIG = """
+base_dir = {folder}/run
+state_dir = {folder}/state
+log_path = {folder}/log
+protocols = imap
+listen = 127.0.0.1
+ssl = required
+ssl_cert = <{folder}/server.pem
+ssl_key = <{folder}/server.key
+auth_mechanisms = plain
+auth_failure_delay = 0
+disable_plaintext_auth = yes
+mail_location = maildir:{folder}/mail/%u
+first_valid_uid = 1
+default_internal_user = {user}
+default_internal_group = {group}
+default_login_user = {login_user}
+passdb {{
+  driver = passwd-file
+  args = scheme=PLAIN username_format=%u {folder}/users
+}}
+userdb {{
+  driver = static
+  args = uid={uid} gid={gid} home={folder}/mail/%u
+}}
+service imap-login {{
+  chroot =
+  inet_listener imap {{
+    port = {imap_port}
+  }}
+  inet_listener imaps {{
+    port = {imaps_port}
+    ssl = yes
+  }}
+}}
+service anvil {{
+  chroot =
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
+}}
+"""
+
+
+@dataclass
+class Dovecot:
+    folder: Path
+    imap_port: int
+    imaps_port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        return f"imaps://127.0.0.1:{self.imaps_port}"
+
+    @property
+    def ca_file(self) -> str:
+        return str(self.folder / "ca.pem")
+
+    def set_users(self, **passwords: str) -> None:
+        """`anna="secret"` is the mailbox anna@a.example."""
+        lines = [f"{name}@a.example:{{PLAIN}}{password}:::::\n" for name, password in passwords.items()]
+        fresh = self.folder / "users.new"
+        fresh.write_text("".join(lines), encoding="utf-8")
+        fresh.chmod(0o644)
+        fresh.replace(self.folder / "users")
+        if self.process is not None:
+            time.sleep(1.1)  # it looks at the file once a second
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            ["/usr/sbin/dovecot", "-F", "-c", self.folder / "dovecot.conf"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_until(self._answers, "Dovecot answers")
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(20)
+            self.process = None
+
+    def _answers(self) -> bool:
+        import socket
+
+        assert self.process is not None
+        assert self.process.poll() is None, (self.folder / "log").read_text()
+        try:
+            socket.create_connection(("127.0.0.1", self.imap_port), 1).close()
+        except OSError:
+            return False
+        return True
+
+
+def make_dovecot() -> Dovecot:
+    if not Path("/usr/sbin/dovecot").exists() or not Path("/usr/lib/dovecot/imap-login").exists():
+        pytest.skip("no Dovecot IMAP server is installed: apt-get install dovecot-imapd")
+    folder = Path(tempfile.mkdtemp(prefix="postwatch-imap-"))
+    folder.chmod(0o755)
+    dovecot = Dovecot(folder, choose_port(), choose_port())
+    for name in ("run", "state", "mail"):
+        (folder / name).mkdir()
+    is_root = os.getuid() == 0
+    mine = pwd.getpwuid(os.getuid())
+    mail = pwd.getpwnam("nobody") if is_root else mine
+    os.chown(folder / "mail", mail.pw_uid, mail.pw_gid)
+    config = _CONFIG.format(
+        folder=folder,
+        user="dovecot" if is_root else mine.pw_name,
+        group="dovecot" if is_root else _group(mine.pw_gid),
+        login_user="dovenull" if is_root else mine.pw_name,
+        uid=mail.pw_uid,
+        gid=mail.pw_gid,
+        imap_port=dovecot.imap_port,
+        imaps_port=dovecot.imaps_port,
+    )
+    (folder / "dovecot.conf").write_text(config)
+    _make_certificates(folder)
+    return dovecot
+
+
+def remove(dovecot: Dovecot) -> None:
+    dovecot.stop()
+    shutil.rmtree(dovecot.folder)
+
+
+def _group(gid: int) -> str:
+    import grp
+
+    return grp.getgrgid(gid).gr_name
+
+
+def _make_certificates(folder: Path) -> None:
+    """A CA, and a certificate of it for 127.0.0.1."""
+    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    now = datetime.datetime.now(datetime.UTC)
+    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Postwatch tests")])
+
+    def build(subject: x509.Name, public: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(ca_name)
+            .public_key(public)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(hours=1))
+            .not_valid_after(now + datetime.timedelta(days=1))
+        )
+
+    ca = build(ca_name, ca_key.public_key()).add_extension(x509.BasicConstraints(True, None), True)
+    names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    server_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "imap")])
+    server = build(server_name, key.public_key()).add_extension(names, False)
+    pem = serialization.Encoding.PEM
+    (folder / "ca.pem").write_bytes(ca.sign(ca_key, hashes.SHA256()).public_bytes(pem))
+    (folder / "server.pem").write_bytes(server.sign(ca_key, hashes.SHA256()).public_bytes(pem))
+    (folder / "server.key").write_bytes(
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    (folder / "server.key").chmod(0o600)
