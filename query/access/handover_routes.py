@@ -42,6 +42,7 @@ def link_of(public_url: str, code: str) -> str:
 
 
 def handover_api_router(desk: HandOverDesk, book: TokenBook, store: StateStore, public_url: str) -> APIRouter:
+    """`public_url`: the address of the pages as browsers see it; empty: the one that the panel asked at."""
     router = APIRouter()
 
     @router.post(
@@ -67,7 +68,8 @@ def handover_api_router(desk: HandOverDesk, book: TokenBook, store: StateStore, 
             if not token.scope.hands_over or not token.scope.covers(mailbox):
                 raise ForbiddenError("This token is not for hand-over links to this mailbox")
             link = desk.make(mailbox, token.viewer.name)
-            return HandOverShape(url=link_of(public_url, link.code), expires_at=iso_time(link.expires_at))
+            url = link_of(public_url or str(request.base_url), link.code)
+            return HandOverShape(url=url, expires_at=iso_time(link.expires_at))
 
         return await store.apart(made)
 

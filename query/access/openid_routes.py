@@ -6,6 +6,7 @@ The invariant: what was asked of the provider stays in one cookie of this browse
 from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
+from postwatch.producers.service.errors import SettingsError
 from postwatch.query.access.admission import Admit, cookie_name, is_own_path
 from postwatch.query.access.openid import TRANSACTION_SECONDS, OpenIdDoor
 from starlette.responses import RedirectResponse
@@ -16,7 +17,12 @@ _COOKIE = "postwatch_openid"
 
 
 def openid_router(door: OpenIdDoor, admit: Admit, public_url: str) -> APIRouter:
-    """`public_url`: the address of the pages as browsers see it, such as https://track.example.net/mail."""
+    """`public_url`: the address of the pages as browsers see it, such as https://track.example.net/mail.
+
+    Raises SettingsError where there is none: the provider sends browsers back to an address that it knows.
+    """
+    if not public_url:
+        raise SettingsError("POSTWATCH_OPENID_ISSUER is set, but POSTWATCH_ACCESS_PUBLIC_URL is not")
     router = APIRouter(include_in_schema=False)
     base = public_url.rstrip("/")
     is_secure = base.startswith("https:")

@@ -12,6 +12,7 @@ from postwatch.query.access.keys import shared_key
 from postwatch.query.access.settings import AccessSettings
 from postwatch.query.access.state import StateStore
 from postwatch.query.commands.token import operator
+from postwatch.query.settings import QuerySettings
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     store = StateStore(settings.state)
     try:
         link = HandOverDesk(store, shared_key(store, "hand-over")).make(arguments.mailbox, operator())
-        print(link_of(settings.public_url, link.code))
+        print(link_of(settings.public_url or f"http://{load(QuerySettings).listen}", link.code))
     finally:
         store.close()
     return 0

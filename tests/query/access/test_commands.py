@@ -104,6 +104,9 @@ def test_a_hand_over_link_of_the_command_opens_its_mailbox(
     store = StateStore(state)
     assert HandOverDesk(store, shared_key(store, "hand-over")).use(code) is not None
     store.close()
+    monkeypatch.delenv("POSTWATCH_ACCESS_PUBLIC_URL")
+    assert main(["handover", "anna@a.example"]) == 0
+    assert capsys.readouterr().out.startswith("http://127.0.0.1:8080/hand-over?code=")
     assert main(["handover", "anna"]) == 1
     assert "not a mailbox" in capsys.readouterr().err
 

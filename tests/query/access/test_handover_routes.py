@@ -42,7 +42,7 @@ def server_of(state: str, viewer: Viewer | None = None) -> Iterator[httpx.Client
     app = FastAPI()
     listener = open_listener("127.0.0.1:0")
     address = address_of(listener)
-    app.include_router(handover_api_router(desk, TokenBook(store), store, address))
+    app.include_router(handover_api_router(desk, TokenBook(store), store, ""))
     app.include_router(handover_page_router(desk, store, admit))
     install_error_answers(app)
     server = make_server(Guard(app, lambda _scope: viewer))

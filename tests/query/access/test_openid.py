@@ -276,6 +276,16 @@ def test_a_secret_that_cant_be_read_is_named(tmp_path: Path) -> None:
         OpenIdDoor(settings, b"k")
 
 
+def test_a_provider_needs_an_address_to_send_browsers_back_to() -> None:
+    door = OpenIdDoor(OpenIdSettings(issuer="https://x.example", client_id="a"), b"k")
+    with pytest.raises(SettingsError, match="POSTWATCH_ACCESS_PUBLIC_URL"):
+        openid_router(door, nobody, "")
+
+
+async def nobody(request: Request, identity: Identity, next_path: str, fingerprint: str) -> Response:
+    raise AssertionError
+
+
 ALL_ROLES = OpenIdSettings(engineer_groups=("e",), reseller_groups=("r",), owner_groups=("o",))
 PURE: list[tuple[dict[str, object], Callable[[Identity], bool]]] = [
     ({"email": "a@a.example"}, lambda found: found.mailbox == ""),
