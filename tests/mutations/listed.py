@@ -1838,4 +1838,48 @@ ACCESS: tuple[Mutation, ...] = (
     ),
 )
 
-MUTATIONS = (*SHIPPER, *PIECES, *JOIN, *MESSAGES, *PARSERS, *ACCOUNTS, *OUTCOMES, *QUERIES, *DOCTOR, *MEMORY, *ACCESS)
+LOG_IN = (
+    _mutation(
+        "a client that is stopped is stopped by all workers",
+        "query/access/tries.py",
+        "                if row.failures > most:",
+        "                if False:",
+        "query/access/test_log_in.py::test_a_flood_is_stopped_and_no_one_else_is",
+    ),
+    _mutation(
+        "a changed password ends the session",
+        "query/access/door.py",
+        '                return self._end(session, "password_changed")\n            if verdict is Verdict.RIGHT',
+        "                return True\n            if verdict is Verdict.RIGHT",
+        "query/access/test_log_in.py::test_a_changed_password_and_a_removed_mailbox_end_the_session",
+    ),
+    _mutation(
+        "a form of another site does nothing",
+        "query/guards.py",
+        '            return fetch_site == "same-origin"\n',
+        "            return True\n",
+        "query/access/test_log_in.py::test_a_form_of_another_site_does_nothing",
+    ),
+    _mutation(
+        "only a trusted proxy tells the client",
+        "query/access/site.py",
+        "        if not self._is_proxy(peer):\n",
+        "        if False:\n",
+        "query/access/test_site.py::test_only_a_trusted_proxy_is_believed",
+    ),
+)
+
+MUTATIONS = (
+    *LOG_IN,
+    *SHIPPER,
+    *PIECES,
+    *JOIN,
+    *MESSAGES,
+    *PARSERS,
+    *ACCOUNTS,
+    *OUTCOMES,
+    *QUERIES,
+    *DOCTOR,
+    *MEMORY,
+    *ACCESS,
+)
