@@ -237,6 +237,10 @@ def test_the_servers_own_notices_are_nobodys() -> None:
         (tried("Q1", 1, "a@x", transport="my_LMTP_store", remote_ip="10.0.0.9"), True),
         (tried("Q1", 1, "a@x", transport="cyrusv2", remote_ip="10.0.0.9"), True),
         (tried("Q1", 1, "a@x", transport="dovecot", remote_ip="127.0.0.1", response="250 2.0.0 <a@x> b Saved"), True),
+        (
+            tried("Q1", 1, "a@x", transport="dovecot", remote_ip="203.0.113.9", response="250 2.0.0 <a@x> b Saved"),
+            False,
+        ),
         (tried("Q1", 1, "a@x", transport="virtual"), True),
         (tried("Q1", 1, "a@x", transport="remote", remote_ip="203.0.113.9", response="250 2.0.0 <a@x> b Saved"), False),
         (tried("Q1", 1, "a@x", transport="smtp", remote_ip="127.0.0.1", response="250 2.0.0 <a@x> b Saved"), False),

@@ -190,3 +190,24 @@ def test_an_alias_of_opensmtpd_may_have_a_target_beside_the_mailbox_of_its_name(
         ("ann@shop.example", "ann@phone.example", "bounced"),
         ("ann@shop.example", "ann@shop.example", "delivered"),
     ]
+
+
+def test_a_message_of_opensmtpd_5_has_a_line_for_each_recipient() -> None:
+    accepted = (
+        "smtp-in: Accepted message a1b2c301 on session 1f55bdcdf16e2801: from=<x@far.example>, to=<{}>, size=9, ndest=1"
+    )
+    taken = "relay: Ok for a1b2c301{}: session=1f55bdcdf16e2802, from=<x@far.example>, to=<{}>, rcpt=<->, "
+    taken += "source=192.0.2.5, relay=198.51.100.25 (mx1.far.example), delay=1s, stat=250 taken"
+    words = [
+        "smtp-in: New session 1f55bdcdf16e2801 from host pc.home.example [198.51.100.7]",
+        *(accepted.format(to) for to in ("bob@far.example", "carl@far.example")),
+        "smtp-in: Closing session 1f55bdcdf16e2801",
+        taken.format("11111111", "bob@far.example"),
+        taken.format("22222222", "carl@far.example"),
+    ]
+    lines = [f"Nov 23 09:00:0{number} mx5 smtpd[7]: {text}" for number, text in enumerate(words)]
+    rows = rows_of([[line] for line in lines])
+    assert [(row["recipient"], row["status"], row["client_ip"]) for row in rows] == [
+        ("bob@far.example", "delivered", "198.51.100.7"),
+        ("carl@far.example", "delivered", "198.51.100.7"),
+    ]

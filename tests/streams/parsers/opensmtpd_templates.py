@@ -55,6 +55,46 @@ def old_refused_recipient(words: str, chooser: random.Random) -> Hostile:
     return Hostile(line, {"queue_id": _OF_SESSION, "recipient": _ANNA, "sender": "", "status": "rejected"})
 
 
+def _old_line(text: str) -> str:
+    return f"{_line('').removesuffix(f'{_SESSION} ')}{text}"
+
+
+def refused_by_5_7(words: str, chooser: random.Random) -> Hostile:
+    """Version 5.7 does not tell the answer."""
+    line = _old_line(f'smtp-in: session {_SESSION}: received invalid command: "RCPT TO:<{_ANNA}> {shown(words)}"')
+    return Hostile(line, {"queue_id": _OF_SESSION, "recipient": _ANNA, "sender": "", "status": "rejected"})
+
+
+def old_arrival(words: str, chooser: random.Random) -> Hostile:
+    sender, recipient = f"{local_part(words)}@evil.example", f"{local_part(words[::-1])}@far.example"
+    opening = chooser.choice(
+        (
+            f"Accepted message {_ID} on session {_SESSION}: ",
+            f"session {_SESSION}: msgid={_ID}, status=Ok, ",
+        )
+    )
+    line = _old_line(f"smtp-in: {opening}from=<{sender}>, to=<{recipient}>, size=9, ndest=1, proto=ESMTP")
+    return Hostile(line, {"queue_id": _ID, "authenticated_as": "", "system_user": "", "client_ip": ""})
+
+
+def login_that_failed_in_5(words: str, chooser: random.Random) -> Hostile:
+    text = chooser.choice(
+        (
+            f"smtp-in: Authentication failed for user {shown(words)} on session {_SESSION}",
+            f"smtp-in: session {_SESSION}: authentication failure for user {shown(words)}",
+        )
+    )
+    return Hostile(_old_line(text), None)
+
+
+def answer_to_5_7(words: str, chooser: random.Random) -> Hostile:
+    line = _old_line(
+        f"smtp-out: session {_SESSION}: evpid={_ID}d6bbc64f, status=PermFail, from=<{_ANNA}>, to=<{_PAUL}>, rcpt=<->, "
+        f"source=192.0.2.5, relay=203.0.113.5 (mx1.far.example), delay=1s, stat=550 {shown(words)}"
+    )
+    return Hostile(line, {"queue_id": _ID, "recipient": _PAUL, "status": "bounced", "smtp_code": 550})
+
+
 def login_that_failed(words: str, chooser: random.Random) -> Hostile:
     return Hostile(_line(f"smtp authentication user={shown(words)} result=permfail"), None)
 
@@ -120,6 +160,10 @@ TEMPLATES: tuple[Template, ...] = (
     refused_recipient,
     refused_with_parameters,
     old_refused_recipient,
+    refused_by_5_7,
+    old_arrival,
+    login_that_failed_in_5,
+    answer_to_5_7,
     login_that_failed,
     old_login_that_failed,
     helo_of_a_connection,

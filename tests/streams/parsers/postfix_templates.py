@@ -82,6 +82,14 @@ def refused_recipient(words: str, chooser: random.Random) -> Hostile:
     return _refusal("smtpd", said, "spam@evil.example", recipient, "h.evil.example", chooser.choice(("NOQUEUE", ID)))
 
 
+def changed_answer(words: str, chooser: random.Random) -> Hostile:
+    """The answer before and after a filter, which quotes what the client said."""
+    kind, word = chooser.choice((("filtered", "in"), ("told", "out")))
+    opening, queue_id = chooser.choice((("NOQUEUE", "p:process 77"), (ID, f"p:{ID}")))
+    line = _line("smtpd", f"{opening}: reply filter {word}: 450 4.7.1 <{_ANNA}>: {shown(words)}")
+    return Hostile(line, {"queue_id": queue_id, "kind": kind, "recipients": (), "status": ""})
+
+
 def refused_with_words(words: str, chooser: random.Random) -> Hostile:
     """A policy service or a block list quotes what the client said."""
     said = f"450 4.7.1 <{_ANNA}>: Recipient address rejected: {shown(words)}"
@@ -318,6 +326,7 @@ TEMPLATES: tuple[Template, ...] = (
     logged_header,
     header_on_hold,
     message_id,
+    changed_answer,
     queued_sender,
     local_sender,
     reverse_name,
