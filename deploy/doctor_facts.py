@@ -138,11 +138,16 @@ def collect_clickhouse(settings: ClickHouseSettings) -> ClickHouseFacts:
             ledger = f"SELECT name, checksum FROM {settings.database}.migrations FINAL"
             applied = {str(name): str(checksum) for name, checksum in client.query(ledger).result_rows}
         if "servers" in tables:
+            has_retired = "0008_retired_servers.sql" in applied
             newest = (
-                "SELECT server, toUnixTimestamp64Milli(max(sent_at)), argMax(files, sent_at) "
+                "SELECT server, toUnixTimestamp64Milli(max(sent_at)), argMax(files, sent_at), "
+                "argMax(shipper_version, sent_at) "
                 f"FROM {settings.database}.servers GROUP BY server"
+                f"{' HAVING toUnixTimestamp64Milli(argMax(retired_at, sent_at)) = 0' if has_retired else ''}"
             )
-            for server, at, files in client.query(newest).result_rows:
+            for server, at, files, version in client.query(newest).result_rows:
+                if not version:  # rsyslog or the like: its lines tell that it lives, and there may be none for a while
+                    continue
                 heartbeats[str(server)] = int(at)
                 if not files:
                     without_files.append(str(server))

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 import structlog
 from postwatch.producers.service.lifecycle import now_ms
 from postwatch.producers.service.settings import load
+from postwatch.query.concerned import ConcernedServers
 from postwatch.query.errors import ForbiddenError
+from postwatch.query.filters import AccountScope
 from postwatch.query.identity import asker
 from postwatch.query.live.arrivals import Arrivals
 from postwatch.query.reader import TableReader
@@ -45,6 +47,7 @@ class ReportService:
         self._open_ms = int(join_settings.give_up_after_days * DAY_MS) + DAY_MS  # and a day for clocks
         self._database = clickhouse_settings.database
         self.retention_days = clickhouse_settings.retention_days
+        self._concerned = ConcernedServers(read, clickhouse_settings.database, now_ms)
         self.live_pages = query_settings.live_pages
         self.live_seconds = query_settings.live_seconds
         self.now_ms = now_ms
@@ -94,6 +97,10 @@ class ReportService:
     def servers(self) -> ServerStates:
         """Which servers are silent. It is shown with every report, to an engineer with their names."""
         return self.answer(ENGINEER, SERVERS, ServersQuestion())
+
+    def servers_of(self, viewer: Viewer, account: AccountScope, states: ServerStates) -> ServerStates:
+        """Those of the servers that the account's mail passes."""
+        return states.of(self._concerned.of(viewer, account, self.now_ms() - self.retention_days * DAY_MS))
 
     def ask(
         self, viewer: Viewer, report: Report[Question, Answered], question: Question

@@ -9,7 +9,8 @@ import argparse
 import sys
 from typing import Any
 
-from postwatch.producers.service.errors import PostwatchError
+from postwatch.producers.service.errors import BadInputError, PostwatchError
+from postwatch.producers.service.lifecycle import now_ms
 from postwatch.producers.service.settings import load
 from postwatch.query.exports import to_json
 from postwatch.query.files import FORMATS as FILE_FORMATS
@@ -18,6 +19,7 @@ from postwatch.query.report_service import ReportService, open_report_service
 from postwatch.query.reports.registry import AnyReport, load_report
 from postwatch.query.reports.report import Answer, Filter
 from postwatch.query.reports.servers import ServerStates, silence
+from postwatch.query.retirement import retire
 from postwatch.query.settings import QuerySettings
 from postwatch.query.viewer import ENGINEER
 from postwatch.streams.settings import ClickHouseSettings
@@ -86,9 +88,30 @@ class ReportCommand:
         return FOUND if rows else NOTHING_FOUND
 
 
+class ServersCommand(ReportCommand):
+    """`postwatch servers`, and `postwatch servers retire NAME`."""
+
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        super().configure(parser)
+        parser.add_argument("action", nargs="?", choices=["retire"], help="a server is gone: it is no longer silent")
+        parser.add_argument(
+            "name", nargs="?", metavar="NAME", help="the server to retire; it is back when it sends again"
+        )
+
+    def run(self, arguments: argparse.Namespace) -> int:
+        if arguments.action is None:
+            return super().run(arguments)
+        if not arguments.name:
+            raise BadInputError("which server? postwatch servers retire NAME")
+        retire(load(ClickHouseSettings), arguments.name, now_ms())
+        print(f"{arguments.name} is retired. It is back when it sends again.")
+        return FOUND
+
+
 def command_of(name: str) -> ReportCommand:
     """The command of this name."""
-    return ReportCommand(load_report(name))
+    report = load_report(name)
+    return ServersCommand(report) if name == "servers" else ReportCommand(report)
 
 
 def print_answer(console: Console, report: AnyReport, answer: Answer, servers: ServerStates) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from postwatch.query.exports import csv_text
@@ -12,7 +12,7 @@ from postwatch.query.statements import SERVERS, Statement
 from postwatch.query.translation import gettext, ngettext
 from postwatch.query.viewer import Viewer
 from postwatch.query.wording import byte_size, time_span, utc_time, visible
-from postwatch.streams.contracts.heartbeat import STALE_AFTER_SECONDS
+from postwatch.streams.contracts.heartbeat import STALE_AFTER_SECONDS, STALE_WITHOUT_HEARTBEATS_SECONDS
 from postwatch.streams.contracts.outcome import iso_time
 from pydantic import Field
 from rich.console import RenderableType
@@ -41,6 +41,12 @@ class ServerState:
     shipper_version: str
     age_ms: int
     is_stale: bool
+    is_retired: bool = False
+
+    @property
+    def as_of_ms(self) -> int:
+        """Its mail up to here is known: what a shipper has not sent yet is newer than the last line that it read."""
+        return (self.lag_bytes and self.last_line_ms) or self.sent_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +63,24 @@ class ServerStates:
     def stale(self) -> tuple[ServerState, ...]:
         return tuple(server for server in self.servers if server.is_stale)
 
+    def reporting(self) -> tuple[ServerState, ...]:
+        """All but those that an engineer has retired."""
+        return tuple(server for server in self.servers if not server.is_retired)
+
+    def of(self, names: Collection[str]) -> ServerStates:
+        """Those of these names; all, where there are no names."""
+        return ServerStates(self.now_ms, tuple(one for one in self.servers if one.server in names)) if names else self
+
 
 class ServerShape(Shape):
     server: str
     heartbeat_at: Time = Field(description="The newest heartbeat.")
     age_seconds: float
     is_stale: bool = Field(
-        description=f"No heartbeat for more than {STALE_AFTER_SECONDS} s: this server's newest mail may be missing."
+        description=f"No heartbeat for more than {STALE_AFTER_SECONDS} s, or no line for more than"
+        f" {STALE_WITHOUT_HEARTBEATS_SECONDS} s where no shipper sends heartbeats: its newest mail may be missing."
     )
+    is_retired: bool = Field(description="An engineer retired it; it comes back when it sends again.")
     last_line_at: Time | None = Field(description="When its shipper last read a line; null: never yet.")
     lag_bytes: int = Field(description="Bytes of its logs that are not shipped yet.")
     files: int
@@ -77,6 +93,7 @@ class ServerShape(Shape):
             heartbeat_at=iso_time(state.sent_ms),
             age_seconds=state.age_ms / 1000,
             is_stale=state.is_stale,
+            is_retired=state.is_retired,
             last_line_at=iso_time(state.last_line_ms) if state.last_line_ms else None,
             lag_bytes=state.lag_bytes,
             files=state.files,
@@ -104,13 +121,10 @@ class ServersReport(Report[ServersQuestion, ServerStates]):
     def answer(self, tables: Tables, question: ServersQuestion) -> ServerStates:
         """A server silent for longer than mail is kept is gone."""
         since_ms = tables.now_ms - tables.retention_days * DAY_MS
-        servers = []
-        for server, sent_ms, last_line_ms, lag_bytes, files, version in tables.read(
-            newest_heartbeats(tables.viewer, tables.database, since_ms, MAX_SERVERS)
-        ):
-            age_ms = max(tables.now_ms - sent_ms, 0)  # a server's clock may be ahead
-            stale = age_ms > STALE_AFTER_SECONDS * 1000
-            servers.append(ServerState(server, sent_ms, last_line_ms, lag_bytes, files, version, age_ms, stale))
+        servers = [
+            _state(tables.now_ms, *row)
+            for row in tables.read(newest_heartbeats(tables.viewer, tables.database, since_ms, MAX_SERVERS))
+        ]
         return ServerStates(tables.now_ms, tuple(servers))
 
     def shape(self, answer: ServerStates, silent_servers: list[str]) -> ServersShape:
@@ -135,19 +149,31 @@ class ServersReport(Report[ServersQuestion, ServerStates]):
 REPORT = ServersReport()
 
 
+def _state(
+    now_ms: int, server: str, sent_ms: int, last_line_ms: int, lag_bytes: int, files: int, version: str, retired_ms: int
+) -> ServerState:
+    age_ms = max(now_ms - sent_ms, 0)  # a server's clock may be ahead
+    stale_after_seconds = STALE_AFTER_SECONDS if version else STALE_WITHOUT_HEARTBEATS_SECONDS
+    is_stale = not retired_ms and age_ms > stale_after_seconds * 1000
+    return ServerState(
+        server, sent_ms, last_line_ms, lag_bytes, files, version, age_ms, is_stale, is_retired=bool(retired_ms)
+    )
+
+
 def newest_heartbeats(viewer: Viewer, database: str, since_ms: int, rows: int) -> Statement:
-    """Each server's newest heartbeat: name, sent and last line in ms, lag in bytes, files, shipper's version."""
+    """Each server's newest heartbeat: name, sent and last line, lag in bytes, files, shipper's version, when it was
+    retired. Times are in ms."""
     sql = (
         "SELECT server, toUnixTimestamp64Milli(sent_at), toUnixTimestamp64Milli(last_line_at), lag_bytes, files,"
-        f" shipper_version FROM {SERVERS} FINAL WHERE sent_at >= fromUnixTimestamp64Milli({{since_ms:Int64}})"
-        " ORDER BY server LIMIT {rows:UInt32}"
+        f" shipper_version, toUnixTimestamp64Milli(retired_at) FROM {SERVERS} FINAL"
+        " WHERE sent_at >= fromUnixTimestamp64Milli({since_ms:Int64}) ORDER BY server LIMIT {rows:UInt32}"
     )
     return Statement(viewer, sql, {"database": database, "since_ms": since_ms, "rows": rows})
 
 
 def silence(states: ServerStates, viewer: Viewer) -> str:
     """Why mail may be missing from a report; empty where nothing is known to be. Names are for engineers."""
-    if not states.servers:
+    if not states.reporting():
         if viewer.is_engineer:
             return gettext("No mail server has reported yet, so mail may be missing. Is a shipper running?")
         return gettext("No mail server has reported yet, so mail may be missing.")
@@ -155,7 +181,10 @@ def silence(states: ServerStates, viewer: Viewer) -> str:
     if not stale:
         return ""
     if not viewer.is_engineer:
-        return gettext("The newest mail may be missing here: not every mail server has sent its logs.")
+        return gettext(
+            "Some mail servers have not reported since %(time)s: their newest mail may be missing here.",
+            time=utc_time(min(server.as_of_ms for server in stale)),
+        )
     named = [
         gettext("%(server)s for %(span)s", server=visible(server.server), span=time_span(server.age_ms))
         for server in stale[:_MOST_NAMED_SERVERS]
@@ -166,7 +195,7 @@ def silence(states: ServerStates, viewer: Viewer) -> str:
         "%(num)s of %(all)s servers is silent (%(names)s): its newest mail may be missing here.",
         "%(num)s of %(all)s servers are silent (%(names)s): their newest mail may be missing here.",
         len(stale),
-        all=len(states.servers),
+        all=len(states.reporting()),
         names=", ".join(named),
     )
 
@@ -178,7 +207,7 @@ def _table(states: ServerStates) -> Table:
     for state in states.servers:
         table.add_row(
             Text(visible(state.server)),
-            Text("silent", "yellow") if state.is_stale else Text("alive", "green"),
+            _state_word(state),
             f"{time_span(state.age_ms)} ago",
             utc_time(state.last_line_ms) if state.last_line_ms else "none yet",
             byte_size(state.lag_bytes),
@@ -186,3 +215,16 @@ def _table(states: ServerStates) -> Table:
             Text(visible(state.shipper_version)),
         )
     return table
+
+
+def _state_word(state: ServerState) -> Text:
+    if state.is_retired:
+        return Text("retired", "dim")
+    return Text("silent", "yellow") if state.is_stale else Text("alive", "green")
+
+
+def up_to_date_ms(states: ServerStates) -> int:
+    """Up to here the mail of all these servers is known; 0: of some it is not known, or there are none."""
+    if not states.reporting() or states.stale():
+        return 0
+    return min(server.as_of_ms for server in states.reporting())

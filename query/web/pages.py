@@ -18,6 +18,7 @@ from postwatch.query.identity import known_viewer
 from postwatch.query.live.hub import LiveHub
 from postwatch.query.report_service import ReportService
 from postwatch.query.reports.account import REPORT as ACCOUNT
+from postwatch.query.reports.account import AccountMail
 from postwatch.query.reports.registry import AnyReport
 from postwatch.query.reports.servers import ServerStates
 from postwatch.query.row_id import NO_SUCH_ROW
@@ -59,6 +60,8 @@ def _page(service: ReportService, report: AnyReport, hub: LiveHub) -> Callable[[
                 raise
             status = status_of(error)[0]
             headers, complaint = error_headers(status), public_words(error)
+        if servers is not None and isinstance(answer, AccountMail):
+            servers = service.servers_of(viewer, answer.filters.account, servers)
         cursor = words.pop("cursor", "")
         next_cursor = report.next_cursor(answer) if answer else ""
         chosen_days = _chosen_days(words.get("days", ""), service.retention_days)

@@ -14,7 +14,7 @@ from postwatch.query.filters import RESULT_WORDS, STATUS_WORDS
 from postwatch.query.identity import asker
 from postwatch.query.labels import label
 from postwatch.query.reports.registry import load_reports
-from postwatch.query.reports.servers import silence
+from postwatch.query.reports.servers import silence, up_to_date_ms
 from postwatch.query.sentences import Moment, Sentence, Value, plain
 from postwatch.query.translation import language, spelled
 from postwatch.query.viewer import Viewer
@@ -112,6 +112,7 @@ _environment.globals.update(
     silence=silence,
     status_words=[word for word in STATUS_WORDS if word not in RESULT_WORDS],
     time_span=time_span,
+    up_to_date_ms=up_to_date_ms,
     utc_time=utc_time,
     way_words=way_words,
 )

@@ -16,6 +16,11 @@ from postwatch.streams.contracts.row_contract import RowContract
 STALE_AFTER_SECONDS = 120
 """A server without a heartbeat for longer is silent: its newest mail may be missing. Shippers send one in 10 s, and the
 way through Kafka may take a while; reports, doctor and alerts all go by this."""
+STALE_WITHOUT_HEARTBEATS_SECONDS = 3600
+"""The same for a server that rsyslog, Vector or Fluent Bit feeds: only its lines tell that it lives, and at night there
+may be none for a while."""
+HEARD_EVERY_MS = 30_000
+"""The lines of such a server make a heartbeat this often, at most."""
 
 
 class HeartbeatRow(NamedTuple):
@@ -26,7 +31,10 @@ class HeartbeatRow(NamedTuple):
     last_line_at: Annotated[int, About(TIME, "When it last read a line; 1970 while no line was read.")] = 0
     lag_bytes: Annotated[int, About(UINT64, "Bytes of its logs that are not shipped yet.")] = 0
     files: Annotated[int, About(UINT32, "How many log files it follows.")] = 0
-    shipper_version: Annotated[str, About(TEXT, "The version of the shipper.")] = ""
+    shipper_version: Annotated[
+        str, About(TEXT, "The version of the shipper; empty: rsyslog or the like, which sends no heartbeats.")
+    ] = ""
+    retired_at: Annotated[int, About(TIME, "When an engineer retired the server; 1970: it is not retired.")] = 0
 
 
 COLUMNS = columns_of(HeartbeatRow)

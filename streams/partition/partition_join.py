@@ -22,6 +22,7 @@ from postwatch.streams.joining.joiner import Joiner
 from postwatch.streams.joining.message import Message
 from postwatch.streams.partition.counts import JoinCounts
 from postwatch.streams.partition.failures import JOINER
+from postwatch.streams.partition.heard_servers import HeardServers
 from postwatch.streams.partition.message_store import MessageStore
 from postwatch.streams.partition.ports import Confirm, Outlet, ParkedTable, RawRecord
 from postwatch.streams.partition.processed_lines import ProcessedLines
@@ -69,6 +70,7 @@ class PartitionJoin:
             rules.accounts, self._store.find, rules.keep_lines, rules.reasons, self._processed.was_closed
         )
         self._parser = RecordParser(rules.timezone, counts, self._processed, rules.wrapping_programs)
+        self._heard = HeardServers()
         self._retained = RetainedFetches()
         self._pending_due: deque[tuple[int, Message]] = deque()
         self._ranges_in_flight = False
@@ -143,6 +145,11 @@ class PartitionJoin:
         if parsed.heartbeat is not None:
             fetch.unconfirmed += 1
             self._outlet.send_heartbeat(parsed.server, parsed.heartbeat, fetch.confirm)
+        elif not record.headers and record.key and parsed.server not in self.counts.heard_ms:
+            beat = self._heard.heartbeat(record.key, record.timestamp or fetch.arrived_at)
+            if beat is not None:
+                fetch.unconfirmed += 1
+                self._outlet.send_heartbeat(parsed.server, beat, fetch.confirm)
         if parsed.piece is not None:
             fetch.pieces.append(parsed.piece)
         if parsed.events:

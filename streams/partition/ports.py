@@ -23,6 +23,10 @@ class RawRecord(Protocol):
     def value(self) -> bytes | None: ...
     @property
     def headers(self) -> Sequence[tuple[str, bytes]]: ...
+    @property
+    def timestamp(self) -> int | None:
+        """When Kafka took the record, in ms; None or 0: it does not say."""
+        ...
 
 
 class Outlet(Protocol):

@@ -117,6 +117,7 @@ class RawMessage:
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes]]
+    timestamp: int
 
 
 class ReplayedPartition:
@@ -152,7 +153,7 @@ class ReplayedPartition:
 def _raw(message: Message) -> RawMessage:
     headers: Any = message.headers() or []
     key: Any = message.key()
-    return RawMessage(int(message.offset() or 0), key, message.value(), headers)
+    return RawMessage(int(message.offset() or 0), key, message.value(), headers, int(message.timestamp()[1]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,7 @@ class Record:
     key: bytes
     value: bytes
     headers: Sequence[tuple[str, bytes]]
+    timestamp: int = 0
 
 
 @dataclass
@@ -372,6 +373,22 @@ def test_heartbeats_are_passed_on() -> None:
     worker.take([Record(0, b"web7", b"", beat.encode())])
     kafka.confirm_all()
     assert kafka.beats == [("web7", beat)]
+
+
+def test_lines_of_a_server_without_heartbeats_stand_for_one_now_and_then() -> None:
+    kafka = Kafka()
+    worker = Worker(kafka)
+    worker.take([Record(number, b"web7", b"a line\n", (), 1000 * number) for number in range(1, 62)])
+    kafka.confirm_all()
+    assert [(server, beat.sent_ms, beat.shipper_version) for server, beat in kafka.beats] == [
+        ("web7", 1000, ""),
+        ("web7", 31_000, ""),
+        ("web7", 61_000, ""),
+    ]
+    beat = Heartbeat(sent_ms=70_000, last_line_ms=70_000, lag_bytes=0, files=1, shipper_version="0.1.0")
+    worker.take([Record(62, b"web7", b"", beat.encode()), Record(63, b"web7", b"a line\n", (), 200_000)])
+    kafka.confirm_all()
+    assert kafka.beats[3:] == [("web7", beat)]  # its shipper speaks for it
 
 
 def test_a_message_older_than_the_longest_retry_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
