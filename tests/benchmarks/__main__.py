@@ -13,6 +13,7 @@ from tests.benchmarks.figures import describe_machine, median_of
 from tests.benchmarks.flow import FlowSpeed, measure_backlog, measure_live
 from tests.benchmarks.freshness import measure_freshness
 from tests.benchmarks.joining import measure_join
+from tests.benchmarks.pages import measure_pages
 from tests.benchmarks.report_latency import DEFAULT_ROWS, Latency, measure_report_latency
 from tests.benchmarks.shipping import measure_shipper, write_log
 from tests.benchmarks.stack import Stack, started_stack
@@ -71,6 +72,18 @@ def fresh(arguments: argparse.Namespace, stack: Stack) -> None:
     _say("  most s", median_of([run.most_seconds for run in runs], digits=2))
 
 
+def pages(arguments: argparse.Namespace, stack: Stack) -> None:
+    for number in (1, 500):
+        found = measure_pages(stack, number, arguments.probes, arguments.rate, arguments.timeout)
+        _say(
+            "pages",
+            f"{found.probes} probes among {found.lines_a_second:,.0f} lines/s, {number} open pages:"
+            " line written → row on its page",
+        )
+        _say("  p50, p95, most s", f"{found.p50_seconds:.2f}, {found.p95_seconds:.2f}, {found.most_seconds:.2f}")
+        _say("  polls/s, CPU of serve", f"{found.polls_a_second:.1f}, {found.cpu_share:.0%} of a core")
+
+
 def report(arguments: argparse.Namespace, stack: Stack) -> None:
     found = measure_report_latency(stack.make_database(), arguments.rows)
     _say("report", f"first page of an account, {found.rows:,} rows of 30 days (made in {found.fill_seconds:.0f} s)")
@@ -110,7 +123,7 @@ def _mixes(arguments: argparse.Namespace) -> Sequence[str]:
     return [arguments.mix] if arguments.mix else MIXES
 
 
-ON_THE_STACK = {"backlog": backlog, "live": live, "ship": ship, "fresh": fresh, "report": report}
+ON_THE_STACK = {"backlog": backlog, "live": live, "ship": ship, "fresh": fresh, "pages": pages, "report": report}
 NAMES = "join", *ON_THE_STACK
 
 

@@ -65,7 +65,7 @@ def measure_freshness(stack: Stack, probes: int, lines_a_second: int, timeout_se
         lane.start_shipper("web001.bench.example", lane.folder / "mainlog")
         lane.warm_up(timeout_seconds)
         service = open_report_service(QuerySettings(), lane.clickhouse)
-        with _traffic(log, lines_a_second, timeout_seconds):
+        with traffic(log, lines_a_second, timeout_seconds):
             _probe(lane, log, service, range(-_FIRST_PROBES, 0))
             started, lines = time.monotonic(), log.lines
             waits = _probe(lane, log, service, range(probes))
@@ -74,7 +74,8 @@ def measure_freshness(stack: Stack, probes: int, lines_a_second: int, timeout_se
 
 
 @contextmanager
-def _traffic(log: GrowingLog, lines_a_second: int, timeout_seconds: float) -> Iterator[None]:
+def traffic(log: GrowingLog, lines_a_second: int, timeout_seconds: float) -> Iterator[None]:
+    """Lines of other accounts, until the end."""
     stopping = threading.Event()
     writer = threading.Thread(target=_write, args=(log, lines_a_second, timeout_seconds, stopping), daemon=True)
     writer.start()
@@ -100,7 +101,6 @@ def _write(log: GrowingLog, lines_a_second: int, timeout_seconds: float, stoppin
 
 def _probe(lane: Lane, log: GrowingLog, service: ReportService, numbers: range) -> list[float]:
     """Write a message now and then, and ask for those that are under way; seconds each took. Raises RuntimeError."""
-    chance = random.Random(1)
     in_flight: dict[str, float] = {}
     waits: list[float] = []
     coming = iter(numbers)
@@ -110,7 +110,7 @@ def _probe(lane: Lane, log: GrowingLog, service: ReportService, numbers: range) 
         if now >= next_at and (number := next(coming, None)) is not None:
             next_at = now + _PROBE_EVERY_SECONDS
             account = f"probe{number}@probes.example"
-            log.append(_message(account, number, chance))
+            log.append(probe_lines(account, number))
             in_flight[account] = time.monotonic()
         for account, written_at in list(in_flight.items()):
             mail = service.answer(ENGINEER, ACCOUNT, AccountQuestion(account, days=1))
@@ -124,7 +124,9 @@ def _probe(lane: Lane, log: GrowingLog, service: ReportService, numbers: range) 
     return waits
 
 
-def _message(account: str, number: int, chance: random.Random) -> list[bytes]:
+def probe_lines(account: str, number: int) -> list[bytes]:
+    """A message of this account, from its arrival to its end."""
+    chance = random.Random(number)
     at_ms = time.time_ns() // 1_000_000
     queue_id = exim.queue_id(at_ms, 3_000_000 + number)
     recipient = f"reader{abs(number)}@far.example"

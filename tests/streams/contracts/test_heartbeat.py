@@ -25,6 +25,7 @@ def test_a_heartbeat_is_one_row() -> None:
             "lag_bytes": 5,
             "files": 2,
             "shipper_version": "0.1",
+            "retired_at": datetime.datetime.fromtimestamp(0, datetime.UTC),
         }
     ]
 
