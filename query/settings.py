@@ -29,5 +29,5 @@ class QuerySettings:
         1000, doc="Most open pages, a process, on which new rows appear by themselves; 0: none.", least=0
     )
     live_seconds: float = setting(
-        0.5, doc="New rows are looked for this often, for all open pages together.", least=0.1
+        0.25, doc="New rows are looked for this often, for all open pages together.", least=0.1
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import queue
 import socket
@@ -18,7 +19,9 @@ from postwatch.query.report_service import ReportService
 from postwatch.query.server import Application, address_of, create_app, make_server, open_listener
 from postwatch.query.settings import QuerySettings
 from postwatch.query.viewer import ENGINEER, Viewer
+from prometheus_client import REGISTRY
 
+from tests.chaos.proxy import Behaviour, Proxy
 from tests.query.conftest import MINUTE_MS, NOW_MS, Office, make_row
 from tests.waiting import wait_until
 
@@ -251,3 +254,56 @@ def test_sigterm_ends_the_streams_at_once(office: Office) -> None:
         for page in pages:
             assert page.next().kind == "end"
             assert page.has_ended.wait(5)
+
+
+def _statements() -> float:
+    return sum(
+        sample.value
+        for metric in REGISTRY.collect()
+        for sample in metric.samples
+        if sample.name == "postwatch_query_statements_total"
+    )
+
+
+def test_five_hundred_pages_share_one_poll(office: Office) -> None:
+    """The statements a second are those of one page, idle pages cost next to nothing, and all of them get their row."""
+    office.query_settings = QuerySettings(live_seconds=0.5)
+    with opened(office.service) as site, contextlib.ExitStack() as pages:
+        address = (site.client.base_url.host, site.client.base_url.port or 80)
+        query = f"/live?account=@example.org&from={site.app.hub.position():x}"
+        sockets = [pages.enter_context(socket.create_connection(address)) for _ in range(500)]
+        for one in sockets:
+            one.settimeout(30)
+            one.sendall(f"GET {query} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+        wait_until(lambda: site.app.hub.pages == 500, "all are open", seconds=60)
+        time.sleep(2)
+        before, began, cpu = _statements(), time.monotonic(), time.process_time()
+        time.sleep(4)
+        took = time.monotonic() - began
+        assert (_statements() - before) / took <= 2.5
+        assert (time.process_time() - cpu) / took < 0.5  # of a core
+        office.insert([make_row(queue_id="everybody's")])
+        for one in sockets:
+            heard = b""
+            while b"event: rows" not in heard:
+                heard += one.recv(65536)
+        assert site.app.hub.pages == 500
+
+
+def test_clickhouse_away_is_said_and_clears_by_itself(office: Office) -> None:
+    proxy = Proxy(httpx.URL(office.settings.url).port or 8123)
+    settings = dataclasses.replace(office.settings, url=f"http://127.0.0.1:{proxy.port}")
+    try:
+        with opened(dataclasses.replace(office, settings=settings).service) as site:
+            page = site.page()
+            office.insert([make_row()])
+            page.rows(1)
+            proxy.behaviour = Behaviour.REFUSE
+            assert page.next(60).kind == "away"
+            assert site.page("account=eva@example.org").next().kind == "away"
+            office.insert([make_row(queue_id="meanwhile")])
+            proxy.behaviour = Behaviour.PASS
+            assert page.next(60).kind == "back"
+            assert len(page.rows(1)) == 1
+    finally:
+        proxy.close()
