@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
+from unicodedata import category
 
 from babel import Locale
 from babel.dates import format_date, format_datetime
@@ -44,12 +45,12 @@ class PageLanguage(Language):
         """'23.11.2026, 13:42:18' in German; in English, which is read everywhere, ISO 8601."""
         if self.code == ENGLISH:
             return Language.time(self, moment)
-        return format_datetime(moment, "medium", locale=self._locale)
+        return _printed(format_datetime(moment, "medium", locale=self._locale))
 
     def date(self, moment: datetime) -> str:
         if self.code == ENGLISH:
             return Language.date(self, moment)
-        return format_date(moment, "medium", locale=self._locale)
+        return _printed(format_date(moment, "medium", locale=self._locale))
 
 
 @cache
@@ -63,6 +64,11 @@ def languages() -> dict[str, Language]:
         name = str(translations.pgettext(*_OWN_NAME))
         found[code] = PageLanguage(code, name, "rtl" if is_rtl else "ltr", translations)
     return found
+
+
+def _printed(words: str) -> str:
+    """Without marks of direction, which `wording.visible` would spell out: a time stands in an element of its own."""
+    return "".join(character for character in words if category(character) != "Cf")
 
 
 def _read(file: Path) -> Translations:

@@ -23,6 +23,7 @@ _KEPT = re.compile(r"(%\(\w+\)s|%%|<[^>]+>|&\w+;)")
 _WORD = re.compile(r"[A-Za-z]{2,}")
 _SHOWN_ATTRIBUTES = ("title", "placeholder", "aria-label", "aria-description", "alt", "data-label")
 _NOT_SHOWN = ("script", "style")
+_EXAMPLES = ("user@example.com",)
 NAMES = frozenset("Postwatch CSV NDJSON API KB MB GB UTC YYYY MM DD HH".split())
 """Names, units and forms that are the same in every language."""
 
@@ -51,16 +52,21 @@ class ShownWords(HTMLParser):
     def __init__(self, html: str) -> None:
         super().__init__()
         self.texts: list[str] = []
+        self.language = self.direction = ""
         self._skipped: list[str] = []
         self.feed(html)
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = dict(attrs)
+        if tag == "html":
+            self.language, self.direction = given.get("lang") or "", given.get("dir") or ""
         if self._skipped or tag in _NOT_SHOWN or (given.get("lang") and tag != "html"):
             self._skipped.append(tag)
             return
         self.texts += [value for name in _SHOWN_ATTRIBUTES if (value := given.get(name))]
+        if given.get("id") == "live-words":  # what a script shows
+            self.texts += [value for value in given.values() if value and value != "live-words"]
         if tag == "input" and given.get("type") in ("submit", "button"):
             self.texts.append(given.get("value") or "")
 
@@ -78,4 +84,4 @@ class ShownWords(HTMLParser):
 
     def english(self) -> list[str]:
         """The texts that hold a word in English letters."""
-        return [text.strip() for text in self.texts if set(_WORD.findall(text)) - NAMES]
+        return [text.strip() for text in self.texts if set(_WORD.findall(text)) - NAMES and text not in _EXAMPLES]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
@@ -74,8 +75,8 @@ def merged(file: Path, template: Catalog) -> str:
 
 
 def written(catalog: Catalog) -> str:
-    from io import BytesIO
-
+    for message in catalog:
+        message.locations = sorted(set(message.locations))
     out = BytesIO()
     write_po(out, catalog, width=120, include_lineno=False, ignore_obsolete=True, sort_by_file=True)
     text = _HEADER_LINES.sub("", out.getvalue().decode())
