@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Callable
 from urllib.parse import parse_qs, urlencode
 
 import anyio
+import anyio.to_thread
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 from postwatch.producers.service.errors import PostwatchError
@@ -19,7 +21,7 @@ from postwatch.query.access.door import Door, Entry
 from postwatch.query.access.roles import Identity
 from postwatch.query.access.state import StateStore
 from postwatch.query.answers import error_headers, public_words, status_of
-from postwatch.query.errors import ForbiddenError, TooManyTriesError
+from postwatch.query.errors import CheckAwayError, ForbiddenError, TooManyTriesError
 from postwatch.query.guards import LOG_IN_PATH, caller_of, guest_of
 from postwatch.query.identity import viewer_of
 from postwatch.query.translation import N_, gettext
@@ -30,14 +32,33 @@ LOG_OUT_PATH = "/log-out"
 
 _LEAST_SECONDS = 1.0
 """A refusal takes at least so long, whoever gave it."""
+_THREADS, _MOST_WAITING = 16, 64
 _MOST_BYTES = 16 * 1024
 _VISIT_SECONDS = 60 * 60
 _WRONG = N_("This name and password don't belong together.")
 _STALE = N_("This page was open for too long. Try again.")
 
 
+class _Line:
+    """Log-ins have threads of their own: while the IMAP server hangs, who has logged in reads on."""
+
+    def __init__(self) -> None:
+        self._threads: anyio.CapacityLimiter | None = None
+
+    async def __call__(
+        self, log_in: Callable[[str, str, str], Entry | None], client: str, name: str, password: str
+    ) -> Entry | None:
+        """Raises CheckAwayError where too many wait already."""
+        if self._threads is None:
+            self._threads = anyio.CapacityLimiter(_THREADS)
+        if self._threads.statistics().tasks_waiting >= _MOST_WAITING:
+            raise CheckAwayError("too many log-ins wait for the IMAP server")
+        return await anyio.to_thread.run_sync(log_in, client, name, password, limiter=self._threads)
+
+
 def log_in_router(door: Door, store: StateStore, openid_path: str) -> APIRouter:
     router = APIRouter(include_in_schema=False)
+    in_line = _Line()
 
     def page(request: Request, next_path: str, complaint: str = "", status: int = 200, wait: int = 0) -> Response:
         visit = secrets.token_urlsafe(16)
@@ -72,7 +93,7 @@ def log_in_router(door: Door, store: StateStore, openid_path: str) -> APIRouter:
         if not visit or not await store.apart(door.sessions.is_form_token, "log-in", visit, fields.get("token", "")):
             return await store.apart(page, request, next_path, gettext(_STALE), 403)
         try:
-            entry = await anyio.to_thread.run_sync(
+            entry = await in_line(
                 door.log_in, caller_of(request).address, fields.get("name", ""), fields.get("password", "")
             )
         except TooManyTriesError as error:
