@@ -39,6 +39,8 @@ COMMANDS = {
     "token": Command("query.commands.token", "query", "create, list and revoke API tokens"),
     "password": Command("query.commands.password", "query", "make a line of the password file"),
     "handover": Command("query.commands.handover", "query", "make a link that opens the page for one mailbox"),
+    "verify": Command("query.commands.verify", "query", "check a proof of delivery, without a server", error_status=2),
+    "proof-key": Command("query.commands.proof_key", "query", "make the key that signs proofs of delivery"),
     "read": Command("streams.commands.read", "stream", "print the rows of log files, without Kafka", error_status=2),
     "outcomes": Command("streams.commands.outcomes", "stream", "print the topic of outcomes as JSON"),
     "ship": Command("producers.commands.ship", "producer", "follow log files and publish their lines"),

@@ -16,6 +16,7 @@ from postwatch.producers.service.settings import CONFIG_VARIABLE, PREFIX
 from postwatch.producers.ship_settings import ShipSettings
 from postwatch.query.access.openid_settings import OpenIdSettings
 from postwatch.query.access.settings import AccessSettings
+from postwatch.query.proofs.settings import ProofSettings
 from postwatch.query.settings import QuerySettings
 from postwatch.streams.settings import ClickHouseSettings, JoinSettings, SinkSettings
 
@@ -28,6 +29,7 @@ SECTION_CLASSES: tuple[Any, ...] = (
     QuerySettings,
     AccessSettings,
     OpenIdSettings,
+    ProofSettings,
 )
 
 _HEAD = f"""\

@@ -47,7 +47,7 @@ _HEADERS = {
 }
 _NO_LOG_IN = ("/static/", "/health", "/language", LOG_IN_PATH, "/log-out", "/hand-over")
 """What needs no log-in: these, and what is below them."""
-_NOBODY_ASKED = ("/static/", "/health", "/metrics")
+_NOBODY_ASKED = ("/static/", "/health", "/metrics", "/.well-known/")
 _THREADS = 64
 _CALLER = "postwatch.caller"
 

@@ -33,9 +33,15 @@ def text_condition(viewer: Viewer) -> str:
         return f"({' OR '.join(found)})"
     client = " OR ".join(holds(column) for column in _OF_THE_CLIENT)
     found.append(f"(direction = 'sent' OR authenticated_as = '') AND ({client})")
-    remote = " OR ".join(holds(without_addresses(column)) for column in _OF_THE_REMOTE)
+    remote = " OR ".join(holds(_seen_by_owners(column)) for column in _OF_THE_REMOTE)
     found.append(f"{SHOWN} = recipient AND ({remote})")
     return f"({' OR '.join(found)})"
+
+
+def _seen_by_owners(column: str) -> str:
+    return without_addresses(
+        "if(lower(remote_host) = lower(server), '', remote_host)" if column == "remote_host" else column
+    )
 
 
 def without_addresses(column: str) -> str:
@@ -67,7 +73,8 @@ def _searched(viewer: Viewer, row: Outcome, shown: str) -> Iterator[str]:
     if row.direction == SENT or not row.authenticated_as:
         yield from (getattr(row, column) for column in _OF_THE_CLIENT)
     if shown == row.recipient:
-        yield from (_HIDDEN_WORDS.sub(" ", value) for value in remote)
+        own = row.server.lower()
+        yield from (_HIDDEN_WORDS.sub(" ", value) for value in remote if value.lower() != own)
 
 
 def fold(text: str) -> str:

@@ -20,6 +20,8 @@ from postwatch.query.guards import LISTEN_VARIABLE, Guard, listen_address
 from postwatch.query.identity import Identify
 from postwatch.query.live.hub import LiveHub
 from postwatch.query.live.stream import ABORT_KEY
+from postwatch.query.proofs.issuer import ProofIssuer
+from postwatch.query.proofs.routes import proof_router
 from postwatch.query.report_service import ReportService
 from postwatch.query.reports.registry import load_reports
 from postwatch.query.viewer import ENGINEER
@@ -34,6 +36,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 log = structlog.get_logger()
 
+NO_PROOFS = ProofIssuer()
+"""Without a key none are made."""
 _GRACE_SECONDS = 5
 _BACKLOG = 256
 
@@ -79,6 +83,7 @@ def create_app(
     language: str = ENGLISH,
     max_downloads: int = 4,
     entrance: Entrance | None = None,
+    proofs: ProofIssuer = NO_PROOFS,
 ) -> Application:
     """The application, which speaks `language` to whoever asks for no other. Raises SettingsError where it can't.
     Without an entrance there is no log-in, and whoever reaches it is an engineer.
@@ -104,9 +109,10 @@ def create_app(
         service.live_pages,
         service.live_seconds,
     )
-    app.include_router(page_router(service, reports, hub))
+    app.include_router(page_router(service, reports, hub, proofs.is_on))
     app.include_router(live_router(service, hub))
     app.include_router(download_router(Downloads(service, max_downloads), reports))
+    app.include_router(proof_router(service, proofs))
     app.include_router(language_router())
     for router in entrance.routers if entrance else ():
         app.include_router(router)

@@ -72,6 +72,8 @@ class TimelineEntry(NamedTuple):
     """The server's words; may have several lines."""
     remote_host: str = ""
     remote_ip: str = ""
+    is_same_reply: bool = False
+    """The words of the attempt before, once more."""
 
 
 class Story(NamedTuple):
@@ -170,9 +172,9 @@ _HEADLINES = {
         ),
     },
     DEFERRED: {
-        (True, True): N_("%(who)s did not take the message yet, on %(at)s: %(cause)s. It is tried again."),
-        (True, False): N_("%(who)s did not take the message yet, on %(at)s. It is tried again."),
-        (False, True): N_("The message could not be delivered yet, on %(at)s: %(cause)s. It is tried again."),
+        (True, True): N_("On %(at)s %(who)s did not take the message: %(cause)s. It is tried again automatically."),
+        (True, False): N_("On %(at)s %(who)s did not take the message. It is tried again automatically."),
+        (False, True): N_("On %(at)s the message could not be delivered: %(cause)s. It is tried again automatically."),
         (False, False): N_("The message waits in the mail system. The log's last word on it is of %(at)s."),
     },
     DISCARDED: {
@@ -201,7 +203,11 @@ def _arrived(row: Outcome, who: str) -> Sentence:
 def _timeline(row: Outcome) -> tuple[TimelineEntry, ...]:
     """What came in, the attempts, and what ended it where no attempt did."""
     entries = [TimelineEntry(row.queued_at, _came_in(row))]
-    entries += [_entry(row, one) for one in row.attempts if not one.response.startswith(_NO_ATTEMPT)]
+    before = ""
+    for one in row.attempts:
+        if not one.response.startswith(_NO_ATTEMPT):
+            entries.append(_entry(row, one)._replace(is_same_reply=bool(before) and one.response == before))
+            before = one.response
     if row.status == CANCELLED and (not row.attempts or row.attempts[-1].status != CANCELLED):
         entries.append(TimelineEntry(row.updated_at, Sentence(N_("An operator cancelled the message.")), CANCELLED))
     elif not row.attempts and row.status not in (PENDING, DEFERRED):

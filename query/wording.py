@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from postwatch.query.translation import gettext, language, ngettext
 
+_CONTINUED = re.compile(r"[245]\d\d-")
 _LINE_BREAK = re.compile(r"\r?\n|(?:\\r)?\\n")
 
 
@@ -25,7 +26,14 @@ def visible(text: str) -> str:
 
 def reply_lines(text: str) -> list[str]:
     """A server's reply as lines, each made `visible`. In logs a line break may be written as a backslash and an n."""
-    return [visible(line) for line in _LINE_BREAK.split(text) if line] or [""]
+    return [visible(line) for one in _LINE_BREAK.split(text) for line in _joined_lines(one) if line] or [""]
+
+
+def _joined_lines(text: str) -> list[str]:
+    """Postfix logs the lines of a reply with a blank between them: '550-5.1.1 one 550 5.1.1 two'."""
+    if not _CONTINUED.match(text):
+        return [text]
+    return re.split(rf" (?={text[:3]}[- ])", text)
 
 
 def _is_harmless(character: str) -> bool:

@@ -24,7 +24,7 @@ from postwatch.producers.service.errors import SettingsError
 
 PREFIX = "POSTWATCH_"
 CONFIG_VARIABLE = "POSTWATCH_CONFIG"
-SECTIONS = ("kafka", "ship", "join", "sink", "clickhouse", "query", "access", "openid")
+SECTIONS = ("kafka", "ship", "join", "sink", "clickhouse", "query", "access", "openid", "proof")
 """Every section of every part, so that a shared file or environment can be checked by whichever part reads it."""
 
 _TRUE = {"1", "true", "yes", "on"}

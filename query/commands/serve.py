@@ -12,6 +12,8 @@ from postwatch.producers.service.settings import load
 from postwatch.query.access.entrance import open_entrance
 from postwatch.query.access.openid_settings import OpenIdSettings
 from postwatch.query.access.settings import AccessSettings
+from postwatch.query.proofs.issuer import open_issuer
+from postwatch.query.proofs.settings import ProofSettings
 from postwatch.query.reader import TableReader, WatchedReader
 from postwatch.query.report_service import ReportService
 from postwatch.query.server import address_of, create_app, open_listener, serve
@@ -35,7 +37,11 @@ def run(arguments: argparse.Namespace) -> int:
     service = ReportService(read, query_settings, clickhouse_settings, load(JoinSettings))
     entrance = open_entrance(load(AccessSettings), load(OpenIdSettings))
     app = create_app(
-        service, language=query_settings.language, max_downloads=query_settings.max_downloads, entrance=entrance
+        service,
+        language=query_settings.language,
+        max_downloads=query_settings.max_downloads,
+        entrance=entrance,
+        proofs=open_issuer(load(ProofSettings)),
     )
     listener = open_listener(query_settings.listen, entrance.door.site if entrance else None)
     configure_logs("query")

@@ -28,14 +28,16 @@ from postwatch.query.web.rendering import render
 _DAY_CHOICES = (1, 3, 7, 14, 30, 60, 90)
 
 
-def page_router(service: ReportService, reports: Iterable[AnyReport], hub: LiveHub) -> APIRouter:
+def page_router(service: ReportService, reports: Iterable[AnyReport], hub: LiveHub, makes_proofs: bool) -> APIRouter:
     router = APIRouter(include_in_schema=False)
     for report in reports:
-        router.add_api_route(report.page, _page(service, report, hub), response_class=HTMLResponse)
+        router.add_api_route(report.page, _page(service, report, hub, makes_proofs), response_class=HTMLResponse)
     return router
 
 
-def _page(service: ReportService, report: AnyReport, hub: LiveHub) -> Callable[[Request], HTMLResponse]:
+def _page(
+    service: ReportService, report: AnyReport, hub: LiveHub, makes_proofs: bool
+) -> Callable[[Request], HTMLResponse]:
     required = {one.name for one in report.filters if one.is_required}
 
     def page(request: Request) -> HTMLResponse:
@@ -69,6 +71,7 @@ def _page(service: ReportService, report: AnyReport, hub: LiveHub) -> Callable[[
             report.template,
             viewer,
             report=report,
+            makes_proofs=makes_proofs,
             answer=answer,
             servers=servers,
             asked=words,

@@ -1550,7 +1550,7 @@ QUERIES = (
     _mutation(
         "a text is not searched in what is hidden in a reply",
         "query/search.py",
-        "holds(without_addresses(column)) for column in _OF_THE_REMOTE",
+        "holds(_seen_by_owners(column)) for column in _OF_THE_REMOTE",
         "holds(column) for column in _OF_THE_REMOTE",
         "query/test_viewers.py::test_a_search_for_what_is_hidden_finds_nothing",
     ),
@@ -1869,6 +1869,58 @@ LOG_IN = (
     ),
 )
 
+PROOFS = (
+    _mutation(
+        "of members that an owner may not see, his link opens the one with the last event",
+        "query/reports/delivery.py",
+        '" ORDER BY updated_at DESC, recipient DESC LIMIT 1"',
+        '" ORDER BY updated_at, recipient DESC LIMIT 1"',
+        "query/test_delivery.py::test_members_of_an_alias_are_one_line_to_whom_may_not_see_them",
+    ),
+    _mutation(
+        "an id that no row has and somebody else's get the same answer",
+        "query/web/pages.py",
+        "                if report.names_one and not answer.rows:\n",
+        "                if False:\n",
+        "query/test_delivery.py::test_another_tenant_s_id_is_told_as_an_id_that_no_row_has",
+    ),
+    _mutation(
+        "the cause of an expiry is the last real answer",
+        "query/story.py",
+        "    if row.status != EXPIRED:\n        return row.reason\n",
+        "    if row.status:\n        return row.reason\n",
+        "query/test_story.py::test_the_cause_of_an_expiry_is_the_last_real_answer",
+    ),
+    _mutation(
+        "the signature covers every field",
+        "query/proofs/document.py",
+        'for name, part in document.items() if name != "signature"}',
+        'for name, part in document.items() if name not in ("signature", "retention")}',
+        "query/proofs/test_proofs.py::test_no_part_can_be_changed_added_or_left_out",
+    ),
+    _mutation(
+        "no name stands twice in a proof",
+        "query/proofs/canonical.py",
+        "    if len(found) != len(pairs):\n",
+        "    if False:\n",
+        "query/proofs/test_proofs.py::test_what_is_no_proof_is_told_in_a_sentence",
+    ),
+    _mutation(
+        "a proof is of what its viewer may see",
+        "query/proofs/routes.py",
+        "service.answer(known_viewer(request), REPORT,",
+        'service.answer(__import__("postwatch.query.viewer").query.viewer.ENGINEER, REPORT,',
+        "query/proofs/test_proof_routes.py::test_somebody_else_s_delivery_is_not_proven",
+    ),
+    _mutation(
+        "only its owner can read a key",
+        "query/proofs/keys.py",
+        "os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)",
+        "os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)",
+        "query/proofs/test_proofs.py::test_a_key_is_made_for_its_owner_alone_and_never_replaced",
+    ),
+)
+
 MUTATIONS = (
     *LOG_IN,
     *SHIPPER,
@@ -1879,6 +1931,7 @@ MUTATIONS = (
     *ACCOUNTS,
     *OUTCOMES,
     *QUERIES,
+    *PROOFS,
     *DOCTOR,
     *MEMORY,
     *ACCESS,

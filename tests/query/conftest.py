@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 from clickhouse_connect.driver.client import Client
 from postwatch.producers.record import Heartbeat
+from postwatch.query.proofs.issuer import ProofIssuer
 from postwatch.query.reader import TableReader
 from postwatch.query.report_service import ReportService
 from postwatch.query.reports.account import REPORT as ACCOUNT
@@ -21,7 +22,7 @@ from postwatch.query.reports.account import AccountMail
 from postwatch.query.reports.account_question import AccountQuestion
 from postwatch.query.reports.trace import REPORT as TRACE
 from postwatch.query.reports.trace import Trace, TraceQuestion
-from postwatch.query.server import address_of, create_app, make_server, open_listener
+from postwatch.query.server import NO_PROOFS, address_of, create_app, make_server, open_listener
 from postwatch.query.settings import QuerySettings
 from postwatch.query.statements import Delivery, Statement
 from postwatch.query.viewer import ENGINEER, Viewer
@@ -123,10 +124,12 @@ class Open(Protocol):
 
 
 @contextlib.contextmanager
-def served(service: ReportService, viewer: Viewer | None = ENGINEER, language: str = "en") -> Iterator[httpx.Client]:
+def served(
+    service: ReportService, viewer: Viewer | None = ENGINEER, language: str = "en", proofs: ProofIssuer = NO_PROOFS
+) -> Iterator[httpx.Client]:
     """Serves a service as `postwatch serve` does, on a free port, to this viewer; gives a client for it."""
     listener = open_listener("127.0.0.1:0")
-    server = make_server(create_app(service, lambda _scope: viewer, language))
+    server = make_server(create_app(service, lambda _scope: viewer, language, proofs=proofs))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

@@ -184,3 +184,11 @@ def test_a_hostile_reply_costs_its_length_once(hostile: str) -> None:
 def test_no_surrounding_shows_an_address(before: str, after: str) -> None:
     row = make_row(account="anna@bakery.example", response=f"{before} <carlos77@far.example> {after}")
     assert "carlos77@far" not in visible_row(ANNA, row).response
+
+
+def test_our_own_server_is_not_named_as_the_remote_one() -> None:
+    attempts = (Attempt(1, "deferred", 452, "452 full", "web1", ""), Attempt(2, "delivered", 250, "", "mx.far", ""))
+    row = make_row(account="anna@bakery.example", server="web1", remote_host="web1", attempts=attempts)
+    shown = visible_row(ANNA, row)
+    assert "web1" not in repr(shown)
+    assert shown.attempts[1].remote_host == "mx.far"

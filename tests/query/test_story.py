@@ -114,7 +114,8 @@ def test_the_usual_sentences() -> None:
         == f"The message is on hold since {at}, until an operator releases it."
     )
     assert headline(status="deferred", reason="connection", smtp_code=0, remote_host="mx.far.example") == (
-        f"The message could not be delivered yet, on {at}: no connection could be made, or it broke. It is tried again."
+        f"On {at} the message could not be delivered: no connection could be made, or it broke."
+        " It is tried again automatically."
     )
 
 
@@ -146,6 +147,13 @@ def test_that_the_time_for_a_retry_has_not_come_is_no_attempt() -> None:
     story = story_of(make_row(status="deferred", attempts=(real, wait), response=wait.response))
     assert [one.reply for one in story.timeline] == ["", "451 later"]
     assert story.answer == "451 later"
+
+
+def test_an_answer_that_is_given_again_is_marked() -> None:
+    replies = ("451 later", "451 later", "", "", "452 full")
+    attempts = tuple(Attempt(NOW_MS + n, "deferred", 451, reply, "mx", "") for n, reply in enumerate(replies))
+    timeline = story_of(make_row(status="deferred", attempts=attempts)).timeline
+    assert [one.is_same_reply for one in timeline] == [False, False, True, False, False, False]
 
 
 def test_that_attempts_are_left_out_is_said() -> None:

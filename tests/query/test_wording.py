@@ -107,3 +107,13 @@ def test_facts_leave_out_what_the_log_does_not_say() -> None:
     assert "Error message" in labels
     assert "the mail system" in way_words(make_row(sender=""))
     assert way_words(make_row(direction="received", sender="a@b.example")) == "received from a@b.example"
+
+
+def test_the_lines_of_a_reply_that_stand_in_one_are_told_apart() -> None:
+    assert reply_lines("550-5.1.1 no 550-such <x> 550 5.1.1 user 550") == [
+        "550-5.1.1 no",
+        "550-such <x>",
+        "550 5.1.1 user 550",
+    ]
+    for one in ("550 5.1.1 no 550 user", "no 550 user", "550", ""):
+        assert reply_lines(one) == [one]

@@ -1,0 +1,1 @@
+"""Proofs of delivery: signed documents that anybody can check without this server."""

@@ -1,0 +1,64 @@
+"""Where proofs are had: as JSON, as a file, as a page to print; and the keys that check them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse
+from postwatch.query.errors import NotFoundError
+from postwatch.query.identity import known_viewer
+from postwatch.query.proofs.canonical import Document
+from postwatch.query.proofs.issuer import ProofIssuer
+from postwatch.query.report_service import ReportService
+from postwatch.query.reports.delivery import REPORT, DeliveryQuestion
+from postwatch.query.row_id import NO_SUCH_ROW
+from postwatch.query.shapes import ErrorShape
+from postwatch.query.translation import N_, PLAIN, speaking
+from postwatch.query.web.rendering import render
+
+KEYS_PATH = "/.well-known/postwatch-keys.json"
+NO_KEY = N_("Proofs of delivery are not made here, because your provider has set up no key that signs them.")
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    404: {"model": ErrorShape, "description": "Nothing that you may see has this id, or no proofs are made here."}
+}
+
+
+def proof_router(service: ReportService, issuer: ProofIssuer) -> APIRouter:
+    router = APIRouter()
+
+    def prove(request: Request, word: str) -> Document:
+        if not issuer.is_on:
+            raise NotFoundError(NO_KEY)
+        found = service.answer(known_viewer(request), REPORT, DeliveryQuestion(word))
+        if not found.rows:
+            raise NotFoundError(NO_SUCH_ROW)
+        with speaking(PLAIN):  # a proof says the same to every reader
+            return issuer.prove(found.rows[0], service.now_ms(), service.retention_days)
+
+    @router.get("/api/v1/deliveries/{id}/proof", responses=_ERRORS, tags=["proofs"])
+    def proof(request: Request, id: str) -> dict[str, Any]:
+        """A signed document of what you may see of a delivery. `postwatch verify` checks it, with the published key."""
+        return prove(request, id)
+
+    @router.get("/delivery/{id}/proof.json", include_in_schema=False)
+    def proof_file(request: Request, id: str) -> Response:
+        text = json.dumps(prove(request, id), ensure_ascii=False, indent=1)
+        headers = {"content-disposition": f'attachment; filename="proof-of-delivery-{id}.json"'}
+        return Response(text, media_type="application/json", headers=headers)
+
+    @router.get("/delivery/{id}/proof", include_in_schema=False)
+    def proof_page(request: Request, id: str) -> HTMLResponse:
+        document = prove(request, id)
+        signed = json.dumps(document, ensure_ascii=False, indent=1).splitlines()
+        return HTMLResponse(
+            render("proof.html", known_viewer(request), proof=document, signed=signed, id=id, keys_path=KEYS_PATH)
+        )
+
+    @router.get(KEYS_PATH, tags=["proofs"])
+    def keys() -> JSONResponse:
+        """The public keys that check proofs of delivery, those of earlier proofs too (a JWK set). For everybody."""
+        return JSONResponse(issuer.published(), headers={"cache-control": "public, max-age=3600"})
+
+    return router
