@@ -9,9 +9,9 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from urllib.parse import quote
 
 from clickhouse_connect.driver.client import Client
+from postwatch.deploy.demo_accounts import PASSWORD, accounts_of
 from postwatch.deploy.embedded.progress import Progress
 from postwatch.deploy.embedded.stack import Stack
 from postwatch.deploy.simulator.fleet import SimulatedFleet
@@ -110,10 +110,13 @@ class Demo:
             print(self._where(mail.rows[0].queue_id if mail.rows else ""), flush=True)
 
     def _where(self, queue_id: str) -> str:
-        page = f"{self._stack.page}?account={quote(self._fleet.showcase)}"
+        accounts = "\n".join(f"    {one.name:<32}{one.sees}" for one in accounts_of(self._fleet))
         postwatch = reach(self._stack.clickhouse.url)
         return f"""
-  the same in a browser   {page}
+  the same in a browser   {self._stack.page}
+  log in there, with the password {PASSWORD!r}:
+{accounts}
+
   one message             {postwatch} trace {queue_id}
   the servers             {postwatch} servers
   log files               {self._fleet.folder}/*/mai*log

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shutil
 import signal
 import sys
@@ -10,12 +11,14 @@ import tempfile
 from pathlib import Path
 
 from postwatch.deploy.demo import Demo
+from postwatch.deploy.demo_accounts import ENGINEER_NAME, PASSWORD, accounts_of
 from postwatch.deploy.embedded.data_folder import claimed
 from postwatch.deploy.embedded.process import Children
 from postwatch.deploy.embedded.progress import Progress
 from postwatch.deploy.embedded.stack import Shipper, StackBuilder, fetch_kafka
 from postwatch.deploy.embedded.watch import watch
 from postwatch.deploy.simulator.fleet import SimulatedFleet
+from postwatch.deploy.simulator.mailboxes import SimulatedMailboxes
 from postwatch.producers.service.lifecycle import stop_on_signal
 
 SERVERS = 5
@@ -55,8 +58,18 @@ def run(arguments: argparse.Namespace) -> int:
 def _run(folder: Path, progress: Progress, *, once: bool) -> int:
     fleet = SimulatedFleet(folder / "servers", SERVERS, POSTFIX_SERVERS, HISTORY_MESSAGES, MESSAGES_PER_SECOND)
     stopping = stop_on_signal(signal.SIGHUP)
-    with claimed(folder) as lock, Children(held=[lock]) as children:
-        settings = {"POSTWATCH_JOIN_DOMAINS_FILE": str(fleet.folder / "domains")}
+    with contextlib.ExitStack() as opened:
+        lock = opened.enter_context(claimed(folder))
+        children = opened.enter_context(Children(held=[lock]))
+        mailboxes = opened.enter_context(SimulatedMailboxes({one.name: PASSWORD for one in accounts_of(fleet)}))
+        settings = {
+            "POSTWATCH_JOIN_DOMAINS_FILE": str(fleet.folder / "domains"),
+            "POSTWATCH_ACCESS_IMAP": mailboxes.address,
+            "POSTWATCH_ACCESS_OWNERS": str(fleet.folder / "domains"),
+            "POSTWATCH_ACCESS_RESELLERS": str(fleet.folder / "resellers"),
+            "POSTWATCH_ACCESS_ENGINEERS": ENGINEER_NAME,
+            "POSTWATCH_ACCESS_STATE": str(folder / "access.sqlite"),
+        }
         stack = StackBuilder(folder, children, settings).build(shippers_of(fleet, folder / "ship"), progress.tell)
         progress.tell(f"{SERVERS} simulated servers write mail logs; everything between them and you is starting")
         fleet.start()

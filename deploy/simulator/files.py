@@ -66,6 +66,9 @@ class ServerLogs:
                 self._files[server] = self._new_file(server)
             owners = sorted(simulation.provider.domains().items())
             (folder / "domains").write_text("".join(f"{domain}: {owner}\n" for domain, owner in owners))
+            (folder / "resellers").write_text(
+                "".join(f"{owner}: {name}\n" for owner, name in sorted(simulation.provider.resellers().items()))
+            )
         except OSError as error:
             self.close()
             remedy = "; name a folder that holds no logs yet" if isinstance(error, FileExistsError) else ""

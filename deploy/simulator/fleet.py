@@ -40,6 +40,16 @@ class SimulatedFleet:
         """An account with mail of every kind."""
         return self._simulation.provider.showcase
 
+    @property
+    def owner(self) -> str:
+        """Who owns the domain of that account."""
+        return self._simulation.provider.servers[0].domains[0].owner.user
+
+    @property
+    def reseller(self) -> str:
+        """Who sold to that owner."""
+        return self._simulation.provider.reseller
+
     def log_of(self, server: str) -> Path:
         return self._logs.path(server)
 

@@ -15,6 +15,7 @@ _NAMES = "alder bluebird cobalt driftwood elm fennel granite harbour indigo juni
 _PEOPLE = "anna boris chiara dmitri elena farid greta hugo ines jonas katya liam".split()
 _STRANGERS = "n.okafor m.lindqvist r.tanaka p.moreau s.kowalski d.fischer l.almeida k.novak".split()
 _DOMAINS_OF_A_SERVER = 8
+_DOMAINS_OF_A_RESELLER = 3
 _FIRST_UID = 1001
 
 
@@ -82,6 +83,15 @@ class Provider:
     def showcase(self) -> str:
         """A mailbox on the first server with some mail of every kind, to show a report of."""
         return self.servers[0].domains[0].mailboxes[0]
+
+    @property
+    def reseller(self) -> str:
+        """Who sold to some customers of the first server."""
+        return "reseller"
+
+    def resellers(self) -> dict[str, str]:
+        """Owner → reseller, of those who have one."""
+        return {domain.owner.user: self.reseller for domain in self.servers[0].domains[:_DOMAINS_OF_A_RESELLER]}
 
     def domains(self) -> dict[str, str]:
         """Hosted domain → owner, the servers' own names among them: system users get mail there."""
