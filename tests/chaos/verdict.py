@@ -26,6 +26,7 @@ from tests.chaos.faults import Scene
 from tests.chaos.stack import PARTITIONS, Stack
 
 DRAIN_SECONDS = 120.0
+_METRICS_TRIES = 5
 _KEY = ("server", "queue_id", "queued_at", "recipient", "direction", "account")
 _SHOWN = 8
 _CHANGELOG = "postwatch-join-parked-changelog"
@@ -124,11 +125,21 @@ def _judge_letters(judgement: Judgement, scene: Scene) -> None:
     judgement.blame("dead letters that should be none", sorted(letters - set(scene.letters) - torn))
 
 
+def _counts_of(stack: Stack, name: str) -> dict[str, float]:
+    """Its metrics; on a busy machine it may not answer at once."""
+    for _ in range(_METRICS_TRIES):
+        counts = stack.members[name].metrics()
+        if counts:
+            return counts
+        time.sleep(1)
+    return {}
+
+
 def _judge_counts(judgement: Judgement, stack: Stack) -> None:
     """Every line that a join has read is an event, ignored or a dead letter."""
     uneven = []
     for name in stack.names("join"):
-        counts = stack.members[name].metrics()
+        counts = _counts_of(stack, name)
         parts = ("event", "ignored", "unreadable")
         kinds = [counts.get(f"postwatch_{part}_lines_total", 0.0) for part in parts]
         if "postwatch_records_total" not in counts or counts.get("postwatch_lines_total", 0.0) != sum(kinds):
