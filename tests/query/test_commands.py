@@ -195,7 +195,7 @@ def test_the_commands_read_the_settings(
 def test_serve_refuses_other_machines(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POSTWATCH_QUERY_LISTEN", "0.0.0.0:8080")
     assert main(["serve"]) == 1
-    assert "there is no log-in yet" in capsys.readouterr().err
+    assert "log-in is off" in capsys.readouterr().err
 
 
 def test_help_names_the_way_in_from_elsewhere() -> None:
