@@ -15,6 +15,11 @@ from starlette.types import Scope
 
 _KEY = "postwatch.viewer"
 
+LIVE_ADDRESS = "/live"
+"""Where an open page waits for new rows."""
+UNATTENDED_HEADER = "x-unattended"
+"""Tells that nobody did anything: an open page asks by itself."""
+
 Identify = Callable[[Scope], Viewer | None]
 """A request → its viewer; None: nobody."""
 

@@ -19,6 +19,7 @@ from postwatch.query.access.site import Site
 from postwatch.query.access.tokens import TokenBook, read_bearer
 from postwatch.query.access.tries import TryBook
 from postwatch.query.errors import BusyError, CheckAwayError, StateError, TooManyTriesError
+from postwatch.query.identity import LIVE_ADDRESS, UNATTENDED_HEADER
 from postwatch.query.viewer import Viewer
 from prometheus_client import Counter
 from starlette.datastructures import Headers
@@ -100,7 +101,9 @@ class Door:
         cookies = cookie_parser(headers.get("cookie", ""))
         if not (cookie := cookies.get(self.session_cookie, "")):
             return None
-        session = self.sessions.find(cookie)
+        # What an open page asks by itself keeps nobody logged in.
+        is_unattended = scope["path"] == LIVE_ADDRESS or UNATTENDED_HEADER in headers
+        session = self.sessions.find(cookie, is_unattended=is_unattended)
         if session is None or not self._still_holds(session, cookies.get(self.password_cookie, "")):
             return None
         viewer = self._people.viewer(session.identity)

@@ -90,8 +90,8 @@ class SessionBook:
             )
         return f"{code}.{self._signature('session', code)}", session
 
-    def find(self, cookie: str) -> Session | None:
-        """The session of a cookie, seen now; None: there is none that works."""
+    def find(self, cookie: str, *, is_unattended: bool = False) -> Session | None:
+        """The session of a cookie; None: none that works. It is seen now, unless a page asks by itself."""
         code = self._code(cookie)
         if code is None:
             return None
@@ -104,7 +104,7 @@ class SessionBook:
         if not rows:
             return None
         row = rows[0]
-        if row.seen_ms <= now_ms - TOUCH_MS:
+        if not is_unattended and row.seen_ms <= now_ms - TOUCH_MS:
             self._store.write(sessions.update().where(works).values(seen_ms=now_ms))
         return Session(id_hash, Identity.from_text(row.identity), row.fingerprint, row.checked_ms)
 

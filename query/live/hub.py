@@ -37,6 +37,8 @@ RESUME_MS = 300_000
 _MOST_KEPT_GROUPS = 5_000
 VALIDITY_SECONDS = 3.0
 """How often it is asked again whether a page's viewer may still see it."""
+_CHECKERS = 8
+"""A log-in that is checked at a slow IMAP server holds no other one up."""
 
 _NOTHING = Changes()
 AWAY, BACK, RELOAD, END = "away", "back", "reload", "end"
@@ -104,10 +106,12 @@ class LiveHub:
         """How far ClickHouse's clock is ahead of this machine's."""
         self._is_away = False
         self._is_closed = False
+        self._has_failed = False
+        """On a bug of ours, which is logged once."""
         self._tasks: list[asyncio.Task[None]] = []
         self._wake = asyncio.Event()
         self._reading = ThreadPoolExecutor(1, "live-poll")
-        self._checking = ThreadPoolExecutor(1, "live-check")
+        self._checking = ThreadPoolExecutor(_CHECKERS, "live-check")
 
     @property
     def pages(self) -> int:
@@ -180,7 +184,9 @@ class LiveHub:
                 await self._poll()
             except Exception:
                 _POLLS.labels("failed").inc()
-                log.exception("live_poll_failed")
+                if not self._has_failed:  # each poll would say it again
+                    log.exception("live_poll_failed")
+                self._has_failed = True
             await asyncio.sleep(max(0.05, self._poll_seconds - (time.monotonic() - began)))
 
     async def _poll(self) -> None:
@@ -264,7 +270,9 @@ class LiveHub:
             pages = list(self._all)
             try:
                 loop = asyncio.get_running_loop()
-                valid = await loop.run_in_executor(self._checking, self._valid, pages)
+                valid = await asyncio.gather(
+                    *(loop.run_in_executor(self._checking, self._is_valid, page) for page in pages)
+                )
             except Exception:
                 log.exception("live_check_failed")
                 continue
@@ -272,9 +280,6 @@ class LiveHub:
                 if not is_valid:
                     _DROPPED.labels("revoked").inc()
                     page.tell(Event(END, page.position_ms))
-
-    def _valid(self, pages: Iterable[Subscription]) -> list[bool]:
-        return [self._is_valid(page) for page in pages]
 
     def _is_valid(self, page: Subscription) -> bool:
         try:

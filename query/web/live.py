@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
-from postwatch.query.identity import known_viewer
+from postwatch.query.identity import LIVE_ADDRESS, known_viewer
 from postwatch.query.live.changes import Shown
 from postwatch.query.live.hub import LiveHub
 from postwatch.query.live.stream import LiveStream, decode_position, encode_position
@@ -15,7 +15,6 @@ from postwatch.query.reports.account import REPORT as ACCOUNT
 from postwatch.query.reports.account_question import AccountFilters
 from postwatch.query.web.rendering import render
 
-LIVE_ADDRESS = "/live"
 FROM = "from"
 """The position of the page: everything before it is on it."""
 

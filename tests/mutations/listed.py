@@ -1921,6 +1921,44 @@ PROOFS = (
     ),
 )
 
+LIVE = (
+    _mutation(
+        "an open page gets its viewer's rows only",
+        "query/live/changes.py",
+        "        if not may_see(window.viewer, member.row) or not is_of(window, member.row):\n",
+        "        if not is_of(window, member.row):\n",
+        "query/live/test_belonging.py",
+    ),
+    _mutation(
+        "an old version that comes late changes nothing on a page",
+        "query/live/arrivals.py",
+        "            if known is None or known.version < row.version:\n",
+        "            if True:\n",
+        "query/live/test_belonging.py",
+    ),
+    _mutation(
+        "a page that does not take its events is dropped",
+        "query/live/hub.py",
+        "                self.dropped.set()\n",
+        "                pass\n",
+        "query/live/test_stream.py::test_a_slow_reader_is_dropped_and_the_others_go_on",
+    ),
+    _mutation(
+        "log-out ends the stream of an open page",
+        "query/live/hub.py",
+        "                if not is_valid:\n",
+        "                if False:\n",
+        "query/live/test_stream.py::test_log_out_ends_the_stream",
+    ),
+    _mutation(
+        "a retired server is not silent",
+        "query/reports/servers.py",
+        "    is_stale = not retired_ms and age_ms > stale_after_seconds * 1000\n",
+        "    is_stale = age_ms > stale_after_seconds * 1000\n",
+        "query/test_freshness.py::test_a_retired_server_is_not_silent_and_comes_back",
+    ),
+)
+
 MUTATIONS = (
     *LOG_IN,
     *SHIPPER,
@@ -1932,6 +1970,7 @@ MUTATIONS = (
     *OUTCOMES,
     *QUERIES,
     *PROOFS,
+    *LIVE,
     *DOCTOR,
     *MEMORY,
     *ACCESS,

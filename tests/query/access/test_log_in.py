@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -28,6 +29,7 @@ from tests.waiting import wait_until
 
 PASSWORD = "sécret words"
 NAME = "anna@a.example"
+LIVE = "/live"
 MINUTE_MS = 60_000
 
 
@@ -67,8 +69,10 @@ def working(settings: AccessSettings) -> Iterator[Worker]:
     assert entrance is not None
     asked: list[Statement] = []
 
-    def read(statement: Statement) -> list[tuple[int, ...]]:
+    def read(statement: Statement) -> list[tuple[Any, ...]]:
         asked.append(statement)
+        if "arrivals" in statement.sql:
+            return [(0, [])]
         return [(0, 0)] if "count()" in statement.sql and "GROUP BY" not in statement.sql else []
 
     service = ReportService(read, QuerySettings(), ClickHouseSettings(), JoinSettings())
@@ -363,6 +367,31 @@ def test_a_session_has_an_end_and_an_idle_end(worker: Worker) -> None:
         assert not is_in(idle)
         worker.ahead_ms = 12 * 60 * MINUTE_MS + 1000
         assert not is_in(busy)
+
+
+def test_log_out_ends_the_stream_of_an_open_page(worker: Worker) -> None:
+    with worker.browser() as browser, worker.browser() as nobody:
+        assert nobody.get(LIVE, params={"account": NAME}).status_code == 303
+        log_in(browser)
+        page = browser.get("/", params={"account": NAME, "show": "report"})
+        with browser.stream("GET", LIVE, params={"account": NAME}, timeout=20) as stream:
+            assert stream.headers["content-type"].startswith("text/event-stream")
+            browser.post("/log-out", data={"token": token_of(page)})
+            lines = stream.iter_lines()
+            assert "event: end" in lines
+            assert len(list(lines)) <= 3
+
+
+def test_what_a_page_asks_by_itself_keeps_nobody_logged_in(worker: Worker) -> None:
+    with worker.browser() as browser:
+        log_in(browser)
+        for minute in (25, 50):
+            worker.ahead_ms = minute * MINUTE_MS
+            assert browser.get("/", headers={"x-unattended": "1"}).status_code == 200
+            with browser.stream("GET", LIVE, params={"account": NAME}) as stream:
+                assert stream.status_code == 200
+        worker.ahead_ms = 61 * MINUTE_MS
+        assert not is_in(browser)
 
 
 def test_a_state_that_can_not_be_used_lets_nobody_in(worker: Worker, settings: AccessSettings) -> None:
