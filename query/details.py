@@ -12,6 +12,7 @@ from postwatch.query.labels import label
 from postwatch.query.translation import N_
 from postwatch.query.translation import gettext as _
 from postwatch.query.wording import byte_size, time_span, utc_time
+from postwatch.query.zones import zone_name
 from postwatch.streams.contracts.columns import TEXTS, TIME
 from postwatch.streams.contracts.outcome import COLUMNS, DELIVERED, DISCARDED, PENDING, RECEIVED, Outcome
 
@@ -66,8 +67,9 @@ def facts(row: Outcome, is_engineer: bool, with_advice: bool = True) -> list[Fac
         Fact(
             _(_TIME_LABELS.get(row.result, "Last event")),
             _(
-                "%(time)s UTC, %(span)s after it was received",
+                "%(time)s %(zone)s, %(span)s after it was received",
                 time=utc_time(row.updated_at),
+                zone=zone_name(),
                 span=time_span(row.delay_ms),
             ),
         ),
@@ -80,7 +82,7 @@ def facts(row: Outcome, is_engineer: bool, with_advice: bool = True) -> list[Fac
         _plain("original_recipient", row),
         _plain("subject", row),
         Fact(_("Size"), byte_size(row.size_bytes) if row.size_bytes else ""),
-        Fact(_("Received"), _("%(time)s UTC", time=utc_time(row.queued_at))),
+        Fact(_("Received"), _("%(time)s %(zone)s", time=utc_time(row.queued_at), zone=zone_name())),
         _plain("server", row),
         _plain("queue_id", row),
         _plain("message_id", row),
@@ -101,7 +103,9 @@ def _plain(name: str, row: Outcome) -> Fact:
     """A column as it is, under its own label."""
     column, value = _LABELED[name], getattr(row, name)
     if column.kind is TIME:
-        return Fact(_(column.about.label), _("%(time)s UTC", time=utc_time(value)) if value else "")
+        return Fact(
+            _(column.about.label), _("%(time)s %(zone)s", time=utc_time(value), zone=zone_name()) if value else ""
+        )
     return Fact(_(column.about.label), ", ".join(value) if column.kind is TEXTS else str(value or ""))
 
 

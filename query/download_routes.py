@@ -15,6 +15,7 @@ from postwatch.query.downloads import Downloads
 from postwatch.query.files import FORMATS, NOT_OF_FILES
 from postwatch.query.identity import known_viewer
 from postwatch.query.reports.registry import AnyReport
+from postwatch.query.web.track import own_account
 
 
 def download_router(downloads: Downloads, reports: Iterable[AnyReport]) -> APIRouter:
@@ -57,7 +58,10 @@ def _page(downloads: Downloads, report: AnyReport, form: str) -> Callable[[Reque
     def page(request: Request) -> Response:
         words = {one.name: request.query_params.get(one.name, "") for one in report.filters}
         words |= dict.fromkeys(NOT_OF_FILES, "")
-        return downloads.open(known_viewer(request), report, report.question_of(words), form, takes_gzip(request))
+        viewer = known_viewer(request)
+        if "account" in words:
+            words["account"] = own_account(viewer) or words["account"]
+        return downloads.open(viewer, report, report.question_of(words), form, takes_gzip(request))
 
     return page
 

@@ -18,6 +18,8 @@ PostwatchError
 └── QueryError                 ClickHouse refused the query: a bug or a missing grant; the text quotes it
 """
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from postwatch.producers.service.errors import BadInputError, PostwatchError, UnavailableError
@@ -29,6 +31,8 @@ class QuestionError(BadInputError):
 
     def __init__(self, message: str, **values: Any) -> None:
         super().__init__(message % values if values else message)
+        self.field = ""
+        """The filter that it is about, if it is about one."""
         self._message = message
         self._values = values
 
@@ -55,6 +59,16 @@ class TooManyTriesError(QuestionError):
 
 class FilterError(QuestionError):
     """A filter is not valid; the text names it and what it takes."""
+
+
+@contextlib.contextmanager
+def about(field: str) -> Iterator[None]:
+    """What is wrong inside is said next to this filter of the form."""
+    try:
+        yield
+    except FilterError as error:
+        error.field = field
+        raise
 
 
 class NotMigratedError(UnavailableError):

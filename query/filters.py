@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
 from postwatch.query.errors import FilterError
 from postwatch.streams.contracts.outcome import (
@@ -109,26 +108,6 @@ def read_days(days: int | None, retention_days: int) -> int:
             most=retention_days,
         )
     return days
-
-
-def read_moment(text: str, name: str, is_end: bool = False) -> int | None:
-    """'2026-11-20', '2026-11-20 14:30' or ISO 8601 with a zone (else UTC) → ms; empty → None. The end of a day is its
-    last moment."""
-    words = clean_text(text, name)
-    if not words:
-        return None
-    try:
-        found = datetime.fromisoformat(words)
-    except ValueError as error:
-        raise FilterError(
-            "%(name)s %(text)s is not a time: use YYYY-MM-DD or YYYY-MM-DD HH:MM, in UTC unless it names a zone",
-            name=name,
-            text=repr(text),
-        ) from error
-    if is_end and len(words) == len("2026-11-20"):
-        found += timedelta(days=1)
-    moment = found.replace(tzinfo=found.tzinfo or UTC)
-    return int(moment.timestamp() * 1000)
 
 
 def read_direction(text: str) -> str:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from postwatch.query.translation import gettext
 from postwatch.query.wording import time_span, utc_time, visible
+from postwatch.query.zones import zone_name
 
 
 class Moment(NamedTuple):
@@ -46,7 +47,7 @@ def say(sentence: Sentence) -> str:
 def plain(value: Value) -> str | int:
     """A value in the language spoken."""
     if isinstance(value, Moment):
-        return gettext("%(time)s UTC", time=utc_time(value.at_ms))
+        return gettext("%(time)s %(zone)s", time=utc_time(value.at_ms), zone=zone_name())
     if isinstance(value, Span):
         return time_span(value.span_ms)
     if isinstance(value, Clause):

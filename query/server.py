@@ -27,9 +27,12 @@ from postwatch.query.reports.registry import load_reports
 from postwatch.query.viewer import ENGINEER
 from postwatch.query.web.language_choice import LanguageChoice, language_router
 from postwatch.query.web.languages import ENGLISH, language_of_setting
+from postwatch.query.web.list_choice import choice_router
 from postwatch.query.web.live import live_router
 from postwatch.query.web.pages import page_router
 from postwatch.query.web.rendering import FOLDER
+from postwatch.query.web.zone_choice import ZoneChoice, zone_of_setting
+from postwatch.query.zones import UTC_NAME
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -81,12 +84,13 @@ def create_app(
     service: ReportService,
     identify: Identify = lambda _scope: ENGINEER,
     language: str = ENGLISH,
+    zone: str = UTC_NAME,
     max_downloads: int = 4,
     entrance: Entrance | None = None,
     proofs: ProofIssuer = NO_PROOFS,
 ) -> Application:
-    """The application, which speaks `language` to whoever asks for no other. Raises SettingsError where it can't.
-    Without an entrance there is no log-in, and whoever reaches it is an engineer.
+    """The application, which speaks `language` and shows times of `zone` to whoever asks for no other.
+    Raises SettingsError where it can't. Without an entrance there is no log-in, and whoever reaches it is an engineer.
 
     The framework's own documentation pages load scripts from other sites, so they are off.
     """
@@ -114,13 +118,15 @@ def create_app(
     app.include_router(download_router(Downloads(service, max_downloads), reports))
     app.include_router(proof_router(service, proofs))
     app.include_router(language_router())
+    app.include_router(choice_router())
     for router in entrance.routers if entrance else ():
         app.include_router(router)
     app.mount("/static", _FreshFiles(directory=FOLDER / "static"))
     install_error_answers(app)
     guard = Guard(app, recognize, door.site if door else Site(), door)
     # Around all of it: a middleware of the framework would not see its answer to a bug.
-    return Application(LanguageChoice(guard, language_of_setting(language)), hub)
+    spoken = LanguageChoice(ZoneChoice(guard, zone_of_setting(zone)), language_of_setting(language))
+    return Application(spoken, hub)
 
 
 def open_listener(listen: str, site: Site | None = None) -> socket.socket:

@@ -31,3 +31,7 @@ class QuerySettings:
     live_seconds: float = setting(
         0.25, doc="New rows are looked for this often, for all open pages together.", least=0.1
     )
+    time_zone: str = setting(
+        "UTC",
+        doc="Time zone of the pages, such as Europe/Berlin, for browsers without scripts. Others show their own.",
+    )

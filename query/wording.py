@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from datetime import UTC, datetime
 
 from postwatch.query.translation import gettext, language, ngettext
+from postwatch.query.zones import shown_moment
 
 _CONTINUED = re.compile(r"[245]\d\d-")
 _LINE_BREAK = re.compile(r"\r?\n|(?:\\r)?\\n")
@@ -47,8 +47,8 @@ def _escape(character: str) -> str:
 
 
 def utc_time(at_ms: int) -> str:
-    """'2026-11-23 13:42:18', UTC; in the language spoken."""
-    return language().time(datetime.fromtimestamp(at_ms / 1000, UTC))
+    """'2026-11-23 13:42:18', in UTC; on a page in its time zone and language."""
+    return language().time(shown_moment(at_ms))
 
 
 def time_span(span_ms: int) -> str:

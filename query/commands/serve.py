@@ -39,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     app = create_app(
         service,
         language=query_settings.language,
+        zone=query_settings.time_zone,
         max_downloads=query_settings.max_downloads,
         entrance=entrance,
         proofs=open_issuer(load(ProofSettings)),

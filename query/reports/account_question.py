@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from postwatch.query import filters, orders
-from postwatch.query.errors import FilterError
+from postwatch.query.errors import FilterError, about
 from postwatch.query.filters import AccountScope
 from postwatch.query.orders import Position
 from postwatch.query.reports.report import asked
+from postwatch.query.zones import read_moment, read_zone
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +25,9 @@ class AccountQuestion:
     status: str = asked("", doc="only this status, or several with commas between them", choices=filters.STATUS_WORDS)
     direction: str = asked("", doc="only sent, or only received mail", choices=filters.DIRECTIONS)
     text: str = asked("", doc="only rows with this text: sender, recipient, subject, ids, client, remote server, reply")
-    since: str = asked("", doc="the last event at or after this time: YYYY-MM-DD, or YYYY-MM-DD HH:MM (UTC)")
+    since: str = asked("", doc="the last event at or after this time: YYYY-MM-DD, or YYYY-MM-DD HH:MM")
     until: str = asked("", doc="the last event before the end of this day, or before this time")
+    zone: str = asked("", doc="the time zone of since and until, such as Europe/Berlin (default: UTC)")
     limit: int | None = asked(None, doc=f"rows on a page, 1 to {filters.MAX_PAGE_ROWS} (default: 50)")
     by: str = asked("event", doc="order by the last event, by when it was sent, and so on", choices=orders.ORDERS)
     ascending: bool = asked(False, doc="the oldest, the smallest or A first")
@@ -64,22 +66,39 @@ def read_question(question: AccountQuestion, retention_days: int, page_rows: int
     if after is not None and (after.by, after.is_ascending) != (by, question.ascending):
         by = f"{after.by}{' --ascending' if after.is_ascending else ''}"
         raise FilterError("the cursor belongs to --by %(by)s: ask with that, or leave the cursor out", by=by)
-    since_ms = filters.read_moment(question.since, "since")
-    until_ms = filters.read_moment(question.until, "until", is_end=True)
+    with about("zone"):
+        zone = read_zone(question.zone)
+    with about("since"):
+        since_ms = read_moment(filters.clean_text(question.since, "since"), "since", zone)
+    with about("until"):
+        until_ms = read_moment(filters.clean_text(question.until, "until"), "until", zone, is_end=True)
     if since_ms is not None and until_ms is not None and since_ms >= until_ms:
-        raise FilterError(
-            "since %(since)s is not before until %(until)s: nothing lies between them",
-            since=repr(question.since),
-            until=repr(question.until),
-        )
+        with about("since"):
+            raise FilterError(
+                "since %(since)s is not before until %(until)s: nothing lies between them",
+                since=repr(question.since),
+                until=repr(question.until),
+            )
+    with about("account"):
+        account = filters.read_account(question.account)
+    with about("days"):
+        days = filters.read_days(question.days, retention_days)
+    with about("recipient"):
+        recipient = filters.clean_text(question.recipient, "recipient")
+    with about("status"):
+        statuses = filters.read_statuses(question.status)
+    with about("direction"):
+        direction = filters.read_direction(question.direction)
+    with about("text"):
+        text = filters.clean_text(question.text, "text")
     return AccountFilters(
-        account=filters.read_account(question.account),
-        days=filters.read_days(question.days, retention_days),
+        account=account,
+        days=days,
         limit=filters.read_limit(question.limit, page_rows),
-        recipient=filters.clean_text(question.recipient, "recipient"),
-        statuses=filters.read_statuses(question.status),
-        direction=filters.read_direction(question.direction),
-        text=filters.clean_text(question.text, "text"),
+        recipient=recipient,
+        statuses=statuses,
+        direction=direction,
+        text=text,
         since_ms=since_ms,
         until_ms=until_ms,
         by=by,

@@ -174,4 +174,6 @@ def _value(one: Filter, word: str) -> Any:
     try:
         return int(word) if word else one.default
     except ValueError as error:
-        raise FilterError("%(name)s %(given)s is not a whole number", name=one.name, given=repr(word)) from error
+        refused = FilterError("%(name)s %(given)s is not a whole number", name=one.name, given=repr(word))
+        refused.field = one.name
+        raise refused from error

@@ -6,13 +6,12 @@ page of this site only.
 
 from __future__ import annotations
 
-import re
 from contextvars import ContextVar
-from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request
 from postwatch.query.errors import FilterError
 from postwatch.query.translation import Language, speaking
+from postwatch.query.web.forms import KEPT_SECONDS, own_address, read_form
 from postwatch.query.web.languages import accepted_language, languages
 from starlette.datastructures import MutableHeaders
 from starlette.requests import cookie_parser
@@ -21,11 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE = "postwatch_language"
 PATH = "/language"
-_KEPT_SECONDS = 365 * 24 * 60 * 60
-_MAX_BODY_BYTES = 16 * 1024
 _NO_PAGES = ("/api/", "/static/", "/health", "/metrics")
-_OWN_ADDRESS = re.compile(r"/(?![/\\])[!-\[\]-~]*")
-"""A path of this site: `//host` and `/\\\\host` lead elsewhere."""
 
 _address: ContextVar[str] = ContextVar("postwatch_page_address", default="/")
 
@@ -82,23 +77,14 @@ def language_router() -> APIRouter:
 
     @router.post(PATH)
     async def choose_language(request: Request) -> Response:
-        asked = await _fields(request)
-        code, back = asked.get("language", ""), asked.get("back", "")
+        asked = await read_form(request)
+        code, back = asked.get("language", [""])[-1], asked.get("back", [""])[-1]
         if code not in languages():
             raise FilterError("%(code)s is not a language of these pages", code=repr(code))
-        answer = RedirectResponse(back if _OWN_ADDRESS.fullmatch(back) else "/", 303)
+        answer = RedirectResponse(own_address(back), 303)
         answer.set_cookie(
-            COOKIE, code, max_age=_KEPT_SECONDS, httponly=True, samesite="lax", secure=request.url.scheme == "https"
+            COOKIE, code, max_age=KEPT_SECONDS, httponly=True, samesite="lax", secure=request.url.scheme == "https"
         )
         return answer
 
     return router
-
-
-async def _fields(request: Request) -> dict[str, str]:
-    body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > _MAX_BODY_BYTES:
-            raise FilterError("The form is too long")
-    return {name: values[-1] for name, values in parse_qs(body.decode("latin-1")).items()}

@@ -13,6 +13,8 @@ from postwatch.query.orders import is_by_time
 from postwatch.query.report_service import ReportService
 from postwatch.query.reports.account import REPORT as ACCOUNT
 from postwatch.query.reports.account_question import AccountFilters
+from postwatch.query.web.columns import chosen_columns
+from postwatch.query.web.list_choice import choice_of
 from postwatch.query.web.rendering import render
 
 FROM = "from"
@@ -40,10 +42,11 @@ def live_router(service: ReportService, hub: LiveHub) -> APIRouter:
         words = {one.name: request.query_params.get(one.name, "").strip() for one in ACCOUNT.filters}
         window = service.window(viewer, ACCOUNT.question_of(words))
         position_ms = decode_position(request.headers.get("last-event-id") or request.query_params.get(FROM, ""))
+        columns = chosen_columns(viewer, choice_of(request).columns)
         page = hub.open(window, request.scope, position_ms or 0)
 
         def render_row(shown: Shown) -> str:
-            return render("row.html", viewer, row=shown.row, at_ms=shown.at_ms)
+            return render("row.html", viewer, row=shown.row, at_ms=shown.at_ms, columns=columns)
 
         return LiveStream(hub, page, render_row)
 

@@ -17,13 +17,14 @@ from postwatch.query.filters import read_days
 from postwatch.query.identity import known_viewer
 from postwatch.query.live.hub import LiveHub
 from postwatch.query.report_service import ReportService
-from postwatch.query.reports.account import REPORT as ACCOUNT
-from postwatch.query.reports.account import AccountMail
+from postwatch.query.reports.account import AccountMail, AccountReport
 from postwatch.query.reports.registry import AnyReport
 from postwatch.query.reports.servers import ServerStates
 from postwatch.query.row_id import NO_SUCH_ROW
+from postwatch.query.web.list_choice import choice_of
 from postwatch.query.web.live import is_live, live_address
 from postwatch.query.web.rendering import render
+from postwatch.query.web.track import Link, address_maker, fill_words, track_context
 
 _DAY_CHOICES = (1, 3, 7, 14, 30, 60, 90)
 
@@ -39,17 +40,21 @@ def _page(
     service: ReportService, report: AnyReport, hub: LiveHub, makes_proofs: bool
 ) -> Callable[[Request], HTMLResponse]:
     required = {one.name for one in report.filters if one.is_required}
+    is_list = isinstance(report, AccountReport)
 
     def page(request: Request) -> HTMLResponse:
         viewer = known_viewer(request)
-        given = {**request.query_params, **request.path_params}
-        words = {one.name: given.get(one.name, "").strip() for one in report.filters}
+        choice = choice_of(request)
+        words = {one.name: ",".join(request.query_params.getlist(one.name)).strip() for one in report.filters}
+        words |= {name: str(word) for name, word in request.path_params.items()}
         show = request.query_params.get("show", "")
         if show == "all":  # the Show All button: every filter is left out but those that must be given
             words = {name: word if name in required else "" for name, word in words.items()}
+        if is_list:
+            words = fill_words(viewer, choice, words, is_ordered="by" in request.query_params and show != "all")
         answer: Any = None
         servers: ServerStates | None = None
-        status, headers, complaint = 200, None, ""
+        status, headers, complaint = 200, None, ("", "")
         position_ms = hub.position()  # before the rows are read: what comes later is sent to the page
         try:
             servers = service.servers()
@@ -61,12 +66,14 @@ def _page(
             if not report.has_form:
                 raise
             status = status_of(error)[0]
-            headers, complaint = error_headers(status), public_words(error)
+            headers = error_headers(status)
+            complaint = (getattr(error, "field", ""), public_words(error))
         if servers is not None and isinstance(answer, AccountMail):
             servers = service.servers_of(viewer, answer.filters.account, servers)
         cursor = words.pop("cursor", "")
         next_cursor = report.next_cursor(answer) if answer else ""
         chosen_days = _chosen_days(words.get("days", ""), service.retention_days)
+        address = address_maker(viewer, choice, words) if is_list else _address_maker(report.page, words)
         html = render(
             report.template,
             viewer,
@@ -75,18 +82,20 @@ def _page(
             answer=answer,
             servers=servers,
             asked=words,
-            complaint=complaint,
+            complaint=complaint[1],
+            complaint_field=complaint[0],
             empty=report.nothing_found(answer) if answer else "",
-            newest=_address(report.page, words),
-            older=_address(report.page, {**words, "cursor": next_cursor}) if next_cursor else "",
+            newest=address(),
+            older=address(cursor=next_cursor) if next_cursor else "",
             is_first=not cursor,
-            files={form: _address(page_path(report, form), words) for form in (FORMATS if report.has_download else ())},
-            live=live_address(words, position_ms) if answer and report is ACCOUNT and is_live(answer.filters) else "",
-            only=lambda status: _address(report.page, {**words, "status": status}),
+            files={form: address(of=page_path(report, form)) for form in (FORMATS if report.has_download else ())},
+            live=live_address(words, position_ms) if answer and is_list and is_live(answer.filters) else "",
             chosen_days=chosen_days,
+            usual_days=read_days(None, service.retention_days),
             day_choices=sorted(
                 {days for days in _DAY_CHOICES if days < service.retention_days} | {service.retention_days, chosen_days}
             ),
+            **(track_context(viewer, choice, words, answer) if is_list else {}),
         )
         return HTMLResponse(html, status, headers)
 
@@ -101,5 +110,8 @@ def _chosen_days(word: str, retention_days: int) -> int:
         return read_days(None, retention_days)
 
 
-def _address(page: str, words: dict[str, str]) -> str:
-    return f"{page}?" + urlencode({name: word for name, word in words.items() if word})
+def _address_maker(page: str, words: dict[str, str]) -> Link:
+    def address(of: str = page, **changed: str) -> str:
+        return f"{of}?" + urlencode({name: word for name, word in {**words, **changed}.items() if word})
+
+    return address

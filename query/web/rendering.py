@@ -10,7 +10,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from postwatch.query import translation
 from postwatch.query.details import attempt_lines, facts, finer_status, way_words
-from postwatch.query.filters import RESULT_WORDS, STATUS_WORDS
 from postwatch.query.identity import asker
 from postwatch.query.labels import label
 from postwatch.query.reports.registry import load_reports
@@ -21,7 +20,9 @@ from postwatch.query.viewer import Viewer
 from postwatch.query.web.language_choice import PATH as LANGUAGE_PATH
 from postwatch.query.web.language_choice import page_address
 from postwatch.query.web.languages import languages
+from postwatch.query.web.track import status_label, telling_reason
 from postwatch.query.wording import byte_size, count, reply_lines, time_span, utc_time, visible
+from postwatch.query.zones import zone_name
 from postwatch.streams.contracts.outcome import iso_time
 
 _OWN_ADDRESS = re.compile(r'(<[a-z][^<>]*? (?:href|src|action|formaction|data-[a-z-]+)=")/(?![/\\])')
@@ -108,9 +109,12 @@ _environment.globals.update(
     navigation=_navigation,
     reply_lines=reply_lines,
     said=_said,
-    result_words=RESULT_WORDS,
     silence=silence,
-    status_words=[word for word in STATUS_WORDS if word not in RESULT_WORDS],
+    status_label=status_label,
+    telling_reason=telling_reason,
+    number=lambda number: language().number(number),
+    zone_name=zone_name,
+    zone_words=lambda zone: zone or zone_name(),
     time_span=time_span,
     up_to_date_ms=up_to_date_ms,
     utc_time=utc_time,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal
 from urllib.parse import urlencode
 
@@ -86,8 +87,9 @@ def test_without_scripts_nothing_is_missing(visitor: Visitor) -> None:
     page = visit.open("/")
     page.fill("#account", ACCOUNT)
     page.click("text=Show All")
+    page.wait_for_selector("table tbody")
     assert page.locator("table tbody").count() > 20
-    page.locator("summary").first.click()
+    page.locator(".delivery summary").first.click()
     assert page.locator("details[open] dl").first.is_visible()
     assert visit.complaints == []
 
@@ -100,3 +102,50 @@ def test_a_report_can_be_printed(visitor: Visitor) -> None:
     assert page.locator("tbody").first.is_visible()
     assert len(page.pdf(format="A4")) > 10_000
     visit.check()
+
+
+def test_twenty_five_rows_fit_a_screen(visitor: Visitor) -> None:
+    page = visitor().open(f"/?account={ACCOUNT}&show=all")
+    silence = page.locator(".notice").first
+    more = silence.bounding_box() if silence.count() else None  # the table's heartbeats grow old while tests run
+    page.set_viewport_size(
+        {"width": WIDE["width"], "height": WIDE["height"] + round(more["height"] + 8 if more else 0)}
+    )
+    fit = page.evaluate(
+        "[...document.querySelectorAll('.list .delivery')]"
+        ".filter((row) => row.getBoundingClientRect().bottom <= window.innerHeight).length"
+    )
+    assert fit >= 25
+
+
+def test_times_are_those_of_the_browsers_zone_at_once_and_of_the_server_from_then_on(visitor: Visitor) -> None:
+    visit = visitor(timezone_id="Asia/Jakarta", locale="en-GB")
+    shown = []
+    for _ in range(2):
+        page = visit.open(f"/?account={ACCOUNT}&show=all")
+        element = page.locator("tbody time").first
+        shown.append((element.get_attribute("datetime"), element.inner_text()))
+        assert "Asia/Jakarta" in page.locator(".foot").inner_text()
+        assert page.locator("input[name=zone]").first.get_attribute("value") == "Asia/Jakarta"
+    assert page.evaluate("document.documentElement.dataset.zone") == "Asia/Jakarta"
+    assert shown[0] == shown[1]
+    at, words = shown[0]
+    assert at is not None
+    assert datetime.fromisoformat(f"{words}+07:00") == datetime.fromisoformat(at).replace(microsecond=0)
+    visit.check()
+
+
+def test_columns_are_chosen_and_kept_without_scripts(visitor: Visitor) -> None:
+    visit = visitor(java_script_enabled=False)
+    page = visit.open(f"/?account={ACCOUNT}&show=all")
+    page.locator(".view summary").click()
+    page.check("#column-size")
+    page.uncheck("#column-sent")
+    page.click("text=Keep")
+    page.wait_for_selector("th.c-size")
+    assert page.locator("th.c-sent").count() == 0
+    page = visit.open(f"/?account={ACCOUNT}")
+    assert page.locator("th.c-size").count() == 1
+    page.click("th.c-size a")
+    page.wait_for_selector("th.c-size[aria-sort=descending]")
+    assert visit.complaints == []

@@ -51,7 +51,7 @@ def test_a_page_is_in_the_language_that_the_viewer_chose_else_the_browsers_else_
     office: Office, open_site: Open
 ) -> None:
     site = open_site(office.service, language="id")
-    assert Page(site.get("/").text).all("html") == [{"lang": "id", "dir": "ltr"}]
+    assert Page(site.get("/").text).all("html") == [{"lang": "id", "dir": "ltr", "data-zone": "UTC"}]
     answer = site.get("/", headers={"accept-language": "de"})
     assert answer.headers["content-language"] == "de"
     assert {"Accept-Language", "Cookie"} <= set(answer.headers["vary"].split(", "))
