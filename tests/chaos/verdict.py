@@ -26,7 +26,8 @@ from tests.chaos.faults import Scene
 from tests.chaos.stack import PARTITIONS, Stack
 
 DRAIN_SECONDS = 120.0
-_METRICS_TRIES = 5
+_METRICS_SECONDS = 90
+"""A join that was told to stop while Kafka was away takes a minute to end; then it is started again."""
 _KEY = ("server", "queue_id", "queued_at", "recipient", "direction", "account")
 _SHOWN = 8
 _CHANGELOG = "postwatch-join-parked-changelog"
@@ -126,8 +127,8 @@ def _judge_letters(judgement: Judgement, scene: Scene) -> None:
 
 
 def _counts_of(stack: Stack, name: str) -> dict[str, float]:
-    """Its metrics; on a busy machine it may not answer at once."""
-    for _ in range(_METRICS_TRIES):
+    """Its metrics, as soon as it answers."""
+    for _ in range(_METRICS_SECONDS):
         counts = stack.members[name].metrics()
         if counts:
             return counts
