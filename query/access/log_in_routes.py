@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import urlencode
 
 import anyio
 import anyio.to_thread
@@ -25,6 +25,7 @@ from postwatch.query.errors import CheckAwayError, ForbiddenError, TooManyTriesE
 from postwatch.query.guards import LOG_IN_PATH, caller_of, guest_of
 from postwatch.query.identity import viewer_of
 from postwatch.query.translation import N_, gettext
+from postwatch.query.web.forms import read_form
 from postwatch.query.web.rendering import render
 from starlette.responses import RedirectResponse
 
@@ -33,7 +34,6 @@ LOG_OUT_PATH = "/log-out"
 _LEAST_SECONDS = 1.0
 """A refusal takes at least so long, whoever gave it."""
 _THREADS, _MOST_WAITING = 16, 64
-_MOST_BYTES = 16 * 1024
 _VISIT_SECONDS = 60 * 60
 _WRONG = N_("This name and password don't belong together.")
 _STALE = N_("This page was open for too long. Try again.")
@@ -87,7 +87,7 @@ def log_in_router(door: Door, store: StateStore, openid_path: str) -> APIRouter:
     @router.post(LOG_IN_PATH)
     async def log_in(request: Request) -> Response:
         began = time.monotonic()
-        fields = await _fields(request)
+        fields = {name: values[-1] for name, values in (await read_form(request)).items()}
         next_path = fields.get("next", "/") if is_own_path(fields.get("next", "/")) else "/"
         visit = request.cookies.get(door.visit_cookie, "")
         if not visit or not await store.apart(door.sessions.is_form_token, "log-in", visit, fields.get("token", "")):
@@ -108,7 +108,7 @@ def log_in_router(door: Door, store: StateStore, openid_path: str) -> APIRouter:
     @router.post(LOG_OUT_PATH)
     async def log_out(request: Request) -> Response:
         guest = guest_of(request)
-        fields = await _fields(request)
+        fields = {name: values[-1] for name, values in (await read_form(request)).items()}
         answer = RedirectResponse(LOG_IN_PATH, 303)
         if guest is not None and guest.session is not None:
             good = await store.apart(
@@ -157,13 +157,3 @@ def _set(door: Door, answer: Response, name: str, value: str, seconds: int | Non
         httponly=True,
         samesite="lax",
     )
-
-
-async def _fields(request: Request) -> dict[str, str]:
-    body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > _MOST_BYTES:
-            raise ForbiddenError(N_("The form is too long"))
-    fields = parse_qs(body.decode("latin-1"), keep_blank_values=True, max_num_fields=20)
-    return {name: values[-1] for name, values in fields.items()}

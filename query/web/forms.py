@@ -10,10 +10,12 @@ from urllib.parse import parse_qs
 
 from fastapi import Request
 from postwatch.query.errors import FilterError
+from postwatch.query.translation import N_
 
 KEPT_SECONDS = 365 * 24 * 60 * 60
 """How long a browser keeps such a choice."""
 _MAX_BODY_BYTES = 16 * 1024
+_MAX_FIELDS = 100
 _OWN_ADDRESS = re.compile(r"/(?![/\\])[!-\[\]-~]*")
 """A path of this site: `//host` and `/\\\\host` lead elsewhere."""
 
@@ -24,10 +26,13 @@ def own_address(text: str) -> str:
 
 
 async def read_form(request: Request) -> dict[str, list[str]]:
-    """The fields of a form that was sent, each with its values. Raises FilterError where it is too long."""
+    """The fields of a form that was sent, each with its values. Raises FilterError where it is longer than any of ours."""
     body = b""
     async for piece in request.stream():
         body += piece
         if len(body) > _MAX_BODY_BYTES:
-            raise FilterError("The form is too long")
-    return parse_qs(body.decode("latin-1"))
+            raise FilterError(N_("The form is too long"))
+    try:
+        return parse_qs(body.decode("latin-1"), keep_blank_values=True, max_num_fields=_MAX_FIELDS)
+    except ValueError as error:
+        raise FilterError(N_("The form is too long")) from error

@@ -243,6 +243,15 @@ def test_a_form_of_another_site_does_nothing(worker: Worker) -> None:
         assert is_in(browser)
 
 
+def test_a_form_that_no_page_has_is_refused(worker: Worker) -> None:
+    with worker.browser() as browser:
+        for path in ("/log-in", "/language"):
+            for body in ("&".join(f"a{number}=1" for number in range(200)), "a=" + "1" * 20_000):
+                answer = browser.post(path, content=body, headers={"Content-Type": "application/x-www-form-urlencoded"})
+                assert answer.status_code == 422
+                assert "too long" in answer.text
+
+
 def test_the_token_of_one_session_is_no_token_of_another(worker: Worker) -> None:
     with worker.browser() as anna, worker.browser() as bert:
         log_in(anna)
