@@ -102,6 +102,8 @@ def facts(row: Outcome, is_engineer: bool, with_advice: bool = True) -> list[Fac
 def _plain(name: str, row: Outcome) -> Fact:
     """A column as it is, under its own label."""
     column, value = _LABELED[name], getattr(row, name)
+    if name == "reason":
+        return Fact(_(column.about.label), label(value))
     if column.kind is TIME:
         return Fact(
             _(column.about.label), _("%(time)s %(zone)s", time=utc_time(value), zone=zone_name()) if value else ""

@@ -23,6 +23,7 @@ from postwatch.query.reports.servers import REPORT as SERVERS
 from postwatch.query.reports.servers import ServersQuestion, ServerStates
 from postwatch.query.settings import QuerySettings
 from postwatch.query.statements import Read
+from postwatch.query.translation import gettext
 from postwatch.query.viewer import ENGINEER, Viewer
 from postwatch.streams.settings import ClickHouseSettings, JoinSettings
 
@@ -63,7 +64,7 @@ class ReportService:
     def _tables(self, viewer: Viewer, report: Report[Question, Answered], question: Question) -> Tables:
         self._audit(viewer, report, question)
         if report.is_for_engineers and not viewer.is_engineer:
-            raise ForbiddenError("%(title)s is for engineers only", title=report.title)
+            raise ForbiddenError("%(title)s is for engineers only", title=gettext(report.title))
         return Tables(
             self._read, self._database, self.retention_days, self._page_rows, self._open_ms, self.now_ms(), viewer
         )

@@ -67,6 +67,11 @@ def N_(message: str) -> str:
     return message
 
 
+def NN_(one: str, many: str) -> tuple[str, str]:
+    """Mark the two forms of a text that goes with a number."""
+    return one, many
+
+
 def gettext(message: str, **values: Any) -> str:
     """The text in the language spoken; `%(name)s` stands for the value of that name."""
     translations = language().translations

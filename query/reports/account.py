@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from postwatch.query.filters import RESULT_WORDS, SystemUser, account_words
+from postwatch.query.labels import label
 from postwatch.query.orders import Position, encode_cursor, is_by_time
 from postwatch.query.privacy import visible_row
 from postwatch.query.reports.account_question import AccountFilters, AccountQuestion, read_question
@@ -19,6 +20,7 @@ from postwatch.query.reports.report import DAY_MS, Tables
 from postwatch.query.reports.sorted_rows import read_sorted
 from postwatch.query.shapes import DeliveryShape, Shape, Time
 from postwatch.query.statements import Row, Span, decode_row
+from postwatch.query.translation import NN_, gettext, ngettext
 from postwatch.query.wording import count, visible
 from postwatch.streams.contracts.heartbeat import STALE_AFTER_SECONDS
 from postwatch.streams.contracts.outcome import RESULTS, iso_time
@@ -101,16 +103,38 @@ class AccountReport(DeliveriesReport[AccountQuestion, AccountMail]):
 
     def nothing_found(self, answer: AccountMail) -> str:
         asked_for = answer.filters
-        older = "older " if asked_for.after else ""
-        where = f"{visible(account_words(asked_for.account))} in the last {count(asked_for.days, 'day')}"
         narrowed = []
         if asked_for.recipient:
-            narrowed.append(f"recipient {visible(asked_for.recipient)}")
+            narrowed.append(gettext("recipient %(text)s", text=visible(asked_for.recipient)))
         if asked_for.statuses:
-            narrowed.append(f"status {asked_for.status.replace(',', ' or ')}")
+            words = gettext(" or ").join(map(label, asked_for.status.split(",")))
+            narrowed.append(gettext("status %(text)s", text=words))
         if asked_for.text:
-            narrowed.append(f"text {visible(asked_for.text)}")
-        return f"No {older}mail found for {where}{' with ' if narrowed else ''}{' and '.join(narrowed)}."
+            narrowed.append(gettext("text %(text)s", text=visible(asked_for.text)))
+        one, many = _NOTHING_FOUND[bool(asked_for.after), bool(narrowed)]
+        values = {"filters": gettext(" and ").join(narrowed)} if narrowed else {}
+        return ngettext(one, many, asked_for.days, account=visible(account_words(asked_for.account)), **values)
+
+
+_NOTHING_FOUND = {
+    # (behind a cursor, narrowed by more filters)
+    (False, False): NN_(
+        "No mail found for %(account)s in the last day.",
+        "No mail found for %(account)s in the last %(num)s days.",
+    ),
+    (True, False): NN_(
+        "No older mail found for %(account)s in the last day.",
+        "No older mail found for %(account)s in the last %(num)s days.",
+    ),
+    (False, True): NN_(
+        "No mail found for %(account)s in the last day with %(filters)s.",
+        "No mail found for %(account)s in the last %(num)s days with %(filters)s.",
+    ),
+    (True, True): NN_(
+        "No older mail found for %(account)s in the last day with %(filters)s.",
+        "No older mail found for %(account)s in the last %(num)s days with %(filters)s.",
+    ),
+}
 
 
 REPORT = AccountReport()

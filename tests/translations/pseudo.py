@@ -10,6 +10,7 @@ import string
 from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
+from zoneinfo import available_timezones
 
 from babel.messages.catalog import Catalog
 from babel.messages.pofile import write_po
@@ -23,9 +24,10 @@ _KEPT = re.compile(r"(%\(\w+\)s|%%|<[^>]+>|&\w+;)")
 _WORD = re.compile(r"[A-Za-z]{2,}")
 _SHOWN_ATTRIBUTES = ("title", "placeholder", "aria-label", "aria-description", "alt", "data-label")
 _NOT_SHOWN = ("script", "style")
-_EXAMPLES = ("user@example.com",)
-NAMES = frozenset("Postwatch CSV NDJSON API KB MB GB UTC YYYY MM DD HH".split())
-"""Names, units and forms that are the same in every language."""
+_KEPT_TEXTS = frozenset(("user@example.com", *available_timezones()))
+"""An example, and identifiers."""
+NAMES = frozenset("since until days cursor id Postwatch CSV NDJSON API KB MB GB UTC YYYY MM DD HH".split())
+"""Names (of filters too), units and forms that are the same in every language."""
 
 
 def pseudo(text: str) -> str:
@@ -84,4 +86,6 @@ class ShownWords(HTMLParser):
 
     def english(self) -> list[str]:
         """The texts that hold a word in English letters."""
-        return [text.strip() for text in self.texts if set(_WORD.findall(text)) - NAMES and text not in _EXAMPLES]
+        return [
+            text.strip() for text in self.texts if set(_WORD.findall(text)) - NAMES and text.strip() not in _KEPT_TEXTS
+        ]
