@@ -26,7 +26,7 @@ def own_address(text: str) -> str:
 
 
 async def read_form(request: Request) -> dict[str, list[str]]:
-    """The fields of a form that was sent, each with its values. Raises FilterError where it is longer than any of ours."""
+    """The fields of a form that was sent, each with its values. Raises FilterError where it is too long."""
     body = b""
     async for piece in request.stream():
         body += piece
