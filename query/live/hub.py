@@ -179,6 +179,7 @@ class LiveHub:
             if not self._all:
                 self._wake.clear()
                 await self._wake.wait()
+                self._position_ms = 0  # nobody waits for what came meanwhile: a page says where it begins
             began = time.monotonic()
             try:
                 await self._poll()
@@ -247,7 +248,7 @@ class LiveHub:
 
     def _tell_all(self, kind: str) -> None:
         for page in self._all:
-            page.tell(Event(kind, self._position_ms))
+            page.tell(Event(kind, page.position_ms))
 
     def _keep(self, found: Found) -> None:
         """For pages that come back. What falls out of it is what a page can't come back to."""

@@ -11,5 +11,5 @@ pytestmark = pytest.mark.stack
 
 def test_a_file_takes_no_more_memory_than_a_few_of_its_pages(database: ClickHouseSettings) -> None:
     for speed in measure_downloads(database, ROWS, forms=("ndjson",)):
-        assert speed.rows == ROWS
+        assert ROWS - 20 <= speed.rows <= ROWS  # the oldest ones grow too old meanwhile
         assert speed.grown_bytes < 120_000_000

@@ -160,7 +160,7 @@ def test_with_the_real_servers(
 
     create_topics(topics, 2)
     connect(database).command("INSERT INTO servers (server, sent_at, files) VALUES ('web1', now64(3), 1)")
-    wait_until(lambda: doctor(capsys)[0] == 0, "a new broker knows its groups and topics")
+    wait_until(lambda: doctor(capsys)[0] == 0, "a new broker knows its groups and topics", seconds=90)
     _, found = doctor(capsys)
     assert found["migrations"]["seen"] == "All migrations are applied."
 

@@ -10,6 +10,8 @@ from postwatch.query.api import api_router
 from postwatch.query.download_routes import download_router
 from postwatch.query.downloads import Downloads
 from postwatch.query.errors import BusyError, NotMigratedError, QueryError, TooLargeError
+from postwatch.query.proofs.issuer import ProofIssuer
+from postwatch.query.proofs.routes import proof_router
 from postwatch.query.reports.account import DeliveriesShape
 from postwatch.query.reports.registry import load_reports
 from postwatch.query.reports.servers import ServersShape
@@ -156,12 +158,16 @@ def test_unknown_paths_and_methods(empty_site: httpx.Client) -> None:
 def test_every_endpoint_is_in_the_openapi_document(empty_site: httpx.Client) -> None:
     document = empty_site.get("/api/v1/openapi.json").json()
     service, reports = refusing(RuntimeError()), load_reports().values()
-    routes = [*api_router(service, reports).routes, *download_router(Downloads(service, 1), reports).routes]
+    routes = [
+        *api_router(service, reports).routes,
+        *download_router(Downloads(service, 1), reports).routes,
+        *proof_router(service, ProofIssuer()).routes,
+    ]
     served = {
         route.path.replace(":path", "") for route in routes if isinstance(route, APIRoute) and route.include_in_schema
     }
     assert set(document["paths"]) == served
-    assert len(served) == len(load_reports()) + 3 + 2  # the files of the account report
+    assert len(served) == len(load_reports()) + 3 + 2 + 2  # the files of the account report; a proof, and the keys
     for path, methods in document["paths"].items():
         answers = methods["get"]["responses"]
         if path.startswith("/api/") and path != "/api/v1/reasons":  # which asks nobody

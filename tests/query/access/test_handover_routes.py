@@ -136,7 +136,7 @@ def test_the_page_shows_a_button_and_no_address(servers: list[httpx.Client], pan
     page = servers[0].get("/hand-over", params={"code": code_of(ask(servers[0], panel))})
     assert re.search(r'<form method="post" action="/hand-over" data-submit-at-once>', page.text)
     assert "anna" not in page.text
-    assert page.headers["referrer-policy"] == "no-referrer"
+    assert page.headers["referrer-policy"] == "same-origin"
     assert page.headers["cache-control"] == "no-store"
 
 
