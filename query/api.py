@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import inspect
 import re
+import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
@@ -23,6 +25,7 @@ from postwatch.query.shapes import ErrorShape, HealthShape, ReasonShape, Shape
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 OPENAPI_PATH = "/api/v1/openapi.json"
+HEALTH_SECONDS = 1.0
 
 ERRORS: dict[int | str, dict[str, Any]] = {
     422: {"model": ErrorShape, "description": "A parameter is not valid; the message says which one and why."},
@@ -35,8 +38,39 @@ _NOT_FOUND: dict[int | str, dict[str, Any]] = {
 }
 
 
+class _Condition:
+    """Whether reports can be read, asked at most once a second and by one request at a time: /health needs no log-in,
+    and many who ask for it must not take the turns of those who read reports."""
+
+    def __init__(self, service: ReportService) -> None:
+        self._service = service
+        self._asking = threading.Lock()
+        self._asked = -HEALTH_SECONDS
+        self._found: PostwatchError | None = None
+        self._is_known = False
+
+    def complaint(self) -> PostwatchError | None:
+        """While another request asks, what was found before."""
+        if self._asking.acquire(blocking=not self._is_known):
+            try:
+                if time.monotonic() - self._asked >= HEALTH_SECONDS:
+                    self._found = self._ask()
+                    self._asked, self._is_known = time.monotonic(), True
+            finally:
+                self._asking.release()
+        return self._found
+
+    def _ask(self) -> PostwatchError | None:
+        try:
+            self._service.servers()
+        except PostwatchError as error:
+            return error
+        return None
+
+
 def api_router(service: ReportService, reports: Iterable[AnyReport]) -> APIRouter:
     router = APIRouter()
+    condition = _Condition(service)
 
     for report in reports:
         router.add_api_route(
@@ -55,9 +89,7 @@ def api_router(service: ReportService, reports: Iterable[AnyReport]) -> APIRoute
     @router.get("/health", responses={503: {"model": HealthShape, "description": "Degraded."}}, tags=["operation"])
     def health(response: Response) -> HealthShape:
         """200 while reports can be read, else 503 with the cause. The server itself goes on."""
-        try:
-            service.servers()
-        except PostwatchError as error:
+        if error := condition.complaint():
             response.status_code = 503
             return HealthShape(healthy=False, complaints={"clickhouse": _health_words(error)})
         return HealthShape(healthy=True, complaints={})

@@ -35,7 +35,10 @@ _EXPORTED = _exported_columns()
 CSV_COLUMNS = [*(column.name for column in _EXPORTED), "id"]
 """Of the attempts their number is exported, of other lists the values, separated by blanks."""
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA_STARTS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r")
+"""The four of double width too, which are read as the others where such are written."""
+_INNER_FORMULA = re.compile(r"(;[\s\"']*)(?=[=+@\uff1d\uff0b\uff0d\uff20-])")
+"""Where a comma is the decimal mark, spreadsheets part a line at semicolons, also inside a cell."""
 _CONTROLS = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 
 
@@ -71,7 +74,7 @@ def _cell(value: object) -> str:
         return "" if value is None else str(value)
     # OWASP, "CSV Injection": an apostrophe makes a spreadsheet take the cell as text.
     guard = "'" if value.startswith(_FORMULA_STARTS) else ""
-    return guard + visible(value)
+    return guard + _INNER_FORMULA.sub(r"\1'", visible(value))
 
 
 def to_json(shape: BaseModel) -> str:

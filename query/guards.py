@@ -9,7 +9,7 @@ whoever it does not know. A form that another site sends is refused always.
 from __future__ import annotations
 
 from typing import cast
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import anyio
 import anyio.to_thread
@@ -18,6 +18,7 @@ from postwatch.producers.service.health import parse_address
 from postwatch.query.access.door import GUEST, Door, Guest
 from postwatch.query.access.site import Caller, Site, is_loopback
 from postwatch.query.answers import API_PREFIX, error_answer, public_words, status_of
+from postwatch.query.errors import FilterError
 from postwatch.query.identity import Asker, Identify, answering, set_viewer
 from postwatch.query.translation import N_, gettext
 from prometheus_client import Counter
@@ -45,9 +46,12 @@ _HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
 }
-_NO_LOG_IN = ("/static/", "/health", "/language", LOG_IN_PATH, "/log-out", "/hand-over")
+_NO_LOG_IN = ("/language", LOG_IN_PATH, "/log-out", "/hand-over")
 """What needs no log-in: these, and what is below them."""
-_NOBODY_ASKED = ("/static/", "/health", "/metrics", "/.well-known/")
+_NOBODY_ASKED = ("/static", "/health", "/metrics", "/.well-known")
+"""Likewise, and the state is not asked who it is either."""
+MOST_BODY_BYTES = 64 * 1024
+"""Of a request: no form and no question is as long."""
 _THREADS = 64
 _CALLER = "postwatch.caller"
 
@@ -57,6 +61,7 @@ _UNENCRYPTED = N_("Open %(address)s: this connection is not encrypted.")
 _OTHER_SITE = N_("This form was sent by another site.")
 _LOG_IN_FIRST = N_("Log in, or send an API token.")
 _NO_PAGE = N_("There is no page at %(path)s")
+_TOO_LONG = N_("The form is too long")
 
 
 def listen_address(listen: str, site: Site, has_log_in: bool) -> tuple[str, int]:
@@ -112,7 +117,8 @@ class Guard:
                     headers["location"] = base_path + headers["location"]
             await send(message)
 
-        scope = self._inside(scope)
+        # The routes know GET alone; uvicorn leaves out the body of an answer to HEAD.
+        scope = {**scope, "method": "GET" if scope["method"] == "HEAD" else scope["method"]}
         caller = self._site.caller(scope)
         scope[_CALLER] = caller
         scope["scheme"] = "https" if caller.is_secure or self._site.is_secure else "http"
@@ -124,16 +130,7 @@ class Guard:
         guest = scope.get(GUEST)
         token = self._door.log_out_token(guest) if self._door and guest else ""
         with answering(Asker(caller.address, guest.method if guest else "", token, base_path, self._door is not None)):
-            await self._app(scope, receive, send_guarded)
-
-    def _inside(self, scope: Scope) -> Scope:
-        """The request without the base path, which a proxy may have left out already, and a HEAD as the GET that it is:
-        the routes know GET alone; uvicorn leaves out the body of an answer to HEAD."""
-        path, raw_path, base = scope["path"], scope.get("raw_path") or b"", self._site.base_path
-        if base and (path == base or path.startswith(f"{base}/")):
-            path, raw_path = path[len(base) :] or "/", raw_path[len(base) :] or b"/"
-        method = "GET" if scope["method"] == "HEAD" else scope["method"]
-        return {**scope, "path": path, "raw_path": raw_path, "method": method}
+            await self._app(scope, _bounded(receive), send_guarded)
 
     def _refusal(self, scope: Scope, caller: Caller) -> Response | None:
         """What a request gets that nobody is asked about; None: it may go on."""
@@ -148,6 +145,9 @@ class Guard:
         if scope["method"] not in ("GET", "OPTIONS") and not self._is_own_form(headers):
             _REFUSED.labels("other_site").inc()
             return error_answer(request, 403, "other_site", gettext(_OTHER_SITE))
+        if _body_bytes(headers) > MOST_BODY_BYTES:
+            _REFUSED.labels("too_long").inc()
+            return error_answer(request, 413, "too_long", gettext(_TOO_LONG))
         if self._door and scope["path"] == "/metrics" and not caller.is_local:
             return error_answer(request, 404, "not_found", gettext(_NO_PAGE, path="/metrics"))
         return None
@@ -159,7 +159,8 @@ class Guard:
         origin = headers.get("origin")
         if origin is None:
             return True
-        return urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
+        # In full: `urlsplit` refuses some of what a client may write.
+        return origin.partition("://")[2].lower() == headers.get("host", "").lower()
 
     async def _recognize(self, scope: Scope) -> Response | None:
         """Finds out who asks → the answer for whoever must log in first; None: the request may go on."""
@@ -168,9 +169,9 @@ class Guard:
             set_viewer(scope, self._identify(scope))
             return None
         set_viewer(scope, None)
-        if path.startswith(_NOBODY_ASKED):
+        if _is_below(path, _NOBODY_ASKED):
             return None
-        is_open = path.startswith(_NO_LOG_IN)
+        is_open = _is_below(path, _NO_LOG_IN)
         if self._threads is None:
             self._threads = anyio.CapacityLimiter(_THREADS)
         try:
@@ -185,9 +186,35 @@ class Guard:
             answer.headers["www-authenticate"] = "Bearer"
             return answer
         query = scope["query_string"].decode("latin-1")
-        wanted = scope["raw_path"].decode("latin-1") + (f"?{query}" if query else "")
+        wanted = (scope.get("raw_path") or b"").decode("latin-1") + (f"?{query}" if query else "")
         next_words = urlencode({"next": wanted}) if scope["method"] == "GET" and wanted != "/" else ""
         return RedirectResponse(f"{LOG_IN_PATH}?{next_words}".rstrip("?"), 303)
+
+
+def _is_below(path: str, places: tuple[str, ...]) -> bool:
+    """Whether the path is one of these, or below one: `/log-in/openid` is, `/log-ins` is not."""
+    return any(path == place or path.startswith(f"{place}/") for place in places)
+
+
+def _body_bytes(headers: Headers) -> int:
+    """As the client announces it; 0 where it does not."""
+    length = headers.get("content-length", "")
+    return int(length) if length.isdecimal() and len(length) < 20 else 0
+
+
+def _bounded(receive: Receive) -> Receive:
+    """What a client sends, up to MOST_BODY_BYTES: what reads it whole holds no more. Raises FilterError."""
+    taken = 0
+
+    async def receive_bounded() -> Message:
+        nonlocal taken
+        message = await receive()
+        taken += len(message.get("body", b""))
+        if taken > MOST_BODY_BYTES:
+            raise FilterError(_TOO_LONG)
+        return message
+
+    return receive_bounded
 
 
 def _named(error: PostwatchError) -> tuple[int, str, str]:

@@ -62,7 +62,7 @@ class ReportService:
         return report.pages(self._tables(viewer, report, question), question)
 
     def _tables(self, viewer: Viewer, report: Report[Question, Answered], question: Question) -> Tables:
-        self._audit(viewer, report, question)
+        self._audit(viewer, report.operation, question)
         if report.is_for_engineers and not viewer.is_engineer:
             raise ForbiddenError("%(title)s is for engineers only", title=gettext(report.title))
         return Tables(
@@ -70,7 +70,8 @@ class ReportService:
         )
 
     def window(self, viewer: Viewer, question: AccountQuestion) -> Window:
-        """The rows that a report of an account is about. Raises FilterError."""
+        """The rows of an account that an open page waits for. Raises FilterError."""
+        self._audit(viewer, "live", question)
         wanted = read_question(question, self.retention_days, self._page_rows)
         since_ms = max(self.now_ms() - wanted.days * DAY_MS, wanted.since_ms or 0)
         return Window(viewer, self._database, wanted, since_ms, self._open_ms)
@@ -80,7 +81,7 @@ class ReportService:
         return Arrivals(self._read, self._database)
 
     @staticmethod
-    def _audit(viewer: Viewer, report: Report[Question, Answered], question: Question) -> None:
+    def _audit(viewer: Viewer, operation: str, question: object) -> None:
         """Who asks for whom, where people log in."""
         one = asker()
         if one is None or not one.method or viewer is ENGINEER:  # which servers are silent nobody has asked for
@@ -91,7 +92,7 @@ class ReportService:
             viewer=viewer.name,
             method=one.method,
             client=one.client,
-            report=report.operation,
+            report=operation,
             asked=asked[:_MOST_ASKED_CHARACTERS],
         )
 

@@ -55,14 +55,16 @@ class _FreshFiles(StaticFiles):
 
 
 class Application:
-    """The application, and the open pages that have to end with it."""
+    """The application, and the open pages that have to end with it. What is inside knows no base path."""
 
-    def __init__(self, app: ASGIApp, hub: LiveHub) -> None:
+    def __init__(self, app: ASGIApp, hub: LiveHub, site: Site) -> None:
         self._app = app
+        self._site = site
         self.hub = hub
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
+            scope = self._site.inside(scope)
             # The server hands over a method of its connection. Only there can a connection be closed that does not take
             # what is sent.
             transport = getattr(getattr(send, "__self__", None), "transport", None)
@@ -123,10 +125,11 @@ def create_app(
         app.include_router(router)
     app.mount("/static", _FreshFiles(directory=FOLDER / "static"))
     install_error_answers(app)
-    guard = Guard(app, recognize, door.site if door else Site(), door)
+    site = door.site if door else Site()
+    guard = Guard(app, recognize, site, door)
     # Around all of it: a middleware of the framework would not see its answer to a bug.
     spoken = LanguageChoice(ZoneChoice(guard, zone_of_setting(zone)), language_of_setting(language))
-    return Application(spoken, hub)
+    return Application(spoken, hub, site)
 
 
 def open_listener(listen: str, site: Site | None = None) -> socket.socket:
@@ -158,6 +161,8 @@ def make_server(app: ASGIApp) -> uvicorn.Server:
         access_log=False,
         lifespan="off",
         server_header=False,
+        proxy_headers=False,  # it would believe every program on loopback; site.py says who is believed
+        ws="none",
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
     return _Server(config)

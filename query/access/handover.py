@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 import structlog
 from postwatch.producers.service.errors import BadInputError
-from postwatch.query.access.roles import Identity, is_address, of_hand_over
+from postwatch.query.access.roles import Identity, is_address, keeps_its_letters, of_hand_over
 from postwatch.query.access.state import StateStore, metadata
 from prometheus_client import Counter
 
@@ -53,7 +53,13 @@ class HandOver:
 def read_mailbox(word: str) -> str:
     """The address of one mailbox, in lower-case. Raises BadInputError."""
     mailbox = word.strip().lower()
-    if not is_address(mailbox) or len(mailbox) > _MOST_ADDRESS or not mailbox.isprintable() or " " in mailbox:
+    if (
+        not keeps_its_letters(word)
+        or not is_address(mailbox)
+        or len(mailbox) > _MOST_ADDRESS
+        or not mailbox.isprintable()
+        or " " in mailbox
+    ):
         raise BadInputError(f"{word[:80]!r} is not a mailbox: use user@domain")
     return mailbox
 

@@ -10,6 +10,7 @@ import contextlib
 import enum
 import imaplib
 import re
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 
 import structlog
 from postwatch.producers.service.errors import SettingsError
+from postwatch.query.access.roles import keeps_its_letters
 from postwatch.query.access.site import is_loopback
 from prometheus_client import Counter
 
@@ -56,10 +58,7 @@ def is_askable(name: str, password: str) -> bool:
         return False
     if _CONTROL.search(name) or any(character in password for character in "\0\r\n"):
         return False
-    # 'K' (Kelvin) is 'k' in lower-case: such a name must not become another's.
-    return name.lower().isascii() == name.isascii() and sum(map(str.isascii, name.lower())) == sum(
-        map(str.isascii, name)
-    )
+    return keeps_its_letters(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,45 +118,77 @@ class ImapCheck:
         answer = f"\0{name}\0{password}".encode()
         try:
             with self._connection() as connection:
-                if "AUTH=PLAIN" not in connection.capabilities:
+                if "AUTH=PLAIN" not in connection.capabilities or connection.state != "NONAUTH":
                     log.error("imap_check_failed", cause="the server does not offer AUTHENTICATE PLAIN")
                     return Verdict.UNKNOWN
-                connection.authenticate("PLAIN", lambda _challenge: answer)
+                try:
+                    connection.authenticate("PLAIN", lambda _challenge: answer)
+                except imaplib.IMAP4.abort:
+                    raise
+                except imaplib.IMAP4.error as error:
+                    # The only answer that says something of the password: a greeting that refuses us does not.
+                    if _is_refusal(_words(error)):
+                        return Verdict.WRONG
+                    raise
                 return Verdict.RIGHT
-        except imaplib.IMAP4.abort as error:
-            cause = _words(error)
-        except imaplib.IMAP4.error as error:
-            cause = _words(error)
-            code = _CODE.search(cause)
-            if "command error: BAD" not in cause and (code is None or code[1] not in _CAN_NOT_SAY):
-                return Verdict.WRONG
-        except OSError as error:  # ssl.SSLError and a timeout too
-            cause = _words(error)
-        log.warning("imap_check_failed", cause=cause)
+        except (imaplib.IMAP4.error, OSError) as error:  # ssl.SSLError and a timeout too
+            log.warning("imap_check_failed", cause=_words(error))
         return Verdict.UNKNOWN
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[imaplib.IMAP4]:
-        """A connection to which a password may be given. A server that trickles is cut off at twice the timeout."""
+        """A connection to which a password may be given. A server that trickles is cut off at twice the timeout, also
+        while it greets: the timeout of a socket is for each piece."""
         where, timeout = self._address, self._timeout
-        connection: imaplib.IMAP4
-        if where.scheme == "imaps":
-            connection = imaplib.IMAP4_SSL(where.host, where.port, ssl_context=self._tls, timeout=timeout)
-        else:
-            connection = imaplib.IMAP4(where.host, where.port, timeout=timeout)
-        cut_off = threading.Timer(2 * timeout, connection.shutdown)
-        cut_off.daemon = True
-        cut_off.start()
-        try:
-            if where.scheme == "imap":
-                connection.starttls(self._tls)
-            yield connection
-            with contextlib.suppress(OSError, imaplib.IMAP4.error):
-                connection.logout()
-        finally:
-            cut_off.cancel()
+        with socket.create_connection((where.host, where.port), timeout) as plain, _cut_off(plain, 2 * timeout):
+            opened = self._tls.wrap_socket(plain, server_hostname=where.host) if where.scheme == "imaps" else plain
+            with contextlib.closing(opened):
+                connection = _Connection(opened, where)
+                try:
+                    if where.scheme == "imap":
+                        connection.starttls(self._tls)
+                    yield connection
+                    with contextlib.suppress(OSError, imaplib.IMAP4.error):
+                        connection.logout()
+                finally:
+                    with contextlib.suppress(OSError):
+                        connection.shutdown()
+
+
+class _Connection(imaplib.IMAP4):
+    """IMAP over a socket that is connected already."""
+
+    def __init__(self, opened: socket.socket, where: ImapAddress) -> None:
+        self._opened = opened
+        super().__init__(where.host, where.port)
+
+    def open(self, host: str = "", port: int = 143, timeout: float | None = None) -> None:
+        self.host, self.port = host, port
+        self.sock = self._opened
+        self.file = self.sock.makefile("rb")
+
+
+@contextlib.contextmanager
+def _cut_off(connected: socket.socket, seconds: float) -> Iterator[None]:
+    """Ends the connection after so long, whatever is wrapped around it meanwhile."""
+    with connected.dup() as handle:
+
+        def cut() -> None:
             with contextlib.suppress(OSError):
-                connection.shutdown()
+                handle.shutdown(socket.SHUT_RDWR)
+
+        timer = threading.Timer(seconds, cut)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+
+def _is_refusal(answer: str) -> bool:
+    code = _CODE.search(answer)
+    return "command error: BAD" not in answer and (code is None or code[1] not in _CAN_NOT_SAY)
 
 
 def _words(error: Exception) -> str:

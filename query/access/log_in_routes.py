@@ -105,18 +105,22 @@ def log_in_router(door: Door, store: StateStore, openid_path: str) -> APIRouter:
             return await store.apart(page, request, next_path, gettext(_WRONG), 401)
         return await _let_in(door, store, request, entry, next_path)
 
+    async def is_own(id_hash: str, fields: dict[str, str]) -> bool:
+        return await store.apart(door.sessions.is_form_token, "log-out", id_hash, fields.get("token", ""))
+
     @router.post(LOG_OUT_PATH)
     async def log_out(request: Request) -> Response:
         guest = guest_of(request)
         fields = {name: values[-1] for name, values in (await read_form(request)).items()}
         answer = RedirectResponse(LOG_IN_PATH, 303)
+        session = request.cookies.get(door.session_cookie, "")
         if guest is not None and guest.session is not None:
-            good = await store.apart(
-                door.sessions.is_form_token, "log-out", guest.session.id_hash, fields.get("token", "")
-            )
-            if not good:
+            if not await is_own(guest.session.id_hash, fields):
                 raise ForbiddenError(_STALE)
             await store.apart(door.log_out, guest.session, caller_of(request).address)
+        elif await is_own(await store.apart(door.sessions.id_hash, session), fields):
+            # Nobody can say now whether it still holds: it ends too, or the page says that it can't.
+            await store.apart(door.sessions.end, session)
         for cookie in (door.session_cookie, door.password_cookie):
             _set(door, answer, cookie, "", 0)
         return answer

@@ -24,7 +24,7 @@ from cryptography.fernet import Fernet, InvalidToken
 from joserfc.errors import JoseError
 from postwatch.producers.service.errors import SettingsError
 from postwatch.query.access.openid_settings import OpenIdSettings
-from postwatch.query.access.roles import Identity, Role, is_address
+from postwatch.query.access.roles import Identity, Role, is_address, keeps_its_letters
 from postwatch.query.errors import ForbiddenError, OpenIdAwayError
 from prometheus_client import Counter
 from starlette.requests import Request
@@ -71,9 +71,9 @@ def identity_of(claims: Mapping[str, Any], settings: OpenIdSettings) -> Identity
     address = claims.get("email")
     mailbox = ""
     if settings.mailboxes and isinstance(address, str) and is_address(address) and _is_verified(claims):
-        mailbox = address.strip().lower()
+        mailbox = address.strip().lower() if keeps_its_letters(address) else ""
     name = claims.get(settings.name_claim)
-    if not isinstance(name, str) or not name.strip():
+    if not isinstance(name, str) or not name.strip() or not keeps_its_letters(name):
         # Never the name of an owner: `sub` means something to the provider alone.
         name, roles = mailbox or f"openid {claims['sub']}", roles - {"owner", "reseller"}
     return Identity(name.strip().lower(), "openid", mailbox, frozenset(roles))

@@ -6,6 +6,7 @@ can't be read counts for nobody and no other line; a file that can't be read let
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import threading
 from collections.abc import Mapping
@@ -28,6 +29,9 @@ MOST_BYTES = 1024
 """Of a password: argon2 takes time for each byte."""
 _MOST_AT_ONCE = 2
 """Verifications at a time: each takes 64 MiB."""
+_MOST_KIB, _MOST_PASSES, _MOST_LANES = 256 * 1024, 64, 64
+"""Of a line of the file: an unknown name costs as much as its first line, so one line could stop the server."""
+_LEAST_HASH_BYTES, _MOST_HASH_BYTES = 4, 512
 _WAIT_SECONDS = 5.0
 _MOST_NAME = 128
 
@@ -86,11 +90,18 @@ def parse_passwords(text: str) -> tuple[dict[str, _Entry], list[int]]:
 
 
 def _is_hash(text: str) -> bool:
+    """Whether a password can be tried against it, at a cost that a log-in may have."""
     try:
-        argon2.extract_parameters(text)
-    except InvalidHashError:
+        costs = argon2.extract_parameters(text)
+        hash_bytes = len(base64.b64decode(text.rpartition("$")[2] + "===", altchars=b"+/"))
+    except (InvalidHashError, ValueError):
         return False
-    return True
+    return (
+        _LEAST_HASH_BYTES <= hash_bytes <= _MOST_HASH_BYTES
+        and 1 <= costs.time_cost <= _MOST_PASSES
+        and 1 <= costs.parallelism <= _MOST_LANES
+        and 8 * costs.parallelism <= costs.memory_cost <= _MOST_KIB
+    )
 
 
 class PasswordFile:

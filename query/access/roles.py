@@ -56,6 +56,11 @@ def is_address(name: str) -> bool:
     return bool(local and at and domain)
 
 
+def keeps_its_letters(name: str) -> bool:
+    """Whether lower-case is the same name: the Kelvin sign becomes a 'k', and so somebody else's name."""
+    return sum(map(str.isascii, name.lower())) == sum(map(str.isascii, name)) and len(name.lower()) == len(name)
+
+
 def viewer_of(identity: Identity, lists: OwnerLists, engineers: Collection[str] = ()) -> Viewer | None:
     """Whose mail this is; None: nobody's, so he may not come in. `engineers`: names in lower-case."""
     if "engineer" in identity.roles or _proven_name(identity) in engineers:
@@ -72,7 +77,10 @@ def viewer_of(identity: Identity, lists: OwnerLists, engineers: Collection[str] 
 
 
 def _proven_name(identity: Identity) -> str:
-    """The name that may be an engineer's. A provider's users may choose their names, but not a verified address."""
+    """The name that may be an engineer's. A provider's users may choose their names, but not a verified address. A name
+    without a domain is a mailbox's at an IMAP server that is not asked for owners."""
     if identity.method == "hand-over":
+        return ""
+    if identity.method == "imap" and not identity.mailbox and not identity.roles:
         return ""
     return identity.mailbox if identity.method == "openid" else identity.name

@@ -113,6 +113,11 @@ class SessionBook:
         if (code := self._code(cookie)) is not None:
             self.end_session(_hash(code))
 
+    def id_hash(self, cookie: str) -> str:
+        """What the state knows the session of this cookie by; empty: the cookie is none of ours."""
+        code = self._code(cookie)
+        return _hash(code) if code is not None else ""
+
     def end_session(self, id_hash: str) -> None:
         self._store.write(sessions.delete().where(sessions.c.id_hash == id_hash))
 

@@ -10,7 +10,7 @@ import ipaddress
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from postwatch.producers.service.errors import SettingsError
 from starlette.datastructures import Headers
@@ -20,6 +20,7 @@ PUBLIC_VARIABLE = "POSTWATCH_ACCESS_PUBLIC_URL"
 PROXIES_VARIABLE = "POSTWATCH_ACCESS_TRUSTED_PROXIES"
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_FORWARDED = frozenset({"forwarded", "via", "x-real-ip"})
 _BASE_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
 
 
@@ -70,12 +71,21 @@ class Site:
         name = host_name(header).lower().rstrip(".")
         return name in self.names or is_loopback(name)
 
+    def inside(self, scope: Scope) -> Scope:
+        """The request without the base path, which a proxy may have left out already."""
+        path, base = scope["path"], self.base_path
+        if not base or not (path == base or path.startswith(f"{base}/")):
+            return scope
+        path, raw_path = path[len(base) :] or "/", scope.get("raw_path") or b""
+        # A client may spell the base path in other ways.
+        raw_path = raw_path[len(base) :] if raw_path.startswith(f"{base}/".encode()) else quote(path).encode()
+        return {**scope, "path": path, "raw_path": raw_path}
+
     def caller(self, scope: Scope) -> Caller:
         peer = (scope.get("client") or ("", 0))[0]
         headers = Headers(scope=scope)
         if not self._is_proxy(peer):
-            is_forwarded = "x-forwarded-for" in headers or "forwarded" in headers
-            return Caller(peer, is_loopback(peer) and not is_forwarded, scope.get("scheme") == "https")
+            return Caller(peer, is_loopback(peer) and not _is_forwarded(headers), scope.get("scheme") == "https")
         chain = [one.strip() for line in headers.getlist("x-forwarded-for") for one in line.split(",")]
         for address in reversed(chain):
             if not _is_address(address):
@@ -85,13 +95,18 @@ class Site:
                 break
         protocols = headers.getlist("x-forwarded-proto")
         is_secure = bool(protocols) and protocols[-1].rpartition(",")[2].strip().lower() == "https"
-        return Caller(_normal(peer), is_loopback(peer) and not chain, is_secure)
+        return Caller(_normal(peer), is_loopback(peer) and not _is_forwarded(headers), is_secure)
 
     def _is_proxy(self, address: str) -> bool:
         if not _is_address(address):
             return False
         parsed = ipaddress.ip_address(_normal(address))
         return any(parsed in network for network in self.proxies if network.version == parsed.version)
+
+
+def _is_forwarded(headers: Headers) -> bool:
+    """Whether any proxy says that it handed the request on."""
+    return any(name in _FORWARDED or name.startswith("x-forwarded-") for name in headers)
 
 
 def _is_address(text: str) -> bool:

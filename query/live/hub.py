@@ -35,6 +35,8 @@ MOST_WAITING_EVENTS = 32
 RESUME_MS = 300_000
 """A page that was away for longer begins anew."""
 _MOST_KEPT_GROUPS = 5_000
+MOST_OF_OWNER = 20
+"""Pages that a viewer who does not see all may have open, so that nobody takes everybody's places."""
 VALIDITY_SECONDS = 3.0
 """How often it is asked again whether a page's viewer may still see it."""
 _CHECKERS = 8
@@ -125,6 +127,9 @@ class LiveHub:
         """A page that has everything up to the position. Raises TooManyPagesError."""
         if self._is_closed or len(self._all) >= self._most_pages:
             raise TooManyPagesError(f"{len(self._all)} pages are open already; try again later")
+        viewer = window.viewer
+        if not viewer.sees_all and sum(page.window.viewer == viewer for page in self._all) >= MOST_OF_OWNER:
+            raise TooManyPagesError(f"{viewer.name} has {MOST_OF_OWNER} pages open already")
         page = Subscription(window, scope, position_ms=position_ms)
         self._all.add(page)
         for key in watch_keys(window):
@@ -287,3 +292,6 @@ class LiveHub:
             return self._still_valid(page)
         except PostwatchError:
             return False  # who can't be asked about is not let in
+        except Exception:  # a bug of ours: this page ends, and the others are still asked about
+            log.exception("live_check_failed")
+            return False

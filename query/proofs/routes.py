@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
+from postwatch.query.api import ERRORS
 from postwatch.query.errors import NotFoundError
 from postwatch.query.identity import known_viewer
 from postwatch.query.proofs.canonical import Document
@@ -20,8 +21,10 @@ from postwatch.query.web.rendering import render
 
 KEYS_PATH = "/.well-known/postwatch-keys.json"
 NO_KEY = N_("Proofs of delivery are not made here, because your provider has set up no key that signs them.")
+_ID = "The id of a delivery, as reports, the API and exports show it."
 _ERRORS: dict[int | str, dict[str, Any]] = {
-    404: {"model": ErrorShape, "description": "Nothing that you may see has this id, or no proofs are made here."}
+    **ERRORS,
+    404: {"model": ErrorShape, "description": "Nothing that you may see has this id, or no proofs are made here."},
 }
 
 
@@ -38,14 +41,17 @@ def proof_router(service: ReportService, issuer: ProofIssuer) -> APIRouter:
             return issuer.prove(found.rows[0], service.now_ms(), service.retention_days)
 
     @router.get("/api/v1/deliveries/{id}/proof", responses=_ERRORS, tags=["proofs"])
-    def proof(request: Request, id: str) -> dict[str, Any]:
+    def proof(request: Request, id: Annotated[str, Path(description=_ID)]) -> dict[str, Any]:
         """A signed document of what you may see of a delivery. `postwatch verify` checks it, with the published key."""
         return prove(request, id)
 
     @router.get("/delivery/{id}/proof.json", include_in_schema=False)
     def proof_file(request: Request, id: str) -> Response:
-        text = json.dumps(prove(request, id), ensure_ascii=False, indent=1)
-        headers = {"content-disposition": f'attachment; filename="proof-of-delivery-{id}.json"'}
+        document = prove(request, id)
+        text = json.dumps(document, ensure_ascii=False, indent=1)
+        # The id of what was found: what was asked with may have blanks and line ends around it.
+        name = f"proof-of-delivery-{document['delivery']['id']}.json"
+        headers = {"content-disposition": f'attachment; filename="{name}"'}
         return Response(text, media_type="application/json", headers=headers)
 
     @router.get("/delivery/{id}/proof", include_in_schema=False)

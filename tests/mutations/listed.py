@@ -24,6 +24,7 @@ _SINK = "streams/sink/test_consumer.py::"
 _LEASE = "streams/faust_glue/test_lease.py::"
 _TABLE = "streams/faust_glue/test_table.py::"
 _STATUS = "streams/joining/test_status.py::"
+_LOG_IN = "query/access/test_log_in.py::"
 _PARTIAL = "streams/sink/test_partial_rows.py::"
 
 PIECES = (
@@ -1651,6 +1652,70 @@ QUERIES = (
         'if not self._site.knows_host(headers.get("host", "")):',
         'if headers.get("host", "") == "":',
         "query/test_guards.py::test_a_request_that_names_another_host_is_refused",
+    ),
+    _mutation(
+        "nobody but a trusted proxy says where a request came from",
+        "query/server.py",
+        "        proxy_headers=False,",
+        "        proxy_headers=True,",
+        _LOG_IN + "test_what_a_client_writes_about_itself_counts_for_nothing",
+    ),
+    _mutation(
+        "a base path that a proxy passes on is left out before anything else",
+        "query/server.py",
+        "            scope = self._site.inside(scope)\n",
+        "            scope = {**scope}\n",
+        _LOG_IN + "test_a_base_path_that_a_proxy_passes_on_changes_nothing",
+    ),
+    _mutation(
+        "a request in chunks is bounded too",
+        "query/guards.py",
+        "        if taken > MOST_BODY_BYTES:\n",
+        "        if taken < 0:\n",
+        "query/access/test_handover_routes.py::test_nobody_sends_more_than_a_form_holds",
+    ),
+    _mutation(
+        "a greeting that refuses us says nothing of a password",
+        "query/access/imap.py",
+        "        except (imaplib.IMAP4.error, OSError) as error:  # ssl",
+        "        except imaplib.IMAP4.error:\n            return Verdict.WRONG\n"
+        "        except OSError as error:  # ssl",
+        "query/access/test_imap.py::test_only_the_answer_to_the_password_says_something_of_it",
+    ),
+    _mutation(
+        "who asks for the health takes nobody's turn",
+        "query/api.py",
+        "                if time.monotonic() - self._asked >= HEALTH_SECONDS:\n",
+        "                if True:\n",
+        "query/test_api.py::test_many_who_ask_for_the_health_are_one_question",
+    ),
+    _mutation(
+        "a server that never comes to an end is cut off",
+        "query/access/imap.py",
+        "        timer.start()\n",
+        "        timer.daemon = True\n",
+        "query/access/test_imap.py::test_a_server_that_never_comes_to_an_end_is_cut_off",
+    ),
+    _mutation(
+        "a line of the password file costs no more than a log-in may",
+        "query/access/passwords.py",
+        "        and 8 * costs.parallelism <= costs.memory_cost <= _MOST_KIB\n",
+        "        and costs.memory_cost <= _MOST_KIB\n",
+        "query/access/test_passwords.py::test_a_line_whose_cost_nobody_can_pay_costs_nobody_anything",
+    ),
+    _mutation(
+        "nobody takes everybody's places",
+        "query/live/hub.py",
+        "        if not viewer.sees_all and sum(",
+        "        if viewer.name == '' and sum(",
+        "query/live/test_stream.py::test_nobody_takes_everybody_s_places",
+    ),
+    _mutation(
+        "a cell has no formula behind a semicolon",
+        "query/exports.py",
+        """(;[\\s\\"']*)(?=[=+@\\uff1d\\uff0b\\uff0d\\uff20-])""",
+        """(;[\\s\\"']*)(?=[=])""",
+        "query/test_exports.py::test_no_part_of_a_cell_starts_a_formula_where_semicolons_part_cells",
     ),
 )
 

@@ -1,26 +1,34 @@
 from __future__ import annotations
 
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 from fastapi.routing import APIRoute
 from postwatch.producers.service.errors import PostwatchError, UnavailableError
+from postwatch.query import api as api_module
 from postwatch.query.api import api_router
 from postwatch.query.download_routes import download_router
 from postwatch.query.downloads import Downloads
 from postwatch.query.errors import BusyError, NotMigratedError, QueryError, TooLargeError
 from postwatch.query.proofs.issuer import ProofIssuer
 from postwatch.query.proofs.routes import proof_router
+from postwatch.query.report_service import ReportService
 from postwatch.query.reports.account import DeliveriesShape
 from postwatch.query.reports.registry import load_reports
 from postwatch.query.reports.servers import ServersShape
 from postwatch.query.reports.trace import TraceShape
+from postwatch.query.settings import QuerySettings
 from postwatch.query.shapes import DeliveryShape, ErrorShape
+from postwatch.query.statements import Statement
 from postwatch.streams.contracts.outcome import Attempt, Outcome
+from postwatch.streams.settings import ClickHouseSettings, JoinSettings
 from structlog.testing import capture_logs
 
-from tests.query.conftest import NOW_MS, Office, Open, make_row, make_rows, refusing
+from tests.query.conftest import NOW_MS, Office, Open, make_row, make_rows, refusing, served
+from tests.waiting import wait_until
 
 DELIVERIES = "/api/v1/accounts/bob@example.org/deliveries"
 
@@ -176,6 +184,26 @@ def test_every_endpoint_is_in_the_openapi_document(empty_site: httpx.Client) -> 
             for parameter in methods["get"].get("parameters", []):
                 assert parameter["description"]
     assert "HTTPValidationError" not in document["components"]["schemas"]
+
+
+def test_many_who_ask_for_the_health_are_one_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api_module, "HEALTH_SECONDS", 60.0)
+    asked: list[Statement] = []
+    is_let = threading.Event()
+
+    def read(statement: Statement) -> list[tuple[object, ...]]:
+        asked.append(statement)
+        assert is_let.wait(10)
+        return []
+
+    service = ReportService(read, QuerySettings(), ClickHouseSettings(), JoinSettings())
+    with served(service) as site, ThreadPoolExecutor(8) as threads:
+        answers = [threads.submit(site.get, "/health") for _ in range(8)]
+        wait_until(lambda: asked, "one asks")
+        is_let.set()
+        assert [answer.result().status_code for answer in answers] == [200] * 8
+        assert site.get("/health").json()["healthy"]
+    assert len(asked) == 1
 
 
 def test_health_and_metrics(empty_site: httpx.Client) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import unicodedata
 
 import pytest
@@ -26,13 +27,21 @@ def test_csv_has_a_heading_and_comes_back_as_it_was() -> None:
     assert found["size_bytes"] == "1024"
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\uff1d", "\uff20", "\t", "\r"])
 def test_no_cell_of_any_column_starts_a_formula(start: str) -> None:
     text = f"{start}HYPERLINK(1)"
     (found,) = csv.DictReader(io.StringIO(to_csv([make_row(**dict.fromkeys(TEXT_FIELDS, text))])))
     for name in set(TEXT_FIELDS) - {"account_domain"}:
         assert found[name].startswith("'")
         assert "HYPERLINK" in found[name]
+
+
+@pytest.mark.parametrize("text", ["x;=HYPERLINK(1)", 'x; "+1', "x;;@SUM(1)", "x;'-1", "x;\uff1d1"])
+def test_no_part_of_a_cell_starts_a_formula_where_semicolons_part_cells(text: str) -> None:
+    exported = to_csv([make_row(**dict.fromkeys(TEXT_FIELDS, text))])
+    for part in exported.split(";"):
+        assert not re.match(r"[\s\"]*[=+@\uff1d-]", part), part
+    assert "2026;plain" in to_csv([make_row(subject="2026;plain")])
 
 
 def test_no_control_character_gets_into_a_file() -> None:

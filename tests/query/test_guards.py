@@ -58,6 +58,17 @@ def test_a_request_that_names_another_host_is_refused(empty_site: httpx.Client, 
     assert empty_site.get("/api/v1/servers", headers={"Host": host}).json()["error"]["code"] == "wrong_host"
 
 
+@pytest.mark.parametrize(
+    "origin", ["http://[", "null", "", "http://", "http://evil.example", "http://127.0.0.1@evil.example"]
+)
+def test_a_form_of_another_origin_is_refused(empty_site: httpx.Client, origin: str) -> None:
+    answer = empty_site.post("/language", data={"language": "de"}, headers={"Origin": origin})
+    assert answer.status_code == 403
+    host = f"{empty_site.base_url.host}:{empty_site.base_url.port}"
+    answer = empty_site.post("/language", data={"language": "de"}, headers={"Origin": f"http://{host}"})
+    assert answer.status_code == 303
+
+
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "[::1]:80", "127.0.0.1"])
 def test_a_request_by_a_name_of_this_machine_is_answered(empty_site: httpx.Client, host: str) -> None:
     assert empty_site.get("/", headers={"Host": host}).status_code == 200

@@ -7,13 +7,15 @@ import itertools
 from typing import Any
 
 import pytest
-from postwatch.query.errors import ForbiddenError
+from postwatch.query.errors import FilterError, ForbiddenError
+from postwatch.query.orders import ORDERS, Position, encode_cursor
 from postwatch.query.reports.account import REPORT as ACCOUNT
 from postwatch.query.reports.account_question import AccountQuestion
 from postwatch.query.reports.servers import REPORT as SERVERS
 from postwatch.query.reports.servers import ServersQuestion
 from postwatch.query.reports.trace import REPORT as TRACE
 from postwatch.query.reports.trace import TraceQuestion
+from postwatch.query.row_id import decode_row_id
 from postwatch.query.viewer import ENGINEER, Viewer
 from postwatch.streams.contracts.outcome import Outcome
 
@@ -133,6 +135,55 @@ def test_a_search_for_what_is_hidden_finds_nothing(question: dict[str, Any], fou
     _members(office)
     rows = office.service.answer(BOB, ACCOUNT, AccountQuestion("bob@shop.example", **question)).rows
     assert [row.recipient for row in rows] == found
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        {"recipient": "m1@secret.example"},
+        {"recipient": "@secret.example"},
+        {"text": "m2@secret.example"},
+        {"text": "SECRET"},
+        {"text": "mx.secret.example"},
+        {"text": "192.0.2.99"},
+        {"text": "mailbox full"},
+        {"text": "dora@far.example"},
+    ],
+)
+def test_what_is_hidden_is_found_by_the_engineer_alone_in_every_order(question: dict[str, Any], office: Office) -> None:
+    _members(office)
+    for by in ORDERS:
+        asked = AccountQuestion("bob@shop.example", by=by, **question)
+        mail = office.service.answer(ENGINEER, ACCOUNT, asked)
+        assert mail.rows
+        assert sum(mail.counts.values()) == len(mail.rows)
+        mail = office.service.answer(BOB, ACCOUNT, asked)
+        assert not mail.rows
+        assert not sum(mail.counts.values())
+
+
+def test_no_cursor_tells_what_is_hidden(office: Office) -> None:
+    """Neither the place of a hidden row, nor whether what is hidden lies before or behind a place."""
+    _members(office)
+    hidden = [
+        row
+        for row in office.service.answer(ENGINEER, ACCOUNT, AccountQuestion("bob@shop.example")).rows
+        if "secret" in row.recipient
+    ]
+    assert len(hidden) == 2
+    for row, by in itertools.product(hidden, ("recipient", "sender")):
+        place = decode_row_id(row.id)
+        question = AccountQuestion("bob@shop.example", by=by, cursor=encode_cursor(Position(by, *place)))
+        assert office.service.answer(ENGINEER, ACCOUNT, question) is not None
+        with pytest.raises(FilterError, match="gone"):
+            office.service.answer(BOB, ACCOUNT, question)
+    for key in ("mx.secret.exampld", "mx.secret.examplf"):
+        cursor = encode_cursor(Position("host", NOW_MS, 0, False, key, NOW_MS))
+        question = AccountQuestion("bob@shop.example", by="host", cursor=cursor)
+        behind = {row.recipient for row in office.service.answer(BOB, ACCOUNT, question).rows}
+        assert behind == {"list@bakery.example", "carl@far.example"}
+        found = office.service.answer(ENGINEER, ACCOUNT, question).rows
+        assert any("secret" in row.recipient for row in found) is (key > "mx.secret.example")
 
 
 @pytest.mark.parametrize(

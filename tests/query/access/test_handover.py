@@ -107,7 +107,8 @@ def test_links_are_forgotten_in_the_end(store: StateStore) -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["", "anna", "@a.example", "anna@", "an na@a.example", "a\n@a.example", "a" * 300 + "@b"]
+    "word",
+    ["", "anna", "@a.example", "anna@", "an na@a.example", "a\n@a.example", "a" * 300 + "@b", "\u212aim@a.example"],
 )
 def test_what_is_no_mailbox_gets_no_link(word: str) -> None:
     with pytest.raises(BadInputError, match="is not a mailbox"):

@@ -19,7 +19,7 @@ from postwatch.query.access.roles import Identity
 from postwatch.query.access.state import StateStore
 from postwatch.query.access.tokens import TokenBook, TokenScope
 from postwatch.query.answers import install_error_answers
-from postwatch.query.guards import Guard
+from postwatch.query.guards import MOST_BODY_BYTES, Guard
 from postwatch.query.server import address_of, make_server, open_listener
 from postwatch.query.viewer import Viewer
 
@@ -145,6 +145,24 @@ def test_who_is_logged_in_as_somebody_else_is_asked_first(state_address: str, st
         page = server.get("/hand-over", params={"code": code_of(ask(server, panel))}).text
     assert "You are logged in as bert@b.example" in page
     assert "data-submit-at-once" not in page
+
+
+def test_nobody_sends_more_than_a_form_holds(servers: list[httpx.Client], panel: str) -> None:
+    """Neither announced nor in chunks: what nobody has asked for takes no memory and no room on the disk."""
+    much = b"x" * (MOST_BODY_BYTES + 1)
+    urlencoded = {"Content-Type": "application/x-www-form-urlencoded"}
+    multipart = {"Content-Type": "multipart/form-data; boundary=b"}
+    as_file = b'--b\r\nContent-Disposition: form-data; name="code"; filename="f"\r\n\r\n' + much
+    token = {"Authorization": f"Bearer {panel}", "Content-Type": "application/json"}
+    for path, headers, body in (
+        ("/hand-over", urlencoded, b"code=" + much),
+        ("/hand-over", multipart, as_file),
+        ("/api/v1/hand-over", token, b'{"mailbox": "' + much),
+    ):
+        assert servers[0].post(path, headers=headers, content=body).status_code == 413
+        answer = servers[0].post(path, headers=headers, content=iter([body[:1000], body[1000:]]))
+        assert answer.status_code == 400, answer.text
+    assert servers[0].post("/hand-over", data={"code": "x" * (MOST_BODY_BYTES - 100)}).status_code == 410
 
 
 @pytest.mark.parametrize("code", ["", "x", "<script>", "a.1.b"])

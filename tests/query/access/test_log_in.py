@@ -162,6 +162,36 @@ def test_nothing_is_shown_to_nobody(worker: Worker) -> None:
     assert all("deliveries" not in statement.sql for statement in worker.asked)
 
 
+def test_only_the_places_of_the_log_in_are_open(worker: Worker) -> None:
+    with worker.browser() as browser:
+        for path in ("/log-ins", "/languages", "/hand-overs", "/healthy", "/statics", "/metrics2", "/.well-knowns"):
+            assert browser.get(path).headers["location"].startswith("/log-in?"), path
+
+
+def test_what_a_client_writes_about_itself_counts_for_nothing(settings: AccessSettings) -> None:
+    """As long as no proxy is trusted: also from loopback."""
+    told = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https"}
+    for trusted, client in (((), "127.0.0.1"), (("127.0.0.1",), "203.0.113.9")):
+        with working(replace(settings, trusted_proxies=trusted)) as worker, worker.browser(**told) as browser:
+            with capture_logs() as lines:
+                assert log_in(browser, NAME, "wrong").status_code == 401
+            assert [line["client"] for line in lines if line["event"] == "log_in"] == [client]
+
+
+def test_a_base_path_that_a_proxy_passes_on_changes_nothing(settings: AccessSettings) -> None:
+    with working(replace(settings, public_url="http://127.0.0.1/postwatch")) as worker:
+        for base in ("", "/postwatch"):
+            with worker.browser(**{"Accept-Language": "de"}) as browser:
+                page = browser.get(f"{base}/log-in")
+                back = re.search(r'name="back" value="([^"]+)"', page.text)
+                assert back
+                chosen = browser.post(f"{base}/language", data={"language": "es", "back": back[1]})
+                assert (chosen.status_code, chosen.headers["location"]) == (303, "/postwatch/log-in")
+                answer = browser.get(f"{base}/api/v1/servers")
+                assert "content-language" not in answer.headers
+                assert answer.json()["error"]["message"] == "Log in, or send an API token."
+
+
 def test_a_wrong_password_and_an_unknown_name_get_the_same_answer(worker: Worker) -> None:
     answers = []
     for name, password in ((NAME, "wrong"), ("nobody@a.example", "wrong"), (NAME, "x\0y"), ("a\r\nb", "x"), (NAME, "")):
@@ -355,6 +385,26 @@ def test_where_nobody_can_check_nothing_is_shown_after_15_minutes_and_the_sessio
         assert is_in(browser)
 
 
+def test_a_log_out_ends_a_session_that_can_not_be_checked_at_the_moment(worker: Worker, dovecot: Dovecot) -> None:
+    with worker.browser() as browser:
+        log_in(browser)
+        token = token_of(browser.get("/"))
+        kept = dict(browser.cookies)
+        dovecot.stop()
+        worker.ahead_ms = 15 * MINUTE_MS + 1000
+        with worker.browser(Cookie="; ".join(f"{name}={value}" for name, value in kept.items())) as copy:
+            assert browser.post("/log-out", data={"token": "x"}).status_code == 303
+            dovecot.start()
+            worker.ahead_ms = 16 * MINUTE_MS
+            assert is_in(copy)
+            dovecot.stop()
+            worker.ahead_ms = 32 * MINUTE_MS
+            assert copy.post("/log-out", data={"token": token}).status_code == 303
+            dovecot.start()
+            worker.ahead_ms = 33 * MINUTE_MS
+            assert not is_in(copy)
+
+
 def test_a_session_works_in_every_worker_and_ends_in_every_worker(settings: AccessSettings) -> None:
     with working(settings) as first, working(settings) as second, first.browser() as browser:
         log_in(browser)
@@ -383,7 +433,11 @@ def test_log_out_ends_the_stream_of_an_open_page(worker: Worker) -> None:
         assert nobody.get(LIVE, params={"account": NAME}).status_code == 303
         log_in(browser)
         page = browser.get("/", params={"account": NAME, "show": "report"})
-        with browser.stream("GET", LIVE, params={"account": NAME}, timeout=20) as stream:
+        with (
+            capture_logs() as told,
+            browser.stream("GET", LIVE, params={"account": NAME}, timeout=20) as stream,
+        ):
+            assert [(line["report"], line["asked"]) for line in told] == [("live", NAME)]
             assert stream.headers["content-type"].startswith("text/event-stream")
             browser.post("/log-out", data={"token": token_of(page)})
             lines = stream.iter_lines()

@@ -319,3 +319,13 @@ def test_a_path_of_claims_is_followed() -> None:
 def test_without_the_setting_an_address_opens_no_mailbox() -> None:
     claims = {"sub": "1", "email": "a@a.example", "email_verified": True}
     assert identity_of(claims, OpenIdSettings(mailboxes=False)) == Identity("openid 1", "openid")
+
+
+def test_a_name_that_lower_case_makes_somebody_else_s_is_not_believed() -> None:
+    """The Kelvin sign becomes a 'k'."""
+    address = {"sub": "1", "email": "\u212aim@a.example", "email_verified": True}
+    assert identity_of(address, ALL_ROLES).mailbox == ""
+    named = identity_of(
+        {"sub": "1", "preferred_username": "\u212aim", "groups": ["o"]}, OpenIdSettings(owner_groups=("o",))
+    )
+    assert (named.name, named.roles) == ("openid 1", frozenset())

@@ -73,6 +73,12 @@ def test_an_engineer_is_named_by_the_setting_or_by_his_role_and_never_by_a_hand_
     assert viewer_of(of_hand_over(mailbox), LISTS, {mailbox}) == Viewer(mailbox, frozenset({mailbox}))
 
 
+def test_where_an_imap_server_adds_a_domain_a_name_without_one_is_no_engineer() -> None:
+    assert viewer_of(of_imap("erik", True), LISTS, {"erik"}).is_engineer  # type: ignore[union-attr]
+    assert viewer_of(of_imap("erik", False), LISTS, {"erik"}) is None
+    assert viewer_of(of_imap("erik@p.example", False), LISTS, {"erik@p.example"}).is_engineer  # type: ignore[union-attr]
+
+
 def test_without_lists_nobody_is_an_owner() -> None:
     book = OwnerBook("", "", SETTINGS)
     book.reread()

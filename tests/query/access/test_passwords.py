@@ -109,6 +109,27 @@ def test_a_bad_line_counts_for_nobody_and_no_other_line(anna: str) -> None:
         assert numbers == [1]
 
 
+@pytest.mark.parametrize(
+    "hashed",
+    [
+        "$argon2id$v=19$m=4194304,t=1,p=1$YWFhYWFhYWE$YWFhYWFhYWE",
+        "$argon2id$v=19$m=65536,t=100000,p=1$YWFhYWFhYWE$YWFhYWFhYWE",
+        "$argon2id$v=19$m=65536,t=1,p=1000$YWFhYWFhYWE$YWFhYWFhYWE",
+        "$argon2id$v=19$m=8,t=0,p=1$YWFhYWFhYWE$YWFhYWFhYWE",
+        "$argon2id$v=19$m=1,t=1,p=1$YWFhYWFhYWE$YWFhYWFhYWE",
+        "$argon2id$v=19$m=8,t=1,p=1$YWFhYWFhYWE$YWFh",
+        "$argon2id$v=19$m=8,t=1,p=1$!!!!$!!!!",
+    ],
+)
+def test_a_line_whose_cost_nobody_can_pay_costs_nobody_anything(hashed: str, path: Path, anna: str) -> None:
+    """An unknown name costs as much as the first line."""
+    path.write_text(f"zoe:{hashed}\n{anna}\n")
+    passwords = PasswordFile(str(path))
+    assert passwords.verify("zoe", GOOD) is None
+    assert passwords.verify("nobody", GOOD) is None
+    assert passwords.verify("anna", GOOD) is not None
+
+
 def test_a_name_that_stands_twice_is_nobodys(anna: str) -> None:
     entries, numbers = parse_passwords(f"{anna}\n{anna}:engineer\n")
     assert entries == {}

@@ -45,6 +45,32 @@ def test_who_comes_through_a_proxy_that_is_not_trusted_is_not_from_this_machine(
 
 
 @pytest.mark.parametrize(
+    "name", ["X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Real-IP", "Forwarded", "Via"]
+)
+def test_what_any_proxy_hands_on_is_not_from_this_machine(name: str) -> None:
+    scope = request("127.0.0.1")
+    assert SITE.caller(scope).is_local
+    scope["headers"] = [(name.lower().encode(), b"203.0.113.9")]
+    assert not SITE.caller(scope).is_local
+    assert not Site().caller(scope).is_local
+
+
+@pytest.mark.parametrize(
+    ("path", "raw_path", "inside"),
+    [
+        ("/postwatch", b"/postwatch", ("/", b"/")),
+        ("/postwatch/servers", b"/postwatch/servers", ("/servers", b"/servers")),
+        ("/postwatch/a b", b"/%70ostwatch/a%20b", ("/a b", b"/a%20b")),
+        ("/servers", b"/servers", ("/servers", b"/servers")),
+        ("/postwatches", b"/postwatches", ("/postwatches", b"/postwatches")),
+    ],
+)
+def test_the_base_path_is_left_out_once(path: str, raw_path: bytes, inside: tuple[str, bytes]) -> None:
+    found = SITE.inside({"type": "http", "path": path, "raw_path": raw_path})
+    assert (found["path"], found["raw_path"]) == inside
+
+
+@pytest.mark.parametrize(
     ("header", "is_known"),
     [
         ("track.example.net", True),

@@ -198,6 +198,20 @@ def test_too_many_pages_are_refused(office: Office) -> None:
         assert int(answer.headers["retry-after"]) > 0
 
 
+def test_nobody_takes_everybody_s_places(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_module, "MOST_OF_OWNER", 2)
+    viewers = {"bob": BOB, "eve": Viewer("eve", mailboxes=frozenset({"eve@example.org"})), "engineer": ENGINEER}
+    with opened(
+        office.service, lambda scope: viewers[scope["query_string"].decode().partition("who=")[2].partition("&")[0]]
+    ) as site:
+        for _ in range(2):
+            site.page("account=bob@example.org&who=bob")
+        assert site.client.get("/live?account=bob@example.org&who=bob").status_code == 503
+        assert site.page("account=eve@example.org&who=eve").status == 200
+        for _ in range(3):
+            assert site.page("account=bob@example.org&who=engineer").status == 200
+
+
 def test_a_wrong_question_is_refused(office: Office) -> None:
     with opened(office.service) as site:
         assert site.client.get("/live?account=x y").status_code == 422
@@ -213,6 +227,26 @@ def test_log_out_ends_the_stream(office: Office, monkeypatch: pytest.MonkeyPatch
         assert page.next().kind == "end"
         assert page.has_ended.wait(5)
         wait_until(lambda: site.app.hub.pages == 0, "the page is forgotten")
+
+
+def test_a_check_that_fails_ends_its_page_and_no_other_one_is_missed(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_module, "VALIDITY_SECONDS", 0.2)
+    words = {"broken": "", "revoked": "", "good": ""}
+
+    def identify(scope: dict[str, Any]) -> Viewer | None:
+        who = scope["query_string"].decode().partition("who=")[2].partition("&")[0]
+        if words[who] == "broken":
+            raise RuntimeError("a bug")
+        return None if words[who] else BOB
+
+    with opened(office.service, identify) as site:
+        pages = {who: site.page(f"account=bob@example.org&who={who}") for who in words}
+        words |= {"broken": "broken", "revoked": "revoked"}
+        assert pages["broken"].next().kind == "end"
+        assert pages["revoked"].next().kind == "end"
+        wait_until(lambda: site.app.hub.pages == 1, "the good page is left")
 
 
 def test_a_closed_page_is_forgotten(office: Office) -> None:

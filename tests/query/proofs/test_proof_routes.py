@@ -29,7 +29,9 @@ def test_the_api_the_file_and_the_page_hold_one_signed_document(office: Office) 
         file = site.get(f"/delivery/{row.id}/proof.json", headers={"accept-language": "de"})
         page = site.get(f"/delivery/{row.id}/proof", headers={"accept-language": "de"}).text
         assert f"/delivery/{row.id}/proof" in site.get(f"/delivery/{row.id}").text
-    assert file.headers["content-disposition"].startswith("attachment;")
+        spaced = site.get(f"/delivery/%0D%0A%E2%80%83{row.id}%20/proof.json")
+    assert file.headers["content-disposition"] == f'attachment; filename="proof-of-delivery-{row.id}.json"'
+    assert spaced.headers["content-disposition"] == file.headers["content-disposition"]
     assert file.json() == api  # in English for every reader; the clock of this office stands still
     verdict = check_proof(file.content, KEYS)
     assert verdict.is_good
