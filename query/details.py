@@ -14,7 +14,7 @@ from postwatch.query.translation import gettext as _
 from postwatch.query.wording import byte_size, time_span, utc_time
 from postwatch.query.zones import zone_name
 from postwatch.streams.contracts.columns import TEXTS, TIME
-from postwatch.streams.contracts.outcome import COLUMNS, DELIVERED, DISCARDED, PENDING, RECEIVED, Outcome
+from postwatch.streams.contracts.outcome import COLUMNS, DELIVERED, DISCARDED, PENDING, RECEIVED, Attempt, Outcome
 
 _SAYS_NO_MORE = {DELIVERED, PENDING, DISCARDED}
 """Statuses that say no more than their result."""
@@ -123,10 +123,12 @@ def _advice(row: Outcome, is_engineer: bool) -> list[Fact]:
 
 def attempt_lines(row: Outcome) -> list[str]:
     """Each attempt as a line: when, its status, the remote server and its reply."""
-    return [
-        _spaced(utc_time(one.at), label(one.status), _with(one.remote_host, one.remote_ip), one.response)
-        for one in row.attempts
-    ]
+    return [_spaced(utc_time(one.at), attempt_words(one)) for one in row.attempts]
+
+
+def attempt_words(one: Attempt) -> str:
+    """An attempt without its time."""
+    return _spaced(label(one.status), _with(one.remote_host, one.remote_ip), one.response)
 
 
 def _with(name: str, more: str) -> str:

@@ -22,12 +22,12 @@ _STYLES = {"accepted": "green", "failed": "red", "pending": "yellow", "discarded
 
 def deliveries_table(rows: tuple[Outcome, ...], is_wide: bool) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", expand=True)
-    table.add_column("Delivery time" if is_wide else "Time (UTC)", no_wrap=is_wide, width=19 if is_wide else 10)
+    table.add_column("Last event" if is_wide else "Time (UTC)", no_wrap=is_wide, width=19 if is_wide else 10)
     if is_wide:
         table.add_column("Sender", overflow="fold", ratio=3)
     table.add_column("Recipient", overflow="fold", ratio=3)
     table.add_column("Status", overflow="fold", width=20 if is_wide else 11)
-    table.add_column("Error message", overflow="fold", ratio=5)
+    table.add_column("Reply", overflow="fold", ratio=5)
     if is_wide:
         table.add_column("Message", overflow="fold", ratio=3)
     for row in rows:

@@ -20,6 +20,7 @@ from postwatch.deploy.embedded.watch import watch
 from postwatch.deploy.simulator.fleet import SimulatedFleet
 from postwatch.deploy.simulator.mailboxes import SimulatedMailboxes
 from postwatch.producers.service.lifecycle import stop_on_signal
+from postwatch.query.proofs.keys import make_key_file
 
 SERVERS = 5
 POSTFIX_SERVERS = 1
@@ -62,6 +63,7 @@ def _run(folder: Path, progress: Progress, *, once: bool) -> int:
         lock = opened.enter_context(claimed(folder))
         children = opened.enter_context(Children(held=[lock]))
         mailboxes = opened.enter_context(SimulatedMailboxes({one.name: PASSWORD for one in accounts_of(fleet)}))
+        make_key_file(folder / "proof.pem")
         settings = {
             "POSTWATCH_JOIN_DOMAINS_FILE": str(fleet.folder / "domains"),
             "POSTWATCH_ACCESS_IMAP": mailboxes.address,
@@ -69,6 +71,8 @@ def _run(folder: Path, progress: Progress, *, once: bool) -> int:
             "POSTWATCH_ACCESS_RESELLERS": str(fleet.folder / "resellers"),
             "POSTWATCH_ACCESS_ENGINEERS": ENGINEER_NAME,
             "POSTWATCH_ACCESS_STATE": str(folder / "access.sqlite"),
+            "POSTWATCH_PROOF_SIGNING_KEY_FILE": str(folder / "proof.pem"),
+            "POSTWATCH_PROOF_ISSUER": "Simulated Hosting",
         }
         stack = StackBuilder(folder, children, settings).build(shippers_of(fleet, folder / "ship"), progress.tell)
         progress.tell(f"{SERVERS} simulated servers write mail logs; everything between them and you is starting")

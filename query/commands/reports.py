@@ -40,11 +40,13 @@ class ReportCommand:
     def configure(self, parser: argparse.ArgumentParser) -> None:
         for one in self._report.filters:
             _add(parser, one)
+        has_pages = any(one.name in NOT_OF_FILES for one in self._report.filters)
         parser.add_argument(
             "--format",
             choices=FORMATS,
             default="table",
-            help="default: table; csv and ndjson hold all rows, unless --limit or --cursor asks for a page",
+            help="default: table"
+            + ("; csv and ndjson hold all rows, unless --limit or --cursor asks for a page" if has_pages else ""),
         )
         parser.epilog = "Exit status: 0 if something was found, 1 if nothing was found, 2 if an error occurred."
 
@@ -93,7 +95,7 @@ class ServersCommand(ReportCommand):
 
     def configure(self, parser: argparse.ArgumentParser) -> None:
         super().configure(parser)
-        parser.add_argument("action", nargs="?", choices=["retire"], help="a server is gone: it is no longer silent")
+        parser.add_argument("action", nargs="?", choices=["retire"], help="a server is gone: do not call it silent")
         parser.add_argument(
             "name", nargs="?", metavar="NAME", help="the server to retire; it is back when it sends again"
         )

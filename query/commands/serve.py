@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "POSTWATCH_QUERY_LISTEN sets the address (default: 127.0.0.1:8080). POSTWATCH_ACCESS_IMAP turns log-in on."
         " Without it only loopback addresses are allowed; from another machine, use a tunnel:"
-        " ssh -L 8080:127.0.0.1:8080 MACHINE"
+        " ssh -L 8080:127.0.0.1:8080 MACHINE. All settings are in deploy/SETTINGS.md."
     )
 
 

@@ -25,16 +25,35 @@ _DAYS = 365
 
 def configure(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    create = actions.add_parser("create", help="make a token and print it, once")
-    create.add_argument("name", help="what it is for, such as the name of a dashboard")
-    create.add_argument("--account", action="append", default=[], metavar="ACCOUNT", help="user@domain; repeatable")
-    create.add_argument("--domain", action="append", default=[], metavar="DOMAIN", help="all of it; repeatable")
-    create.add_argument("--all", action="store_true", help="every account")
-    create.add_argument("--engineer", action="store_true", help="log lines and servers too; needs --all")
-    create.add_argument(
-        "--hand-over", action="store_true", help="for a panel: it makes hand-over links, and reads nothing"
+    create = actions.add_parser(
+        "create",
+        help="make a token and print it, once",
+        description="Makes a token for the JSON API and prints it, once. Send it as `Authorization: Bearer TOKEN`.",
+        epilog="Example: postwatch token create dashboard --domain example.org --days 90",
     )
-    create.add_argument("--days", type=int, default=_DAYS, metavar="N", help=f"it ends after so many; default: {_DAYS}")
+    create.add_argument("name", help="what it is for, such as the name of a dashboard")
+    create.add_argument(
+        "--account",
+        action="append",
+        default=[],
+        metavar="ACCOUNT",
+        help="may read this mailbox (user@domain); repeatable",
+    )
+    create.add_argument(
+        "--domain",
+        action="append",
+        default=[],
+        metavar="DOMAIN",
+        help="may read every mailbox of it; repeatable",
+    )
+    create.add_argument("--all", action="store_true", help="may read every account")
+    create.add_argument("--engineer", action="store_true", help="may read log lines and servers too; needs --all")
+    create.add_argument(
+        "--hand-over",
+        action="store_true",
+        help="for a panel: makes hand-over links for them, and reads nothing",
+    )
+    create.add_argument("--days", type=int, default=_DAYS, metavar="N", help=f"ends after N days (default: {_DAYS})")
     actions.add_parser("list", help="tokens, what they are for, and when they were last used")
     revoke = actions.add_parser("revoke", help="end a token; every server refuses it within 5 seconds")
     revoke.add_argument("token", help="its id, or its name for all tokens of that name")

@@ -42,7 +42,7 @@ _AS_WRITTEN = ROW_HASH.replace(SHOWN, "original_recipient")
 
 @dataclass(frozen=True, slots=True)
 class DeliveryQuestion:
-    id: str = asked(doc="the id of a delivery, as reports, the API and exports show it")
+    id: str = asked(doc="the id of a delivery, as JSON, CSV and the address of its page show it")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -115,6 +115,8 @@ class Report(ABC, Generic[Question, Answered]):
     names_one: ClassVar[bool] = False
     """Whether a question names one thing, so that the API and the page answer 404 where it is not found."""
     is_for_engineers: ClassVar[bool] = False
+    is_for_several: ClassVar[bool] = False
+    """Whether only who may see several accounts is led to it."""
     has_download: ClassVar[bool] = False
     """Whether its whole result can be had as a file, from the page and the API too."""
     shape_type: ClassVar[type[Shape]]

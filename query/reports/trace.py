@@ -61,8 +61,7 @@ class TraceReport(DeliveriesReport[TraceQuestion, Trace]):
     page = "/trace"
     title = "One Message"
     template = "trace.html"
-    has_form = False
-    has_link = False
+    is_for_several = True
     shape_type = TraceShape
 
     def answer(self, tables: Tables, question: TraceQuestion) -> Trace:

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from postwatch.query import translation
-from postwatch.query.details import attempt_lines, facts, finer_status, way_words
+from postwatch.query.details import attempt_words, facts, finer_status, way_words
 from postwatch.query.identity import asker
 from postwatch.query.labels import label
 from postwatch.query.reports.registry import load_reports
@@ -20,7 +20,7 @@ from postwatch.query.viewer import Viewer
 from postwatch.query.web.language_choice import PATH as LANGUAGE_PATH
 from postwatch.query.web.language_choice import page_address
 from postwatch.query.web.languages import languages
-from postwatch.query.web.track import status_label, telling_reason
+from postwatch.query.web.track import own_account, status_label, telling_reason
 from postwatch.query.wording import byte_size, count, reply_lines, time_span, utc_time, visible
 from postwatch.query.zones import zone_name
 from postwatch.streams.contracts.outcome import iso_time
@@ -73,7 +73,9 @@ def _navigation(viewer: Viewer | None) -> list[tuple[str, str]]:
     return [
         (report.page, translation.gettext(report.title))
         for report in load_reports().values()
-        if report.has_link and (viewer.is_engineer or not report.is_for_engineers)
+        if report.has_link
+        and (viewer.is_engineer or not report.is_for_engineers)
+        and not (report.is_for_several and own_account(viewer))
     ]
 
 
@@ -99,7 +101,7 @@ _environment.globals.update(
     language_path=LANGUAGE_PATH,
     languages=languages,
     page_address=page_address,
-    attempt_lines=attempt_lines,
+    attempt_words=attempt_words,
     byte_size=byte_size,
     count=count,
     facts=facts,

@@ -1,12 +1,17 @@
-"""Screenshots of each page for the README and docs/images, of a demo that runs: `make demo`, then
+"""Pictures of each page, of a demo that runs: `make demo`, then `python -m tests.browser.screenshots ADDRESS` with the
+address that the demo printed. They go to docs/images, where README and docs show them.
 
-`python -m tests.browser.screenshots http://127.0.0.1:8080` with the address that the demo printed.
+With a folder behind the address every page comes in every look too (narrow, dark, printed, other languages, from right
+to left), for somebody to look at. Nothing but the demo's made-up people is on them.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 from postwatch.deploy.demo_accounts import ENGINEER_NAME, PASSWORD
@@ -19,58 +24,95 @@ SIZE: ViewportSize = {"width": 1280, "height": 800}
 MAILBOX = "jonas@larch-law.example"
 
 
-def log_in(browser: Browser, address: str, name: str, size: ViewportSize = SIZE, scheme: str = "light") -> Page:
-    context = browser.new_context(viewport=size, color_scheme="dark" if scheme == "dark" else "light", locale="en")
-    page = context.new_page()
-    page.goto(address)
-    page.fill("#name", name)
-    page.fill("#password", PASSWORD)
-    page.press("#password", "Enter")
-    page.wait_for_load_state()
-    return page
+class Look(NamedTuple):
+    """How somebody looks at the pages."""
+
+    name: str
+    context: Mapping[str, Any] = MappingProxyType({})
+    is_printed: bool = False
+    is_turned: bool = False
+    """From right to left, though in English: no language of ours is written so."""
 
 
-def show_all(page: Page, account: str) -> None:
-    if page.locator("#account").count():
-        page.fill("#account", account)
-    page.click("button[value=all]")
-    page.wait_for_load_state()
-    page.wait_for_timeout(500)
+WIDE = Look("wide")
+LOOKS = (
+    WIDE,
+    Look("narrow", {"viewport": NARROW}),
+    Look("dark", {"color_scheme": "dark"}),
+    Look("narrow-dark", {"viewport": NARROW, "color_scheme": "dark"}),
+    Look("printed", is_printed=True),
+    Look("german", {"locale": "de"}),
+    Look("narrow-german", {"locale": "de", "viewport": NARROW}),
+    Look("indonesian", {"locale": "id"}),
+    Look("turned", is_turned=True),
+    Look("narrow-turned", {"viewport": NARROW}, is_turned=True),
+)
 
 
-def take(page: Page, name: str) -> None:
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=FOLDER / f"{name}.png")
-    print(FOLDER / f"{name}.png")
+class Camera:
+    """One look at the demo, logged in as somebody. `end` closes it."""
+
+    def __init__(self, browser: Browser, address: str, look: Look, folder: Path) -> None:
+        self._look, self._folder, self._address = look, folder, address
+        self._context = browser.new_context(
+            **{"viewport": SIZE, "locale": "en", "timezone_id": "Europe/Berlin", **look.context}
+        )
+        self.page = self._context.new_page()
+
+    def open(self, path: str) -> Page:
+        self.page.goto(self._address + path)
+        return self.page
+
+    def log_in(self, name: str) -> None:
+        self.page.fill("#name", name)
+        self.page.fill("#password", PASSWORD)
+        self.page.press("#password", "Enter")
+        self.page.wait_for_selector("form.who-is-here")
+
+    def take(self, name: str) -> None:
+        if self._look.is_printed:
+            self.page.emulate_media(media="print")
+        if self._look.is_turned:
+            self.page.evaluate("document.documentElement.dir = 'rtl'")
+        file = self._folder / (f"{name}.png" if self._look is WIDE else f"{name}-{self._look.name}.png")
+        self.page.screenshot(path=file, full_page=self._look.is_printed)
+        self.page.emulate_media(media="screen")
+        print(file)
+
+    def end(self) -> None:
+        self._context.close()
+
+
+def photograph(browser: Browser, address: str, look: Look, folder: Path) -> None:
+    """Every page that a mailbox owner sees, and the one of the servers."""
+    folder.mkdir(parents=True, exist_ok=True)
+    owner = Camera(browser, address, look, folder)
+    owner.open("/")
+    owner.take("log-in")
+    owner.log_in(MAILBOX)
+    owner.open("/").wait_for_timeout(500)
+    owner.take("track-delivery")
+    owner.page.locator("tbody.failed a[href^='/delivery/']").first.click()
+    owner.page.wait_for_selector("article.story")
+    owner.take("story")
+    owner.page.locator("a[href$='/proof']").first.click()
+    owner.page.wait_for_selector("article.proof")
+    owner.take("proof")
+    owner.end()
+    engineer = Camera(browser, address, look, folder)
+    engineer.open("/servers")
+    engineer.log_in(ENGINEER_NAME)
+    engineer.take("servers")
+    engineer.end()
 
 
 def main() -> None:
     address = sys.argv[1].rstrip("/")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        first = browser.new_context(viewport=SIZE, locale="en").new_page()
-        first.goto(address)
-        take(first, "log-in")
-        for name, size, scheme in (
-            ("track-delivery", SIZE, "light"),
-            ("telephone", NARROW, "light"),
-            ("dark", SIZE, "dark"),
-        ):
-            page = log_in(browser, address, MAILBOX, size, scheme)
-            show_all(page, MAILBOX)
-            take(page, name)
-            if name == "track-delivery":
-                failed = page.locator("tbody.failed a[href^='/delivery/']").first.get_attribute("href")
-                page.goto(f"{address}{failed}")
-                take(page, "delivery")
-                proof = page.locator("a[href$='/proof']")
-                if proof.count():
-                    proof.first.click()
-                    page.wait_for_load_state()
-                    take(page, "proof")
-        engineer = log_in(browser, address, ENGINEER_NAME)
-        engineer.goto(f"{address}/servers")
-        take(engineer, "servers")
+        photograph(browser, address, WIDE, FOLDER)
+        for look in LOOKS if len(sys.argv) > 2 else ():
+            photograph(browser, address, look, Path(sys.argv[2]))
         browser.close()
 
 

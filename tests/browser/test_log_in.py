@@ -165,6 +165,20 @@ def test_owners_and_engineers_see_what_is_theirs(who: str, visitor_of: Visit, do
     assert (answer.status == 200) == (who == "engineer")
 
 
+def test_an_engineer_comes_from_the_header_to_the_log_lines_of_a_message(visitor_of: Visit, doors: Doors) -> None:
+    bounced = next(row for row in doors.site.table.rows if row.account == MAILBOX and row.status == "bounced")
+    page = log_in(visitor_of, "nina")
+    page.click(".bar nav a[href='/trace']")
+    visitor_of.check()
+    page.fill("#id", f"<{bounced.message_id}>")
+    page.press("#id", "Enter")
+    page.wait_for_selector("tbody.failed")
+    if not page.locator("details[open]").count():
+        page.locator("tbody.failed summary").first.click()
+    assert page.locator(f".raw:has-text('{bounced.queue_id}')").first.is_visible()
+    visitor_of.check()
+
+
 def test_a_wrong_password_shows_nothing_and_says_so(visitor_of: Visit) -> None:
     page = log_in(visitor_of, MAILBOX, "something else")
     assert page.locator("[role=alert]").count() == 1

@@ -53,11 +53,26 @@ def test_who_owns_several_chooses_among_them_and_an_engineer_types(office: Offic
     page = read_page(open_site(office.service, RESELLER))
     offered = [one["value"] for one in page.all("option") if str(one.get("value")).startswith("@")]
     assert offered == ["@example.com", "@example.org"]
+    assert [one["account"] for one in _links(page, "account")] == [["@example.com"], ["@example.org"]]
     assert page.all("table") == []
     only = read_page(open_site(office.service, OWNER))
     assert only.field("account") == "@example.org"
     assert "alice@example.net" in only.words
     assert read_page(open_site(office.service)).all("datalist") == []
+
+
+def test_who_may_see_several_accounts_is_led_to_a_message_by_its_id(office: Office, open_site: Open) -> None:
+    for viewer, is_led in ((ENGINEER, True), (RESELLER, True), (OWNER, True), (BOB, False)):
+        links = [one.get("href") for one in read_page(open_site(office.service, viewer)).all("a")]
+        assert ("/trace" in links) == is_led, viewer.name
+
+
+def test_only_who_has_logged_in_reads_of_times_and_the_api(office: Office, open_site: Open) -> None:
+    for viewer, status in ((ENGINEER, 200), (None, 403)):
+        answer = open_site(office.service, viewer).get("/")
+        assert answer.status_code == status
+        for words in ("openapi.json", "Times are in"):
+            assert (words in answer.text) == (viewer is not None)
 
 
 def test_several_boxes_are_one_question_and_counts_lead_to_each(office: Office, open_site: Open) -> None:
