@@ -87,8 +87,8 @@ def fill_words(viewer: Viewer, choice: ListChoice, words: Mapping[str, str], is_
     choices = account_choices(viewer)
     if own := own_account(viewer):
         filled["account"] = own
-    elif not filled["account"] and len(choices) == 1:
-        filled["account"] = choices[0]
+    elif not filled["account"] and (len(choices) == 1 or (len(viewer.domains) == 1 and not viewer.mailboxes)):
+        filled["account"] = choices[0]  # the domain: its owner's system user comes behind it
     if not is_ordered:
         filled["by"], filled["ascending"] = choice.by, "yes" if choice.is_ascending else ""
     filled["status"] = _shortest(filled["status"])
