@@ -183,6 +183,8 @@ class Joiner:
         """Server and queue id → later messages that name this id as their earlier one, before its own lines came."""
         self._named: dict[tuple[str, str], str] = {}
         """Server and Message-ID → the last message that has it."""
+        self._unnamed: list[Message] = []
+        """Messages to be added there before one is looked up, or when rows are made, if they are still open."""
         self._has_returns = False
         """An entry of messages that may have been given back was in memory: before, none can be found in there."""
         self._handed_on: set[tuple[Message, str]] = set()
@@ -305,10 +307,21 @@ class Joiner:
             if message.return_id:
                 self._tie_returned(messages, message)
         if event.message_id:
-            queue_id = message.queue_id
-            known_id = self._named.setdefault((message.server, event.message_id), queue_id)
-            if known_id != queue_id:
+            if message.arrival.authenticated_as or is_near(event.client_ip):
+                self._unnamed.append(message)  # given back by nobody far away
+                return
+            if self._unnamed:
+                self._name_messages()
+            known_id = self._named.setdefault((message.server, event.message_id), message.queue_id)
+            if known_id != message.queue_id:
                 self._meet(messages, message, known_id, event.message_id)
+
+    def _name_messages(self) -> None:
+        """What is complete was not given to a filter that gives it back later."""
+        for message in self._unnamed:
+            if not message.completed_at and message.arrival is not None:
+                self._named[message.server, message.arrival.message_id] = message.queue_id
+        self._unnamed.clear()
 
     def _is_repeated(self, server: str, event: Arrival | Attempt | LifecycleEvent | Step) -> bool:
         closed = self._closed_ids.get(server)
@@ -406,6 +419,8 @@ class Joiner:
             if client is not None and (not client.client_ip or is_own(client.client_ip)):
                 self._take_back(messages, message)
             if client is not None and (message_id := message.parts[MESSAGE_ID].message_id):
+                if self._unnamed:
+                    self._name_messages()
                 known_id = self._named.setdefault((message.server, message_id), message.queue_id)
                 if known_id != message.queue_id:
                     self._meet(messages, message, known_id, message_id)
@@ -997,6 +1012,7 @@ class Joiner:
                 elif not message.id_time and not message.queue_id.startswith(RETURN_PREFIX):
                     self._remember(message)
         self._handed_on.clear()
+        self._name_messages()
         if len(self._named) > MOST_NAMED:
             self._named = dict(list(self._named.items())[MOST_NAMED // 2 :])
         return rows, dirty

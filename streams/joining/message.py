@@ -246,12 +246,13 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
             return True  # a delivery that was in progress is logged later
         if self.forwarded is not None and not all(self.forwarded.values()):
             return True  # what it was forwarded to is tried later
-        if self.queue_id.startswith(LOGIN_PREFIX):
-            return True  # each message received by that process refers to it
-        if self.queue_id.startswith((PASSAGE_PREFIX, RETURN_PREFIX, ANSWER_PREFIX)):
-            return True  # the answer that names it, or more of the filter's lines, may come
-        if self.queue_id.startswith((SESSION_PREFIX, PIECE_PREFIX)):
-            return False
+        if self.queue_id[1:2] == ":":  # no MTA's
+            if self.queue_id.startswith(LOGIN_PREFIX):
+                return True  # each message received by that process refers to it
+            if self.queue_id.startswith((PASSAGE_PREFIX, RETURN_PREFIX, ANSWER_PREFIX)):
+                return True  # the answer that names it, or more of the filter's lines, may come
+            if self.queue_id.startswith((SESSION_PREFIX, PIECE_PREFIX)):
+                return False
         if self.lineage is not None:
             return not all(map(self.handed_over, self.attempts))
         if self.parts is None:
@@ -418,36 +419,37 @@ def _assemble(parts: dict[str, Arrival]) -> Arrival:
     announced = parts.get(ANNOUNCED, _NO_PART)
     envelopes = [] if queued.sender else [part for part in parts.values() if part.part == ENVELOPE]
     first = parts.get(CLIENT) or next(iter(_in_order(parts)), None) or next(iter(parts.values()))
-    return Arrival(
+    sender = queued.sender or client.sender or (envelopes[0].sender if envelopes else "")
+    return Arrival(  # by position: by name it takes three times as long
         first.queue_id,
         first.at,
         first.line,
-        sender=(queued.sender or client.sender or (envelopes[0].sender if envelopes else ""))
-        if parent.sender != OWN_NOTICE
-        else "",
-        recipients=queued.recipients or client.recipients or tuple(sorted(one.recipients[0] for one in envelopes)),
-        client_host=client.client_host or queued.client_host,
-        client_ip=client.client_ip or queued.client_ip,
-        system_user=client.system_user or queued.system_user,
-        auth_method=client.auth_method or queued.auth_method,
-        authenticated_as=client.authenticated_as
-        or queued.authenticated_as
-        or parts.get(LOGIN, _NO_PART).authenticated_as,
-        size_bytes=queued.size_bytes or announced.size_bytes,
-        message_id=named.message_id or queued.message_id or announced.message_id,
-        subject=parts.get(SUBJECT, _NO_PART).subject,
-        parent_queue_id=parent.parent_queue_id,
-        part=WHOLE,
-        earlier_queue_id=client.earlier_queue_id,
-        recipient_count=queued.recipient_count,
+        sender if parent.sender != OWN_NOTICE else "",
+        queued.recipients or client.recipients or tuple(sorted(one.recipients[0] for one in envelopes)),
+        client.client_host or queued.client_host,
+        client.client_ip or queued.client_ip,
+        client.system_user or queued.system_user,
+        client.auth_method or queued.auth_method,
+        client.authenticated_as or queued.authenticated_as or parts.get(LOGIN, _NO_PART).authenticated_as,
+        queued.size_bytes or announced.size_bytes,
+        named.message_id or queued.message_id or announced.message_id,
+        parts.get(SUBJECT, _NO_PART).subject,
+        parent.parent_queue_id,
+        WHOLE,
+        client.earlier_queue_id,
+        queued.recipient_count,
     )
 
 
 def _in_order(parts: dict[str, Arrival]) -> list[Arrival]:
+    if list(parts) == _USUAL_PARTS:
+        return list(parts.values())
     return [parts[name] for name in _PARTS if name in parts]
 
 
 _PARTS = (CLIENT, LOGIN, MESSAGE_ID, ANNOUNCED, QUEUE, SUBJECT, PARENT, LINK, REQUEUED)
+_USUAL_PARTS = [CLIENT, MESSAGE_ID, QUEUE]
+"""Nearly always, and in this order."""
 TOLD_BY_OTHERS = frozenset((PARENT, LINK, REQUEUED))
 """Parts that come from lines of other messages and programs: they do not show that the message itself was seen."""
 

@@ -155,12 +155,15 @@ class RowMaker:
         parts = message.parts
         status = last.status
         updated_at = last.at if last.at > arrival.at else arrival.at
-        is_told_in_two_lines = parts is None and _is_told_in_two_lines(message)
-        events = (2 if parts is None else len(parts) + 1) + (message.terminal_event is not None)
+        attempts = [last]
+        ending = message.terminal_event
+        events = (2 if parts is None else len(parts) + 1) + (ending is not None)
         evidence: tuple[str, ...] = ()
         if self._keep_lines:
-            two_lines = (arrival.line, last.line)
-            evidence = two_lines if is_told_in_two_lines else _evidence(message, recipient, [last])
+            if parts is None and ending is None and message.cancelled_recipients is None:
+                evidence = (arrival.line, last.line)
+            else:
+                evidence = _evidence(message, recipient, attempts)
         row = self._columns(
             message,
             recipient,
@@ -171,7 +174,7 @@ class RowMaker:
             updated_at,
             status,
             last.original_recipient,
-            [last],
+            attempts,
             last.next_queue_id,
             1 << ARRIVALS_SHIFT
             | updated_at << TIME_SHIFT
@@ -257,10 +260,10 @@ class RowMaker:
             rows.append(tuple.__new__(Outcome, account + row))
         if accounts[0].direction == RECEIVED and arrival.sender and status == DELIVERED:
             self._retract_sent(arrival, accounts, row, rows)
-        original = str(row[5])
+        original = row[5]
         if original and (tries > 1 or recipient in arrival.recipients):
             # Else this is the first row of it, for it was not submitted as such.
-            self._retract(accounts, recipient, original, row, rows)
+            self._retract(accounts, recipient, str(original), row, rows)
         if message.was_partial and accounts != _NOBODY:
             rows.append(Outcome._make(UNKNOWN + row)._replace(is_deleted=1))
             if message.cancelled_recipients is not None and recipient in message.cancelled_recipients:

@@ -54,6 +54,9 @@ _CALLED = " cwd="
 _FROM_HOST = " H="
 _QUEUE_RUN = Ignored("queue-run")
 _QUEUE_RUNS = ("Start queue run", "End queue run", "Start '", "End '")
+_USUAL_QUEUE_RUNS = (" Start queue run: pid=", " End queue run: pid=")
+_MOST_OF_QUEUE_RUN = 53
+"""The fast path's. Longer lines have room for the words that `_unflagged` looks for first."""
 _FROZEN = Ignored("frozen")
 _FROZEN_WORDS = ("Frozen", "Unfrozen", "unfrozen by ", "Message is frozen")
 HEADERS = Ignored("headers")
@@ -120,6 +123,8 @@ class EximMainParser:
                 parsed = read_usual(line, found, at)
             elif line.startswith(_CALLED, _STAMP_LENGTH):
                 return _ARGUMENTS
+            elif line.startswith(_USUAL_QUEUE_RUNS, _STAMP_LENGTH) and len(line) < _MOST_OF_QUEUE_RUN:
+                return _QUEUE_RUN
             elif line.startswith(_FROM_HOST, _STAMP_LENGTH):
                 found = USUAL_REFUSAL.match(line, _STAMP_LENGTH)
                 parsed = read_refusal(line, found, at) if found is not None else None
