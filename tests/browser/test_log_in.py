@@ -1,6 +1,6 @@
 """From nothing to the answer and out again, in a real browser: a mailbox owner, a reseller and an engineer.
 
-Passwords of mailboxes are checked by a real IMAP server, Debian's Dovecot; those of owners and engineers stand in a
+Passwords of mailboxes are checked by a real IMAP server; those of owners and engineers stand in a
 password file. Rows come of simulated servers' logs.
 """
 
@@ -23,7 +23,7 @@ from postwatch.query.access.passwords import password_line
 from tests.browser.joined_rows import SIMULATED_SERVERS
 from tests.browser.site import Filled, Site, insert, open_site
 from tests.browser.visit import NARROW, Visit, visit
-from tests.query.access.dovecot import make_dovecot, remove
+from tests.query.access.imap_servers import make_imap_server, remove
 from tests.waiting import wait_until
 
 PASSWORD = "a long enough password"
@@ -47,16 +47,16 @@ def doors(filled_table: Filled, tmp_path_factory: pytest.TempPathFactory) -> Ite
     lines = [password_line(owner, PASSWORD), password_line("resale", PASSWORD, "reseller")]
     lines.append(password_line("nina", PASSWORD, "engineer"))
     (folder / "passwords").write_text("\n".join(lines) + "\n")
-    dovecot = make_dovecot()
-    (dovecot.folder / "users").write_text(f"{MAILBOX}:{{PLAIN}}{PASSWORD}:::::\n")
-    dovecot.start()
+    imap = make_imap_server()
+    imap.set_mailboxes({MAILBOX: PASSWORD})
+    imap.start()
     site = open_site(
         filled_table,
         folder,
         {
             "POSTWATCH_ACCESS_STATE": str(folder / "access.sqlite"),
-            "POSTWATCH_ACCESS_IMAP": dovecot.address,
-            "POSTWATCH_ACCESS_IMAP_CA_FILE": dovecot.ca_file,
+            "POSTWATCH_ACCESS_IMAP": imap.address,
+            "POSTWATCH_ACCESS_IMAP_CA_FILE": imap.ca_file,
             "POSTWATCH_ACCESS_PASSWORDS": str(folder / "passwords"),
             "POSTWATCH_ACCESS_OWNERS": str(folder / "domains"),
             "POSTWATCH_ACCESS_RESELLERS": str(folder / "resellers"),
@@ -64,7 +64,7 @@ def doors(filled_table: Filled, tmp_path_factory: pytest.TempPathFactory) -> Ite
     )
     yield Doors(site, owner, "resale")
     site.worker.kill()
-    remove(dovecot)
+    remove(imap)
 
 
 @pytest.fixture

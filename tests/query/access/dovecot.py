@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import os
 import pwd
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -15,12 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from postwatch.deploy.embedded.ports import choose_port
 
+from tests.query.access.certificates import make_certificates
 from tests.waiting import wait_until
 
 _CONFIG = """
@@ -84,7 +78,10 @@ class Dovecot:
 
     def set_users(self, **passwords: str) -> None:
         """`anna="secret"` is the mailbox anna@a.example."""
-        lines = [f"{name}@a.example:{{PLAIN}}{password}:::::\n" for name, password in passwords.items()]
+        self.set_mailboxes({f"{name}@a.example": password for name, password in passwords.items()})
+
+    def set_mailboxes(self, passwords: dict[str, str]) -> None:
+        lines = [f"{name}:{{PLAIN}}{password}:::::\n" for name, password in passwords.items()]
         fresh = self.folder / "users.new"
         fresh.write_text("".join(lines), encoding="utf-8")
         fresh.chmod(0o644)
@@ -118,8 +115,12 @@ class Dovecot:
         return True
 
 
+def has_dovecot() -> bool:
+    return Path("/usr/sbin/dovecot").exists() and Path("/usr/lib/dovecot/imap-login").exists()
+
+
 def make_dovecot() -> Dovecot:
-    if not Path("/usr/sbin/dovecot").exists() or not Path("/usr/lib/dovecot/imap-login").exists():
+    if not has_dovecot():
         pytest.skip("no Dovecot IMAP server is installed: apt-get install dovecot-imapd")
     folder = Path(tempfile.mkdtemp(prefix="postwatch-imap-"))
     folder.chmod(0o755)
@@ -141,46 +142,11 @@ def make_dovecot() -> Dovecot:
         imaps_port=dovecot.imaps_port,
     )
     (folder / "dovecot.conf").write_text(config)
-    _make_certificates(folder)
+    make_certificates(folder)
     return dovecot
-
-
-def remove(dovecot: Dovecot) -> None:
-    dovecot.stop()
-    shutil.rmtree(dovecot.folder)
 
 
 def _group(gid: int) -> str:
     import grp
 
     return grp.getgrgid(gid).gr_name
-
-
-def _make_certificates(folder: Path) -> None:
-    """A CA, and a certificate of it for 127.0.0.1."""
-    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    now = datetime.datetime.now(datetime.UTC)
-    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Postwatch tests")])
-
-    def build(subject: x509.Name, public: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(ca_name)
-            .public_key(public)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(hours=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
-        )
-
-    ca = build(ca_name, ca_key.public_key()).add_extension(x509.BasicConstraints(True, None), True)
-    names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    server_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "imap")])
-    server = build(server_name, key.public_key()).add_extension(names, False)
-    pem = serialization.Encoding.PEM
-    (folder / "ca.pem").write_bytes(ca.sign(ca_key, hashes.SHA256()).public_bytes(pem))
-    (folder / "server.pem").write_bytes(server.sign(ca_key, hashes.SHA256()).public_bytes(pem))
-    (folder / "server.key").write_bytes(
-        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    (folder / "server.key").chmod(0o600)

@@ -24,7 +24,7 @@ from postwatch.query.statements import Statement
 from postwatch.streams.settings import ClickHouseSettings, JoinSettings
 from structlog.testing import capture_logs
 
-from tests.query.access.dovecot import Dovecot, make_dovecot, remove
+from tests.query.access.imap_servers import ImapServer, make_imap_server, remove
 from tests.waiting import wait_until
 
 PASSWORD = "sécret words"
@@ -34,8 +34,8 @@ MINUTE_MS = 60_000
 
 
 @pytest.fixture(scope="module")
-def running_dovecot() -> Iterator[Dovecot]:
-    made = make_dovecot()
+def running_imap() -> Iterator[ImapServer]:
+    made = make_imap_server()
     made.set_users(anna=PASSWORD, bert="b")
     made.start()
     yield made
@@ -43,11 +43,11 @@ def running_dovecot() -> Iterator[Dovecot]:
 
 
 @pytest.fixture
-def dovecot(running_dovecot: Dovecot) -> Dovecot:
-    running_dovecot.set_users(anna=PASSWORD, bert="b")
-    if running_dovecot.process is None:
-        running_dovecot.start()
-    return running_dovecot
+def imap(running_imap: ImapServer) -> ImapServer:
+    running_imap.set_users(anna=PASSWORD, bert="b")
+    if running_imap.process is None:
+        running_imap.start()
+    return running_imap
 
 
 @dataclass
@@ -64,8 +64,10 @@ class Worker:
 
 
 @contextlib.contextmanager
-def working(settings: AccessSettings) -> Iterator[Worker]:
-    entrance = open_entrance(settings, OpenIdSettings())
+def working(
+    settings: AccessSettings, openid: OpenIdSettings | None = None, listen: str = "127.0.0.1:0"
+) -> Iterator[Worker]:
+    entrance = open_entrance(settings, openid or OpenIdSettings())
     assert entrance is not None
     asked: list[Statement] = []
 
@@ -76,7 +78,7 @@ def working(settings: AccessSettings) -> Iterator[Worker]:
         return [(0, 0)] if "count()" in statement.sql and "GROUP BY" not in statement.sql else []
 
     service = ReportService(read, QuerySettings(), ClickHouseSettings(), JoinSettings())
-    listener = open_listener("127.0.0.1:0", entrance.door.site)
+    listener = open_listener(listen, entrance.door.site)
     server = make_server(create_app(service, entrance=entrance))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
@@ -100,11 +102,11 @@ def _moved(clock: Callable[[], int], worker: Worker) -> Callable[[], int]:
 
 
 @pytest.fixture
-def settings(dovecot: Dovecot, tmp_path: Path) -> AccessSettings:
+def settings(imap: ImapServer, tmp_path: Path) -> AccessSettings:
     return AccessSettings(
         state=str(tmp_path / "access.sqlite"),
-        imap=dovecot.address,
-        imap_ca_file=dovecot.ca_file,
+        imap=imap.address,
+        imap_ca_file=imap.ca_file,
         imap_timeout_seconds=5,
     )
 
@@ -308,7 +310,7 @@ def test_the_log_in_leads_to_the_page_that_was_asked_for(worker: Worker) -> None
         assert log_in(browser, next=next).headers["location"] == next
 
 
-def test_a_flood_is_stopped_and_no_one_else_is(settings: AccessSettings, dovecot: Dovecot) -> None:
+def test_a_flood_is_stopped_and_no_one_else_is(settings: AccessSettings, imap: ImapServer) -> None:
     """By all workers together, and after a restart; another client logs in with the same name meanwhile."""
     behind = replace(settings, trusted_proxies=("127.0.0.1",))
     flood = {"X-Forwarded-For": "2001:db8::1"}
@@ -343,36 +345,36 @@ def test_a_success_is_no_failed_try(worker: Worker) -> None:
             browser.cookies.clear()
 
 
-def test_while_the_imap_server_is_away_nobody_comes_in_and_no_try_is_counted(worker: Worker, dovecot: Dovecot) -> None:
-    dovecot.stop()
+def test_while_the_imap_server_is_away_nobody_comes_in_and_no_try_is_counted(worker: Worker, imap: ImapServer) -> None:
+    imap.stop()
     with worker.browser() as browser:
         for _ in range(MOST_OF_NAME + 2):
             answer = log_in(browser)
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
             assert "be checked at the moment" in answer.text
-        dovecot.start()
+        imap.start()
         assert log_in(browser).status_code == 303
 
 
-def test_a_changed_password_and_a_removed_mailbox_end_the_session(worker: Worker, dovecot: Dovecot) -> None:
+def test_a_changed_password_and_a_removed_mailbox_end_the_session(worker: Worker, imap: ImapServer) -> None:
     with worker.browser() as anna, worker.browser() as bert:
         log_in(anna)
         log_in(bert, "bert@a.example", "b")
-        dovecot.set_users(anna="another")
+        imap.set_users(anna="another")
         assert is_in(anna)
         worker.ahead_ms = 10 * MINUTE_MS + 1000
         assert not is_in(anna)
         assert not is_in(bert)
-        dovecot.set_users(anna=PASSWORD, bert="b")
+        imap.set_users(anna=PASSWORD, bert="b")
         assert not is_in(anna)
 
 
 def test_where_nobody_can_check_nothing_is_shown_after_15_minutes_and_the_session_is_kept(
-    worker: Worker, dovecot: Dovecot
+    worker: Worker, imap: ImapServer
 ) -> None:
     with worker.browser() as browser:
         log_in(browser)
-        dovecot.stop()
+        imap.stop()
         worker.ahead_ms = 11 * MINUTE_MS
         assert is_in(browser)
         worker.ahead_ms = 15 * MINUTE_MS + 1000
@@ -380,7 +382,7 @@ def test_where_nobody_can_check_nothing_is_shown_after_15_minutes_and_the_sessio
         assert answer.status_code == 503
         assert "be checked at the moment" in answer.text
         assert browser.get("/api/v1/reasons").status_code == 503
-        dovecot.start()
+        imap.start()
         worker.ahead_ms = 16 * MINUTE_MS
         assert is_in(browser)
 
