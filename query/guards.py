@@ -15,11 +15,20 @@ import anyio
 import anyio.to_thread
 from postwatch.producers.service.errors import PostwatchError, SettingsError
 from postwatch.producers.service.health import parse_address
-from postwatch.query.access.door import GUEST, Door, Guest
+from postwatch.query.access.door import DUE, GUEST, Door, Guest
+from postwatch.query.access.openid_again import AGAIN_PATH
 from postwatch.query.access.site import Caller, Site, is_loopback
 from postwatch.query.answers import API_PREFIX, error_answer, public_words, status_of
 from postwatch.query.errors import FilterError
-from postwatch.query.identity import Asker, Identify, answering, set_viewer
+from postwatch.query.identity import (
+    LIVE_ADDRESS,
+    LOG_IN_ADDRESS,
+    UNATTENDED_HEADER,
+    Asker,
+    Identify,
+    answering,
+    set_viewer,
+)
 from postwatch.query.translation import N_, gettext
 from prometheus_client import Counter
 from starlette.datastructures import Headers, MutableHeaders
@@ -28,7 +37,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LISTEN_VARIABLE = "POSTWATCH_QUERY_LISTEN"
-LOG_IN_PATH = "/log-in"
+LOG_IN_PATH = LOG_IN_ADDRESS
 
 _REQUESTS = Counter("postwatch_http_requests_total", "Requests answered, by status code.", ["status"])
 _REFUSED = Counter(
@@ -179,16 +188,32 @@ class Guard:
         except PostwatchError as error:
             return None if is_open else error_answer(Request(scope), *_named(error))
         set_viewer(scope, viewer)
-        if viewer is not None or is_open:
+        if is_open:
+            return None
+        wanted = _wanted(scope) if scope["method"] == "GET" else "/"
+        if scope.get(DUE) is not None and _shows_a_page(scope) and (viewer is None or scope["method"] == "GET"):
+            return RedirectResponse(f"{AGAIN_PATH}?{urlencode({'next': wanted})}", 303)
+        if viewer is not None:
             return None
         if path.startswith(API_PREFIX):
             answer = error_answer(Request(scope), 401, "log_in_first", gettext(_LOG_IN_FIRST))
             answer.headers["www-authenticate"] = "Bearer"
             return answer
-        query = scope["query_string"].decode("latin-1")
-        wanted = (scope.get("raw_path") or b"").decode("latin-1") + (f"?{query}" if query else "")
-        next_words = urlencode({"next": wanted}) if scope["method"] == "GET" and wanted != "/" else ""
+        next_words = urlencode({"next": wanted}) if wanted != "/" else ""
         return RedirectResponse(f"{LOG_IN_PATH}?{next_words}".rstrip("?"), 303)
+
+
+def _shows_a_page(scope: Scope) -> bool:
+    """Whether a browser goes where it is sent, and shows what it gets. What a page's own script asks for does not."""
+    headers = Headers(scope=scope)
+    if scope["path"].startswith((API_PREFIX, LIVE_ADDRESS)):
+        return False
+    return UNATTENDED_HEADER not in headers and headers.get("sec-fetch-mode", "navigate") == "navigate"
+
+
+def _wanted(scope: Scope) -> str:
+    query = scope["query_string"].decode("latin-1")
+    return cast("bytes", scope.get("raw_path") or b"").decode("latin-1") + (f"?{query}" if query else "")
 
 
 def _is_below(path: str, places: tuple[str, ...]) -> bool:

@@ -15,6 +15,7 @@ from starlette.types import Scope
 
 _KEY = "postwatch.viewer"
 
+LOG_IN_ADDRESS = "/log-in"
 LIVE_ADDRESS = "/live"
 """Where an open page waits for new rows."""
 UNATTENDED_HEADER = "x-unattended"

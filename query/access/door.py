@@ -2,7 +2,8 @@
 
 The invariant: nobody comes in while the state can't be used. A session whose password was changed, or whose mailbox is
 gone, shows nothing after LATEST_MS at most: its password is checked again, and where nobody can say, nothing is shown
-until somebody can.
+until somebody can. A session by OpenID shows nothing after LATEST_MS either, until its browser has been to the provider
+again: only the provider can say that of its users, and only to a browser.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from starlette.types import Scope
 log = structlog.get_logger()
 
 GUEST = "postwatch.guest"
+DUE = "postwatch.due"
+"""Where a request keeps the session that the provider is to prove again."""
 CHECK_MS = 10 * 60_000
 LATEST_MS = 15 * 60_000
 
@@ -85,6 +88,7 @@ class Door:
 
     def identify(self, scope: Scope) -> Viewer | None:
         """Who asks, noted as the request's guest; None: nobody who is known. Raises StateError, CheckAwayError."""
+        scope[DUE] = None
         guest = scope[GUEST] = self._recognize(scope)
         return guest.viewer if guest else None
 
@@ -106,6 +110,10 @@ class Door:
         session = self.sessions.find(cookie, is_unattended=is_unattended)
         if session is None or not self._still_holds(session, cookies.get(self.password_cookie, "")):
             return None
+        if session.identity.method == "openid" and self.age_ms(session) >= CHECK_MS:
+            scope[DUE] = session
+            if self.age_ms(session) >= LATEST_MS:
+                return None
         viewer = self._people.viewer(session.identity)
         if viewer is None:  # the lists have changed
             self._end(session, "owns_nothing")
@@ -116,7 +124,7 @@ class Door:
         """Whether what the log-in proved is still so. Ends the session where it is not."""
         if not self._people.still_holds(session.identity, session.fingerprint):
             return self._end(session, "password_changed")
-        age_ms = self.sessions.now_ms() - session.checked_ms
+        age_ms = self.age_ms(session)
         if session.identity.method != "imap" or age_ms < CHECK_MS:
             return True
         if self.sessions.claim_check(session):
@@ -133,6 +141,24 @@ class Door:
             return True
         if age_ms >= LATEST_MS:
             raise CheckAwayError(f"the password of {session.identity.name} can't be checked again")
+        return True
+
+    def age_ms(self, session: Session) -> int:
+        """How long ago the log-in was proved."""
+        return self.sessions.now_ms() - session.checked_ms
+
+    def prove_again(self, session: Session, identity: Identity | None, subject: str) -> bool:
+        """What the provider said when it was asked again → whether the session goes on. Raises StateError.
+
+        `identity`: None where the provider would ask its user first. It is the session's from now on: groups change.
+        """
+        if identity is None:
+            return self._end(session, "provider_refused")
+        if subject != session.fingerprint:
+            return self._end(session, "another_user")
+        if self._people.viewer(identity) is None:
+            return self._end(session, "owns_nothing")
+        self.sessions.note_check(session, identity)
         return True
 
     def _was_checked(self, session: Session) -> bool:

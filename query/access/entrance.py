@@ -16,6 +16,7 @@ from postwatch.query.access.imap import ImapCheck
 from postwatch.query.access.keys import shared_key
 from postwatch.query.access.log_in_routes import admit_by, log_in_router
 from postwatch.query.access.openid import OpenIdDoor
+from postwatch.query.access.openid_again import OpenIdAgain
 from postwatch.query.access.openid_routes import DEPART_PATH, openid_router
 from postwatch.query.access.openid_settings import OpenIdSettings
 from postwatch.query.access.people import People
@@ -79,5 +80,6 @@ def open_entrance(settings: AccessSettings, openid: OpenIdSettings) -> Entrance 
         handover_page_router(desk, store, admit),
     ]
     if openid.issuer:
-        routers.append(openid_router(OpenIdDoor(openid, shared_key(store, "openid")), admit, site.url))
+        provider = OpenIdDoor(openid, shared_key(store, "openid"))
+        routers.append(openid_router(provider, admit, site.url, OpenIdAgain(door, store)))
     return Entrance(store, door, people, tokens, routers)

@@ -36,6 +36,7 @@ _LEAST_SECONDS = 1.0
 _THREADS, _MOST_WAITING = 16, 64
 _VISIT_SECONDS = 60 * 60
 _WRONG = N_("This name and password don't belong together.")
+_NOT_PROVED = N_("Your provider did not confirm that you are still logged in. Log in again.")
 _STALE = N_("This page was open for too long. Try again.")
 
 
@@ -78,11 +79,11 @@ def log_in_router(door: Door, store: StateStore, openid_path: str) -> APIRouter:
         return answer
 
     @router.get(LOG_IN_PATH)
-    async def show(request: Request, next: str = "/") -> Response:
+    async def show(request: Request, next: str = "/", ended: str = "") -> Response:
         next_path = next if is_own_path(next) else "/"
         if viewer_of(request) is not None:
             return RedirectResponse(next_path, 303)
-        return await store.apart(page, request, next_path)
+        return await store.apart(page, request, next_path, gettext(_NOT_PROVED) if ended else "")
 
     @router.post(LOG_IN_PATH)
     async def log_in(request: Request) -> Response:

@@ -1,7 +1,8 @@
 """Log-in by OpenID Connect: code flow with PKCE (S256), state and nonce, by Authlib.
 
 The invariant: nobody comes in by an answer that this browser did not ask for, or twice by one answer. What was asked is
-kept in a short-lived, encrypted cookie. An address is believed only where the provider says that it is verified.
+kept in a short-lived, encrypted cookie. An address is believed only where the provider says that it is verified. A
+session is renewed, or ended, by nothing but the answer to what was asked about it.
 """
 
 from __future__ import annotations
@@ -26,15 +27,21 @@ from postwatch.producers.service.errors import SettingsError
 from postwatch.query.access.openid_settings import OpenIdSettings
 from postwatch.query.access.roles import Identity, Role, is_address, keeps_its_letters
 from postwatch.query.errors import ForbiddenError, OpenIdAwayError
+from postwatch.query.translation import N_
 from prometheus_client import Counter
 from starlette.requests import Request
 
 log = structlog.get_logger()
 
+REFUSED = N_("You could not be logged in. Begin again.")
 TRANSACTION_SECONDS = 600
 """How long a user may take at the provider."""
 _TIMEOUT_SECONDS = 10.0
 _METADATA_SECONDS = 3600.0
+_NAMELESS = "openid "
+_CLIENT = "provider"
+_AWAY = frozenset({"server_error", "temporarily_unavailable"})
+"""Errors of RFC 6749 that say nothing of the user."""
 _SIGNATURES = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"})
 """With the provider's public key. One by the client's secret, or none, is not accepted, whatever the provider lists."""
 
@@ -53,8 +60,13 @@ class Departure:
 class Arrival:
     """Who came back, and the page that he wanted."""
 
-    identity: Identity
+    identity: Identity | None
+    """None: asked without its user, the provider did not say who he is. Only where a session is proved again."""
     next_path: str
+    subject: str = ""
+    """The provider's own name for him, which never changes."""
+    again: str = ""
+    """The session that is proved again; empty: somebody logs in."""
 
 
 def identity_of(claims: Mapping[str, Any], settings: OpenIdSettings) -> Identity:
@@ -75,8 +87,13 @@ def identity_of(claims: Mapping[str, Any], settings: OpenIdSettings) -> Identity
     name = claims.get(settings.name_claim)
     if not isinstance(name, str) or not name.strip() or not keeps_its_letters(name):
         # Never the name of an owner: `sub` means something to the provider alone.
-        name, roles = mailbox or f"openid {claims['sub']}", roles - {"owner", "reseller"}
+        name, roles = mailbox or f"{_NAMELESS}{claims['sub']}", roles - {"owner", "reseller"}
     return Identity(name.strip().lower(), "openid", mailbox, frozenset(roles))
+
+
+def hint_of(identity: Identity) -> str:
+    """What a provider may know him by, for one that knows several users of a browser; empty: nothing."""
+    return identity.mailbox or ("" if identity.name.startswith(_NAMELESS) else identity.name)
 
 
 def _is_verified(claims: Mapping[str, Any]) -> bool:
@@ -106,38 +123,49 @@ class OpenIdDoor:
         self._seal = Fernet(base64.urlsafe_b64encode(hashlib.sha256(b"postwatch openid\0" + key).digest()))
         self._client = self._new_client()
 
-    async def depart(self, redirect_uri: str, next_path: str) -> Departure:
-        """Begins a log-in. Raises OpenIdAwayError."""
+    async def depart(self, redirect_uri: str, next_path: str, again: str = "", hint: str = "") -> Departure:
+        """Begins a log-in; with the id of a session in `again`, one of which its user notices nothing.
+
+        `hint`: who he was, for a provider that knows several users of one browser. Raises OpenIdAwayError.
+        """
+        words = {"prompt": "none", **({"login_hint": hint} if hint else {})} if again else {}
         request = Request({"type": "http", "method": "GET", "headers": [], "query_string": b"", "session": {}})
         try:
             client = await self._ready_client()
-            answer = await client.authorize_redirect(request, redirect_uri)
+            answer = await client.authorize_redirect(request, redirect_uri, **words)
         except (httpx2.HTTPError, OAuthError, ValueError, RuntimeError) as error:
             raise self._away(error) from error
-        asked = json.dumps([dict(request.session), next_path])
+        asked = json.dumps([dict(request.session), next_path, again])
         return Departure(answer.headers["location"], self._seal.encrypt(asked.encode()).decode())
 
     async def arrive(self, request: Request, cookie: str) -> Arrival:
         """Ends a log-in: the provider's answer, and the cookie of `depart`. Raises ForbiddenError, OpenIdAwayError."""
         try:
-            session, next_path = json.loads(self._seal.decrypt(cookie.encode(), TRANSACTION_SECONDS))
+            session, next_path, again = json.loads(self._seal.decrypt(cookie.encode(), TRANSACTION_SECONDS))
         except InvalidToken:
             raise self._refused("no log-in was begun in this browser, or it took too long") from None
         scope = {**request.scope, "session": session}
         if request.query_params.get("iss", self._settings.issuer) != self._settings.issuer:  # RFC 9207
             raise self._refused("the answer is another provider's")
+        # Authlib looks at the state of codes, but not of errors: a stranger's link must end no session.
+        is_ours = f"_state_{_CLIENT}_{request.query_params.get('state')}" in session
         try:
             client = await self._ready_client()
             token = await client.authorize_access_token(Request(scope))
             claims = await self._claims(client, token)
         except (OAuthError, JoseError) as error:
             # The text of an error may hold what a stranger wrote into the address.
-            code = error.error if isinstance(error, OAuthError) else type(error).__name__
-            raise self._refused(str(code)[:60]) from error
+            code = str(error.error if isinstance(error, OAuthError) else type(error).__name__)[:60]
+            if again and is_ours and code in _AWAY:
+                raise self._away(error) from error
+            refusal = self._refused(code)
+            if again and is_ours:
+                return Arrival(None, next_path, again=again)
+            raise refusal from error
         except (httpx2.HTTPError, ValueError, RuntimeError) as error:
             raise self._away(error) from error
         _LOG_INS.labels("accepted").inc()
-        return Arrival(identity_of(claims, self._settings), next_path)
+        return Arrival(identity_of(claims, self._settings), next_path, claims["sub"], again)
 
     async def _claims(self, client: StarletteOAuth2App, token: dict[str, Any]) -> Mapping[str, Any]:
         """Those of the ID token, and those that the provider tells only when asked."""
@@ -168,7 +196,7 @@ class OpenIdDoor:
 
     def _new_client(self) -> StarletteOAuth2App:
         return OAuth().register(
-            "provider",
+            _CLIENT,
             client_id=self._settings.client_id,
             client_secret=self._secret or None,
             server_metadata_url=self._settings.issuer.rstrip("/") + "/.well-known/openid-configuration",
@@ -183,7 +211,7 @@ class OpenIdDoor:
     def _refused(self, reason: str) -> ForbiddenError:
         _LOG_INS.labels("refused").inc()
         log.warning("openid_log_in_refused", reason=reason)
-        return ForbiddenError("You could not be logged in. Begin again.")
+        return ForbiddenError(REFUSED)
 
     def _away(self, error: Exception) -> OpenIdAwayError:
         _LOG_INS.labels("away").inc()

@@ -122,18 +122,19 @@ class SessionBook:
         self._store.write(sessions.delete().where(sessions.c.id_hash == id_hash))
 
     def claim_check(self, session: Session) -> bool:
-        """Whether this worker is to check the password again now, alone among all."""
+        """Whether this worker is to prove the log-in again now, alone among all."""
         now_ms = self.now_ms()
         free = sa.and_(sessions.c.id_hash == session.id_hash, sessions.c.claimed_ms <= now_ms - CLAIM_MS)
         return self._store.write(sessions.update().where(free).values(claimed_ms=now_ms)) == 1
 
-    def note_check(self, session: Session) -> None:
-        """The password was right just now."""
+    def note_check(self, session: Session, identity: Identity | None = None) -> None:
+        """The password was right just now, or a provider has just said this of its user."""
+        told = {} if identity is None else {"identity": identity.to_text()}
         of_session = sessions.c.id_hash == session.id_hash
-        self._store.write(sessions.update().where(of_session).values(checked_ms=self.now_ms()))
+        self._store.write(sessions.update().where(of_session).values(checked_ms=self.now_ms(), **told))
 
     def checked_ms(self, session: Session) -> int:
-        """When the password was last right; 0: the session has ended."""
+        """When the log-in was last proved; 0: the session has ended."""
         rows = self._store.read(sa.select(sessions.c.checked_ms).where(sessions.c.id_hash == session.id_hash))
         return int(rows[0].checked_ms) if rows else 0
 

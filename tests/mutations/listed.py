@@ -1901,6 +1901,34 @@ ACCESS: tuple[Mutation, ...] = (
         "",
         "query/access/test_openid.py::test_pkce_state_and_nonce_are_sent_and_new_each_time",
     ),
+    _mutation(
+        "a session by OpenID shows nothing from minute 15 on",
+        "query/access/door.py",
+        "            if self.age_ms(session) >= LATEST_MS:\n                return None\n",
+        "",
+        "query/access/test_openid_again.py::test_what_is_no_page_is_never_led_away_and_shows_nothing_after_15_minutes",
+    ),
+    _mutation(
+        "a session by OpenID never becomes another user's",
+        "query/access/door.py",
+        "        if subject != session.fingerprint:\n",
+        "        if False:\n",
+        "query/access/test_openid_again.py::test_a_session_never_becomes_another_users",
+    ),
+    _mutation(
+        "a stranger's answer ends no session",
+        "query/access/openid.py",
+        "            if again and is_ours:\n",
+        "            if again:\n",
+        "query/access/test_openid_again.py::test_a_strangers_answer_ends_no_session_and_renews_none",
+    ),
+    _mutation(
+        "a form that was sent leads to the provider",
+        "query/access/openid_routes.py",
+        'HTMLResponse(render("again.html", None, address=departure.address))',
+        "RedirectResponse(departure.address, 303)",
+        "query/access/test_openid_again.py::test_a_form_leads_to_the_provider_and_back_in_a_real_browser",
+    ),
 )
 
 LOG_IN = (

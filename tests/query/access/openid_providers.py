@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from html import unescape
@@ -30,6 +31,12 @@ Users = Mapping[str, Mapping[str, Any]]
 class Provider:
     issuer: str
     process: subprocess.Popen[bytes]
+    users_file: Path | None = None
+
+    def set_users(self, users: Users) -> None:
+        """From now on these are its users. Only the certified one can do so."""
+        assert self.users_file
+        self.users_file.write_text(json.dumps(users))
 
     def stop(self) -> None:
         self.process.terminate()
@@ -43,10 +50,10 @@ def _answers(issuer: str) -> bool:
 
 
 @contextlib.contextmanager
-def _started(port: int, command: list[str | Path]) -> Iterator[Provider]:
+def _started(port: int, command: list[str | Path], users_file: Path | None = None) -> Iterator[Provider]:
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     # The mock calls itself as the request does.
-    provider = Provider(f"http://127.0.0.1:{port}", process)
+    provider = Provider(f"http://127.0.0.1:{port}", process, users_file)
     try:
         wait_until(lambda: process.poll() is not None or _answers(provider.issuer), "the provider answers")
         assert process.poll() is None
@@ -70,9 +77,12 @@ def certified_provider(users: Users, redirect_uri: str) -> Iterator[Provider]:
     """oidc-provider, certified by the OpenID Foundation; npm installs it."""
     port = choose_port()
     script = Path(__file__).with_name("openid_provider.mjs")
-    command: list[str | Path] = ["node", script, _installed(), str(port), redirect_uri, json.dumps(users)]
-    with _started(port, command) as provider:
-        yield provider
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        file.write(json.dumps(users))
+        file.flush()
+        command: list[str | Path] = ["node", script, _installed(), str(port), redirect_uri, file.name]
+        with _started(port, command, Path(file.name)) as provider:
+            yield provider
 
 
 _folders: list[Path] = []

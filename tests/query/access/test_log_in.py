@@ -387,22 +387,22 @@ def test_where_nobody_can_check_nothing_is_shown_after_15_minutes_and_the_sessio
         assert is_in(browser)
 
 
-def test_a_log_out_ends_a_session_that_can_not_be_checked_at_the_moment(worker: Worker, dovecot: Dovecot) -> None:
+def test_a_log_out_ends_a_session_that_can_not_be_checked_at_the_moment(worker: Worker, imap: ImapServer) -> None:
     with worker.browser() as browser:
         log_in(browser)
         token = token_of(browser.get("/"))
         kept = dict(browser.cookies)
-        dovecot.stop()
+        imap.stop()
         worker.ahead_ms = 15 * MINUTE_MS + 1000
         with worker.browser(Cookie="; ".join(f"{name}={value}" for name, value in kept.items())) as copy:
             assert browser.post("/log-out", data={"token": "x"}).status_code == 303
-            dovecot.start()
+            imap.start()
             worker.ahead_ms = 16 * MINUTE_MS
             assert is_in(copy)
-            dovecot.stop()
+            imap.stop()
             worker.ahead_ms = 32 * MINUTE_MS
             assert copy.post("/log-out", data={"token": token}).status_code == 303
-            dovecot.start()
+            imap.start()
             worker.ahead_ms = 33 * MINUTE_MS
             assert not is_in(copy)
 
