@@ -134,7 +134,8 @@ def served(
     thread.start()
     try:
         wait_until(lambda: server.started, "the page is served")
-        with httpx.Client(base_url=address_of(listener)) as client:
+        limits = httpx.Limits(keepalive_expiry=2)  # the server closes what was idle for 5 s, perhaps just then
+        with httpx.Client(base_url=address_of(listener), limits=limits) as client:
             yield client
     finally:
         server.should_exit = True

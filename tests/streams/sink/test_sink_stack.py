@@ -233,7 +233,7 @@ def test_a_sink_that_dies_during_an_outage_leaves_its_work_to_the_other(
         finally:
             clickhouse.start()
         wait_until(lambda: count(database) == 200, "all rows are stored")
-        assert first.metric('postwatch_sink_rows_total{table="deliveries"}') == 200
+        wait_until(lambda: first.metric('postwatch_sink_rows_total{table="deliveries"}') == 200, "the first tells so")
         assert first.terminate() == 0
     assert stored(database) == rows
     assert committed(kafka_topics) == {(topic, 0): 10, (topic, 1): 10}
