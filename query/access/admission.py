@@ -1,8 +1,7 @@
-"""What every way to log in shares: how a proved identity becomes a session, names of cookies, and ways back."""
+"""What every way to log in shares: how a proved identity becomes a session, and names of cookies."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable
 
 from postwatch.query.access.roles import Identity
@@ -12,13 +11,6 @@ from starlette.responses import Response
 Admit = Callable[[Request, Identity, str, str], Awaitable[Response]]
 """A request, who it proved to be, the path that he wanted, and the fingerprint of his password → an answer that begins
 a session and leads there. Raises ForbiddenError for an identity that sees nobody's mail, StateError."""
-
-_OWN_PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*")
-"""A path of this site: `//host` and `/\\host` lead elsewhere."""
-
-
-def is_own_path(path: str) -> bool:
-    return bool(_OWN_PATH.fullmatch(path))
 
 
 def cookie_name(name: str, is_secure: bool) -> str:

@@ -10,13 +10,13 @@ import hashlib
 import hmac
 import re
 import secrets
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 import structlog
 from postwatch.producers.service.errors import BadInputError
+from postwatch.producers.service.lifecycle import now_ms
 from postwatch.query.access.roles import Identity, is_address, keeps_its_letters, of_hand_over
 from postwatch.query.access.state import StateStore, metadata
 from prometheus_client import Counter
@@ -67,9 +67,7 @@ def read_mailbox(word: str) -> str:
 class HandOverDesk:
     """Makes links and takes them back, over the state that all servers share."""
 
-    def __init__(
-        self, store: StateStore, key: bytes, clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000
-    ) -> None:
+    def __init__(self, store: StateStore, key: bytes, clock: Callable[[], int] = now_ms) -> None:
         """`key`: a secret that all servers share."""
         self._store = store
         self._key = hashlib.sha256(b"postwatch hand-over\0" + key).digest()

@@ -16,7 +16,7 @@ import anyio.to_thread
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 from postwatch.producers.service.errors import PostwatchError
-from postwatch.query.access.admission import Admit, is_own_path
+from postwatch.query.access.admission import Admit
 from postwatch.query.access.door import Door, Entry
 from postwatch.query.access.roles import Identity
 from postwatch.query.access.state import StateStore
@@ -25,7 +25,7 @@ from postwatch.query.errors import CheckAwayError, ForbiddenError, TooManyTriesE
 from postwatch.query.guards import LOG_IN_PATH, caller_of, guest_of
 from postwatch.query.identity import viewer_of
 from postwatch.query.translation import N_, gettext
-from postwatch.query.web.forms import read_form
+from postwatch.query.web.forms import own_address, read_form
 from postwatch.query.web.rendering import render
 from starlette.responses import RedirectResponse
 
@@ -80,7 +80,7 @@ def log_in_router(door: Door, store: StateStore, openid_path: str) -> APIRouter:
 
     @router.get(LOG_IN_PATH)
     async def show(request: Request, next: str = "/", ended: str = "") -> Response:
-        next_path = next if is_own_path(next) else "/"
+        next_path = own_address(next)
         if viewer_of(request) is not None:
             return RedirectResponse(next_path, 303)
         return await store.apart(page, request, next_path, gettext(_NOT_PROVED) if ended else "")
@@ -89,7 +89,7 @@ def log_in_router(door: Door, store: StateStore, openid_path: str) -> APIRouter:
     async def log_in(request: Request) -> Response:
         began = time.monotonic()
         fields = {name: values[-1] for name, values in (await read_form(request)).items()}
-        next_path = fields.get("next", "/") if is_own_path(fields.get("next", "/")) else "/"
+        next_path = own_address(fields.get("next", ""))
         visit = request.cookies.get(door.visit_cookie, "")
         if not visit or not await store.apart(door.sessions.is_form_token, "log-in", visit, fields.get("token", "")):
             return await store.apart(page, request, next_path, gettext(_STALE), 403)
@@ -144,7 +144,7 @@ def admit_by(door: Door, store: StateStore) -> Admit:
 async def _let_in(door: Door, store: StateStore, request: Request, entry: Entry, next_path: str) -> Response:
     """Ends the session that this browser had, and begins the new one."""
     await store.apart(door.sessions.end, request.cookies.get(door.session_cookie, ""))
-    answer = RedirectResponse(next_path if is_own_path(next_path) else "/", 303)
+    answer = RedirectResponse(own_address(next_path), 303)
     _set(door, answer, door.session_cookie, entry.session_cookie)
     _set(door, answer, door.password_cookie, entry.password_cookie, None if entry.password_cookie else 0)
     _set(door, answer, door.visit_cookie, "", 0)

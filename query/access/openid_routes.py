@@ -8,10 +8,11 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 from postwatch.producers.service.errors import SettingsError
-from postwatch.query.access.admission import Admit, cookie_name, is_own_path
+from postwatch.query.access.admission import Admit, cookie_name
 from postwatch.query.access.openid import REFUSED, TRANSACTION_SECONDS, Departure, OpenIdDoor, hint_of
 from postwatch.query.access.openid_again import AGAIN_PATH, OpenIdAgain
 from postwatch.query.errors import ForbiddenError
+from postwatch.query.web.forms import own_address
 from postwatch.query.web.rendering import render
 from starlette.responses import RedirectResponse
 
@@ -48,12 +49,12 @@ def openid_router(door: OpenIdDoor, admit: Admit, public_url: str, again: OpenId
 
     @router.get(DEPART_PATH)
     async def depart(next: str = "/") -> Response:
-        departure = await door.depart(base + BACK_PATH, next if is_own_path(next) else "/")
+        departure = await door.depart(base + BACK_PATH, own_address(next))
         return keep(RedirectResponse(departure.address, 303), departure)
 
     @router.get(AGAIN_PATH)
     async def depart_again(request: Request, next: str = "/") -> Response:
-        next_path = next if is_own_path(next) else "/"
+        next_path = own_address(next)
         session = await again.to_prove(request) if again else None
         if session is None:
             return RedirectResponse(next_path, 303)

@@ -11,13 +11,13 @@ import base64
 import hashlib
 import hmac
 import secrets
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from postwatch.producers.service.lifecycle import now_ms
 from postwatch.query.access.keys import shared_key
 from postwatch.query.access.roles import Identity
 from postwatch.query.access.state import StateStore, metadata
@@ -45,10 +45,6 @@ sessions = sa.Table(
 )
 
 
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 @dataclass(frozen=True, slots=True)
 class Session:
     """A session that works now."""
@@ -62,7 +58,7 @@ class Session:
 class SessionBook:
     """Every session. Blocks for the state: call it in a thread. Raises StateError."""
 
-    def __init__(self, store: StateStore, idle_ms: int, most_ms: int, now_ms: Callable[[], int] = _now_ms) -> None:
+    def __init__(self, store: StateStore, idle_ms: int, most_ms: int, now_ms: Callable[[], int] = now_ms) -> None:
         self._store = store
         self._idle_ms = idle_ms
         self._most_ms = most_ms

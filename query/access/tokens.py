@@ -20,6 +20,7 @@ from typing import Any, Self
 import sqlalchemy as sa
 import structlog
 from postwatch.producers.service.errors import BadInputError
+from postwatch.producers.service.lifecycle import now_ms
 from postwatch.query.access.state import StateStore, metadata
 from postwatch.query.errors import StateError
 from postwatch.query.viewer import Viewer
@@ -139,10 +140,6 @@ def read_bearer(header: str) -> str | None:
     scheme, _, secret = header.partition(" ")
     secret = secret.strip()
     return secret if scheme.lower() == "bearer" and _FORM.fullmatch(secret) else None
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 class TokenBook:

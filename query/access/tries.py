@@ -7,10 +7,10 @@ an owner out from elsewhere. A try is counted before it is made: many at a time 
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable
 
 import sqlalchemy as sa
+from postwatch.producers.service.lifecycle import now_ms
 from postwatch.query.access.site import client_network
 from postwatch.query.access.state import StateStore, metadata
 from postwatch.query.errors import TooManyTriesError
@@ -31,14 +31,10 @@ tries = sa.Table(
 )
 
 
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 class TryBook:
     """The tries of every client. Blocks for the state: call it in a thread. Raises StateError."""
 
-    def __init__(self, store: StateStore, now_ms: Callable[[], int] = _now_ms) -> None:
+    def __init__(self, store: StateStore, now_ms: Callable[[], int] = now_ms) -> None:
         self._store = store
         self._now_ms = now_ms
 

@@ -8,12 +8,13 @@ import os
 import sys
 
 from postwatch.producers.service.errors import BadInputError
+from postwatch.producers.service.lifecycle import now_ms
 from postwatch.producers.service.logs import configure_logs
 from postwatch.producers.service.settings import load
 from postwatch.query.access.handover import read_mailbox
 from postwatch.query.access.settings import AccessSettings
 from postwatch.query.access.state import StateStore
-from postwatch.query.access.tokens import Token, TokenBook, TokenScope, now_ms
+from postwatch.query.access.tokens import Token, TokenBook, TokenScope
 from postwatch.query.filters import Domain, read_account
 from postwatch.streams.contracts.outcome import iso_time
 from rich import box

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 import structlog
 from postwatch.producers.service.errors import PostwatchError
+from postwatch.producers.service.lifecycle import now_ms
 from postwatch.query.errors import BusyError, TooManyPagesError
 from postwatch.query.live.arrivals import OVERLAP_MS, Arrivals, Found, Group
 from postwatch.query.live.belonging import WatchKey, keys_of, watch_keys
@@ -86,7 +87,7 @@ class LiveHub:
         still_valid: Callable[[Subscription], bool],
         most_pages: int,
         poll_seconds: float,
-        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        clock_ms: Callable[[], int] = now_ms,
     ) -> None:
         self._arrivals = arrivals
         self._still_valid = still_valid

@@ -11,16 +11,15 @@ from contextvars import ContextVar
 from fastapi import APIRouter, Request
 from postwatch.query.errors import FilterError
 from postwatch.query.translation import Language, speaking
+from postwatch.query.web.choices import asks_for_page, cookie_of
 from postwatch.query.web.forms import KEPT_SECONDS, own_address, read_form
 from postwatch.query.web.languages import accepted_language, languages
-from starlette.datastructures import MutableHeaders
-from starlette.requests import cookie_parser
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE = "postwatch_language"
 PATH = "/language"
-_NO_PAGES = ("/api/", "/static/", "/health", "/metrics")
 
 _address: ContextVar[str] = ContextVar("postwatch_page_address", default="/")
 
@@ -38,7 +37,7 @@ class LanguageChoice:
         self._default = default
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith(_NO_PAGES):
+        if not asks_for_page(scope):
             await self._app(scope, receive, send)
             return
         chosen = self.choose(scope)
@@ -60,10 +59,8 @@ class LanguageChoice:
                 _address.reset(token)
 
     def choose(self, scope: Scope) -> Language:
-        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-        cookie = cookie_parser(headers.get(b"cookie", "")).get(COOKIE, "")
-        known = languages()
-        return known.get(cookie) or accepted_language(headers.get(b"accept-language", "")) or self._default
+        accepted = Headers(scope=scope).get("accept-language", "")
+        return languages().get(cookie_of(scope, COOKIE)) or accepted_language(accepted) or self._default
 
 
 def _page_path(scope: Scope) -> str:

@@ -9,14 +9,13 @@ from __future__ import annotations
 from urllib.parse import unquote
 
 from postwatch.producers.service.errors import SettingsError
+from postwatch.query.web.choices import asks_for_page, cookie_of
 from postwatch.query.zones import find_zone, showing
-from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 COOKIE = "postwatch_zone"
 VARIABLE = "POSTWATCH_QUERY_TIME_ZONE"
 OF_BROWSER = "auto:"
-_NO_PAGES = ("/api/", "/static/", "/health", "/metrics")
 
 
 def zone_of_setting(name: str) -> str:
@@ -34,10 +33,9 @@ class ZoneChoice:
         self._default = default
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith(_NO_PAGES):
+        if not asks_for_page(scope):
             await self._app(scope, receive, send)
             return
-        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-        cookie = unquote(cookie_parser(headers.get(b"cookie", "")).get(COOKIE, "")).removeprefix(OF_BROWSER)
+        cookie = unquote(cookie_of(scope, COOKIE)).removeprefix(OF_BROWSER)
         with showing(cookie if find_zone(cookie) else self._default):
             await self._app(scope, receive, send)
