@@ -23,7 +23,7 @@ from postwatch.query.access.passwords import password_line
 from tests.browser.joined_rows import SIMULATED_SERVERS
 from tests.browser.site import Filled, Site, insert, open_site
 from tests.browser.visit import NARROW, Visit, visit
-from tests.query.access.imap_servers import make_imap_server, remove
+from tests.query.access.imap_servers import make_imap_server
 from tests.waiting import wait_until
 
 PASSWORD = "a long enough password"
@@ -64,7 +64,7 @@ def doors(filled_table: Filled, tmp_path_factory: pytest.TempPathFactory) -> Ite
     )
     yield Doors(site, owner, "resale")
     site.worker.kill()
-    remove(imap)
+    imap.remove()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import signal
 import subprocess
 import tempfile
 import time
@@ -15,6 +14,7 @@ import pytest
 from postwatch.deploy.embedded.ports import choose_port
 
 from tests.query.access.certificates import make_certificates
+from tests.query.access.imap_server import ImapServer
 from tests.waiting import wait_until
 
 _CONFIG = """
@@ -62,23 +62,16 @@ service anvil {{
 
 
 @dataclass
-class Dovecot:
-    folder: Path
-    imap_port: int
-    imaps_port: int
-    process: subprocess.Popen[bytes] | None = None
+class Dovecot(ImapServer):
+    imaps_port: int = 0
 
     @property
     def address(self) -> str:
         return f"imaps://127.0.0.1:{self.imaps_port}"
 
     @property
-    def ca_file(self) -> str:
-        return str(self.folder / "ca.pem")
-
-    def set_users(self, **passwords: str) -> None:
-        """`anna="secret"` is the mailbox anna@a.example."""
-        self.set_mailboxes({f"{name}@a.example": password for name, password in passwords.items()})
+    def addresses(self) -> list[str]:
+        return [self.address, f"imap://127.0.0.1:{self.port}"]
 
     def set_mailboxes(self, passwords: dict[str, str]) -> None:
         lines = [f"{name}:{{PLAIN}}{password}:::::\n" for name, password in passwords.items()]
@@ -95,24 +88,10 @@ class Dovecot:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        wait_until(self._answers, "Dovecot answers")
+        wait_until(self.answers, "Dovecot answers")
 
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.send_signal(signal.SIGTERM)
-            self.process.wait(20)
-            self.process = None
-
-    def _answers(self) -> bool:
-        import socket
-
-        assert self.process is not None
-        assert self.process.poll() is None, (self.folder / "log").read_text()
-        try:
-            socket.create_connection(("127.0.0.1", self.imap_port), 1).close()
-        except OSError:
-            return False
-        return True
+    def last_words(self) -> str:
+        return (self.folder / "log").read_text()
 
 
 def has_dovecot() -> bool:
@@ -124,7 +103,7 @@ def make_dovecot() -> Dovecot:
         pytest.skip("no Dovecot IMAP server is installed: apt-get install dovecot-imapd")
     folder = Path(tempfile.mkdtemp(prefix="postwatch-imap-"))
     folder.chmod(0o755)
-    dovecot = Dovecot(folder, choose_port(), choose_port())
+    dovecot = Dovecot(folder, choose_port(), imaps_port=choose_port())
     for name in ("run", "state", "mail"):
         (folder / name).mkdir()
     is_root = os.getuid() == 0
@@ -138,7 +117,7 @@ def make_dovecot() -> Dovecot:
         login_user="dovenull" if is_root else mine.pw_name,
         uid=mail.pw_uid,
         gid=mail.pw_gid,
-        imap_port=dovecot.imap_port,
+        imap_port=dovecot.port,
         imaps_port=dovecot.imaps_port,
     )
     (folder / "dovecot.conf").write_text(config)

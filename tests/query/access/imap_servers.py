@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-
-from tests.query.access.dovecot import Dovecot, has_dovecot, make_dovecot
-from tests.query.access.pymap_server import Pymap, make_pymap
-
-ImapServer = Dovecot | Pymap
+from tests.query.access.dovecot import has_dovecot, make_dovecot
+from tests.query.access.imap_server import ImapServer
+from tests.query.access.pymap_server import make_pymap
 
 
 def make_imap_server() -> ImapServer:
     return make_dovecot() if has_dovecot() else make_pymap()
-
-
-def remove(server: ImapServer) -> None:
-    server.stop()
-    shutil.rmtree(server.folder)

@@ -8,33 +8,20 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 from postwatch.deploy.embedded.ports import choose_port
 from pysasl.hashing import BuiltinHash
 
 from tests.query.access.certificates import make_certificates
+from tests.query.access.imap_server import ImapServer
 from tests.waiting import wait_until
 
 
-@dataclass
-class Pymap:
-    folder: Path
-    port: int
-    process: subprocess.Popen[bytes] | None = None
-
+class Pymap(ImapServer):
     @property
     def address(self) -> str:
         return f"imap://127.0.0.1:{self.port}"
-
-    @property
-    def ca_file(self) -> str:
-        return str(self.folder / "ca.pem")
-
-    def set_users(self, **passwords: str) -> None:
-        """`anna="secret"` is the mailbox anna@a.example."""
-        self.set_mailboxes({f"{name}@a.example": password for name, password in passwords.items()})
 
     def set_mailboxes(self, passwords: dict[str, str]) -> None:
         hashes = {name: BuiltinHash(rounds=1000).hash(password) for name, password in passwords.items()}
@@ -51,24 +38,7 @@ class Pymap:
         command += ["--host", "127.0.0.1", "--port", str(self.port)]
         command += ["--cert", self.folder / "server.pem", "--key", self.folder / "server.key", "maildir", self.folder]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_until(self._answers, "pymap answers")
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.terminate()
-            self.process.wait(20)
-            self.process = None
-
-    def _answers(self) -> bool:
-        import socket
-
-        assert self.process is not None
-        assert self.process.poll() is None
-        try:
-            socket.create_connection(("127.0.0.1", self.port), 1).close()
-        except OSError:
-            return False
-        return True
+        wait_until(self.answers, "pymap answers")
 
 
 def make_pymap() -> Pymap:

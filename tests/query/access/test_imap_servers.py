@@ -9,7 +9,7 @@ from postwatch.query.access.imap import ImapCheck, Verdict
 
 from tests.query.access.certificates import make_certificates
 from tests.query.access.dovecot import make_dovecot
-from tests.query.access.imap_servers import ImapServer, remove
+from tests.query.access.imap_server import ImapServer
 from tests.query.access.pymap_server import make_pymap
 
 NAME, PASSWORD = "anna@a.example", "sécret words"
@@ -21,20 +21,11 @@ def server(request: pytest.FixtureRequest) -> Iterator[ImapServer]:
     made.set_users(anna=PASSWORD)
     made.start()
     yield made
-    remove(made)
-
-
-def addresses(server: ImapServer) -> list[str]:
-    """Of every way in that it has: TLS from the start, and STARTTLS."""
-    return (
-        [server.address]
-        if not hasattr(server, "imap_port")
-        else [server.address, f"imap://127.0.0.1:{server.imap_port}"]
-    )
+    made.remove()
 
 
 def test_right_wrong_and_unknown(server: ImapServer) -> None:
-    for address in addresses(server):
+    for address in server.addresses:
         check = ImapCheck(address, server.ca_file, 5, 2)
         assert check.check(NAME, PASSWORD) is Verdict.RIGHT
         for name, password in (
@@ -54,7 +45,7 @@ def test_a_password_goes_to_no_server_whose_certificate_is_another(
 ) -> None:
     other = tmp_path_factory.mktemp("ca")
     make_certificates(other)
-    for address in addresses(server):
+    for address in server.addresses:
         for ca_file, host in ((str(other / "ca.pem"), "127.0.0.1"), ("", "127.0.0.1"), (server.ca_file, "localhost")):
             check = ImapCheck(address.replace("127.0.0.1", host), ca_file, 5, 2)
             assert check.check(NAME, PASSWORD) is Verdict.UNKNOWN

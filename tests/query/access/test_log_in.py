@@ -24,7 +24,8 @@ from postwatch.query.statements import Statement
 from postwatch.streams.settings import ClickHouseSettings, JoinSettings
 from structlog.testing import capture_logs
 
-from tests.query.access.imap_servers import ImapServer, make_imap_server, remove
+from tests.query.access.imap_server import ImapServer
+from tests.query.access.imap_servers import make_imap_server
 from tests.waiting import wait_until
 
 PASSWORD = "sécret words"
@@ -39,7 +40,7 @@ def running_imap() -> Iterator[ImapServer]:
     made.set_users(anna=PASSWORD, bert="b")
     made.start()
     yield made
-    remove(made)
+    made.remove()
 
 
 @pytest.fixture
