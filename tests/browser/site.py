@@ -26,7 +26,7 @@ class Filled(NamedTuple):
     """A database and the rows that were put into it."""
 
     settings: ClickHouseSettings
-    rows: Sequence[Outcome]
+    rows: list[Outcome]
     now_ms: int
 
 
@@ -45,7 +45,7 @@ def fill(engine: EmbeddedClickHouse, database: str) -> Filled:
     migrate(connect(settings, database=""), settings)
     now_ms = time.time_ns() // 1_000_000
     rows = [*simulated_rows(now_ms), *golden_log_rows(now_ms), *hostile_rows(now_ms)]
-    filled = Filled(settings, rows, now_ms)
+    filled = Filled(settings, [], now_ms)
     insert(filled, rows)
     for server in sorted({row.server for row in rows}):
         beat = Heartbeat(now_ms, now_ms - 1000, 0, 2, "0.1.0")
@@ -54,7 +54,9 @@ def fill(engine: EmbeddedClickHouse, database: str) -> Filled:
 
 
 def insert(table: Filled, rows: Sequence[Outcome]) -> None:
+    """Puts rows into the table, and among those that tests of a later module know."""
     connect(table.settings).insert_arrow("deliveries", pa.Table.from_batches([to_batch(rows)]))
+    table.rows.extend(rows)
 
 
 def open_site(table: Filled, folder: Path, settings: Mapping[str, str] | None = None) -> Site:

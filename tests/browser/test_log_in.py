@@ -144,7 +144,10 @@ def test_new_mail_appears_without_a_reload(visitor_of: Visit, doors: Doors) -> N
         updated_at=now_ms,
         version=row.version + 1,
     )
-    insert(table, [fresh, fresh._replace(account="anna@elm-joinery.example", recipient="not.his@far.example")])
+    others = fresh._replace(
+        account="anna@elm-joinery.example", account_domain="elm-joinery.example", recipient="not.his@far.example"
+    )
+    insert(table, [fresh, others])
     new = page.locator("text=someone.new@far.example").first
     new.wait_for(timeout=15_000)
     assert page.locator("text=not.his@far.example").count() == 0
