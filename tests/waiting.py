@@ -1,4 +1,7 @@
-"""Waiting for a condition instead of a fixed time."""
+"""Waiting for a condition instead of a fixed time.
+
+The time-outs are for what never comes. A shared machine that is busy takes several times as long as an idle one.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import TypeVar
 Found = TypeVar("Found")
 
 
-def wait_until(condition: Callable[[], Found], what: str, *, seconds: float = 30.0) -> Found:
+def wait_until(condition: Callable[[], Found], what: str, *, seconds: float = 60.0) -> Found:
     """Ask until the answer is true, and return it. Raises AssertionError that says what did not come."""
     deadline = time.monotonic() + seconds
     while True:

@@ -132,14 +132,18 @@ class ReplayedPartition:
         self._now = 0
 
     def take(self, messages: Sequence[Message]) -> None:
+        self.pass_to(int(messages[-1].offset() or 0) + 1)
         records = [_raw(message) for message in messages if int(message.offset() or 0) < self.end]
         if records:
             came_at = max(int(message.timestamp()[1]) for message in messages)
             self._now = max(self._now, min(came_at, now_ms()))
             following = records[-1].offset + 1
             self.join.take(records, self._now, lambda: self._acknowledge(following))
-            self.is_read = following >= self.end
         self.join.tend(self._now, self._acknowledged)
+
+    def pass_to(self, following: int) -> None:
+        """Nothing more comes before this offset: what is missing below it are markers, or was aborted or deleted."""
+        self.is_read |= following >= self.end
 
     def finish(self) -> None:
         """All records are read: send the rows of open messages as they are now."""
@@ -197,7 +201,7 @@ async def replay(
         consumer.assign([TopicPartition(kafka.raw_topic, number, start) for number, (start, _, _) in spans.items()])
         while not all(part.is_read for part in parts.values()):
             fetched = await asyncio.to_thread(consumer.consume, _RECORDS_A_FETCH, 0.5)
-            _hand_over(fetched, parts)
+            hand_over(fetched, parts)
             while outlet.bytes_in_flight > _MOST_BYTES_IN_FLIGHT:
                 await asyncio.sleep(0.02)
         for part in parts.values():
@@ -212,7 +216,8 @@ async def replay(
             outlet.close(timeout_seconds=5.0)
 
 
-def _hand_over(fetched: Sequence[Message], parts: dict[int, ReplayedPartition]) -> None:
+def hand_over(fetched: Sequence[Message], parts: dict[int, ReplayedPartition]) -> None:
+    """One fetch: records of several partitions, and the ends that were reached, which come once."""
     of_part: dict[int, list[Message]] = {}
     for message in fetched:
         error = message.error()
@@ -220,7 +225,7 @@ def _hand_over(fetched: Sequence[Message], parts: dict[int, ReplayedPartition]) 
         if error is None:
             of_part.setdefault(number, []).append(message)
         elif error.code() == KafkaError._PARTITION_EOF:
-            parts[number].is_read |= int(message.offset() or 0) >= parts[number].end  # the rest expired meanwhile
+            parts[number].pass_to(int(message.offset() or 0))
         else:
             log.warning("records_unreadable", partition=number, error=error.str())
     for number, messages in of_part.items():

@@ -51,12 +51,18 @@ class Part:
         """SIGTERM; returns the exit status."""
         return self._end(signal.SIGTERM)
 
+    def wait(self) -> int:
+        """Wait until it ends by itself; returns the exit status."""
+        assert self.process is not None
+        process = self.process
+        wait_until(lambda: process.poll() is not None, f"{self.name} ends", seconds=120)
+        self.process = None
+        return process.wait()
+
     def _end(self, number: int) -> int:
         assert self.process is not None
         self.process.send_signal(number)
-        status = self.process.wait(20)
-        self.process = None
-        return status
+        return self.wait()
 
 
 @dataclass

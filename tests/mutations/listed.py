@@ -653,6 +653,13 @@ JOIN = (
         "        self._counts.unreadable += 1\n        self._outlet.send_dead_letter(letter, confirm)",
         "streams/partition/test_replay.py::test_heartbeats_and_dead_letters_are_not_sent_again",
     ),
+    _mutation(
+        "a replay ends where the end of a partition came in one fetch with its last records",
+        "streams/partition/replay.py",
+        "self.is_read |= following >= self.end",
+        "self.is_read = following >= self.end",
+        "streams/partition/test_replay.py::test_a_partition_is_read_once_nothing_before_its_end_can_come",
+    ),
 )
 
 MESSAGES = (

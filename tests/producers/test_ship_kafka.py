@@ -67,7 +67,7 @@ class ShipProcess:
         assert self.process
         wait_until(lambda: "process" not in self.complaints(), "the shipper answers")
         self.process.terminate()
-        return self.process.wait(15)
+        return self.process.wait(60)
 
     def kill(self) -> None:
         assert self.process
@@ -264,7 +264,7 @@ def test_a_refused_record_ends_the_process_and_moves_no_checkpoint(ship: ShipPro
     ship.write(os.urandom(100_000).hex().encode()[:5000] + b"\n")
     ship.start()
     assert ship.process
-    assert ship.process.wait(30) == 1
+    assert ship.process.wait(60) == 1
     assert "Kafka refused a record" in (ship.folder / "log").read_text()
     (file,) = json.loads((ship.folder / "state" / "checkpoint.json").read_text())["files"]
     assert file["acknowledged"]["byte_offset"] == 0

@@ -117,7 +117,7 @@ def test_committed_records_are_joined_aborted_ones_are_not_and_no_lag_stays(
         senders.plain(2)
         senders.transaction(2, 1, commit=True)
         pipeline.start("join")
-        wait_until(lambda: lags(topics, group) == [0, 0, 0], "what was there is joined", seconds=60)
+        wait_until(lambda: lags(topics, group) == [0, 0, 0], "what was there is joined")
         assert sorted(joined(topics)) == sorted(senders.valid)
 
         for partition in range(PARTITIONS):  # one by one, each read as it comes
@@ -147,7 +147,6 @@ def test_committed_records_are_joined_aborted_ones_are_not_and_no_lag_stays(
         senders.transaction(0, 1, commit=False)
         senders.transaction(2, 1, commit=True)  # a marker is the last offset of each partition
         replay = pipeline.start("replay", "join", "--from", "1h")
-        assert replay.process is not None
-        assert replay.process.wait(60) == 0
+        assert replay.wait() == 0
         assert f"in {len(senders.valid)} records" in replay.log_file.read_text()
     assert "offset_gap_seen" not in pipeline.parts["join"].log_file.read_text()

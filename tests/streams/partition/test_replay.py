@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
+import pytest
+from confluent_kafka import KafkaError, Message
 from postwatch.producers.record import Heartbeat
 from postwatch.streams.contracts.dead_letters import DeadLetter, LineOrigin
 from postwatch.streams.contracts.outcome import Outcome
 from postwatch.streams.joining.joiner import Joiner
 from postwatch.streams.parsers.events import WHOLE, Arrival, Event
+from postwatch.streams.partition.counts import JoinCounts
+from postwatch.streams.partition.partition_join import PartitionJoin
 from postwatch.streams.partition.ports import Confirm
-from postwatch.streams.partition.replay import ReplayCounts, WholeRowsOutlet
+from postwatch.streams.partition.replay import (
+    FolderTable,
+    ReplayCounts,
+    ReplayedPartition,
+    WholeRowsOutlet,
+    hand_over,
+)
 
 from tests.streams.joining.test_joiner import BOOK, SERVER, part, removed, tried
+from tests.streams.partition.test_partition_join import RULES
 
 TIME_MS = 5_000
 
@@ -70,3 +82,36 @@ def test_heartbeats_and_dead_letters_are_not_sent_again() -> None:
     outlet.send_dead_letter(DeadLetter(b"x", "line", LineOrigin(SERVER, "", -1)), lambda: confirmed.append("letter"))
     assert confirmed == ["beat", "letter"]
     assert counts.unreadable == 1
+
+
+def fetched(kafka_offset: int) -> Message:
+    return Message(topic="raw", partition=2, offset=kafka_offset, value=b"", timestamp=(1, TIME_MS))
+
+
+def end_reached(kafka_offset: int) -> Message:
+    """librdkafka tells this once; under load it comes with the last records, in one fetch."""
+    return Message(topic="raw", partition=2, offset=kafka_offset, error=KafkaError(KafkaError._PARTITION_EOF))
+
+
+@pytest.mark.parametrize(
+    ("fetches", "is_read"),
+    [
+        ([[fetched(0), fetched(1)], [fetched(3)]], True),
+        ([[fetched(0), fetched(2)]], False),
+        ([[fetched(0), fetched(2)], [end_reached(4)]], True),
+        ([[fetched(0), fetched(2), end_reached(4)]], True),  # the record at 3 is a marker
+        ([[fetched(0), end_reached(1)], [fetched(1), end_reached(2)]], False),  # read faster than it was written
+        ([[fetched(0), fetched(2)], [fetched(4)]], True),  # a busy partition, whose end is never reached
+        ([[end_reached(4)]], True),  # all of it was aborted
+    ],
+)
+def test_a_partition_is_read_once_nothing_before_its_end_can_come(
+    fetches: list[list[Message]], is_read: bool, tmp_path: Path
+) -> None:
+    table = FolderTable(tmp_path / "2")
+    join = PartitionJoin(2, RULES, JoinCounts(), WholeRowsOutlet(Sent(), 0, ReplayCounts()), table, 0)
+    replayed_partition = ReplayedPartition(join, table, 4)
+    for messages in fetches:
+        hand_over(messages, {2: replayed_partition})
+    assert replayed_partition.is_read == is_read
+    replayed_partition.finish()

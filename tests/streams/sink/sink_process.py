@@ -70,7 +70,7 @@ class SinkProcess:
         """SIGTERM; its exit status."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
-        status = self._process.wait(20)
+        status = self._process.wait(60)
         self._process = None
         return status
 
