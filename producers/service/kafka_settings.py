@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,6 +15,9 @@ MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 """The largest record, compressed, that brokers, topics and producers take."""
 RECONNECT_MAX_MS = 2_000
 """Longest wait between two attempts to reach a broker that is away."""
+
+SASL_MECHANISMS = ("", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+_BROKER = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>\d{1,5}))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +35,15 @@ class KafkaSettings:
     sasl_mechanism: str = setting(
         "",
         doc="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, if SASL is used.",
-        choices=("", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"),
+        choices=SASL_MECHANISMS,
     )
     sasl_username: str = setting("", doc="SASL user.")
     sasl_password: str = setting("", doc="SASL password.", secret=True)
-    ssl_ca_file: str = setting("", doc="PEM file of the CA that signed the certificates of the brokers.")
+    ssl_ca_file: str = setting("", doc="PEM file of the CA that signed the certificates of the brokers.", is_read=True)
+    ssl_certificate_file: str = setting(
+        "", doc="PEM file of this client's certificate, where the brokers want one.", is_read=True
+    )
+    ssl_key_file: str = setting("", doc="PEM file of that certificate's key, without a password.", is_read=True)
     raw_topic: str = setting("mail.raw", doc="Topic of raw log lines.")
     outcomes_topic: str = setting("mail.outcomes", doc="Topic of delivery rows.")
     heartbeats_topic: str = setting("mail.heartbeats", doc="Topic of heartbeats, as rows.")
@@ -48,6 +56,9 @@ class KafkaSettings:
                 "POSTWATCH_KAFKA_BROKERS must not hold a user and password: "
                 "set POSTWATCH_KAFKA_SASL_USERNAME and POSTWATCH_KAFKA_SASL_PASSWORD, and leave only HOST:PORT"
             )
+        if (right := right_brokers(self.brokers)) != self.brokers or not right:
+            raise SettingsError(f"POSTWATCH_KAFKA_BROKERS={self.brokers!r} {_brokers_remedy(right)}")
+        _check_security(self)
 
     def client_config(self) -> ClientConfig:
         """The librdkafka properties that reach these brokers."""
@@ -63,6 +74,8 @@ class KafkaSettings:
             }
         if self.ssl_ca_file:
             config["ssl.ca.location"] = self.ssl_ca_file
+        if self.ssl_certificate_file:
+            config |= {"ssl.certificate.location": self.ssl_certificate_file, "ssl.key.location": self.ssl_key_file}
         return config
 
     def producer_config(self, client_id: str) -> ClientConfig:
@@ -78,3 +91,57 @@ class KafkaSettings:
             "linger.ms": 5,
             "reconnect.backoff.max.ms": RECONNECT_MAX_MS,
         }
+
+
+def right_brokers(brokers: str) -> str:
+    """The list as both clients understand it: HOST:PORT, comma-separated; empty if it can't be told what was meant.
+
+    librdkafka takes a scheme, a blank or an empty entry silently. Faust then asks a broker on 127.0.0.1.
+    """
+    found = []
+    for entry in re.split(r"[,;\s]+", brokers):
+        address = re.sub(r"^[A-Za-z_]*://", "", entry).rstrip("/")
+        if address and not (match := _BROKER.fullmatch(address)):
+            return ""
+        if address and match:
+            if match["port"] and not 0 < int(match["port"]) < 65536:
+                return ""
+            found.append(address if match["port"] else f"{address}:9092")
+    return ",".join(found)
+
+
+def _brokers_remedy(right: str) -> str:
+    if right:
+        return f"is not a list of HOST:PORT, comma-separated: write {right}"
+    return "is not a list of HOST:PORT, comma-separated, such as kafka1:9092,kafka2:9092"
+
+
+def _check_security(kafka: KafkaSettings) -> None:
+    """What the client would ignore or misunderstand is refused: librdkafka sends in the clear, and says nothing."""
+    protocol, mechanism = kafka.security_protocol, kafka.sasl_mechanism
+    if protocol.startswith("sasl"):
+        if not mechanism:
+            raise SettingsError(
+                f"POSTWATCH_KAFKA_SECURITY_PROTOCOL={protocol} needs POSTWATCH_KAFKA_SASL_MECHANISM: "
+                f"{', '.join(filter(None, SASL_MECHANISMS))}"
+            )
+        for name in ("sasl_username", "sasl_password"):
+            if not getattr(kafka, name):
+                raise SettingsError(f"POSTWATCH_KAFKA_SASL_MECHANISM={mechanism} needs POSTWATCH_KAFKA_{name.upper()}")
+    else:
+        for name in ("sasl_mechanism", "sasl_username", "sasl_password"):
+            if getattr(kafka, name):
+                raise SettingsError(
+                    f"POSTWATCH_KAFKA_{name.upper()} is set, but POSTWATCH_KAFKA_SECURITY_PROTOCOL={protocol} uses no "
+                    f"SASL: set sasl_ssl"
+                )
+    if bool(kafka.ssl_certificate_file) != bool(kafka.ssl_key_file):
+        missing = "SSL_KEY_FILE" if kafka.ssl_certificate_file else "SSL_CERTIFICATE_FILE"
+        raise SettingsError(f"a client certificate needs POSTWATCH_KAFKA_{missing} too")
+    for name in ("ssl_ca_file", "ssl_certificate_file", "ssl_key_file"):
+        path = getattr(kafka, name)
+        if path and not protocol.endswith("ssl"):
+            raise SettingsError(
+                f"POSTWATCH_KAFKA_{name.upper()} is set, but POSTWATCH_KAFKA_SECURITY_PROTOCOL={protocol} uses no TLS: "
+                f"set {'sasl_ssl' if protocol.startswith('sasl') else 'ssl'}"
+            )

@@ -2,8 +2,9 @@
 
 A section is a frozen dataclass with a `SECTION` name; field `linger_ms` of section `ship` is the variable
 `POSTWATCH_SHIP_LINGER_MS`, or `linger_ms` under `[ship]` in the file that `POSTWATCH_CONFIG` names. The environment
-wins. An unknown name in a section that is read, an unknown section, or a value of the wrong type raises SettingsError
-and names the variable: a mistyped setting never passes silently.
+wins. A secret may stand in a file of its own instead, which the same name with `_FILE` at its end names. An unknown
+name in a section that is read, an unknown section, or a value of the wrong type raises SettingsError and names the
+variable: a mistyped setting never passes silently.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import textwrap
 import tomllib
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +25,8 @@ from postwatch.producers.service.errors import SettingsError
 
 PREFIX = "POSTWATCH_"
 CONFIG_VARIABLE = "POSTWATCH_CONFIG"
+FILE_SUFFIX = "_file"
+"""`POSTWATCH_KAFKA_SASL_PASSWORD_FILE` names a file that holds what `POSTWATCH_KAFKA_SASL_PASSWORD` would."""
 SECTIONS = ("kafka", "ship", "join", "sink", "clickhouse", "query", "access", "openid", "proof")
 """Every section of every part, so that a shared file or environment can be checked by whichever part reads it."""
 
@@ -41,9 +44,13 @@ def setting(
     least: float | None = None,
     most: float | None = None,
     choices: tuple[str, ...] = (),
+    is_read: bool = False,
 ) -> Any:
-    """A field of a section: its default (none: the setting is required), one line for people, what it may hold."""
-    metadata = {"doc": doc, "secret": secret, "least": least, "most": most, "choices": choices}
+    """A field of a section: its default (none: the setting is required), one line for people, what it may hold.
+
+    `is_read`: it names a file that is read at start, so one that can't be read is an error.
+    """
+    metadata = {"doc": doc, "secret": secret, "least": least, "most": most, "choices": choices, "is_read": is_read}
     if default is dataclasses.MISSING:
         return dataclasses.field(metadata=metadata, repr=not secret)
     return dataclasses.field(default=default, metadata=metadata, repr=not secret)
@@ -56,24 +63,58 @@ def load(section: type[Section], environ: Mapping[str, str] | None = None) -> Se
     prefix = f"{PREFIX}{name.upper()}_"
     fields = {field.name: field for field in dataclasses.fields(section)}  # type: ignore[arg-type]
     hints = typing.get_type_hints(section)
+    kept_in_files = {f"{key}{FILE_SUFFIX}": key for key, field in fields.items() if field.metadata["secret"]}
     values: dict[str, Any] = {}
-    for key, raw in _file_section(environ, name).items():
-        where = f"[{name}] {key} in {environ[CONFIG_VARIABLE]}"
-        if key not in fields:
-            raise SettingsError(f"unknown setting {where}{_suggest(key, fields)}")
-        values[key] = _convert(raw, hints[key], fields[key], where)
-    for variable, raw in environ.items():
-        if variable.startswith(prefix):
-            key = variable[len(prefix) :].lower()
-            if key not in fields:
-                raise SettingsError(f"unknown setting {variable}{_suggest(variable, _variables(prefix, fields))}")
-            values[key] = _convert(raw, hints[key], fields[key], variable)
-        elif variable.startswith(PREFIX) and variable != CONFIG_VARIABLE:
-            _check_section(variable)
+    for source in (_of_file(environ, name), _of_environment(environ, prefix)):
+        found: dict[str, Any] = {}
+        for where, key, raw in source:
+            if key in kept_in_files:
+                key, raw = kept_in_files[key], _secret_in(raw, where)
+            elif key not in fields:
+                known = {**fields, **kept_in_files}
+                raise SettingsError(f"unknown setting {where}{_suggest(*_as_written(where, key, prefix, known))}")
+            if key in found:
+                raise SettingsError(f"{where}: {key} is given twice, as text and as a file; keep one of the two")
+            found[key] = _convert(raw, hints[key], fields[key], where)
+        values |= found
     for key, field in fields.items():
         if key not in values and field.default is dataclasses.MISSING:
             raise SettingsError(f"{prefix}{key.upper()} is not set: {field.metadata['doc']}")
     return section(**values)
+
+
+def _of_file(environ: Mapping[str, str], name: str) -> Iterator[tuple[str, str, Any]]:
+    for key, raw in _file_section(environ, name).items():
+        yield f"[{name}] {key} in {environ[CONFIG_VARIABLE]}", key, raw
+
+
+def _of_environment(environ: Mapping[str, str], prefix: str) -> Iterator[tuple[str, str, Any]]:
+    for variable, raw in environ.items():
+        if variable.startswith(prefix):
+            yield variable, variable[len(prefix) :].lower(), raw
+        elif variable.startswith(PREFIX) and variable != CONFIG_VARIABLE:
+            _check_section(variable)
+
+
+def _as_written(where: str, key: str, prefix: str, known: Iterable[str]) -> tuple[str, list[str]]:
+    """An unknown name and the known ones, as the environment or the file writes them."""
+    return (where, _variables(prefix, known)) if where.startswith(prefix) else (key, list(known))
+
+
+def _secret_in(path: Any, where: str) -> str:
+    """The text of a file that holds one secret, without the line break at its end. Raises SettingsError."""
+    try:
+        secret = Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{where}={path!r} is not UTF-8 text") from error
+    except (OSError, TypeError, ValueError) as error:
+        raise SettingsError(f"{where}={path!r} can't be read: {getattr(error, 'strerror', None) or error}") from error
+    secret = secret.removesuffix("\n").removesuffix("\r")
+    if not secret:
+        raise SettingsError(f"{where}={path!r} is empty: it must hold the secret")
+    if "\n" in secret:
+        raise SettingsError(f"{where}={path!r} holds more than one line: it must hold the secret alone")
+    return secret
 
 
 def describe(*sections: type[Any]) -> str:
@@ -82,7 +123,8 @@ def describe(*sections: type[Any]) -> str:
     for section in sections:
         for field in dataclasses.fields(section):
             variable = f"{PREFIX}{section.SECTION.upper()}_{field.name.upper()}"
-            lines.append(f"  {variable}{_shown_default(field.default)}")
+            or_file = f" (or {variable}_FILE)" if field.metadata["secret"] else ""
+            lines.append(f"  {variable}{_shown_default(field.default)}{or_file}")
             lines += _wrapped(field.metadata["doc"])
     return "\n".join(lines)
 
@@ -173,6 +215,11 @@ def _convert(raw: Any, hint: Any, field: dataclasses.Field[Any], where: str) -> 
     choices = field.metadata["choices"]
     if choices and raw not in choices:
         raise SettingsError(f"{where}{shown} is not known: use {', '.join(choice for choice in choices if choice)}")
+    if raw and field.metadata["is_read"]:
+        try:
+            Path(raw).open("rb").close()
+        except (OSError, ValueError) as error:
+            raise SettingsError(f"{where}{shown} can't be read: {getattr(error, 'strerror', None) or error}") from error
     return raw
 
 

@@ -75,7 +75,7 @@ def create_app(
     """The app, ready to be run by a Faust worker, and the join in it. `outage` is Kafka's."""
     app = faust.App(
         settings.group,
-        broker=[URL(f"kafka://{broker.strip()}") for broker in kafka.brokers.split(",")],
+        broker=[URL(f"kafka://{broker}") for broker in kafka.brokers.split(",")],
         broker_credentials=_credentials(kafka),
         datadir=settings.data_dir,
         store="rocksdb://",
@@ -127,6 +127,8 @@ def _credentials(kafka: KafkaSettings) -> Any:
     context = None
     if protocol.endswith("ssl"):
         context = ssl.create_default_context(cafile=kafka.ssl_ca_file or None)
+        if kafka.ssl_certificate_file:
+            context.load_cert_chain(kafka.ssl_certificate_file, kafka.ssl_key_file)
     if protocol.startswith("sasl"):
         return faust.SASLCredentials(
             mechanism=kafka.sasl_mechanism,

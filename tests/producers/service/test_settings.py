@@ -226,4 +226,123 @@ def test_a_password_among_the_brokers_is_refused_and_not_repeated() -> None:
 
 
 def test_what_is_secret_stands_in_no_repr() -> None:
-    assert "s3cret" not in repr(KafkaSettings(sasl_password="s3cret"))
+    assert "s3cret" not in repr(KafkaSettings(security_protocol="sasl_ssl", **SASL))
+
+
+def test_a_secret_may_stand_in_a_file_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("s3cret\n")
+    assert read(POSTWATCH_SHIP_TOKEN_FILE=str(tmp_path / "token")).token == "s3cret"
+    assert read(tmp_path, f'[ship]\ntoken_file = "{tmp_path}/token"').token == "s3cret"
+    assert read(tmp_path, f'[ship]\ntoken_file = "{tmp_path}/token"', POSTWATCH_SHIP_TOKEN="other").token == "other"
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (None, "can't be read: No such file or directory"),
+        (b"\n", "is empty: it must hold the secret"),
+        (b"one\ntwo\n", "holds more than one line: it must hold the secret alone"),
+        (b"\xff\xfe", "is not UTF-8 text"),
+    ],
+)
+def test_a_file_without_a_secret_is_named_and_its_content_is_not(
+    tmp_path: Path, content: bytes | None, complaint: str
+) -> None:
+    path = tmp_path / "token"
+    if content is not None:
+        path.write_bytes(content)
+    assert refusal(POSTWATCH_SHIP_TOKEN_FILE=str(path)) == f"POSTWATCH_SHIP_TOKEN_FILE={str(path)!r} {complaint}"
+
+
+def test_a_secret_that_is_given_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("s3cret\n")
+    message = refusal(POSTWATCH_SHIP_TOKEN="other", POSTWATCH_SHIP_TOKEN_FILE=str(tmp_path / "token"))
+    assert message == "POSTWATCH_SHIP_TOKEN_FILE: token is given twice, as text and as a file; keep one of the two"
+
+
+def test_only_secrets_stand_in_files_of_their_own() -> None:
+    assert refusal(POSTWATCH_SHIP_LINES_FILE="/x").startswith("unknown setting POSTWATCH_SHIP_LINES_FILE; did you mean")
+
+
+@pytest.mark.parametrize(
+    ("brokers", "right"),
+    [
+        ("kafka://a:9092", "a:9092"),
+        ("PLAINTEXT://a:9092,SASL_SSL://b:9093", "a:9092,b:9093"),
+        ("a:9092,", "a:9092"),
+        (",a:9092", "a:9092"),
+        ("a:9092,,b:9092", "a:9092,b:9092"),
+        ("a:9092, b:9092", "a:9092,b:9092"),
+        ("a:9092;b:9092", "a:9092,b:9092"),
+        ("a:9092/", "a:9092"),
+        ("a,b:9093", "a:9092,b:9093"),
+        ("kafka://[2001:db8::1]:9092", "[2001:db8::1]:9092"),
+    ],
+)
+def test_brokers_that_the_two_clients_read_differently_are_refused_with_their_right_form(
+    brokers: str, right: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        KafkaSettings(brokers=brokers)
+    assert str(caught.value) == (
+        f"POSTWATCH_KAFKA_BROKERS={brokers!r} is not a list of HOST:PORT, comma-separated: write {right}"
+    )
+    assert KafkaSettings(brokers=right).brokers == right
+
+
+@pytest.mark.parametrize("brokers", ["", ",", "a:0", "a:70000", "a:b", "a b:c", "2001:db8::1:9092", "a:9092\x00"])
+def test_brokers_of_which_nothing_can_be_made(brokers: str) -> None:
+    with pytest.raises(SettingsError, match=r"is not a list of HOST:PORT, comma-separated, such as kafka1:9092"):
+        KafkaSettings(brokers=brokers)
+
+
+SASL = {"sasl_mechanism": "SCRAM-SHA-512", "sasl_username": "postwatch", "sasl_password": "s3cret"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        (
+            SASL,
+            "POSTWATCH_KAFKA_SASL_MECHANISM is set, but POSTWATCH_KAFKA_SECURITY_PROTOCOL=plaintext uses no SASL: "
+            "set sasl_ssl",
+        ),
+        (
+            {"security_protocol": "ssl", "sasl_password": "s3cret"},
+            "POSTWATCH_KAFKA_SASL_PASSWORD is set, but POSTWATCH_KAFKA_SECURITY_PROTOCOL=ssl uses no SASL: "
+            "set sasl_ssl",
+        ),
+        (
+            {"security_protocol": "sasl_ssl"},
+            "POSTWATCH_KAFKA_SECURITY_PROTOCOL=sasl_ssl needs POSTWATCH_KAFKA_SASL_MECHANISM: "
+            "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512",
+        ),
+        (
+            SASL | {"security_protocol": "sasl_ssl", "sasl_password": ""},
+            "POSTWATCH_KAFKA_SASL_MECHANISM=SCRAM-SHA-512 needs POSTWATCH_KAFKA_SASL_PASSWORD",
+        ),
+        (
+            {"ssl_ca_file": "/ca.pem"},
+            "POSTWATCH_KAFKA_SSL_CA_FILE is set, but POSTWATCH_KAFKA_SECURITY_PROTOCOL=plaintext uses no TLS: set ssl",
+        ),
+        (
+            SASL | {"security_protocol": "sasl_plaintext", "ssl_ca_file": "/ca.pem"},
+            "POSTWATCH_KAFKA_SSL_CA_FILE is set, but POSTWATCH_KAFKA_SECURITY_PROTOCOL=sasl_plaintext uses no TLS: "
+            "set sasl_ssl",
+        ),
+        (
+            {"security_protocol": "ssl", "ssl_certificate_file": "/c.pem"},
+            "a client certificate needs POSTWATCH_KAFKA_SSL_KEY_FILE too",
+        ),
+    ],
+)
+def test_security_that_would_silently_not_be_used_is_refused(changes: dict[str, str], complaint: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        KafkaSettings(**changes)
+    assert str(caught.value) == complaint
+
+
+def test_a_certificate_that_can_not_be_read_is_named() -> None:
+    environ = {"POSTWATCH_KAFKA_SECURITY_PROTOCOL": "ssl", "POSTWATCH_KAFKA_SSL_CA_FILE": "/nowhere/ca.pem"}
+    with pytest.raises(SettingsError, match=r"SSL_CA_FILE='/nowhere/ca.pem' can't be read: No such file"):
+        load(KafkaSettings, environ)
