@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from postwatch.producers.service.errors import BadInputError, PostwatchError, UnavailableError
+from postwatch.query.cpanel.envelopes import is_cpanel_path, refusal
 from postwatch.query.errors import (
     BusyError,
     CheckAwayError,
@@ -105,6 +106,8 @@ def error_headers(status: int) -> dict[str, str] | None:
 def error_answer(request: Request, status: int, code: str, message: str) -> Response:
     """The answer for an error: JSON under /api, else a page."""
     headers = error_headers(status)
+    if is_cpanel_path(request.url.path):
+        return JSONResponse(refusal(message, message), status, headers)
     if request.url.path.startswith(API_PREFIX):
         shape = ErrorShape(error=ErrorDetail(code=code, message=message))
         return JSONResponse(shape.model_dump(), status, headers)

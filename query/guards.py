@@ -19,6 +19,8 @@ from postwatch.query.access.door import DUE, GUEST, Door, Guest
 from postwatch.query.access.openid_again import AGAIN_PATH
 from postwatch.query.access.site import Caller, Site, is_loopback
 from postwatch.query.answers import API_PREFIX, error_answer, public_words, status_of
+from postwatch.query.cpanel.envelopes import is_cpanel_path
+from postwatch.query.cpanel.routes import denied
 from postwatch.query.errors import FilterError
 from postwatch.query.identity import (
     LIVE_ADDRESS,
@@ -195,6 +197,8 @@ class Guard:
             return RedirectResponse(f"{AGAIN_PATH}?{urlencode({'next': wanted})}", 303)
         if viewer is not None:
             return None
+        if is_cpanel_path(path):
+            return denied()
         if path.startswith(API_PREFIX):
             answer = error_answer(Request(scope), 401, "log_in_first", gettext(_LOG_IN_FIRST))
             answer.headers["www-authenticate"] = "Bearer"

@@ -62,9 +62,14 @@ class ReportService:
         return report.pages(self._tables(viewer, report, question), question)
 
     def _tables(self, viewer: Viewer, report: Report[Question, Answered], question: Question) -> Tables:
-        self._audit(viewer, report.operation, question)
+        tables = self.tables(viewer, report.operation, question)
         if report.is_for_engineers and not viewer.is_engineer:
             raise ForbiddenError("%(title)s is for engineers only", title=gettext(report.title))
+        return tables
+
+    def tables(self, viewer: Viewer, operation: str, question: object) -> Tables:
+        """What a question is answered from; that it was asked is noted."""
+        self._audit(viewer, operation, question)
         return Tables(
             self._read, self._database, self.retention_days, self._page_rows, self._open_ms, self.now_ms(), viewer
         )

@@ -17,7 +17,7 @@ from postwatch.query.access.people import People
 from postwatch.query.access.roles import Identity
 from postwatch.query.access.sessions import Session, SessionBook
 from postwatch.query.access.site import Site
-from postwatch.query.access.tokens import TokenBook, read_bearer
+from postwatch.query.access.tokens import TokenBook, read_authorization
 from postwatch.query.access.tries import TryBook
 from postwatch.query.errors import BusyError, CheckAwayError, StateError, TooManyTriesError
 from postwatch.query.identity import LIVE_ADDRESS, UNATTENDED_HEADER
@@ -99,7 +99,7 @@ class Door:
     def _recognize(self, scope: Scope) -> Guest | None:
         headers = Headers(scope=scope)
         if "authorization" in headers:
-            secret = read_bearer(headers["authorization"])
+            secret = read_authorization(headers["authorization"])
             token = self._tokens.find(secret) if secret else None
             return Guest(token.viewer, "token") if token else None
         cookies = cookie_parser(headers.get("cookie", ""))

@@ -14,6 +14,7 @@ from typing import Self
 
 import structlog
 from postwatch.producers.service.errors import BadInputError
+from postwatch.query.cpanel.owner_names import OwnerNames
 from postwatch.streams.enrichment.hosted_domains import REREAD_SECONDS, DomainsSource, parse_domains
 from prometheus_client import Counter
 
@@ -105,6 +106,10 @@ class OwnerBook:
         for name, source in self._sources:
             self._read[name] = source.read() or {}
         self.lists = self._combined()
+        self.names = self._named()
+
+    def _named(self) -> OwnerNames:
+        return OwnerNames(self._read.get("domains", {}), self._read.get("resellers", {}))
 
     def _combined(self) -> OwnerLists:
         return OwnerLists.of(self._read.get("domains", {}), self._read.get("resellers", {}))
@@ -125,6 +130,7 @@ class OwnerBook:
                 is_new = True
         if is_new:
             self.lists = self._combined()
+            self.names = self._named()
             log.info("owners_read", owners=len(self.lists.owners), resellers=len(self.lists.resellers))
 
     def follow(self, wait: Callable[[float], bool]) -> None:

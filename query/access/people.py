@@ -12,6 +12,7 @@ from postwatch.query.access.owners import OwnerBook
 from postwatch.query.access.passwords import PasswordFile
 from postwatch.query.access.roles import Identity, of_imap, viewer_of
 from postwatch.query.access.settings import AccessSettings
+from postwatch.query.cpanel.owner_names import OwnerNames
 from postwatch.query.errors import StateError
 from postwatch.query.viewer import Viewer
 
@@ -40,6 +41,10 @@ class People:
     def viewer(self, identity: Identity) -> Viewer | None:
         """Whose mail he sees, as the lists say now; None: nobody's."""
         return viewer_of(identity, self._owners.lists, self._engineers)
+
+    def names(self) -> OwnerNames:
+        """Who owns which domain and who sold it, by name, as the lists say now."""
+        return self._owners.names
 
     def still_holds(self, identity: Identity, fingerprint: str) -> bool:
         """Whether the password file says of a session that it may go on. Other ways to log in it knows nothing of.

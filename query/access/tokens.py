@@ -142,6 +142,18 @@ def read_bearer(header: str) -> str | None:
     return secret if scheme.lower() == "bearer" and _FORM.fullmatch(secret) else None
 
 
+def read_authorization(header: str) -> str | None:
+    """Like `read_bearer`; and the forms that scripts for cPanel send, `whm USER:TOKEN` and `cpanel USER:TOKEN`.
+
+    The user says nothing here: the token has its own scope.
+    """
+    scheme, _, words = header.partition(" ")
+    if scheme.lower() not in ("whm", "cpanel"):
+        return read_bearer(header)
+    secret = words.strip().partition(":")[2].strip()
+    return secret if _FORM.fullmatch(secret) else None
+
+
 class TokenBook:
     """The tokens in the state: for the command, and for every request of a worker."""
 
