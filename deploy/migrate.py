@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
+from postwatch.deploy.backfill import Backfill, find_backfill, wait_for_old_inserts
 from postwatch.deploy.cluster import UnknownStatementError, spread
 from postwatch.producers.service.errors import PostwatchError, SettingsError
 from postwatch.streams.clickhouse.error_codes import explain
@@ -31,7 +33,9 @@ ENGINE = {engine} ORDER BY name
 _CLUSTER_LEDGER = (
     "ReplicatedReplacingMergeTree('/clickhouse/tables/{database}/migrations', '{shard}-{replica}', applied_at)"
 )
-_TTL_DAYS = re.compile(r"TTL toDateTime\(updated_at\).*?toIntervalDay\((\d+)\)")
+_TTL = {"deliveries": "updated_at", "delivery_states": "updated_at", "delivery_events": "at"}
+"""The tables that are kept for the days set, and the time from which these count."""
+_TTL_DAYS = re.compile(r"TTL toDateTime\(\w+\).*?toIntervalDay\((\d+)\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +60,9 @@ class Place:
     def on_cluster(self) -> str:
         return f" ON CLUSTER '{self.cluster}'" if self.cluster else ""
 
-    @property
-    def stored_table(self) -> str:
-        """The table that has the rows of `deliveries`, and their TTL."""
-        return "deliveries_local" if self.cluster else "deliveries"
+    def stored(self, table: str) -> str:
+        """The table that has the rows of this one, and their TTL."""
+        return f"{table}_local" if self.cluster else table
 
     def preparations(self) -> list[str]:
         engine = _CLUSTER_LEDGER if self.cluster else "ReplacingMergeTree(applied_at)"
@@ -88,6 +91,10 @@ class Migration:
             except UnknownStatementError as error:
                 raise UnknownStatementError(f"{self.name}, statement {number}: {error}") from error
         return found
+
+    def backfills(self, place: Place) -> list[Backfill]:
+        """What is to be copied when the statements are through."""
+        return [found for _, statement in self._numbered(place) if (found := find_backfill(statement))]
 
     def _numbered(self, place: Place) -> Iterator[tuple[int, str]]:
         text = self.text.replace("{database}", place.database).replace("{retention_days}", str(place.retention_days))
@@ -134,25 +141,40 @@ def _apply(client: Client, place: Place) -> Iterator[str]:
                     f"{migration.name} stopped at statement {number}: {explain(0, str(error))}; "
                     "mend the cause, then run `postwatch migrate` again"
                 ) from error
-        client.insert(
-            "migrations",
-            [[migration.name, migration.checksum]],
-            column_names=["name", "checksum"],
-            database=place.database,
-        )
+        _backfill(client, place, migration, applied)
+        _note(client, place, migration.name, migration.checksum)
         yield f"applied {migration.name}"
+
+
+def _backfill(client: Client, place: Place, migration: Migration, applied: Mapping[str, str]) -> None:
+    """Each finished week is noted under the name of the migration and the table, for a run that goes on."""
+    backfills = migration.backfills(place)
+    if backfills:
+        wait_for_old_inserts(client, place.cluster, time.monotonic())
+    for backfill in backfills:
+        prefix = f"{migration.name} {backfill.target} "
+        done = frozenset(name.removeprefix(prefix) for name in applied if name.startswith(prefix))
+        for week in backfill.run(client, done):
+            _note(client, place, f"{prefix}{week}", migration.checksum)
+
+
+def _note(client: Client, place: Place, name: str, checksum: str) -> None:
+    client.insert("migrations", [[name, checksum]], column_names=["name", "checksum"], database=place.database)
 
 
 def _retain(client: Client, place: Place) -> Iterator[str]:
     query = "SELECT engine_full FROM system.tables WHERE database = {database:String} AND name = {table:String}"
-    parameters = {"database": place.database, "table": place.stored_table}
-    rows = client.query(query, parameters=parameters).result_rows
-    found = _TTL_DAYS.search(str(rows[0][0])) if rows else None
-    days = place.retention_days
-    if found is None or int(found[1]) == days:
-        return
-    client.command(
-        f"ALTER TABLE {place.database}.{place.stored_table}{place.on_cluster} "
-        f"MODIFY TTL toDateTime(updated_at) + INTERVAL {days} DAY DELETE"
-    )
-    yield f"rows are now kept for {days} days instead of {found[1]}"
+    days, former = place.retention_days, ""
+    for table, column in _TTL.items():
+        stored = place.stored(table)
+        rows = client.query(query, parameters={"database": place.database, "table": stored}).result_rows
+        found = _TTL_DAYS.search(str(rows[0][0])) if rows else None
+        if found is None or int(found[1]) == days:
+            continue
+        client.command(
+            f"ALTER TABLE {place.database}.{stored}{place.on_cluster} "
+            f"MODIFY TTL toDateTime({column}) + INTERVAL {days} DAY DELETE"
+        )
+        former = former or found[1]
+    if former:
+        yield f"rows are now kept for {days} days instead of {former}"

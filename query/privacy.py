@@ -41,7 +41,7 @@ def visible_row(viewer: Viewer, row: Shown) -> Shown:
     """The row as the viewer may see it. An engineer sees all of it."""
     if viewer.is_engineer:
         return row
-    shown = _without_server(row)._replace(server="", next_queue_id="", parent_queue_id="", log_lines=())
+    shown = _without_server(row)._replace(server="", next_queue_id="", parent_queue_id="", log_lines=(), source_ip="")
     if row.direction == RECEIVED and row.authenticated_as and not viewer.owns(row.sender):
         shown = shown._replace(client_host="", client_ip="", authenticated_as="", auth_method="")
     if not sees_target(viewer, row):
@@ -90,7 +90,7 @@ def _without_target(row: Shown) -> Shown:
 
 
 def _masked_attempt(attempt: Attempt, masked: Callable[[str], str]) -> Attempt:
-    return attempt._replace(response=masked(attempt.response), remote_host=masked(attempt.remote_host))
+    return attempt._replace(response=masked(attempt.response), remote_host=masked(attempt.remote_host), source_ip="")
 
 
 def _masked(text: str, is_known: Callable[[str], bool]) -> str:

@@ -23,22 +23,30 @@ Row = Sequence[Any]
 class Statement:
     """One SELECT and the values of its `{name:Type}` parameters, for one viewer.
 
-    `{viewer}` stands at the head of each WHERE over deliveries, and becomes the viewer's condition. Raises ValueError
-    where it is missing: no statement can be built that reads other people's rows. The tables about servers and arrivals
-    are for an engineer, or for what the server itself has to know.
+    `{viewer}` stands at the head of each WHERE over deliveries, states and events, and becomes the viewer's condition.
+    Raises ValueError where it is missing: no statement can be built that reads other people's rows. The tables about
+    servers and arrivals are for an engineer, or for what the server itself has to know. The views are for dashboards.
     """
 
     __slots__ = ("parameters", "sql")
 
     def __init__(self, viewer: Viewer, sql: str, parameters: Mapping[str, Any]) -> None:
-        if sql.count(DELIVERIES) != len(_BOUND.findall(sql)):
-            raise ValueError(f"each WHERE over {DELIVERIES} begins with {VIEWER}: {sql}")
+        if _VIEWS.search(sql):
+            raise ValueError(f"the views are for dashboards: {sql}")
+        if sum(map(sql.count, _OF_ACCOUNTS)) != len(_BOUND.findall(sql)):
+            raise ValueError(f"each WHERE over {', '.join(_OF_ACCOUNTS)} begins with {VIEWER}: {sql}")
         for table in (SERVERS, ARRIVALS):
             if table in sql and not viewer.is_engineer:
                 raise ValueError(f"{viewer.name} may not read {table}")
         self.sql = sql
         self.parameters = dict(parameters)
-        for placeholder, (text, values) in {VIEWER: viewer.condition(), SHOWN: viewer.shown_recipient()}.items():
+        meanings = {
+            VIEWER: viewer.condition(),
+            SHOWN: viewer.shown_recipient(),
+            SEES_TARGET: viewer.sees_target(),
+            SEES_TARGET_OF_EVENT: viewer.sees_target_of_event(),
+        }
+        for placeholder, (text, values) in meanings.items():
             if placeholder in sql:
                 self.sql = self.sql.replace(placeholder, text)
                 self.parameters |= values
@@ -59,10 +67,21 @@ DELIVERIES = "{database:Identifier}.deliveries"
 SERVERS = "{database:Identifier}.servers"
 ARRIVALS = "{database:Identifier}.arrivals"
 """The keys of what was inserted lately, of all accounts."""
+STATES = "{database:Identifier}.delivery_states"
+"""The newest row of each recipient without its long texts, by time; as deliveries, it is read with FINAL."""
+EVENTS = "{database:Identifier}.delivery_events"
+"""Each attempt, and each end without one, by the time when it happened; read with FINAL too."""
 VIEWER = "{viewer}"
 SHOWN = "{shown_recipient}"
 """The recipient that the viewer may see. What people search, sort and page by is this one."""
-_BOUND = re.compile(rf"{re.escape(DELIVERIES)}(?: FINAL)? WHERE {re.escape(VIEWER)}")
+SEES_TARGET = "{sees_target}"
+"""Whether the viewer may know where an alias led: else the remote server, its provider, the recipient and its domain
+are hidden. Over deliveries and states."""
+SEES_TARGET_OF_EVENT = "{sees_target_of_event}"
+"""The same over events."""
+_OF_ACCOUNTS = (DELIVERIES, STATES, EVENTS)
+_BOUND = re.compile(rf"(?:{'|'.join(map(re.escape, _OF_ACCOUNTS))})(?: FINAL)? WHERE {re.escape(VIEWER)}")
+_VIEWS = re.compile(r"\.(?:deliveries_now|events)\b")
 ROW_HASH = f"cityHash64(account_domain, account, queued_at, server, queue_id, {SHOWN}, direction)"
 """Tells a row from every other, and holds no address: cursors and links are made of it. What an alias led to is one
 row to whoever may not see where it led."""

@@ -62,14 +62,29 @@ class Viewer:
         """SQL of the recipient that the viewer may see, and its parameters: what privacy.py says of a row."""
         if self.sees_all:
             return "recipient", {}
+        shown, parameters = self.sees_target()
+        return f"if({shown}, recipient, original_recipient)", parameters
+
+    def sees_target(self) -> tuple[str, dict[str, Any]]:
+        """SQL that is true where the viewer may know where an alias or a forward leads, over deliveries and states."""
+        if self.sees_all:
+            return "1", {}
         return (
-            "if(direction = 'sent' AND original_recipient != ''"
-            " AND NOT (lower(recipient) IN {viewer_mailboxes:Array(String)}"
+            "(direction != 'sent' OR original_recipient = ''"
+            " OR lower(recipient) IN {viewer_mailboxes:Array(String)}"
             " OR lower(original_recipient) IN {viewer_mailboxes:Array(String)}"
             " OR substringIndex(lower(recipient), '@', -1) IN {viewer_domains:Array(String)}"
-            " OR substringIndex(lower(original_recipient), '@', -1) IN {viewer_domains:Array(String)}),"
-            " original_recipient, recipient)",
+            " OR substringIndex(lower(original_recipient), '@', -1) IN {viewer_domains:Array(String)})",
             {"viewer_mailboxes": sorted(self.mailboxes), "viewer_domains": sorted(self.domains)},
+        )
+
+    def sees_target_of_event(self) -> tuple[str, dict[str, Any]]:
+        """The same over events, which have no addresses: true less often, and never where the other is false."""
+        if self.sees_all:
+            return "1", {}
+        return (
+            "(NOT is_aliased OR recipient_domain IN {viewer_domains:Array(String)})",
+            {"viewer_domains": sorted(self.domains)},
         )
 
 

@@ -61,6 +61,8 @@ class Attempt(NamedTuple):
     response: Annotated[str, About(TEXT, "What the remote server said.")] = ""
     remote_host: Annotated[str, About(TEXT, "The remote server's name.")] = ""
     remote_ip: Annotated[str, About(TEXT, "The remote server's address.")] = ""
+    reason: Annotated[str, About(WORD, "Why it failed, in the words of the row's `reason`; empty: no problem.")] = ""
+    source_ip: Annotated[str, About(WORD, "The address of ours that it was made from.")] = ""
 
 
 class Outcome(NamedTuple):
@@ -164,6 +166,9 @@ class Outcome(NamedTuple):
             in_csv=False,
         ),
     ] = 0
+    source_ip: Annotated[
+        str, About(WORD, "The address of ours that the last attempt was made from.", "Outbound IP")
+    ] = ""
 
 
 KEY = ("account_domain", "account", "queued_at", "server", "queue_id", "recipient", "direction")

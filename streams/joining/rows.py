@@ -235,13 +235,24 @@ class RowMaker:
             last.tls,
             last.router,
             last.transport,
-            _attempt_cells(tried),
+            self._attempt_cells(tried),
             next_queue_id,
             submitted.parent_queue_id,
             evidence,
             version,
             deleted,
+            last.source_ip,
         )
+
+    def _attempt_cells(self, attempts: list[Attempt]) -> tuple[AttemptCell, ...]:
+        cells: list[AttemptCell] = []
+        for one in attempts:
+            if one.is_attempt:
+                status, response = one.status, one.response
+                reason = "" if status == DELIVERED else self._reasons.find_reason(status, one.enhanced_code, response)
+                cell = (one.at, status, one.smtp_code, response, one.remote_host, one.remote_ip, reason, one.source_ip)
+                cells.append(tuple.__new__(AttemptCell, cell))  # all columns of AttemptCell in order
+        return tuple(cells)
 
     def _add_of_accounts(
         self,
@@ -526,15 +537,6 @@ def _without_sender(message: Message, attempts: list[Attempt]) -> list[Attempt]:
         msgspec.structs.replace(one, original_recipient="") if one.original_recipient in senders else one
         for one in attempts
     ]
-
-
-def _attempt_cells(attempts: list[Attempt]) -> tuple[AttemptCell, ...]:
-    cells: list[AttemptCell] = []
-    for one in attempts:
-        if one.is_attempt:
-            cell = (one.at, one.status, one.smtp_code, one.response, one.remote_host, one.remote_ip)
-            cells.append(tuple.__new__(AttemptCell, cell))  # all columns of AttemptCell in order
-    return tuple(cells)
 
 
 def _envelope_lines(parts: dict[str, Arrival], recipient: str, attempts: list[Attempt]) -> list[str]:

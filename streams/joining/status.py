@@ -91,6 +91,7 @@ def _with_last_answer(expired: Attempt, attempts: list[Attempt]) -> Attempt:
                 tls=attempt.tls,
                 router=expired.router or attempt.router,
                 transport=expired.transport or attempt.transport,
+                source_ip=attempt.source_ip,
             )
     return expired
 

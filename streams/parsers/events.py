@@ -118,6 +118,8 @@ class Attempt(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """ASIDE or REPLY where the line shows that it is not the mailbox, whose attempts decide. Else empty."""
     is_original_unsure: bool = False
     """The original recipient may as well be the sender, if that is a user here: Sendmail's `ctladdr=` names either."""
+    source_ip: str = ""
+    """The address of ours that it was made from, where the line tells it."""
 
 
 class LifecycleEvent(msgspec.Struct, frozen=True, gc=False, array_like=True):

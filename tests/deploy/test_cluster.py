@@ -27,6 +27,10 @@ def test_each_table_is_a_replicated_one_and_a_distributed_one_over_it() -> None:
         "postwatch.servers",
         "postwatch.arrivals_local",
         "postwatch.arrivals",
+        "postwatch.delivery_states_local",
+        "postwatch.delivery_states",
+        "postwatch.delivery_events_local",
+        "postwatch.delivery_events",
     ]
     path = "'/clickhouse/tables/{shard}/postwatch/deliveries', '{replica}'"
     assert f"ENGINE = ReplicatedReplacingMergeTree({path}, version, is_deleted)\nPARTITION BY" in text
@@ -45,7 +49,9 @@ def test_what_is_stored_is_indexed() -> None:
 
 def test_what_is_stored_is_merged_within_the_bounds() -> None:
     altered = [statement for statement in statements() if "MODIFY SETTING" in statement]
-    for statement, setting in zip(altered, ("vertical_merge_", "text_index_max_memory_"), strict=True):
+    for statement, setting in zip(
+        altered, ("vertical_merge_", "text_index_max_memory_", "min_age_to_force_merge_"), strict=True
+    ):
         assert f"ALTER TABLE postwatch.deliveries_local ON CLUSTER 'mail' MODIFY SETTING {setting}" in statement
 
 

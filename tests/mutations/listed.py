@@ -1522,7 +1522,7 @@ QUERIES = (
     _mutation(
         "a viewer reads his own rows only",
         "query/statements.py",
-        "        if sql.count(DELIVERIES) != len(_BOUND.findall(sql)):\n",
+        "        if sum(map(sql.count, _OF_ACCOUNTS)) != len(_BOUND.findall(sql)):\n",
         "        if False:\n",
         "query/test_statements.py::test_no_statement_can_be_built_without_its_viewer",
     ),

@@ -144,3 +144,20 @@ def test_the_viewer_s_names_are_parameters() -> None:
         "viewer_mailbox_domains": ["bakery.example"],
         "viewer_domains": ["cakes.example"],
     }
+
+
+@pytest.mark.parametrize("table", [statements.STATES, statements.EVENTS, statements.DELIVERIES])
+@pytest.mark.parametrize("final", ["", " FINAL"])
+def test_no_table_of_accounts_is_read_without_the_viewer(table: str, final: str) -> None:
+    anna = Viewer("anna", mailboxes=frozenset({"anna@example.org"}))
+    for where in ("", " WHERE 1", " WHERE account = 'anna' AND {viewer}", " PREWHERE {viewer}"):
+        with pytest.raises(ValueError, match=r"begins with \{viewer\}"):
+            Statement(anna, f"SELECT count() FROM {table}{final}{where}", {})
+    sql = Statement(anna, f"SELECT count() FROM {table}{final} WHERE {{viewer}}", {}).sql
+    assert "account IN {viewer_mailboxes:Array(String)}" in sql
+
+
+@pytest.mark.parametrize("view", ["deliveries_now", "events"])
+def test_no_statement_reads_a_view_of_dashboards(view: str) -> None:
+    with pytest.raises(ValueError, match="views are for dashboards"):
+        Statement(ENGINEER, f"SELECT count() FROM {{database:Identifier}}.{view} WHERE {{viewer}}", {})

@@ -22,17 +22,17 @@ EDITS = (
     (
         OUTCOME,
         "\n\nclass Outcome(NamedTuple):",
-        '    reason: Annotated[str, About(WORD, "Why it failed.")] = ""\n\n\nclass Outcome(NamedTuple):',
+        '    helo: Annotated[str, About(WORD, "The name that we gave.")] = ""\n\n\nclass Outcome(NamedTuple):',
     ),
-    (ROWS, "            deleted,\n        )\n", '            deleted,\n            "",\n        )\n'),
-    (ROWS, "one.remote_host, one.remote_ip)", 'one.remote_host, one.remote_ip, "")'),
+    (ROWS, "            last.source_ip,\n        )\n", '            last.source_ip,\n            "",\n        )\n'),
+    (ROWS, "reason, one.source_ip)", 'reason, one.source_ip, "")'),
 )
 """File, text in it, and what stands there then."""
 
 SQL = """\
--- The address that a message left from, and why each attempt failed.
+-- The address that a message left from, and the name that each attempt gave.
 ALTER TABLE {database}.deliveries ADD COLUMN IF NOT EXISTS outbound_ip String;
-ALTER TABLE {database}.deliveries ADD COLUMN IF NOT EXISTS `attempts.reason` Array(LowCardinality(String));
+ALTER TABLE {database}.deliveries ADD COLUMN IF NOT EXISTS `attempts.helo` Array(LowCardinality(String));
 """
 
 

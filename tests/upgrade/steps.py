@@ -51,13 +51,13 @@ def join(path: str, server: str, outbound_ip: str = "") -> int:
     rows = joiner.take_dirty()[0]
     if outbound_ip:
         more: dict[str, Any] = {"outbound_ip": outbound_ip}
-        rows = [row._replace(**more, attempts=tuple(_with_reason(row))) for row in rows]
+        rows = [row._replace(**more, attempts=tuple(_with_helo(row))) for row in rows]
     Path(path).write_bytes(encode_outcomes(rows))
     return len(rows)
 
 
-def _with_reason(row: Outcome) -> list[Any]:
-    why: dict[str, Any] = {"reason": "greylisted"}
+def _with_helo(row: Outcome) -> list[Any]:
+    why: dict[str, Any] = {"helo": "out.example"}
     return [one._replace(**why) for one in row.attempts]
 
 

@@ -117,7 +117,7 @@ def without_new(report: dict[str, Any]) -> Deliveries:
     for row in report["json"]:
         row.pop("outbound_ip", None)
         for attempt in row["attempts"]:
-            attempt.pop("reason", None)
+            attempt.pop("helo", None)
     rows: Deliveries = report["json"]
     return rows
 
@@ -130,8 +130,8 @@ def outbound_ips(report: dict[str, Any]) -> set[str]:
     return found
 
 
-def reasons(report: dict[str, Any]) -> set[str]:
-    return {attempt["reason"] for row in report["json"] for attempt in row["attempts"]}
+def helos(report: dict[str, Any]) -> set[str]:
+    return {attempt["helo"] for row in report["json"] for attempt in row["attempts"]}
 
 
 def test_four_places_are_enough(new: Version) -> None:
@@ -159,7 +159,7 @@ def test_an_old_join_and_a_new_sink(
     counts = new.run(place, "sink", joined(old))
     assert (counts["missing"], counts["unknown"]) == (2, 0)
     report = new.run(place, "report")
-    assert outbound_ips(report) == reasons(report) == {""}
+    assert outbound_ips(report) == helos(report) == {""}
     assert without_new(report) == expected
 
 
@@ -173,7 +173,7 @@ def test_a_new_join_and_an_old_sink(
     assert without_new(old.run(place, "report")) == expected
     new.run(place, "migrate")
     report = new.run(place, "report")
-    assert outbound_ips(report) == reasons(report) == {""}
+    assert outbound_ips(report) == helos(report) == {""}
     assert without_new(report) == expected
 
 
@@ -185,7 +185,7 @@ def test_old_rows_and_a_new_query(
     assert new.run(place, "migrate") == [f"applied {Path(MIGRATION).name}"]
     for _ in ("as the rows were written", "after a merge"):
         report = new.run(place, "report")
-        assert outbound_ips(report) == reasons(report) == {""}
+        assert outbound_ips(report) == helos(report) == {""}
         assert without_new(report) == expected
         connect(place).command("OPTIMIZE TABLE deliveries FINAL")
 
@@ -206,7 +206,7 @@ def test_joins_of_both_versions_at_once(old: Version, new: Version, place: Click
     assert (counts["missing"], counts["unknown"], counts["inserts"]) == (2, 0, 1)
     report = new.run(place, "report")
     assert outbound_ips(report) == {"", IP}
-    assert reasons(report) == {"", "greylisted"}
+    assert helos(report) == {"", "out.example"}
     assert {(row["server"], row["outbound_ip"]) for row in report["json"]} == {("web1", ""), ("web2", IP)}
     counts = old.run(place, "sink", *records)
     assert (counts["missing"], counts["unknown"], counts["inserts"]) == (0, 2, 1)
