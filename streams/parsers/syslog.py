@@ -14,16 +14,18 @@ from postwatch.streams.parsers.timestamps import StampReader, fraction_ms
 
 _TAG = r"(?P<program>[\w./+@\\-]++)(?:\[\d++\])?+:? ?+(?:\[ID \d++ \w++\.\w++\] )?+"
 """Program and process; Solaris puts an id of its own behind them."""
-_HOST = r"[\w.:\[\]%-]++(?<!:)"
-"""A name or an address; with a colon behind it, it is the tag of a line without a host."""
+_HOST = r"(?!\[[\w-]++[/\]])[\w.:\[\]%@/-]++(?<!:)"
+"""A name or an address, syslog-ng's source or a chain of relays before it; with a colon behind it, it is the tag of a
+line without a host. A program in brackets is none."""
 _LEVELS = "emerg|alert|crit|critical|err|error|warn|warning|notice|info|debug|panic|fatal"
 _FACILITIES = "kern|user|mail|daemon|auth|authpriv|syslog|lpr|news|uucp|cron|security|ftp|ntp|local[0-7]"
-_MARK = rf"(?:<\w++\.\w++>|(?:{_FACILITIES})\.(?:{_LEVELS})|\[?+(?i:{_LEVELS})\]?+) ++"
+_MARK = rf"(?:<\w++\.\w++>|[\[(]?+(?:{_FACILITIES})[.:|](?:{_LEVELS})[\])]?+:?+|(?:level=|\[)?+(?i:{_LEVELS})\]?+) ++"
 _LEVEL = rf"(?:{_MARK})?"
-"""`mail.info`, `<mail.info>`, or a container's `INFO`, padded with blanks. It may be left to be a host of that name."""
+"""`mail.info`, `<mail.info>`, `[mail.info]`, AIX's `mail:info`, or a container's `INFO`, padded with blanks. It may be
+left to be a host of that name."""
 _RFC3164 = re.compile(
     r"(?:<\d{1,3}>)?+(?P<stamp>[A-Z][a-z][a-z]  ?\d\d? \d\d:\d\d:\d\d) "
-    rf"(?!{_MARK}){_HOST} (?:mail\.\w++ )?+{_TAG}"
+    rf"(?!{_MARK}){_HOST} (?:mail[.:]\w++:?+ )?+{_TAG}"
 )
 """The usual head. FreeBSD puts facility and level in front of the host, BusyBox behind it."""
 _FRACTION = r"([.,]\d{1,9})?+"
@@ -50,6 +52,7 @@ _BSD = re.compile(
 """With a year, which stands first, behind the day or behind the time; with a fraction; with no host."""
 _UNIX = re.compile(rf"(\d{{9,10}})(\.\d{{1,9}})?+ {_HOST} {_TAG}")
 """`journalctl -o short-unix`."""
+_METALOG = re.compile(r"(?P<stamp>[A-Z][a-z][a-z]  ?\d\d? \d\d:\d\d:\d\d) \[(?P<program>[\w./+@\\-]++)\] ")
 _DATELESS = re.compile(
     rf"\[ *+\d++\.\d{{6}}(?: [ <][ \d.*]*+>?)?+\] {_HOST} (?P<program>[\w./+@\\-]++)(?:\[\d++\])?+: "
 )
@@ -61,10 +64,12 @@ _RFC5424 = re.compile(
 )
 _COLOUR = re.compile(r"\x1b\[[\d;]*+m")
 _DOCKER = re.compile(
-    r"(?:[\w.-]{1,64}+ *+\| )?+(?:\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?+Z (?:std(?:out|err) F )?+)?+"
+    r"(?:[\w.-]{1,64}+ *+\| |\[[\w./-]{1,200}+\] )?+"
+    r"(?:\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?+Z (?:std(?:out|err) F )?+"
+    r"|(?:@[0-9a-f]{24}|\d{4}-\d\d-\d\d[T_]\d\d:\d\d:\d\d\.\d{5}) (?:\w++\.\w++: )?+)?+"
     r"(?=(?:<\d{1,3}>1? ?+)?+(?:[A-Z][a-z][a-z]  ?\d\d? \d\d:|\d{4}-\d\d-\d\d[T ]\d\d:)|\x1b)"
 )
-"""The container's name, Docker's own stamp, the stream: in front of a stamp of syslog's or Exim's."""
+"""The container's or pod's name, Docker's or svlogd's own stamp, stream or level: before a stamp of syslog or Exim."""
 _PROCESS = re.compile(r"\[0*(\d{1,7})\]: ?$")
 EXIM_OR_SYSLOG = re.compile(
     rf"\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d{_FRACTION}(?:Z| ?[+-]\d\d:?\d\d| (?:UTC|GMT))?+ "
@@ -188,6 +193,9 @@ class HeaderReader:
         if found is not None:
             at = int(found[1]) * 1000 + fraction_ms(found[2])
             return Header(at, found["program"], text, found.end())
+        found = _METALOG.match(text)
+        if found is not None:
+            return Header(self._stamps.read_without_year(found["stamp"]), found["program"], text, found.end())
         return None
 
     def _read_journal(self, text: str) -> Header | None:
