@@ -54,6 +54,13 @@ class NotTried:
 
 
 @dataclass(frozen=True, slots=True)
+class NoDns:
+    """The server's own DNS does not answer, so nobody knows where the domain's mail goes."""
+
+    status: ClassVar[str] = DEFERRED
+
+
+@dataclass(frozen=True, slots=True)
 class NoSuchDomain:
     """Nobody takes mail for the recipient's domain."""
 
@@ -91,7 +98,7 @@ class ThrownAway:
     status: ClassVar[str] = DISCARDED
 
 
-Attempt = Answered | TimedOut | NotTried | NoSuchDomain | GivenUp | Stored | OverQuota | ThrownAway
+Attempt = Answered | TimedOut | NotTried | NoDns | NoSuchDomain | GivenUp | Stored | OverQuota | ThrownAway
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,54 +126,54 @@ def token(chance: random.Random) -> str:
     return f"{chance.getrandbits(40):010X}"
 
 
-def _far_recipient(chance: random.Random, host: FarHost) -> str:
+def far_recipient(chance: random.Random, host: FarHost) -> str:
     return f"{chance.choice(_STRANGER)}{chance.randrange(100)}@{host.domain}"
 
 
-def _sent(host: FarHost, chance: random.Random) -> Answered:
+def sent(host: FarHost, chance: random.Random) -> Answered:
     return Answered(DELIVERED, host, END_OF_DATA, f"250 2.0.0 OK queued as {token(chance)}{host.greeting}")
 
 
-def _refused(status: str, recipient: str, host: FarHost, answer: str) -> Answered:
+def refused(status: str, recipient: str, host: FarHost, answer: str) -> Answered:
     return Answered(status, host, f"RCPT TO:<{recipient}>", answer + host.greeting)
 
 
 def far_delivery(chance: random.Random) -> Course:
     host = chance.choice(FAR_HOSTS)
-    return Course(_far_recipient(chance, host), "", (_sent(host, chance),))
+    return Course(far_recipient(chance, host), "", (sent(host, chance),))
 
 
 def greylisting(chance: random.Random) -> Course:
-    recipient = _far_recipient(chance, GREYLISTING_HOST)
+    recipient = far_recipient(chance, GREYLISTING_HOST)
     answer = f"451 4.7.1 <{recipient}>: Recipient address rejected: Greylisted, come back in 5 minutes"
-    waits = _refused(DEFERRED, recipient, GREYLISTING_HOST, answer)
-    return Course(recipient, "", (waits, _sent(GREYLISTING_HOST, chance)))
+    waits = refused(DEFERRED, recipient, GREYLISTING_HOST, answer)
+    return Course(recipient, "", (waits, sent(GREYLISTING_HOST, chance)))
 
 
 def far_rate_limit(chance: random.Random) -> Course:
     host = chance.choice(FAR_HOSTS)
-    recipient = _far_recipient(chance, host)
-    waits = _refused(DEFERRED, recipient, host, "421 4.7.28 Too much mail from your network, slow down")
-    return Course(recipient, "", (waits, waits, _sent(host, chance)))
+    recipient = far_recipient(chance, host)
+    waits = refused(DEFERRED, recipient, host, "421 4.7.28 Too much mail from your network, slow down")
+    return Course(recipient, "", (waits, waits, sent(host, chance)))
 
 
 def unknown_user(chance: random.Random) -> Course:
     host = chance.choice(FAR_HOSTS)
-    recipient = _far_recipient(chance, host)
+    recipient = far_recipient(chance, host)
     answer = f"550 5.1.1 <{recipient}>: there is no such mailbox here"
-    return Course(recipient, "", (_refused(BOUNCED, recipient, host, answer),))
+    return Course(recipient, "", (refused(BOUNCED, recipient, host, answer),))
 
 
 def far_mailbox_full(chance: random.Random) -> Course:
     host = chance.choice(FAR_HOSTS)
-    recipient = _far_recipient(chance, host)
+    recipient = far_recipient(chance, host)
     answer = "552-5.2.2 The mailbox is over its quota.\n552 5.2.2 Ask the recipient to make room"
-    return Course(recipient, "", (_refused(BOUNCED, recipient, host, answer),))
+    return Course(recipient, "", (refused(BOUNCED, recipient, host, answer),))
 
 
 def taken_for_spam(chance: random.Random) -> Course:
     host = chance.choice(FAR_HOSTS)
-    recipient = _far_recipient(chance, host)
+    recipient = far_recipient(chance, host)
     answer = '550 5.7.1 This looks like spam; ask your provider, not "postmaster"'
     return Course(recipient, "", (Answered(BOUNCED, host, END_OF_DATA, answer + host.greeting),))
 
@@ -179,7 +186,7 @@ def dead_domain(chance: random.Random) -> Course:
 def silent_host(chance: random.Random) -> Course:
     """Never answers: deferred at every try."""
     tries = TimedOut(SILENT_HOST)
-    return Course(_far_recipient(chance, SILENT_HOST), "", (tries, NotTried(SILENT_HOST), tries))
+    return Course(far_recipient(chance, SILENT_HOST), "", (tries, NotTried(SILENT_HOST), tries))
 
 
 def given_up(chance: random.Random) -> Course:
@@ -213,7 +220,7 @@ def alias_delivery(chance: random.Random, domain: HostedDomain) -> Course:
 
 def forward(chance: random.Random, domain: HostedDomain) -> Course:
     original, recipient = domain.forward
-    return Course(recipient, original, (_sent(FAR_HOSTS[0], chance),))
+    return Course(recipient, original, (sent(FAR_HOSTS[0], chance),))
 
 
 def mailbox_full(chance: random.Random, domain: HostedDomain) -> Course:

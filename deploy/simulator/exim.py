@@ -14,6 +14,7 @@ from postwatch.deploy.simulator.courses import (
     Attempt,
     Course,
     GivenUp,
+    NoDns,
     NoSuchDomain,
     NotTried,
     OverQuota,
@@ -95,18 +96,20 @@ def system_delivery(address: str, token: str) -> str:
     return f'=> {local} <{address}> R=localuser T=dovecot_delivery C="250 2.0.0 <{local}> {token} Saved"'
 
 
-def remote_delivery(flag: str, recipient: str, original: str, host: str, answer: str) -> str:
+def remote_delivery(flag: str, recipient: str, original: str, host: str, source_ip: str, answer: str) -> str:
     """`flag` is => for the first recipient of a connection and -> for those that shared it."""
     shown = f"{recipient} <{original}>" if original else recipient
-    return f'{flag} {shown} R=dkim_lookuphost T=dkim_remote_smtp H={host} {TLS} C="{answer}"'
+    return f'{flag} {shown} R=dkim_lookuphost T=dkim_remote_smtp H={host} I=[{source_ip}] {TLS} C="{answer}"'
 
 
-def remote_trouble(flag: str, recipient: str, original: str, host: str, command: str, answer: str) -> str:
+def remote_trouble(
+    flag: str, recipient: str, original: str, host: str, source_ip: str, command: str, answer: str
+) -> str:
     """`flag` is ** for a failure; a deferral is `==`, and has Exim's own error number -44 before the host."""
     shown = f"{recipient} <{original}>" if original else recipient
     deferred = " defer (-44)" if flag == "==" else ""
     return (
-        f"{flag} {shown} R=dkim_lookuphost T=dkim_remote_smtp{deferred} H={host} {TLS}: "
+        f"{flag} {shown} R=dkim_lookuphost T=dkim_remote_smtp{deferred} H={host} I=[{source_ip}] {TLS}: "
         f"SMTP error from remote mail server after {command}: {answer}"
     )
 
@@ -126,6 +129,10 @@ def mailbox_full(mailbox: str) -> str:
         f"== {local} <{mailbox}> R=virtual_user T=dovecot_virtual_delivery defer (0): "
         f"LMTP error after RCPT TO:<{mailbox}>: 452 4.2.2 <{mailbox}> Quota exceeded (mailbox for user is full)"
     )
+
+
+def without_dns(recipient: str) -> str:
+    return f"== {recipient} R=lookuphost defer (-1): host lookup did not complete"
 
 
 def unrouteable(recipient: str) -> str:
@@ -184,7 +191,7 @@ class Exim:
     ) -> Iterator[Saying]:
         connected: set[FarHost] = set()
         for course, attempt in tries:
-            text = _attempt(course.recipient, course.original, attempt, connected)
+            text = _attempt(course.recipient, course.original, attempt, message.source_ip, connected)
             if isinstance(attempt, Answered) and attempt.status == DELIVERED:
                 connected.add(attempt.host)
             yield Saying(
@@ -230,18 +237,22 @@ def _how(origin: Origin) -> str:
     return f"U={origin.user} P=local"
 
 
-def _attempt(recipient: str, original: str, attempt: Attempt, connected: set[FarHost]) -> str:
+def _attempt(recipient: str, original: str, attempt: Attempt, source_ip: str, connected: set[FarHost]) -> str:
     """`connected` are the hosts that took another recipient in the same connection."""
     match attempt:
         case Answered(status, host, _, answer) if status == DELIVERED:
-            return remote_delivery("->" if host in connected else "=>", recipient, original, _remote(host), answer)
+            flag = "->" if host in connected else "=>"
+            return remote_delivery(flag, recipient, original, _remote(host), source_ip, answer)
         case Answered(status, host, command, answer):
             flag = "==" if status == DEFERRED else "**"
-            return remote_trouble(flag, recipient, original, _remote(host), command, answer.replace("\n", "\\n"))
+            words = answer.replace("\n", "\\n")
+            return remote_trouble(flag, recipient, original, _remote(host), source_ip, command, words)
         case TimedOut(host):
             return connection_trouble(recipient, _remote(host))
         case NotTried():
             return not_yet(recipient)
+        case NoDns():
+            return without_dns(recipient)
         case NoSuchDomain():
             return unrouteable(recipient)
         case GivenUp():

@@ -46,6 +46,8 @@ class Message:
     """Of recipients that differ."""
     is_cancelled: bool = False
     """An administrator removes it from the queue when the first retry is done."""
+    source_ip: str = ""
+    """The address that it leaves from."""
 
 
 @dataclass(frozen=True, slots=True)

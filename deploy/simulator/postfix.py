@@ -19,6 +19,7 @@ from postwatch.deploy.simulator.courses import (
     Attempt,
     Course,
     GivenUp,
+    NoDns,
     NoSuchDomain,
     NotTried,
     OverQuota,
@@ -192,6 +193,10 @@ class Postfix:
                 return _Outcome("smtp", "none", "4.4.1", _timed_out(host))
             case NotTried(host):
                 return _Outcome("error", "none", "4.4.1", f"delivery temporarily suspended: {_timed_out(host)}")
+            case NoDns():
+                domain = recipient.rpartition("@")[2]
+                words = f"Name service error for name={domain} type=MX: Host not found, try again"
+                return _Outcome("smtp", "none", "4.4.3", f"Host or domain name not found. {words}")
             case NoSuchDomain():
                 domain = recipient.rpartition("@")[2]
                 words = f"Name service error for name={domain} type=AAAA: Host not found"

@@ -17,6 +17,7 @@ _STRANGERS = "n.okafor m.lindqvist r.tanaka p.moreau s.kowalski d.fischer l.alme
 _DOMAINS_OF_A_SERVER = 8
 _DOMAINS_OF_A_RESELLER = 3
 _FIRST_UID = 1001
+_ADDRESSES_OF_A_SERVER = 2
 
 
 class FarHost(NamedTuple):
@@ -71,8 +72,14 @@ class HostedDomain:
 class Server:
     name: str
     domains: tuple[HostedDomain, ...]
+    addresses: tuple[str, ...]
+    """From which it sends; each message leaves from one of them."""
     runs_postfix: bool = False
     """Else Exim."""
+
+    def names(self) -> set[str]:
+        """The domains whose mailboxes it has."""
+        return {domain.name for domain in self.domains}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +122,9 @@ def make_provider(seed: int, servers: int, postfix: int = 0) -> Provider:
                 tuple(
                     _make_domain(name, _FIRST_UID + place, chance)
                     for place, name in enumerate(names[number * _DOMAINS_OF_A_SERVER :][:_DOMAINS_OF_A_SERVER])
+                ),
+                tuple(
+                    f"192.0.2.{100 + _ADDRESSES_OF_A_SERVER * number + one}" for one in range(_ADDRESSES_OF_A_SERVER)
                 ),
                 runs_postfix=number >= servers - postfix,
             )

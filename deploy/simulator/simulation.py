@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import random
+import zlib
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -26,7 +27,8 @@ from postwatch.deploy.simulator.provider import (
     Server,
     make_provider,
 )
-from postwatch.deploy.simulator.story import LINE_MS, Step, Teller
+from postwatch.deploy.simulator.story import LINE_MS, Step, Teller, as_planned
+from postwatch.deploy.simulator.troubles import Trouble
 from postwatch.deploy.simulator.truth import RECEIVED, SENT, TruthRow
 
 MINUTE_MS = 60_000
@@ -78,9 +80,11 @@ class LogLine(NamedTuple):
 class Simulation:
     """The mail of one provider."""
 
-    def __init__(self, seed: int = 1, servers: int = 5, postfix: int = 0) -> None:
-        """The last `postfix` servers run Postfix. Raises ValueError for numbers of servers that can't be had."""
+    def __init__(self, seed: int = 1, servers: int = 5, postfix: int = 0, trouble: Trouble | None = None) -> None:
+        """The last `postfix` servers run Postfix. `trouble` is what breaks; without one nothing does, and the mail is
+        the same up to then. Raises ValueError for numbers of servers that can't be had."""
         self.provider: Provider = make_provider(seed, servers, postfix)
+        self._trouble = trouble
         self._chance = random.Random(seed)
         self._domains = self.provider.domains()
         processes = itertools.count(30_000, 3)
@@ -91,7 +95,7 @@ class Simulation:
             for number, server in enumerate(reversed(self.provider.servers))
         }
         """How each server logs. Every second one with Postfix has long queue ids, the last one short ones."""
-        self._teller = Teller(self._chance, self._hosts, self._add)
+        self._teller = Teller(self._chance, self._hosts, self._add, trouble.meet if trouble else as_planned)
         self._coming: list[tuple[int, int, str, Step, Iterator[Step]]] = []
         self._order = itertools.count()
         self._arrivals = itertools.count()
@@ -107,7 +111,10 @@ class Simulation:
         for at_ms in arrivals:
             yield from self._until(at_ms)
             hurries = present_ms is not None and at_ms >= present_ms
-            self._begin(at_ms, HURRIED_GAPS_MS if hurries else PATIENT_GAPS_MS)
+            gaps_ms = HURRIED_GAPS_MS if hurries else PATIENT_GAPS_MS
+            self._begin(at_ms, gaps_ms)
+            if self._trouble:
+                self._begin_more(self._trouble, at_ms, gaps_ms)
         yield from self._until(end_ms)
 
     def _until(self, end_ms: int) -> Iterator[LogLine]:
@@ -140,6 +147,13 @@ class Simulation:
                 message = self._submission(server, at_ms, kind == "system")
         self._add(message.server, self._teller.tell(self.mtas[message.server], message, gaps_ms))
 
+    def _begin_more(self, trouble: Trouble, at_ms: int, gaps_ms: tuple[int, ...]) -> None:
+        """What somebody sends who did not before."""
+        for sender, course in trouble.more_mail(at_ms):
+            server = next(one for one in self.provider.servers if sender.partition("@")[2] in one.names())
+            message = self._message(server, at_ms, sender, (course,))
+            self._add(server.name, self._teller.tell(self.mtas[server.name], message, gaps_ms))
+
     def _add(self, server: str, story: Iterator[Step]) -> None:
         first = next(story)
         heapq.heappush(self._coming, (first.at_ms, next(self._order), server, first, story))
@@ -168,12 +182,13 @@ class Simulation:
         """One that a customer hands in: a mail program with a password, or a script on the machine."""
         chance = self._chance
         mta = self.mtas[server.name]
+        queue_id = mta.new_id(at_ms)
         number = chance.randint(1, 254)
         program = Client("", f"[10.0.0.{number}]", f"203.0.113.{number}", chance.randint(30_000, 60_000), sender)
         return Message(
             server=server.name,
             at_ms=at_ms,
-            queue_id=mta.new_id(at_ms),
+            queue_id=queue_id,
             message_id=f"{courses.token(chance)}@{sender.partition('@')[2]}",
             sender=sender,
             account=mta.account_of(script_of) if script_of else sender,
@@ -182,6 +197,7 @@ class Simulation:
             size_bytes=chance.randint(600, 90_000),
             courses=recipients,
             is_cancelled=chance.random() < 0.2,
+            source_ip=_source_ip(server, queue_id),
         )
 
     def _incoming(self, server: Server, at_ms: int) -> Message:
@@ -189,11 +205,12 @@ class Simulation:
         domain = chance.choice(server.domains)
         host = chance.choice(FAR_HOSTS)
         name = f"out.{host.domain}"
+        queue_id = self.mtas[server.name].new_id(at_ms)
         chosen = [chance.choice(self._local)(chance, domain) for _ in range(chance.choice((1, 1, 1, 2)))]
         return Message(
             server=server.name,
             at_ms=at_ms,
-            queue_id=self.mtas[server.name].new_id(at_ms),
+            queue_id=queue_id,
             message_id=f"{courses.token(chance)}@{host.domain}",
             sender=f"{chance.choice(_STRANGERS)}@{host.domain}",
             account="",
@@ -201,6 +218,7 @@ class Simulation:
             subject=chance.choice(_SUBJECTS).replace("{n}", str(chance.randrange(1000))),
             size_bytes=chance.randint(900, 200_000),
             courses=tuple({course.recipient: course for course in chosen}.values()),
+            source_ip=_source_ip(server, queue_id),
         )
 
     def _refusal(self, server: Server, at_ms: int) -> Iterator[Step]:
@@ -229,3 +247,8 @@ class Simulation:
 
     def _hosts(self, address: str) -> bool:
         return address.rpartition("@")[2] in self._domains
+
+
+def _source_ip(server: Server, queue_id: str) -> str:
+    """As if a server took its addresses in turn; not by the random numbers, which make the rest of the mail."""
+    return server.addresses[zlib.crc32(queue_id.encode()) % len(server.addresses)]

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from postwatch.deploy.simulator.courses import Course, Stored, token
+from postwatch.deploy.simulator.courses import Attempt, Course, Stored, token
 from postwatch.deploy.simulator.message import Message, RecipientStatus, Saying
 from postwatch.deploy.simulator.mta import Mta
 from postwatch.deploy.simulator.provider import Customer
@@ -30,6 +30,14 @@ class Step(NamedTuple):
     rows: tuple[TruthRow, ...]
 
 
+Meet = Callable[[Message, Course, int, int], Attempt]
+"""What a recipient's attempt of a number meets at a time: what its course says, unless something is broken."""
+
+
+def as_planned(_message: Message, course: Course, number: int, _at_ms: int) -> Attempt:
+    return course.attempt(number)
+
+
 Begin = Callable[[str, Iterator[Step]], None]
 """Takes the name of a server and a story."""
 
@@ -37,12 +45,15 @@ Begin = Callable[[str, Iterator[Step]], None]
 class Teller:
     """Tells stories of messages on the servers of a provider."""
 
-    def __init__(self, chance: random.Random, hosted: Callable[[str], bool], begin: Begin) -> None:
+    def __init__(
+        self, chance: random.Random, hosted: Callable[[str], bool], begin: Begin, meet: Meet = as_planned
+    ) -> None:
         self._chance = chance
         self._hosted = hosted
         """Whether an address is a customer's."""
         self._begin = begin
         """Takes the story of a bounce, which begins while another is told."""
+        self._meet = meet
 
     def tell(self, mta: Mta, message: Message, gaps_ms: Sequence[int]) -> Iterator[Step]:
         """The steps in order of time; `gaps_ms` lie between one try and the next, the last one again and again."""
@@ -50,7 +61,8 @@ class Teller:
         at_ms = message.at_ms + FIRST_ATTEMPT_MS
         waiting = message.courses
         for number in range(1000):
-            sayings = list(mta.attempts(message, [(one, one.attempt(number)) for one in waiting], number, at_ms))
+            tries = [(one, self._meet(message, one, number, at_ms)) for one in waiting]
+            sayings = list(mta.attempts(message, tries, number, at_ms))
             yield from self._steps(at_ms, message, sayings)
             at_ms += LINE_MS * len(sayings)
             statuses = {recipient: status for _, known in sayings for recipient, _, status in known}
@@ -109,5 +121,6 @@ class Teller:
             subject="",
             size_bytes=failed.size_bytes + _NOTICE_BYTES,
             courses=(Course(failed.sender, "", (Stored(token(self._chance), isinstance(failed.origin, Customer)),)),),
+            source_ip=failed.source_ip,
         )
         self._begin(notice.server, self.tell(mta, notice, gaps_ms))

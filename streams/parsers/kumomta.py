@@ -7,6 +7,7 @@ An id stands for one message. Each recipient has records of its own, or one reco
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -74,6 +75,7 @@ class _Record(msgspec.Struct):
     size: int = 0
     response: _Response | None = None
     peer_address: _Peer | None = None
+    source_address: Any = None
     meta: dict[str, Any] | None = None
     headers: dict[str, Any] | None = None
     delivery_protocol: str | None = None
@@ -82,6 +84,7 @@ class _Record(msgspec.Struct):
     tls_protocol_version: str | None = None
 
 
+_ADDRESS = re.compile(r"[0-9a-fA-F.:]{2,45}")
 _decoder = msgspec.json.Decoder(_Record)
 
 
@@ -157,6 +160,7 @@ def _attempt(record: _Record, at: int, line: str, status: str, recipient: str) -
         transport=record.delivery_protocol or "",
         next_queue_id=next_queue_id(response) if status == DELIVERED else "",
         envelope_sender=_one_line(record.sender),
+        source_ip=_source_ip(record),
     )
 
 
@@ -188,6 +192,19 @@ def _answer(response: _Response | None) -> tuple[int, str, str]:
 
 def _client_ip(record: _Record) -> str:
     return record.peer_address.addr if record.peer_address is not None else ""
+
+
+def _source_ip(record: _Record) -> str:
+    """Its address has the port behind it: `192.0.2.5:41234`, `[2001:db8::5]:41234`."""
+    source = record.source_address
+    address = source.get("address") if isinstance(source, dict) else ""
+    if not isinstance(address, str):
+        return ""
+    host, _, port = address.rpartition(":")
+    if not port.isdigit() or (":" in host and host[:1] != "["):
+        host = address
+    host = host.removeprefix("[").removesuffix("]")
+    return host if _ADDRESS.fullmatch(host) else ""
 
 
 def _login(record: _Record) -> str:

@@ -39,14 +39,15 @@ _MESSAGE = re.compile(
 )
 _ENVELOPE = re.compile(rf"evpid=([0-9a-f]{{8}})[0-9a-f]{{8}} from={_ADDRESS} to={_ADDRESS}$")
 _DELIVERY = re.compile(
-    rf"evpid=([0-9a-f]{{8}})[0-9a-f]{{8}} from={_ADDRESS} to={_ADDRESS} (?:rcpt={_ADDRESS} )?+(?:source=\S++ )?+"
+    rf"evpid=([0-9a-f]{{8}})[0-9a-f]{{8}} from={_ADDRESS} to={_ADDRESS} (?:rcpt={_ADDRESS} )?+"
+    r'(?:source="?+([^\s"]++)"?+ )?+'
     r'(?:relay="?+([^\s"]++)(?: \(([^\s"()]*+)\))?+"?+ )?+(?:user=\S++ )?+(?:method=\S++ )?+delay=\S++ '
     r'result="?+(\w++)"?+ stat="?+(.*)$'
 )
-"""Message, sender, final and original recipient, address and name of the far server, result, words."""
+"""Message, sender, final and original recipient, our address, address and name of the far server, result, words."""
 _OLD_DELIVERY = re.compile(
     rf"(\w++): (\w++) for ([0-9a-f]{{8}})[0-9a-f]{{8}}: (?:session=[0-9a-f]++, )?+from={_ADDRESS}, to={_ADDRESS}, "
-    rf"(?:rcpt={_ADDRESS}, )?+(?:user=[^\s,]++, )?+(?:method=[^\s,]++, )?+(?:source=[^\s,]++, )?+"
+    rf"(?:rcpt={_ADDRESS}, )?+(?:user=[^\s,]++, )?+(?:method=[^\s,]++, )?+(?:source=([^\s,]++), )?+"
     r"(?:relay=([^\s,]++)(?: \(([^\s,()]*+)\))?+, )?+delay=[^\s,]++, stat=(.*)$"
 )
 _OLD_SENT = re.compile(r"smtp-out: session ([0-9a-f]{16}): evpid=([0-9a-f]{16}), status=(\w++), (from=<.*)$")
@@ -187,8 +188,8 @@ def _delivery(text: str, start: int, at: int, line: str, agent: str) -> Parsed:
     found = _DELIVERY.match(text, start)
     if found is None:
         return Unreadable("a delivery whose fields make no sense")
-    queue_id, _, to, rcpt, address, host, result, words = found.groups("")
-    return _attempt(queue_id, at, line, agent, to, rcpt, address, host, result, words.removesuffix('"'))
+    queue_id, _, to, rcpt, source, address, host, result, words = found.groups("")
+    return _attempt(queue_id, at, line, agent, to, rcpt, source, address, host, result, words.removesuffix('"'))
 
 
 def _attempt(
@@ -198,6 +199,7 @@ def _attempt(
     agent: str,
     to: str,
     rcpt: str,
+    source: str,
     address: str,
     host: str,
     result: str,
@@ -209,7 +211,7 @@ def _attempt(
     recipient = to.lower()
     original = "" if rcpt in ("", "-") or rcpt.lower() == recipient else rcpt.lower()
     code, enhanced = reply_codes(words)
-    ip = address.removeprefix("[").removesuffix("]").removeprefix("IPv6:") if address != "-" else ""
+    ip = _ip(address)
     accepted = _NEXT.match(words)
     next_id = accepted[1] if accepted else next_queue_id(words) if status == DELIVERED else ""
     is_here = accepted is not None and is_loopback(ip)
@@ -229,7 +231,12 @@ def _attempt(
         next_queue_id=next_id,
         handover=FILTER if is_here else "",
         is_expanded=bool(original),
+        source_ip=_ip(source),
     )
+
+
+def _ip(address: str) -> str:
+    return address.removeprefix("[").removesuffix("]").removeprefix("IPv6:") if address != "-" else ""
 
 
 def _failed_command(text: str, start: int, at: int, line: str, session: str) -> Parsed:
@@ -304,8 +311,8 @@ def _old(text: str, start: int, at: int, line: str) -> Parsed:
     found = _OLD_DELIVERY.match(text, start)
     if found is None:
         return _ODD_ID if _WITHOUT_ID.match(text, start) else _OTHER
-    agent, result, queue_id, _, to, rcpt, address, host, words = found.groups("")
-    return _attempt(queue_id, at, line, agent, to, rcpt, address, host, result, words)
+    agent, result, queue_id, _, to, rcpt, source, address, host, words = found.groups("")
+    return _attempt(queue_id, at, line, agent, to, rcpt, source, address, host, result, words)
 
 
 FORMAT = LogFormat(

@@ -113,7 +113,9 @@ def plain_arrival(sender: str, recipient: str, chance: random.Random) -> str:
 
 def plain_delivery(recipient: str, chance: random.Random) -> str:
     host = f"mx.{recipient.partition('@')[2]} [198.51.100.{chance.randint(1, 254)}]"
-    return exim.remote_delivery("=>", recipient, "", host, f"250 2.0.0 OK queued as {chance.getrandbits(40):010X}")
+    return exim.remote_delivery(
+        "=>", recipient, "", host, "192.0.2.100", f"250 2.0.0 OK queued as {chance.getrandbits(40):010X}"
+    )
 
 
 def cut_large(lines: Iterable[bytes], record_bytes: int = LARGE_RECORD_BYTES) -> Iterator[bytes]:

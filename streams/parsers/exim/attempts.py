@@ -35,7 +35,7 @@ _LONG_FAILURE = (
 )
 _ERROR_THEN_HOST = re.compile(
     r"([^:\[\]=<>\"]{1,80}) H=(\S+)(?: DS)? \[([\w.:]+)\](?::\w+)?\*?(?: PRX=\S+?(?=:? |$))?"
-    r"(?: I=\[[^\] ]*\](?::\w+)?)?(?: TFO\*{0,2})?(?: DT=\S+?(?=:? |$))?(?:: (.*))?$"
+    r"(?: I=\[([^\] ]*)\](?::\w+)?)?(?: TFO\*{0,2})?(?: DT=\S+?(?=:? |$))?(?:: (.*))?$"
 )
 """An error of the system stands in front of the host, the rest behind it."""
 _DATA_ERRORS = ("PRDR error ", "LMTP error ")
@@ -80,7 +80,7 @@ def _next_hop(answer: str, ip: str) -> tuple[str, str]:
 
 def deferred(queue_id: str, at: int, line: str, fields: tuple[str, ...]) -> Attempt:
     """`fields` as the groups of DEFER."""
-    final, original, router, transport, number, host, ip, tls, words = fields
+    final, original, router, transport, number, host, ip, source_ip, tls, words = fields
     if number in _WAIT_NUMBERS and words.startswith(_WAIT_WORDS):
         beside = what_beside(final) if final[:1] in _NO_MAILBOX else ""
         is_made = original == SYSTEM_FILTER
@@ -102,19 +102,19 @@ def deferred(queue_id: str, at: int, line: str, fields: tuple[str, ...]) -> Atte
             is_expanded=is_made,
             beside=beside,
         )
-    return failed(queue_id, at, line, DEFERRED, (final, original, router, transport, host, ip, tls, words))
+    return failed(queue_id, at, line, DEFERRED, (final, original, router, transport, host, ip, source_ip, tls, words))
 
 
 def failed(queue_id: str, at: int, line: str, status: str, fields: tuple[str, ...]) -> Attempt:
     """`fields` as the groups of FAILURE; their words may tell more than the status that the flag stands for."""
-    final, original, router, transport, host, ip, tls, response = fields
+    final, original, router, transport, host, ip, source_ip, tls, response = fields
     beside = what_beside(final) if final[:1] in _NO_MAILBOX else ""
     is_made = original == SYSTEM_FILTER
     final, original = final_address(final, original)
     if not ip and status == DEFERRED and " H=" in response:
         placed = _ERROR_THEN_HOST.match(response)
         if placed:
-            error, host, ip, words_behind = placed.groups()
+            error, host, ip, source_ip, words_behind = placed.groups("")
             response = f"{error}: {words_behind}" if words_behind else error
     if " DT=" in response:
         response = _DELIVER_TIME.sub("", response)
@@ -141,8 +141,8 @@ def failed(queue_id: str, at: int, line: str, status: str, fields: tuple[str, ..
     attempt = Attempt(
         queue_id, at, line, status, True, final, original, code, enhanced, response, host, ip, tls, router, transport
     )
-    if beside or is_made:
-        return msgspec.structs.replace(attempt, beside=beside, is_expanded=is_made)
+    if beside or is_made or source_ip:
+        return msgspec.structs.replace(attempt, beside=beside, is_expanded=is_made, source_ip=source_ip)
     return attempt
 
 

@@ -27,7 +27,7 @@ _USUAL_ARRIVAL = (
 )
 _USUAL_DELIVERY = (
     r"[=>-]> ([^ \"(<|>/:][^ ]*+) (?:<([^ \"<>]++)> |)(?:F=<[^>\"]*+> |)R=([^ ]++) T=([^ ]++)(?: S=[0-9]++|)"
-    rf"(?: H=([^ ]++) \[([0-9A-Za-z.:]++)\]{_PORT}\*?+(?: I=\[[0-9A-Za-z.:]++\]{_PORT}|)(?: X=([^ ]++) CV=[a-z]++|)|)"
+    rf"(?: H=([^ ]++) \[([0-9A-Za-z.:]++)\]{_PORT}\*?+(?: I=\[([0-9A-Za-z.:]++)\]{_PORT}|)(?: X=([^ ]++) CV=[a-z]++|)|)"
     r"(?: K|)(?: C=\"([^\"]*+)\"|)(?: QT=[^ ]++|)(?: DT=[^ ]++|)$"
 )
 FAST = re.compile(rf" ({ID}) (?:{_USUAL_ARRIVAL}|{_USUAL_DELIVERY}|Completed(?: |$))", re.ASCII)
@@ -35,7 +35,8 @@ FAST = re.compile(rf" ({ID}) (?:{_USUAL_ARRIVAL}|{_USUAL_DELIVERY}|Completed(?: 
 USUAL_TRY = re.compile(
     rf" ({ID}) (==|\*\*) ([^ \"(<|>/:][^ ]*+) (?:<([^ \"<>]++)> |)R=([^ :]++)(?: T=([^ :]++)|)"
     r"(?: defer \((-?[0-9]++)\)|)"
-    rf"(?: H=([^ ]++) \[([0-9A-Za-z.:]++)\]{_PORT}\*?+(?: X=([^ ]++) CV=[a-z]++|)|): (.*)$",
+    rf"(?: H=([^ ]++) \[([0-9A-Za-z.:]++)\]{_PORT}\*?+(?: I=\[([0-9A-Za-z.:]++)\]{_PORT}|)"
+    r"(?: X=([^ ]++) CV=[a-z]++|)|): (.*)$",
     re.ASCII,
 )
 """The same for what did not get through: queue id, flag, the groups of DEFER."""
@@ -54,7 +55,7 @@ def read_usual(line: str, found: re.Match[str], at: int) -> Parsed | None:
         return LifecycleEvent(found[1], at, line, "", True)
     (
         queue_id, sender, parent, client, client_ip, user, method, login, size, message_id, subject, listed,
-        final, original, router, transport, host, ip, tls, answer,
+        final, original, router, transport, host, ip, source_ip, tls, answer,
     ) = found.groups("")  # fmt: skip
     if sender:
         if " " in listed:
@@ -110,21 +111,29 @@ def read_usual(line: str, found: re.Match[str], at: int) -> Parsed | None:
         transport,
         next_id,
         handover,
+        False,
+        "",
+        "",
+        "",
+        "",
+        False,
+        source_ip,
     )
 
 
 def read_try(line: str, found: re.Match[str], at: int) -> Parsed | None:
     """What the groups of USUAL_TRY mean, as `_defer` and `_failure` would read them; None: it takes those to tell."""
-    queue_id, flag, final, original, router, transport, number, host, ip, tls, words = found.groups("")
+    queue_id, flag, final, original, router, transport, number, host, ip, source_ip, tls, words = found.groups("")
     if '<"' in words:
         return None
     if flag == "==":
         if not number:
             return None
-        return deferred(queue_id, at, line, (final, original, router, transport, number, host, ip, tls, words))
+        fields = (final, original, router, transport, number, host, ip, source_ip, tls, words)
+        return deferred(queue_id, at, line, fields)
     if number:
         return None
-    return failed(queue_id, at, line, BOUNCED, (final, original, router, transport, host, ip, tls, words))
+    return failed(queue_id, at, line, BOUNCED, (final, original, router, transport, host, ip, source_ip, tls, words))
 
 
 def read_refusal(line: str, found: re.Match[str], at: int) -> Refusal | None:

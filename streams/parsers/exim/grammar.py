@@ -40,7 +40,7 @@ ARRIVAL = re.compile(
 _ADDRESS = r"([^ \"(<|>/:][^ ]*+)(?: <([^ \"<>]++)>)?+(?: [FP]=<[^>\"]*+>)*+"
 _PEER = (
     r"(?: H=([^ ]++)(?: DS)?+ \[([^\] ]++)\](?::[0-9A-Za-z_]++)?+\*?+)?+"
-    r"(?: (?:I=\[[^\] ]++\](?::[0-9A-Za-z_]++)?+|PS=\w*+))*+"
+    r"(?: (?:I=\[([^\] ]++)\](?::[0-9A-Za-z_]++)?+|PS=\w*+))*+"
     r"(?: X=([^ ]++) CV=\w++(?: DN=\"[^\"\\]*+\")?+)?+"
     r"(?: (?:A=[\w.@-]++(?::[\w.@-]++)?+|L\*?+|K|PRDR|DKIM=[^ :]++(?::[^ :]++)*+)(?![^ :]))*+"
 )
@@ -48,20 +48,20 @@ _PEER = (
 DELIVERY = re.compile(
     rf"{_ADDRESS}(?: R=([^ ]++))?+(?: T=([^ ]++))?+(?: S=\d++)?+{_PEER}(?: C=\"(.*)\")?(?: [QD]T=[^ ]++)*+$", re.ASCII
 )
-"""Final and original address, router, transport, host, address, TLS, answer."""
+"""Final and original address, router, transport, host, its address, ours, TLS, answer."""
 FAILURE = re.compile(rf"{_ADDRESS}(?: R=([^ :]++))?+(?: T=([^ :]++))?+{_PEER} ?: (.*)$")
-"""Final and original address, router, transport, host, address, TLS, words."""
+"""Final and original address, router, transport, host, its address, ours, TLS, words."""
 DEFER = re.compile(
     rf"{_ADDRESS}(?: R=([^ :]++))?+(?: T=([^ :]++))?+(?: routing)?+ defer \((-?\w++)\){_PEER}(?: ?: (.*))?+$"
 )
-"""Final and original address, router, transport, error number, host, address, TLS, words."""
+"""Final and original address, router, transport, error number, host, its address, ours, TLS, words."""
 
 _DRIVER = (
     rf"(?: F=<(?:{QUOTED})?[^>]*>)?(?: Q=[^ ]+)?(?: SRS=<[^>]*>)?(?: P=<(?:{QUOTED})?[^>]*>)?"
     r"(?: R=([^ :]+))?(?: T=([^ :]+))?(?: S=\w+)?"
 )
 _ANY_PEER = (
-    r"(?: H=([^ \[\]]+)?(?: DS)?(?: ?\([^ ()]*\))? ?(?:\[([^\] ]*)\](?::\w+)?)?\*?)?(?: I=\[[^\] ]*\](?::\w+)?)?"
+    r"(?: H=([^ \[\]]+)?(?: DS)?(?: ?\([^ ()]*\))? ?(?:\[([^\] ]*)\](?::\w+)?)?\*?)?(?: I=\[([^\] ]*)\](?::\w+)?)?"
     r"(?: ST=[^ ]+(?: \((?:[^()\"]++|\([^()\"]*+\))*+\))?+| PS=\w*+| PRX=[^ ]+| TFO\*?| DS| L[*.]?+-?+(?= |$))*+"
     rf"(?: X=([^ ]+?)(?=:? |$))?(?: CV=\w+| DN={QUOTED}| SNI=[^ ]+)*+(?: A=[^ ]+?(?=:? |$))?"
     r"(?: L[*.]?+-?+(?= |$)| K(?= |$)| PRDR(?= |$)| DKIM=[^ ]+?(?=:? |$))*+"

@@ -320,7 +320,7 @@ def _delivery(line: str, start: int, at: int, queue_id: str) -> Parsed:
         if found_fields is None:
             return Unreadable("a delivery whose fields make no sense")
         fields = found_fields
-    final, original, router, transport, host, ip, tls, answer = fields
+    final, original, router, transport, host, ip, source_ip, tls, answer = fields
     beside = what_beside(final)
     final, original = final_address(final, original)
     if transport and transport != "**bypassed**":
@@ -350,6 +350,7 @@ def _delivery(line: str, start: int, at: int, queue_id: str) -> Parsed:
         next_queue_id=next_id,
         handover=handover,
         beside=beside,
+        source_ip=source_ip,
     )
 
 
@@ -392,7 +393,7 @@ def _failure(line: str, start: int, at: int, queue_id: str) -> Parsed:
             return _TWO_WAYS
         wrapped = _MUA_WRAPPER.match(line, start)
         if wrapped is not None and wrapped[1]:
-            return failed(queue_id, at, line, BOUNCED, (wrapped[1], "", "", "", "", "", "", wrapped[2]))
+            return failed(queue_id, at, line, BOUNCED, (wrapped[1], "", "", "", "", "", "", "", wrapped[2]))
         if wrapped is not None:
             return LifecycleEvent(queue_id, at, line, BOUNCED)
         return Unreadable("a failure whose fields make no sense")

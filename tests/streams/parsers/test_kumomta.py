@@ -173,3 +173,23 @@ def test_no_words_change_account_recipient_or_status(words: str, more: str) -> N
 )
 def test_the_worst_line_costs_little(worst: str) -> None:
     assert least_cpu_seconds(lambda: AUTO.parse(worst[: 64 * 1024]), 0.05) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ({"address": "192.0.2.5:41234", "protocol": None}, "192.0.2.5"),
+        ({"address": "[2001:db8::5]:41234"}, "2001:db8::5"),
+        ({"address": "2001:db8::5"}, "2001:db8::5"),
+        ({"address": "192.0.2.5"}, "192.0.2.5"),
+        ({"address": "198.51.100.9:41234", "protocol": "haproxy", "server": "192.0.2.7:5000"}, "198.51.100.9"),
+        ({"address": "/run/kumomta.sock"}, ""),
+        ({"address": "x@far.example"}, ""),
+        ({"address": 5}, ""),
+        ("192.0.2.5", ""),
+        (None, ""),
+    ],
+)
+@pytest.mark.parametrize("kind", ["Delivery", "TransientFailure", "Bounce"])
+def test_the_address_that_an_attempt_was_made_from(kind: str, source: object, expected: str) -> None:
+    assert attempt(record(kind, source_address=source)).source_ip == expected

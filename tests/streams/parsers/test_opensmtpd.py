@@ -293,3 +293,20 @@ def test_no_stranger_changes_whom_a_refusal_is_about(local: str, words: str) -> 
 )
 def test_the_worst_line_costs_little(worst: str) -> None:
     assert least_cpu_seconds(lambda: read(worst), 0.05) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"), [("192.0.2.5", "192.0.2.5"), ("[IPv6:2001:db8::5]", "2001:db8::5"), ("-", "")]
+)
+@pytest.mark.parametrize(
+    "entry",
+    [
+        f'{SESSION} mta delivery {ENVELOPE_WORDS}rcpt=<-> source="{{}}" relay="-" delay=1s result="TempFail" stat="no MX"',
+        "relay: Ok for c405e301dcce4408: session=1f55bdcdf16e2802, from=<a@b.example>, to=<bob@far.example>, rcpt=<->, "
+        "source={}, relay=198.51.100.25 (mx.far.example), delay=0s, stat=250 source=198.51.100.9 OK",
+    ],
+)
+def test_the_address_that_an_attempt_was_made_from(entry: str, source: str, expected: str) -> None:
+    found = read(entry.format(source))
+    assert isinstance(found, Attempt)
+    assert found.source_ip == expected

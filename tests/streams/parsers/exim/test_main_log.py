@@ -150,7 +150,35 @@ DELIVERIES = {
 @pytest.mark.parametrize("selector", DELIVERIES)
 @pytest.mark.parametrize("queue_id", [SHORT, LONG])
 def test_a_delivery_is_the_same_with_every_selector(selector: str, queue_id: str) -> None:
-    assert told(parse_entry(DELIVERIES[selector], queue_id)) == DELIVERED
+    source = {"source_ip": "192.0.2.10"} if selector == "outgoing_interface" else {}
+    assert told(parse_entry(DELIVERIES[selector], queue_id)) == DELIVERED | source
+
+
+@pytest.mark.parametrize("address", ["192.0.2.10", "2001:db8::5"])
+@pytest.mark.parametrize("port", ["", ":49152"])
+@pytest.mark.parametrize(
+    "entry",
+    [
+        '=> a@far.example R=r T=t H=mx [203.0.113.5] {} C="250 OK"',
+        '-> a@far.example <b@far.example> R=r T=t H=mx [203.0.113.5] {} X=TLS1.3:AES:256 CV=yes C="250 OK" DT=1s',
+        "** a@far.example R=r T=t H=mx [203.0.113.5] {}: SMTP error from remote mail server after RCPT TO:<a>: 550 no",
+        "** a@far.example R=r T=t H=mx [203.0.113.5] {} X=TLS1.3:AES:256 CV=yes: SMTP error from remote mail server "
+        "after end of data: 550 no",
+        "== a@far.example R=r T=t defer (-44) H=mx [203.0.113.5] {}: SMTP error from remote mail server after "
+        "RCPT TO:<a@far.example>: 451 I=[198.51.100.9] later",
+        "== a@far.example R=r T=t defer (0): Connection refused H=mx [203.0.113.5] {}",
+        '== "a b"@far.example R=r T=t defer (-44) H=mx [203.0.113.5] {}: SMTP error from remote mail server after '
+        "end of data: 451 later",
+    ],
+)
+def test_the_interface_that_a_message_left_by(entry: str, address: str, port: str) -> None:
+    """As Exim 4.96 writes it with `+incoming_interface +outgoing_interface`; of what a server says nothing counts."""
+    found = parse_entry(entry.format(f"I=[{address}]{port}"))
+    assert isinstance(found, Attempt)
+    assert (found.source_ip, found.remote_ip) == (address, "203.0.113.5")
+    without = parse_entry(entry.format("").replace("  ", " ").replace(" :", ":"))
+    assert isinstance(without, Attempt)
+    assert without.source_ip == ""
 
 
 def test_an_answer_of_several_lines_to_a_delivery_while_it_came_in() -> None:

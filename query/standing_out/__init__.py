@@ -1,0 +1,1 @@
+"""What stands out among what failed: which groups have more than they usually have, and since when. Pure."""

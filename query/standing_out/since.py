@@ -1,0 +1,81 @@
+"""Since when a group fails more than usual: the change point, to the quarter of an hour.
+
+Invariant: the answer is one of the times that were counted, and it depends on nothing behind them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+MINUTE_MS = 60_000
+BIN_MS = 5 * MINUTE_MS
+QUARTER_MS = 15 * MINUTE_MS
+_SMOOTHED = 6
+"""Bins to each side that tell what is usual for one: half an hour."""
+_LEAST_RATE = 0.01
+_SURER = 6.0
+"""So much likelier an end must be than none (as a natural logarithm)."""
+
+
+class Span(NamedTuple):
+    """From its first quarter of an hour to the end of its last; `until_ms` 0: it goes on."""
+
+    since_ms: int
+    until_ms: int = 0
+
+
+def find_change(first_ms: int, now: Sequence[int], days: Sequence[Sequence[int]]) -> Span:
+    """When the failures of a group began to be more than usual, and whether that is over.
+
+    `now`: how many in each bin of BIN_MS from `first_ms` on; `days`: the same for each day before, in bins of the same
+    hours. Of all spans it is the one that makes the counts most likely, if within it a multiple of what is usual fails.
+    """
+    usual = _usual(len(now), days)
+    start, end, likelihood = _likeliest(now, usual, is_open=True)
+    inner_start, inner_end, inner = _likeliest(now, usual, is_open=False)
+    is_over = inner_end < len(now) - QUARTER_MS // BIN_MS and inner > likelihood + _SURER
+    if is_over:
+        start, end = inner_start, inner_end
+    since_ms = _quarter(first_ms + start * BIN_MS)
+    return Span(since_ms, _quarter(first_ms + end * BIN_MS + QUARTER_MS - 1) if is_over else 0)
+
+
+def _usual(size: int, days: Sequence[Sequence[int]]) -> list[float]:
+    """What is expected in each bin."""
+    sums = [sum(day[number] for day in days) for number in range(size)]
+    running = [0]
+    for one in sums:
+        running.append(running[-1] + one)
+    found = []
+    for number in range(size):
+        first, last = max(number - _SMOOTHED, 0), min(number + _SMOOTHED + 1, size)
+        mean = (running[last] - running[first]) / (last - first)
+        found.append(max(mean / max(len(days), 1), _LEAST_RATE))
+    return found
+
+
+def _likeliest(now: Sequence[int], usual: Sequence[float], is_open: bool) -> tuple[int, int, float]:
+    """First bin, the one behind the last, and by how much likelier it makes the counts."""
+    size = len(now)
+    seen, expected = [0], [0.0]
+    for count, rate in zip(now, usual, strict=True):
+        seen.append(seen[-1] + count)
+        expected.append(expected[-1] + rate)
+    best = (0, size, 0.0)
+    # A span begins and ends with a bin in which something failed: any other is less likely.
+    starts = [number for number in range(size) if now[number]]
+    for start in starts:
+        ends = [size] if is_open else [number + 1 for number in starts if number >= start]
+        for end in ends:
+            many, few = seen[end] - seen[start], expected[end] - expected[start]
+            if many > few:
+                gain = many * math.log(many / few) - (many - few)
+                if gain > best[2]:
+                    best = (start, end, gain)
+    return best
+
+
+def _quarter(at_ms: int) -> int:
+    return at_ms // QUARTER_MS * QUARTER_MS
