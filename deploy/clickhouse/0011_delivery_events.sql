@@ -1,8 +1,8 @@
 -- What happened, in the order of time: each attempt, and each end that came without one (a rejection, an expiry). A mail
 -- that was deferred last Tuesday and delivered since is two events. Pending is none: nothing has happened yet.
--- n numbers the events of one recipient at the same time, so two attempts of one second are two. When a row is replaced,
--- all of its events come again with the row's version; a tombstone brings them as tombstones.
--- With `at` itself in the sort key, a condition on it would not use the hour.
+-- n numbers the events of one recipient within an hour. When a row is replaced, all of its events come again with its
+-- version, so those of one hour replace what was told of this hour before, where a time or a status differs now too. A
+-- tombstone brings them as tombstones, and one more at its last event, for an end that it does not tell.
 -- Sharded by cityHash64(account_domain)
 CREATE TABLE IF NOT EXISTS {database}.delivery_events
 (
@@ -30,7 +30,7 @@ CREATE TABLE IF NOT EXISTS {database}.delivery_events
 )
 ENGINE = ReplacingMergeTree(version, is_deleted)
 PARTITION BY toMonday(at)
-ORDER BY (toStartOfHour(at), k, toUnixTimestamp64Milli(at), n)
+ORDER BY (toStartOfHour(at), k, n)
 TTL toDateTime(at) + INTERVAL {retention_days} DAY DELETE
 SETTINGS index_granularity = 2048,
     vertical_merge_algorithm_min_rows_to_activate = 1,
@@ -67,11 +67,15 @@ AS SELECT
 FROM {database}.deliveries AS stored
 ARRAY JOIN
     if(
-        stored.status NOT IN ('pending', 'deferred') AND attempts.status[-1] != stored.status AS is_ended,
+        stored.is_deleted OR (stored.status NOT IN ('pending', 'deferred') AND attempts.status[-1] != stored.status)
+            AS is_ended,
         arrayPushBack(attempts.at, updated_at),
         attempts.at
     ) AS event_at,
-    arrayEnumerateUniq(if(is_ended, arrayPushBack(attempts.at, updated_at), attempts.at)) AS event_n,
+    arrayEnumerateUniq(arrayMap(
+        event -> toStartOfHour(event),
+        if(is_ended, arrayPushBack(attempts.at, updated_at), attempts.at)
+    )) AS event_n,
     arrayEnumerate(if(is_ended, arrayPushBack(attempts.at, updated_at), attempts.at)) AS event_number,
     if(is_ended, arrayPushBack(attempts.status, stored.status), attempts.status) AS event_status,
     if(is_ended, arrayPushBack(attempts.smtp_code, stored.smtp_code), attempts.smtp_code) AS event_code,

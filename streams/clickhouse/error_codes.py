@@ -1,8 +1,8 @@
 """ClickHouse's error codes (its src/Common/ErrorCodes.cpp), and what each means for an insert or a query.
 
 An insert: the rows' fault, too much at once, or neither. Only codes that the values of a row cause are the rows' fault;
-a column of another type than ours is the table's. An unknown code is retried: the rows can still be written later, and
-/health shows the error.
+a column of another type than ours is the table's. What fails in a materialized view is the view's fault, for the table
+has taken the rows. An unknown code is retried: the rows can still be written later, and /health shows the error.
 """
 
 from __future__ import annotations
@@ -79,12 +79,21 @@ REMEDIES = {
 MAX_WORDS = 1_000
 """Characters; ClickHouse may quote a whole row."""
 
+_FAILED_VIEW = re.compile(
+    r": while pushing to view ([\w.`]+)(?: \([0-9a-f-]{36}\))?\. \([A-Z_0-9]+\)"
+    r"(?: \(version [\w. ]+(?:\([\w ]+\))?\))?(?: \(for url [^()]*\))?\s*$"
+)
+"""At the end alone: before that, ClickHouse may quote a row, and a stranger wrote that."""
 _WORDS = re.compile(r"\b(Code: \d+\..*?)(?: \(for url [^)]*\))?$", re.DOTALL)
 
 
 def classify_error(code: int, text: str) -> PostwatchError:
     """ClickHouse's error code and words → what the sink is to do about it."""
     if code in ROWS_AT_FAULT:
+        if view := _FAILED_VIEW.search(text):
+            return UnavailableError(
+                f"{explain(code, text)}; the rows are stored, but not by the view {view[1]}: mend it"
+            )
         return RefusedRowsError(explain(code, text))
     if code in TOO_MUCH_AT_ONCE or (code == TOO_MANY_PARTS and "partitions" in text):
         return OversizedInsertError(explain(code, text))

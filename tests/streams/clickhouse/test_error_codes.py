@@ -58,3 +58,31 @@ def test_no_code_means_two_things() -> None:
     tables = [ROWS_AT_FAULT.keys(), TOO_MUCH_AT_ONCE.keys(), REMEDIES.keys()]
     assert sum(len(codes) for codes in tables) == len(set().union(*tables))
     assert TOO_MANY_PARTS in REMEDIES
+
+
+VIEW = (
+    "Code: 469. DB::Exception: Constraint `c` for table d.delivery_states is violated at row 1. Column values: status"
+    " = 'x': while pushing to view d.to_delivery_states"
+)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        ". (VIOLATED_CONSTRAINT)",
+        " (3f0c2a60-5b7e-4a0c-9f4e-1d2f3a4b5c6d). (VIOLATED_CONSTRAINT) (version 25.8.2.29 (official build))\n",
+        ". (VIOLATED_CONSTRAINT) (version 26.9.2.1) (for url http://127.0.0.1:8123)",
+    ],
+)
+def test_a_view_that_fails_is_not_the_rows_fault(end: str) -> None:
+    error = classify_error(469, VIEW + end)
+    assert type(error) is UnavailableError
+    assert str(error).endswith("the rows are stored, but not by the view d.to_delivery_states: mend it")
+
+
+@pytest.mark.parametrize(
+    "quoted", ["x: while pushing to view d.v", "x: while pushing to view d.v. (A)", "x: while pushing to view d.v. (A"]
+)
+def test_a_row_that_quotes_a_view_is_still_refused(quoted: str) -> None:
+    text = f"Code: 469. DB::Exception: violated at row 1. Column values: subject = '{quoted}'. (VIOLATED_CONSTRAINT)"
+    assert type(classify_error(469, text)) is RefusedRowsError

@@ -282,6 +282,27 @@ def test_what_can_not_be_stored_is_dead_lettered_and_the_stream_goes_on(
     assert committed(kafka_topics)[kafka_topics.outcomes_topic, 0] == len(values)
 
 
+@pytest.mark.parametrize("table", ["delivery_states", "delivery_events"])
+def test_a_view_that_fails_makes_no_dead_letter_and_its_rows_come_when_it_is_mended(
+    kafka_topics: KafkaSettings, database: ClickHouseSettings, start: Callable[..., SinkProcess], table: str
+) -> None:
+    """The table has taken the rows by then, so they are no bad ones."""
+    client = connect(database)
+    client.command(f"ALTER TABLE {table} ADD CONSTRAINT broken CHECK size_bytes != 13")
+    send(kafka_topics, kafka_topics.outcomes_topic, batches(outcomes(0, 40), 10))
+    with start() as sink:
+        wait_until(lambda: f"to_{table}" in str(sink.complaints()), "it says which view")
+        assert count(database) == 40
+        client.command(f"ALTER TABLE {table} DROP CONSTRAINT broken")
+        wait_until(lambda: committed(kafka_topics), "the offsets are committed")
+        assert sink.metric('postwatch_dead_letter_records_total{reason="refused-row"}') == 0
+        assert sink.terminate() == 0
+    assert stored(database) == outcomes(0, 40)
+    for one in ("delivery_states", "delivery_events"):
+        found = client.query(f"SELECT size_bytes FROM {one} FINAL ORDER BY size_bytes").result_rows
+        assert [size for (size,) in found] == list(range(40))
+
+
 def test_an_old_batch_that_comes_late_does_not_change_a_newer_row(
     kafka_topics: KafkaSettings, database: ClickHouseSettings, start: Callable[..., SinkProcess]
 ) -> None:
