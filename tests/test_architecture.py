@@ -54,7 +54,7 @@ _STANDARD_LIBRARY = sys.stdlib_module_names | {"compression"}
 CORE = (
     "streams/parsers/events.py",
     "streams/sink/bisection.py",
-    "streams/joining/joiner.py",
+    "streams/joining",
     "streams/contracts/outcome.py",
     "streams/parsers",
     "streams/partition/failures.py",

@@ -15,7 +15,8 @@ from postwatch.streams.enrichment.hosted_domains import read_domains
 from postwatch.streams.enrichment.reasons import BUILT_IN
 from postwatch.streams.enrichment.reasons_file import read_reasons
 from postwatch.streams.enrichment.trusted_networks import parse_networks
-from postwatch.streams.joining.joiner import Failure, Joiner, unfinished_entry
+from postwatch.streams.joining.failures import Failure, unfinished_entry
+from postwatch.streams.joining.joiner import Joiner
 from postwatch.streams.parsers.events import Ignored
 from postwatch.streams.parsers.explanation import explain, shown_line
 from postwatch.streams.parsers.lines import LineCounts, LineTally, decode_lines, parse_lines

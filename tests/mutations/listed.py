@@ -665,7 +665,7 @@ JOIN = (
 MESSAGES = (
     _mutation(
         "a forward's message ties to no later message with its parent's queue id",
-        "streams/joining/joiner.py",
+        "streams/joining/lineages.py",
         "        if parent is None or parent.forwarded is None:\n            return\n",
         "        if parent is None:\n            return\n        parent.forwarded = parent.forwarded or {}\n"
         "        parent.forwarded[lineage.forwarded] = True\n        parent.change([lineage.forwarded])\n",
@@ -673,7 +673,7 @@ MESSAGES = (
     ),
     _mutation(
         "a forward waits until its parent's own origin is known",
-        "streams/joining/joiner.py",
+        "streams/joining/lineages.py",
         "(message.lineage is None and CLIENT not in (message.parts or {}))",
         "False",
         "streams/joining/test_golden.py::test_interleaving_of_messages_changes_nothing",
@@ -701,7 +701,7 @@ MESSAGES = (
     ),
     _mutation(
         "further envelopes go back to the submission, whenever that is told",
-        "streams/joining/joiner.py",
+        "streams/joining/lineages.py",
         "        if is_new and next_message.envelopes:\n",
         "        if False:\n",
         _ENVELOPES + "test_an_envelope_goes_back_to_the_submission_whenever_that_is_told",
@@ -715,7 +715,7 @@ MESSAGES = (
     ),
     _mutation(
         "of a requeued message only the open recipients go on",
-        "streams/joining/joiner.py",
+        "streams/joining/lineages.py",
         "            if attempts and find_status(before, recipient, attempts, 0)[1] not in OPEN:\n",
         "            if False:\n",
         _JOINER + "test_a_message_requeued_twice_keeps_what_was_final",
@@ -841,14 +841,14 @@ MESSAGES = (
     ),
     _mutation(
         "a queue id that is used again is another message",
-        "streams/joining/joiner.py",
+        "streams/joining/arrivals.py",
         "not is_first and _is_another(message, event):\n",
         "not is_first and _is_another(message, event) and not event.queue_id:\n",
         _JOINER + "test_a_queue_id_may_be_used_again",
     ),
     _mutation(
         "a repeated older message does not end the newer one",
-        "streams/joining/joiner.py",
+        "streams/joining/open_messages.py",
         "        if event.at < known.queued_at:\n",
         "        if event.at < 0:\n",
         _JOINER + "test_a_repeated_older_message_of_the_same_queue_id_changes_nothing",
@@ -863,7 +863,7 @@ MESSAGES = (
     _mutation(
         "a message that passed a filter is one row",
         "streams/joining/joiner.py",
-        "                        self._hand_over(messages, message, event)\n                    elif",
+        "                        self._hand_over(message, event)\n                    elif",
         "                        pass\n                    elif",
         _JOINER + "test_a_message_that_passed_a_filter_is_one_row_for_each_recipient",
     ),
@@ -876,7 +876,7 @@ MESSAGES = (
     ),
     _mutation(
         "what a filter kept back does not go on in the message that its answer names",
-        "streams/joining/joiner.py",
+        "streams/joining/lineages.py",
         "if any(one.handover == JUDGED for one in",
         "if any(one.handover == HELD for one in",
         "streams/joining/test_kept_back.py::test_amavis_behind_the_queue_keeps_some_back_though_its_answer_names_the_next_queue_id",
@@ -939,14 +939,14 @@ MESSAGES = (
     ),
     _mutation(
         "what comes from a far address while an open message has the same Message-ID may be that, given back",
-        "streams/joining/joiner.py",
-        "        self._list(messages, message, TAKEN, source)\n        self._tie_returned(messages, message)\n",
+        "streams/joining/return_ties.py",
+        "        self._list(message, TAKEN, source)\n        self.tie(message)\n",
         "",
         "streams/joining/test_returned.py::test_a_filter_with_a_public_address_gives_back_from_there_in_time",
     ),
     _mutation(
         "a third message from a public filter's address is a rival",
-        "streams/joining/joiner.py",
+        "streams/joining/return_ties.py",
         "(source.client_ip == other.client_ip and not known.return_id)",
         "source.client_ip == other.client_ip",
         "streams/joining/test_returned.py::test_of_two_messages_from_the_address_of_a_public_filter_none_is_tied",
@@ -1117,7 +1117,7 @@ PARSERS = (
     ),
     _mutation(
         "a process whose number is in use again serves another login (Sendmail)",
-        "streams/joining/joiner.py",
+        "streams/joining/arrivals.py",
         "is_late = message.is_complete()  # the process's number",
         "is_late = False  # the process's number",
         "streams/joining/test_joiner.py::test_messages_of_a_process_are_of_whom_logged_in_there_last",
@@ -1215,7 +1215,7 @@ PARSERS = (
     ),
     _mutation(
         "a greeting logs nobody in (Postfix with a filter before the queue)",
-        "streams/joining/joiner.py",
+        "streams/joining/logins.py",
         'if event.authenticated_as not in ("", told.authenticated_as):',
         "if False:",
         "streams/joining/test_joiner.py::test_a_login_that_the_process_did_not_tell_is_nobodys",
@@ -1398,7 +1398,7 @@ OUTCOMES = (
     ),
     _mutation(
         "an arrival that comes after the message's end retracts the rows sent without it",
-        "streams/joining/joiner.py",
+        "streams/joining/open_messages.py",
         "(isinstance(event, Arrival) and message.arrival is not None):",
         "isinstance(event, Arrival):",
         _JOINER + "test_a_second_shipper_that_is_ahead_with_the_end_of_a_message_leaves_no_row_of_no_account",

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from postwatch.streams.enrichment.accounts import AccountBook
-from postwatch.streams.joining.joiner import Failure, Joiner
+from postwatch.streams.joining.failures import Failure
+from postwatch.streams.joining.joiner import Joiner
 from postwatch.streams.joining.stored_message import decode_stored, encode_stored
 from postwatch.streams.parsers.events import LAST_PIECE, PIECE, Arrival, Unreadable
 from postwatch.streams.parsers.lines import LineCounts, decode_lines, parse_lines
