@@ -10,6 +10,7 @@ from postwatch.streams.joining.logins import take_session, with_login
 from postwatch.streams.joining.merge import add_part
 from postwatch.streams.joining.message import TOLD_BY_OTHERS, Message, is_told_by_others
 from postwatch.streams.joining.open_messages import OpenMessages
+from postwatch.streams.joining.refusals import told_by_arrival
 from postwatch.streams.parsers.events import (
     ANSWERED,
     CLIENT,
@@ -45,6 +46,8 @@ class Arrivals:
                 message.is_repeated = True
             return
         message.arrival = with_login(self._messages, message, event) if event.session_id else event
+        if message.refusals is not None:
+            self._messages.refusals += [(message.server, told) for told in told_by_arrival(message)]
         if message.attempts or message.cancelled_recipients is not None:
             message.was_partial = True
             message.change([*message.attempts, *(message.cancelled_recipients or ())])

@@ -5,10 +5,13 @@ Invariant: a refusal is a row of its own, unless it ends a message that was hand
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 from postwatch.streams.contracts.outcome import REJECTED
 from postwatch.streams.joining.answers import take_refusal
 from postwatch.streams.joining.logins import find_login
+from postwatch.streams.joining.merge import add_refusal
 from postwatch.streams.joining.message import Message
 from postwatch.streams.joining.open_messages import OpenMessages
 from postwatch.streams.joining.verdicts import Verdicts
@@ -38,6 +41,8 @@ def take_refused(
                 message.completed_at = max(message.completed_at, event.at)
                 if event.status == REJECTED and arrival is not None and arrival.system_user:
                     return message, _refused_at_home(event)
+    if event.awaits_arrival:
+        event = _keep(messages, server, event)
     messages.refusals.append((server, event))
     if event.answers_id:
         answers = messages.find_or_open(server, event.answers_id, event.at)
@@ -45,6 +50,25 @@ def take_refused(
     if event.passage_id:
         verdicts.tell_others(server, event)
     return None
+
+
+def told_by_arrival(message: Message) -> Iterator[Refusal]:
+    """What was refused of a message, with what its arrival's line tells of the client. That line comes behind them."""
+    for refusal in message.refusals or ():
+        yield _told_by(refusal, message.arrival)
+
+
+def _keep(messages: OpenMessages, server: str, event: Refusal) -> Refusal:
+    message = messages.find_or_open(server, event.queue_id, event.at)
+    add_refusal(message, event)
+    return _told_by(event, message.arrival)
+
+
+def _told_by(refusal: Refusal, arrival: Arrival | None) -> Refusal:
+    if arrival is None:
+        return refusal
+    told = _told_of(refusal, arrival)
+    return msgspec.structs.replace(told, sender=refusal.sender or arrival.sender, told_by=arrival.line)
 
 
 def _refused_at_home(event: Refusal) -> Arrival:

@@ -401,7 +401,14 @@ class RowMaker:
     def refusal_rows(self, server: str, refusal: Refusal) -> Iterator[Outcome]:
         """The rows of what was refused, or taken and thrown away, before it was queued."""
         reason = self._reasons.find_reason(refusal.status, refusal.enhanced_code, refusal.response)
-        for account in self._accounts.of_refusal(refusal, server):
+        accounts = self._accounts.of_refusal(refusal, server)
+        former: tuple[Account, ...] = ()
+        is_told_more = refusal.told_by and (
+            refusal.client_ip or refusal.passage_id or refusal.answers_id or refusal.awaits_arrival
+        )
+        if refusal.awaits_arrival and refusal.told_by:
+            former = self._accounts.of_refusal(_as_it_was(refusal), server)
+        for account in (*accounts, *(one for one in former if one not in accounts)):
             yield Outcome(
                 account=account.name,
                 account_domain=account.domain,
@@ -427,9 +434,15 @@ class RowMaker:
                     1,
                     refusal.at,
                     RANKS[refusal.status],
-                    2 if refusal.told_by and (refusal.client_ip or refusal.passage_id or refusal.answers_id) else 1,
+                    2 if is_told_more else 1,
                 ),
+                is_deleted=0 if account in accounts else 1,
             )
+
+
+def _as_it_was(refusal: Refusal) -> Refusal:
+    """The refusal before the arrival's line told more of it, as far as that changes whose it is."""
+    return msgspec.structs.replace(refusal, sender="", authenticated_as="", auth_method="", system_user="")
 
 
 class _Place(NamedTuple):

@@ -45,7 +45,7 @@ _COMMENT = re.compile(r"\([^()]*+\)")
 _DELIVERY = re.compile(
     rf"(?:, ctladdr=(?P<owner>{_WORDS}))?+, delay=[\d+:]++(?:, xdelay=[\d+:]++)?+(?:, mailer=(?P<mailer>[^\s,]++))?+"
     r"(?:, pri=-?+\d++)?+(?:, relay=(?P<relay>[^\s,]++)(?: \[(?P<ip>[^\]]*+)\])?+)?+"
-    r"(?:, (?:tls_verify|auth|ntries|quarantine)=[^,]*+)*+(?:, dsn=(?P<enhanced>\d\.\d++\.\d++))?+"
+    r"(?:, (?:quarantine=(?P<kept>[^,]*+)|(?:tls_verify|auth|ntries)=[^,]*+))*+(?:, dsn=(?P<enhanced>\d\.\d++\.\d++))?+"
     r"(?:, (?:quarantine|ntries)=[^,]*+)*+(?:, reply=(?P<reply>.*?)(?=, stat=))?+, stat=(?P<words>.*)$"
 )
 """`owner`: the controlling user; `reply`: the far server's answer, since 8.16."""
@@ -75,6 +75,8 @@ _MILTER = re.compile(rf"Milter(?: \([^()]*+\))?+: (from|to|rcpt|data|eom|eoh|bod
 _UNKNOWN_USER = re.compile(rf"<(?P<recipient>{ADDRESS})>\.\.\. (?P<words>.*)$")
 _NEXT = re.compile(rf"({_ID}) Message accepted for delivery")
 _STAT = ", stat="
+_QUARANTINED = "quarantined"
+"""Where a filter or a ruleset keeps the message back, until an administrator lets it go."""
 _EXPIRED = ("Cannot send message for ", "Message could not be delivered for ")
 _USER_UNKNOWN = "User unknown"
 _MOST_RECIPIENTS = 1000
@@ -84,7 +86,6 @@ _PROTOCOL = Ignored("protocol")
 _LOGIN = Ignored("login")
 _TLS = Ignored("tls")
 _MILTER_NOTE = Ignored("milter")
-_NOTHING_TAKEN = Ignored("nothing-taken")
 _REFUSED_CLIENT = Ignored("refused-client")
 _OTHER = Ignored("other")
 _DELIVERY_LOST = Unreadable("a delivery whose fields make no sense")
@@ -164,8 +165,6 @@ def _arrival(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed
     if found is None:
         return _ARRIVAL_LOST
     sender, size, count = found.groups("")
-    if int(count[:9]) == 0:
-        return _NOTHING_TAKEN
     place = text.rfind(", relay=", found.end())  # what a Message-ID says stands before it
     words = text[found.end() : place] if place >= 0 else text[found.end() :]
     client = _CLIENT.fullmatch(text, place + 8) if place >= 0 else None
@@ -175,7 +174,7 @@ def _arrival(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed
     is_local = host == "localhost" and not ip
     message_id, protocol = _names(words)
     has_login = protocol.endswith("A") and ip and queue_id[8:].isdecimal()
-    return Arrival(
+    arrival = Arrival(
         queue_id,
         at,
         line,
@@ -188,6 +187,8 @@ def _arrival(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed
         recipient_count=int(count[:9]),
         session_id=_login_key(queue_id[8:], ip) if has_login else "",
     )
+    # Where no recipient was taken, it tells of those that were refused, and no other line follows.
+    return arrival if arrival.recipient_count else [arrival, LifecycleEvent(queue_id, at, line, closes=True)]
 
 
 def _names(words: str) -> tuple[str, str]:
@@ -211,13 +212,15 @@ def _deliveries(text: str, start: int, at: int, line: str, queue_id: str) -> Par
     found = _DELIVERY.match(text, listed.end()) if listed is not None else None
     if listed is None or found is None:
         return _DELIVERY_LOST
-    owner, mailer, relay, address, enhanced, reply, words = found.groups("")
+    owner, mailer, relay, address, kept, enhanced, reply, words = found.groups("")
     status = _status_beside_reply(mailer, enhanced, reply, words) if reply else _status(mailer, enhanced, words)
     if not status:
         return Unreadable("a delivery with a status that is not known")
     recipients = _ONE_OF_LIST.findall(listed[1])
     if len(recipients) > _MOST_RECIPIENTS:
         return Unreadable("more recipients than a line can name")
+    if words == _QUARANTINED and not relay:
+        status, words = DISCARDED, kept or words
     response = words.removeprefix("Deferred: ").removeprefix("Remote host said: ")
     if reply:
         response, enhanced = _told_of(status, enhanced, reply, words)
@@ -397,6 +400,7 @@ def _refusal(
         enhanced_code=enhanced,
         response=words,
         status=DISCARDED if is_discard else REJECTED,
+        awaits_arrival=not queue_id.startswith(REFUSAL_PREFIX),
     )
 
 

@@ -266,6 +266,12 @@ def test_refusals() -> None:
     assert (found.recipient, found.smtp_code, found.enhanced_code) == ("nobody@x.example", 550, "5.1.1")
     found = refusal(f"{ID}: Milter: to=<b@x.example>, reject=451 4.7.1 later")
     assert (found.recipient, found.smtp_code) == ("b@x.example", 451)
+    [kept] = attempts(
+        f"{ID}: to=<b@x.example>, delay=00:00:00, mailer=local, pri=9, quarantine=a virus, stat=quarantined"
+    )
+    assert (kept.recipient, kept.status, kept.response) == ("b@x.example", DISCARDED, "a virus")
+    [told] = attempts(TO + MX + "dsn=5.0.0, stat=quarantined")
+    assert told.status == BOUNCED  # the words of a far server
     discarded = read(f"{ID}: Milter: data, discard")
     assert isinstance(discarded, LifecycleEvent)
     assert discarded.status == DISCARDED
@@ -276,7 +282,6 @@ def test_refusals() -> None:
     [
         ("AUTH=server, relay=h [192.0.2.1], authid=ann, mech=PLAIN, bits=0", Ignored("login")),
         ("STARTTLS=client, relay=h., version=TLSv1.3, verify=OK", Ignored("tls")),
-        (f"{ID}: from=<a@x.example>, size=0, class=0, nrcpts=0, proto=ESMTP, daemon=MTA, relay=[192.0.2.1]", Ignored("nothing-taken")),
         ("ruleset=check_relay, arg1=h, arg2=192.0.2.1, relay=h [192.0.2.1], reject=553 5.3.0 no", Ignored("refused-client")),
         (f"{ID}: Milter add: header: X-Spam: yes", Ignored("milter")),
         (f"{ID}: timeout waiting for input from [192.0.2.1]", Ignored("other")),
