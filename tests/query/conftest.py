@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from postwatch.query.reports.account import AccountMail
 from postwatch.query.reports.account_question import AccountQuestion
 from postwatch.query.reports.trace import REPORT as TRACE
 from postwatch.query.reports.trace import Trace, TraceQuestion
-from postwatch.query.server import NO_PROOFS, address_of, create_app, make_server, open_listener
+from postwatch.query.server import NO_PROOFS, create_app
 from postwatch.query.settings import QuerySettings
 from postwatch.query.statements import Delivery, Statement
 from postwatch.query.viewer import ENGINEER, Viewer
@@ -31,7 +30,7 @@ from postwatch.streams.contracts.heartbeat import decode_heartbeat, encode_heart
 from postwatch.streams.contracts.outcome import RESULTS, Outcome, to_batch
 from postwatch.streams.settings import ClickHouseSettings, JoinSettings
 
-from tests.waiting import wait_until
+from tests.query.serving import serving
 
 MINUTE_MS = 60_000
 DAY_MS = 24 * 60 * MINUTE_MS
@@ -127,20 +126,13 @@ class Open(Protocol):
 def served(
     service: ReportService, viewer: Viewer | None = ENGINEER, language: str = "en", proofs: ProofIssuer = NO_PROOFS
 ) -> Iterator[httpx.Client]:
-    """Serves a service as `postwatch serve` does, on a free port, to this viewer; gives a client for it."""
-    listener = open_listener("127.0.0.1:0")
-    server = make_server(create_app(service, lambda _scope: viewer, language, proofs=proofs))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    try:
-        wait_until(lambda: server.started, "the page is served")
-        limits = httpx.Limits(keepalive_expiry=2)  # the server closes what was idle for 5 s, perhaps just then
-        with httpx.Client(base_url=address_of(listener), limits=limits) as client:
-            yield client
-    finally:
-        server.should_exit = True
-        thread.join(10)
-        listener.close()
+    """Serves a service to this viewer; gives a client for it."""
+    limits = httpx.Limits(keepalive_expiry=2)  # the server closes what was idle for 5 s, perhaps just then
+    with (
+        serving(create_app(service, lambda _scope: viewer, language, proofs=proofs)) as server,
+        httpx.Client(base_url=server.address, limits=limits) as client,
+    ):
+        yield client
 
 
 @pytest.fixture
