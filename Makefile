@@ -5,7 +5,7 @@ SECONDS ?= 1800
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install demo test chaos soak bench corpora fuzz mutations translations lint format clean
+.PHONY: install demo test chaos soak bench bench-fleet corpora fuzz mutations translations lint format clean
 
 install: $(STAMP)
 
@@ -33,6 +33,9 @@ soak: install
 
 bench: install
 	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+bench-fleet: install
+	$(BIN)/python -m tests.benchmarks.fleet $(if $(ROWS),--rows $(ROWS)) $(ARGS)
 
 corpora: install
 	$(BIN)/python -m tests.corpora $(CORPORA) $(ARGS)

@@ -24,6 +24,7 @@ from postwatch.streams.faust_glue.table import WRITER_EPOCH
 
 from tests.chaos.faults import Scene
 from tests.chaos.stack import PARTITIONS, Stack
+from tests.slim_tables import differences
 
 DRAIN_SECONDS = 120.0
 _METRICS_SECONDS = 90
@@ -74,6 +75,7 @@ def judge(scene: Scene) -> Judgement:
     judgement.rows = len(table)
     _judge_meaning(judgement, scene, table)
     _judge_columns(judgement, scene, table)
+    _judge_slim_tables(judgement, scene.stack)
     _judge_lines(judgement, scene)
     _judge_letters(judgement, scene)
     _judge_counts(judgement, scene.stack)
@@ -104,6 +106,12 @@ def _judge_columns(judgement: Judgement, scene: Scene, table: list[Row]) -> None
     judgement.blame("rows with columns that differ from postwatch read (table, read)", differing)
     judgement.blame("rows of postwatch read that are missing", sorted(expected.keys() - found.keys()))
     judgement.blame("rows that postwatch read has not", sorted(found.keys() - expected.keys()))
+
+
+def _judge_slim_tables(judgement: Judgement, stack: Stack) -> None:
+    """Against the rows themselves: the tables in the order of time have no more and no less."""
+    found = [f"{table}: {kind} {str(row)[:400]}" for table, kind, row in differences(stack.clickhouse)]
+    judgement.blame("rows of the slim tables that differ from what their views make of deliveries", found)
 
 
 def _judge_lines(judgement: Judgement, scene: Scene) -> None:

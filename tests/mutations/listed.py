@@ -2066,7 +2066,62 @@ LIVE = (
     ),
 )
 
+_SLIM = "deploy/test_time_tables.py::test_the_newest_version_counts"
+
+SLIM_TABLES = (
+    _mutation(
+        "of a state the newest version counts",
+        "deploy/clickhouse/0010_delivery_states.sql",
+        "ENGINE = ReplacingMergeTree(version, is_deleted)\n",
+        "ENGINE = ReplacingMergeTree(updated_at, is_deleted)\n",
+        _SLIM,
+    ),
+    _mutation(
+        "the view of states has no WHERE",
+        "deploy/clickhouse/0010_delivery_states.sql",
+        "    is_deleted\nFROM {database}.deliveries;\n",
+        "    is_deleted\nFROM {database}.deliveries\nWHERE status != 'delivered';\n",
+        _SLIM,
+    ),
+    _mutation(
+        "events of an hour replace what was told of it before",
+        "deploy/clickhouse/0011_delivery_events.sql",
+        "ORDER BY (toStartOfHour(at), k, n)\n",
+        "ORDER BY (toStartOfHour(at), k, n, status)\n",
+        _SLIM,
+    ),
+    _mutation(
+        "a tombstone hides an end that it does not tell",
+        "deploy/clickhouse/0011_delivery_events.sql",
+        "        stored.is_deleted OR (stored.status",
+        "        0 OR (stored.status",
+        "deploy/test_time_tables.py::test_a_tombstone_hides_an_end_that_it_does_not_tell",
+    ),
+    _mutation(
+        "a view that fails makes no dead letter",
+        "streams/clickhouse/error_codes.py",
+        "        if view := _FAILED_VIEW.search(text):\n",
+        "        if (view := _FAILED_VIEW.search(text)) and False:\n",
+        "streams/clickhouse/test_error_codes.py::test_a_view_that_fails_is_not_the_rows_fault",
+    ),
+    _mutation(
+        "a backfill waits for inserts that began before the view",
+        "deploy/backfill.py",
+        "        if not client.query(running).result_rows[0][0]:\n",
+        "        if True:\n",
+        "deploy/test_backfill.py::test_an_insert_that_began_before_the_view_is_waited_for",
+    ),
+    _mutation(
+        "a backfill copies every slice of a week",
+        "deploy/backfill.py",
+        "            for number in range(slices):\n",
+        "            for number in range(1):\n",
+        "deploy/test_backfill.py::test_rows_of_before_are_in_the_tables",
+    ),
+)
+
 MUTATIONS = (
+    *SLIM_TABLES,
     *LOG_IN,
     *SHIPPER,
     *PIECES,

@@ -1,0 +1,235 @@
+"""The engineer's questions over a fleet's 30 days, by the slim tables and by FINAL on `deliveries` alone, in one run.
+
+    make bench-fleet ROWS=10000000
+
+Both ways of a question are asked in turn, first while nothing arrives, then while 3,000 rows a second do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psutil
+from postwatch.deploy.embedded.clickhouse import EmbeddedClickHouse
+from postwatch.deploy.migrate import migrate
+from postwatch.query.reports.report import DAY_MS
+from postwatch.query.reports.trace import trace_rows
+from postwatch.query.statements import DELIVERIES, EVENTS, SETTINGS, STATES, VIEWER, Statement
+from postwatch.query.viewer import ENGINEER
+from postwatch.streams.clickhouse.client import connect
+from postwatch.streams.settings import ClickHouseSettings
+
+from tests.benchmarks.figures import describe_machine
+from tests.benchmarks.fleet_rows import HOUR_MS, TIMEOUT_SECONDS, FleetRows
+
+DEFAULT_ROWS = 1_000_000
+
+_FAILING = "('bounced', 'deferred', 'expired', 'rejected')"
+_FAILED = "('bounced', 'expired', 'rejected')"
+_LIST = (
+    "account, direction, server, queue_id, sender, recipient, subject, queued_at, updated_at, status, response, reason"
+)
+
+
+class Question(NamedTuple):
+    name: str
+    by_tables: str
+    by_deliveries: str
+    at_most: float
+    """The share of the time by deliveries that it may take."""
+
+
+def _same_hours(column: str, hours: int) -> str:
+    """The last hours, and the same hours of the seven days before."""
+    spans = (f"({column} >= {_ago(24 * day + hours)} AND {column} < {_ago(24 * day)})" for day in range(8))
+    return f"({' OR '.join(spans)})"
+
+
+def _ago(hours: int) -> str:
+    return f"fromUnixTimestamp64Milli({{now_ms:Int64}} - {hours * HOUR_MS})"
+
+
+def _bounces(hours: int) -> Question:
+    def ask(table: str, column: str, more: str) -> str:
+        return (
+            f"SELECT remote_provider, reason, countIf({column} >= {_ago(hours)}) AS now, count() - now AS before"
+            f" FROM {table} FINAL WHERE {VIEWER} AND {_same_hours(column, hours)}{more} AND status IN {_FAILING}"
+            " GROUP BY remote_provider, reason ORDER BY now DESC"
+        )
+
+    name, most = ("last hour", 1 / 8) if hours == 1 else ("last day", 1 / 5)
+    queued = f" AND queued_at >= {_ago(24 * 7 + hours + 24 * 8)}"  # a message is tried for so long
+    return Question(f"{name} with its baseline", ask(EVENTS, "at", ""), ask(DELIVERIES, "updated_at", queued), most)
+
+
+QUESTIONS = (
+    _bounces(1),
+    _bounces(24),
+    *(
+        Question(name, sql.replace("TABLE", STATES), sql.replace("TABLE", DELIVERIES), most)
+        for name, most, sql in (
+            (
+                "queue now",
+                1 / 4,
+                f"SELECT remote_provider, server, reason, count(), min(queued_at) FROM TABLE FINAL WHERE {VIEWER}"
+                " AND result = 'pending' GROUP BY remote_provider, server, reason ORDER BY count() DESC LIMIT 100",
+            ),
+            (
+                "by server, 30 days",
+                1 / 5,
+                "SELECT server, countIf(status = 'delivered'), countIf(result = 'failed'), sum(size_bytes)"
+                f" FROM TABLE FINAL WHERE {VIEWER} GROUP BY server ORDER BY count() DESC",
+            ),
+        )
+    ),
+    Question(
+        "newest failed, 30 days",
+        f"SELECT {_LIST} FROM {DELIVERIES} FINAL WHERE {VIEWER} AND (account_domain, account, queued_at) IN"
+        f" (SELECT account_domain, account, queued_at FROM {EVENTS} WHERE {VIEWER} AND status IN {_FAILED}"
+        f" AND at >= {_ago(24)} ORDER BY at DESC LIMIT 200)"
+        f" AND status IN {_FAILED} ORDER BY updated_at DESC LIMIT 50",
+        f"SELECT {_LIST} FROM {DELIVERIES} FINAL WHERE {VIEWER} AND status IN {_FAILED}"
+        " ORDER BY updated_at DESC LIMIT 50",
+        1 / 15,
+    ),
+    Question(
+        "a word of the answer, 30 days",
+        f"SELECT {_LIST} FROM {DELIVERIES} FINAL WHERE {VIEWER} AND (account_domain, account, queued_at, server,"
+        " queue_id) IN (SELECT account_domain, account, queued_at, server, queue_id"
+        f" FROM {DELIVERIES} WHERE {VIEWER} AND hasAllTokens(response, ['quota']) ORDER BY updated_at DESC LIMIT 200)"
+        " AND hasAllTokens(response, ['quota']) ORDER BY updated_at DESC LIMIT 50",
+        f"SELECT {_LIST} FROM {DELIVERIES} FINAL WHERE {VIEWER} AND hasAllTokens(response, ['quota'])"
+        " ORDER BY updated_at DESC LIMIT 50",
+        1 / 5,
+    ),
+)
+
+
+class Measured(NamedTuple):
+    """In ms."""
+
+    p50: float
+    p95: float
+    cpu: float = 0.0
+    """The least that the engine used."""
+
+    def __str__(self) -> str:
+        return f"{self.p50:.0f}/{self.p95:.0f}"
+
+
+class Fleet:
+    """A filled database, and the two ways to ask it."""
+
+    def __init__(self, place: ClickHouseSettings, made: FleetRows, cpu_seconds: Callable[[], float]) -> None:
+        self._place = place
+        self._client = connect(place, timeout_seconds=TIMEOUT_SECONDS)
+        self._made = made
+        self._cpu_seconds = cpu_seconds
+        """Of the engine so far."""
+
+    def ask(self, sql: str, parameters: Mapping[str, Any] | None = None) -> tuple[float, Sequence[Sequence[Any]]]:
+        """The answer of a question, and how many ms it took."""
+        given = {"database": self._place.database, "now_ms": self._made.now_ms, **(parameters or {})}
+        statement = Statement(ENGINEER, sql, given)
+        started = time.monotonic()
+        rows = self._client.query(statement.sql, parameters=statement.parameters, settings=SETTINGS).result_rows
+        return (time.monotonic() - started) * 1000, rows
+
+    def compare(self, question: Question, runs: int) -> tuple[Measured, Measured]:
+        """By the tables and by deliveries, in turn."""
+        times: tuple[list[float], list[float]] = ([], [])
+        cpus: tuple[list[float], list[float]] = ([], [])
+        for number in range(runs + 1):  # the first is no measure
+            for way, sql in enumerate((question.by_tables, question.by_deliveries)):
+                before = self._cpu_seconds()
+                took_ms, rows = self.ask(sql)
+                if not rows:
+                    raise RuntimeError(f"no answer: {sql}")
+                if number:
+                    times[way].append(took_ms)
+                    cpus[way].append((self._cpu_seconds() - before) * 1000)
+        return _measured(times[0], min(cpus[0])), _measured(times[1], min(cpus[1]))
+
+    def find_ids(self, runs: int) -> Measured:
+        """Any Message-ID or queue id across the fleet, as the trace reads it."""
+        chance = random.Random(self._made.rows)
+        since_ms = self._made.now_ms - self._place.retention_days * DAY_MS
+        times = []
+        for number in range(runs + 1):
+            n = chance.randrange(self._made.rows * 9 // 10)
+            wanted = f"1tAbCd-{n:011d}-AbCd"
+            if number % 2:
+                wanted = self.ask(
+                    f"SELECT message_id FROM {DELIVERIES} WHERE {VIEWER} AND queue_id = {{id:String}}", {"id": wanted}
+                )[1][0][0]
+            statement = trace_rows(ENGINEER, self._place.database, wanted, since_ms, 8 * DAY_MS, 200)
+            started = time.monotonic()
+            rows = self._client.query(statement.sql, parameters=statement.parameters, settings=SETTINGS).result_rows
+            times.append((time.monotonic() - started) * 1000)
+            if len(rows) != 1:
+                raise RuntimeError(f"{len(rows)} rows of {wanted}")
+        return _measured(times[1:])
+
+
+def _measured(times_ms: Sequence[float], cpu_ms: float = 0.0) -> Measured:
+    found = statistics.quantiles(times_ms, n=20) if len(times_ms) > 1 else [times_ms[0]] * 19
+    return Measured(found[9], found[18], cpu_ms)
+
+
+def measure(fleet: Fleet, made: FleetRows, runs: int, say: Callable[[str], None]) -> None:
+    """Ask every question both ways, and say what each took: quiet, then while rows arrive."""
+    _measure(fleet, runs, say, "quiet")
+    with made.arrivals() as rate:
+        _measure(fleet, runs, say, "while rows arrive")
+        say(f"{rate():,.0f} rows/s arrived")
+
+
+def _measure(fleet: Fleet, runs: int, say: Callable[[str], None], name: str) -> None:
+    say(f"{name:32} {'tables':>14} {'deliveries':>14}   share   at most   share of CPU")
+    for question in QUESTIONS:
+        ours, theirs = fleet.compare(question, runs)
+        share = ours.p50 / theirs.p50
+        cpu = ours.cpu / max(theirs.cpu, 1.0)
+        words = "" if share <= question.at_most else "  missed"
+        figures = f"{ours!s:>14} {theirs!s:>14}  {share:6.3f}   {question.at_most:.3f}     {cpu:.3f}"
+        say(f"  {question.name:30} {figures}{words}")
+    found = fleet.find_ids(runs * 2)
+    words = "" if found.p95 <= 100 else "  missed"
+    say(f"  {'any id across the fleet':30} {found!s:>14}   p95 at most 100{words}")
+
+
+def main(words: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.fleet", description=__doc__)
+    parser.add_argument("--rows", type=int, default=DEFAULT_ROWS, help="messages of 30 days (default: %(default)s)")
+    parser.add_argument("--runs", type=int, default=20, help="of each question (default: %(default)s)")
+    arguments = parser.parse_args(words)
+    print(describe_machine(), flush=True)
+    with tempfile.TemporaryDirectory(prefix="postwatch-bench-") as folder:
+        engine = EmbeddedClickHouse(Path(folder) / "clickhouse")
+        engine.start()
+        try:
+            place = engine.settings
+            migrate(connect(place, database=""), place)
+            made = FleetRows(place, arguments.rows)
+            process = psutil.Process(engine.pid)
+            fleet = Fleet(place, made, lambda: sum(process.cpu_times()[:2]))
+            started = time.monotonic()
+            made.fill()
+            made.merge_old_weeks()
+            print(f"{arguments.rows:,} messages of 30 days, made in {time.monotonic() - started:.0f} s; p50/p95 in ms")
+            measure(fleet, made, arguments.runs, lambda text: print(text, flush=True))
+        finally:
+            engine.kill()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

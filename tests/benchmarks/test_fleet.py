@@ -1,0 +1,52 @@
+"""That the benchmark measures what it says: both ways of a question have the same answer."""
+
+from __future__ import annotations
+
+import pytest
+from postwatch.streams.clickhouse.client import connect
+from postwatch.streams.settings import ClickHouseSettings
+
+from tests.benchmarks.fleet import QUESTIONS, Fleet, measure
+from tests.benchmarks.fleet_rows import FleetRows
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.fixture
+def made(database: ClickHouseSettings) -> FleetRows:
+    rows = FleetRows(database, 30_000)
+    rows.fill()
+    return rows
+
+
+def test_both_ways_have_the_same_answer(database: ClickHouseSettings, made: FleetRows) -> None:
+    fleet = Fleet(database, made, lambda: 0.0)
+    for question in QUESTIONS:
+        ours, theirs = fleet.ask(question.by_tables)[1], fleet.ask(question.by_deliveries)[1]
+        if "baseline" in question.name:  # events and rows are not the same; those of rows are among the events
+            assert sum(row[2] for row in ours) >= sum(row[2] for row in theirs) > 0
+        elif "newest" in question.name or "word" in question.name:
+            assert [row[7:] for row in ours] == [row[7:] for row in theirs]
+            assert len(ours) == 50
+        else:
+            assert sorted(map(tuple, ours)) == sorted(map(tuple, theirs))
+            assert ours
+
+
+def test_the_rows_have_variety_and_old_versions(database: ClickHouseSettings, made: FleetRows) -> None:
+    client = connect(database)
+    counts = client.query("SELECT status, count() FROM deliveries_now GROUP BY status").result_rows
+    statuses = {str(status): int(count) for status, count in counts}
+    assert statuses.keys() == {"delivered", "deferred", "bounced", "expired", "rejected", "discarded"}
+    [[inserted]] = client.query("SELECT count() FROM arrivals").result_rows
+    assert inserted > 1.15 * sum(statuses.values())
+    hours = "SELECT max(c) / min(c) FROM (SELECT toHour(queued_at) AS h, count() AS c FROM deliveries_now GROUP BY h)"
+    assert client.query(hours).result_rows[0][0] > 3
+
+
+def test_figures_are_told_quiet_and_while_rows_arrive(database: ClickHouseSettings, made: FleetRows) -> None:
+    said: list[str] = []
+    made.merge_old_weeks()
+    measure(Fleet(database, made, lambda: 0.0), made, 1, said.append)
+    assert len(said) == 2 * (len(QUESTIONS) + 2) + 1
+    assert float(said[-1].split()[0].replace(",", "")) > 0
