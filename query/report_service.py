@@ -91,7 +91,7 @@ class ReportService:
         one = asker()
         if one is None or not one.method or viewer is ENGINEER:  # which servers are silent nobody has asked for
             return
-        asked = str(getattr(question, "account", "") or getattr(question, "id", ""))
+        asked = next((str(word) for name in ("account", "id", "q") if (word := getattr(question, name, ""))), "")
         log.info(
             "report_asked",
             viewer=viewer.name,

@@ -1,4 +1,4 @@
-"""Free text: which columns are searched, as far as the viewer may see them. The counterpart of privacy.py in SQL.
+"""Texts and terms: which columns are searched, as far as the viewer may see them. The counterpart of privacy.py in SQL.
 
 `holds_text` says of a row in memory what `text_condition` says in SQL; the tests compare both on the real engine.
 """
@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
+from postwatch.query.search_terms import ADDRESS, DOMAIN, HOST, IP, MESSAGE_ID, QUEUE_ID, Term, ascii_lower
 from postwatch.query.statements import SHOWN
 from postwatch.query.viewer import Viewer
 from postwatch.streams.contracts.outcome import SENT, Outcome
 
 _ALWAYS = ("sender", SHOWN, "original_recipient", "subject", "queue_id", "message_id")
+_ADDRESSES = ("sender", SHOWN, "original_recipient")
 _OF_THE_CLIENT = ("client_host", "client_ip")
 _OF_THE_REMOTE = ("response", "remote_host", "remote_ip")
 _FOR_ENGINEERS = ("server", "next_queue_id", "parent_queue_id", "authenticated_as")
@@ -49,6 +52,63 @@ def without_addresses(column: str) -> str:
     if column == "remote_host":  # a server hands mail to itself; its name is for engineers
         column = "if(lower(remote_host) = lower(server), '', remote_host)"
     return f"replaceRegexpAll({column}, '{_HIDDEN}', ' ')"
+
+
+def term_conditions(viewer: Viewer, term: Term) -> tuple[list[str], dict[str, Any]]:
+    """SQL conditions of which one must be true for a row that has the term, and their parameters. Each can be searched
+    by itself, for indexes do not serve an OR."""
+    among = "IN {terms:Array(String)}"
+    spellings = {"terms": list(dict.fromkeys((term.text, term.text.lower())))}
+    if term.kind == QUEUE_ID:
+        linked = ["hasAny(splitByChar(' ', next_queue_id), {terms:Array(String)})", f"parent_queue_id {among}"]
+        return [f"queue_id {among}", *(linked if viewer.is_engineer else ())], spellings
+    if term.kind == MESSAGE_ID:
+        return [f"message_id {among}"], spellings
+    if term.kind == ADDRESS:
+        address = ascii_lower(term.text)
+        whole = "(account_domain = {domain:String} AND account = {address:String})"  # by the primary key
+        either = " OR ".join(f"lower({column}) = {{address:String}}" for column in _ADDRESSES)
+        return [whole, either], {"domain": address.rpartition("@")[2], "address": address}
+    if term.kind == DOMAIN:
+        ends = [f"endsWith(lower({column}), {{at_domain:String}})" for column in _ADDRESSES]
+        domain = {"domain": term.text, "at_domain": f"@{term.text}"}
+        return ["account_domain = {domain:String}", " OR ".join(ends)], domain
+    if term.kind == IP:
+        return _of_both_ends(viewer, "{column} IN {forms:Array(String)}", "ip"), {"forms": list(term.forms)}
+    if term.kind == HOST:
+        is_host = "(lower({column}) = {host:String} OR endsWith(lower({column}), {dot_host:String}))"
+        host = {"host": term.text, "dot_host": f".{term.text}"}
+        return [
+            *(["lower(server) = {host:String}"] if viewer.is_engineer else []),
+            *_of_both_ends(viewer, is_host, "host"),
+        ], host
+    return _word_conditions(viewer, term)
+
+
+def _of_both_ends(viewer: Viewer, condition: str, what: str) -> list[str]:
+    """A condition on what is known of the client and of the remote server, as far as the viewer may see it."""
+    client, remote = f"client_{what}", f"remote_{what}"
+    if viewer.is_engineer:
+        return [" OR ".join(condition.replace("{column}", column) for column in (client, remote))]
+    of_client = condition.replace("{column}", client)
+    of_remote = condition.replace("{column}", without_addresses(remote) if remote == "remote_host" else remote)
+    return [f"(direction = 'sent' OR authenticated_as = '') AND ({of_client}) OR {SHOWN} = recipient AND ({of_remote})"]
+
+
+def _word_conditions(viewer: Viewer, term: Term) -> tuple[list[str], dict[str, Any]]:
+    """Each word stands in the answer, from the start of a word to the end of one; or each stands in the subject."""
+
+    def has_all(column: str) -> str:
+        return f"NOT has(multiSearchAllPositionsCaseInsensitiveUTF8({column}, {{words:Array(String)}}), 0)"
+
+    def has_tokens(column: str) -> str:
+        return f"hasAllTokens({column}, {{tokens:Array(String)}})"
+
+    answer = f"{has_tokens('response')} AND {has_all('response')}"
+    if not viewer.is_engineer:
+        seen = without_addresses("response")
+        answer += f" AND {SHOWN} = recipient AND {has_tokens(f'lower({seen})')} AND {has_all(seen)}"
+    return [answer, has_all("subject")], {"tokens": list(term.tokens), "words": list(term.words)}
 
 
 _HIDDEN_WORDS = re.compile(

@@ -113,6 +113,20 @@ ROW_COLUMNS = f"{_row_columns()}, {ROW_HASH}"
 """What `decode_row` takes."""
 
 
+def one_of_each(viewer: Viewer, table: str, scope: str = "1") -> str:
+    """SQL that is true for one row of each: of the members that an address led to, where the viewer may not see them,
+    it is the one with the last event. `scope` narrows where they are looked for; `{queued_since_ms}` must be given."""
+    if viewer.sees_all:
+        return "1"
+    return (
+        f"({SHOWN} = recipient OR ({ROW_HASH}, updated_at, recipient) GLOBAL IN"
+        f" (SELECT {ROW_HASH}, max(updated_at), argMax(recipient, (updated_at, recipient)) FROM {table} FINAL"
+        f" WHERE {VIEWER} AND {scope} AND {SHOWN} != recipient"
+        " AND queued_at >= fromUnixTimestamp64Milli({queued_since_ms:Int64}) GROUP BY "
+        f"{ROW_HASH}))"
+    )
+
+
 def scope_conditions(account: AccountScope) -> tuple[list[str], dict[str, Any]]:
     if isinstance(account, Mailbox):
         conditions = ["account_domain = {domain:String}", "account = {account:String}"]

@@ -5,6 +5,8 @@ Every word of a log passes through `visible` and is never read as markup.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from postwatch.query.details import Fact, attempt_lines, facts, status_words, way_words
 from postwatch.query.sentences import say
 from postwatch.query.statements import Delivery
@@ -17,6 +19,8 @@ from rich.table import Table
 from rich.text import Text
 
 WIDE_COLUMNS = 120
+_CUT = ".."
+_ID_COLUMNS = 22
 _STYLES = {"accepted": "green", "failed": "red", "pending": "yellow", "discarded": "magenta"}
 
 
@@ -42,6 +46,45 @@ def deliveries_table(rows: tuple[Outcome, ...], is_wide: bool) -> Table:
             cells.append(Text(visible(f"{row.server} {row.queue_id}"), "dim"))
         table.add_row(*cells)
     return table
+
+
+def found_lines(rows: Sequence[Delivery], width: int) -> Iterator[RenderableType]:
+    """Each delivery on two lines: when, its status, the recipient and the id to go on with; then sender and reply."""
+    room = max(width - 11 - 9 - _ID_COLUMNS - 6, 12)
+    yield Text(
+        f"{'Time (UTC)':11}  {'Status':9}  {'Recipient, sender, reply':{room}}  ID".rstrip(), "bold", no_wrap=True
+    )
+    for row in rows:
+        recipient = cut_middle(visible(row.original_recipient or row.recipient), room)
+        yield Text.assemble(
+            f"{utc_time(row.updated_at)[5:16]:11}  ",
+            (f"{visible(row.status)[:9]:9}", _STYLES.get(row.result, "")),
+            f"  {recipient:{room}}  {row.id}",
+            no_wrap=True,
+        )
+        sender = cut_middle(f"from {visible(row.sender) or '<>'}", room)
+        more = f"{'':24}{sender}  {' '.join(reply_lines(row.response))}".rstrip()
+        yield Text(more if len(more) <= width else f"{more[: width - len(_CUT)]}{_CUT}", "dim", no_wrap=True)
+
+
+def short_table(heading: Sequence[str], lines: Sequence[Sequence[str]], width: int) -> Table:
+    """Figures by name: the first column is cut in the middle for the others to fit."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    widths = [max(len(line[place]) for line in (heading, *lines)) for place in range(1, len(heading))]
+    room = max(width - sum(widths) - 2 * len(widths), 10)
+    for place, word in enumerate(heading):
+        table.add_column(word, no_wrap=True, justify="right" if place else "left")
+    for name, *figures in lines:
+        table.add_row(Text(cut_middle(visible(name), room)), *map(Text, figures))
+    return table
+
+
+def cut_middle(text: str, most: int) -> str:
+    """At most so many characters: an address keeps its begin and its domain's end."""
+    if len(text) <= most:
+        return text
+    kept = most - len(_CUT)
+    return f"{text[: kept - kept // 2]}{_CUT}{text[len(text) - kept // 2 :]}"
 
 
 def _recipient_words(row: Outcome) -> str:

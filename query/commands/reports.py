@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.text import Text
 
 FORMATS = ("table", "json", "csv", "ndjson")
-FOUND, NOTHING_FOUND = 0, 1
+FOUND, NOTHING_FOUND, NOT_CERTAIN = 0, 1, 2
 _OLDER = "older:"
 
 
@@ -72,7 +72,7 @@ class ReportCommand:
                 sys.stdout.write(text)
             for note in _notes(report, answer, servers):
                 print(note, file=sys.stderr)
-        return FOUND if answer.rows else NOTHING_FOUND
+        return FOUND if answer.rows else NOTHING_FOUND if report.is_certain(answer) else NOT_CERTAIN
 
     def _show_all(self, service: ReportService, question: Any, form: str) -> int:
         """The whole result, while it is read. After an error the last line says that rows are missing."""
@@ -135,8 +135,9 @@ def _notes(report: AnyReport, answer: Answer, servers: ServerStates) -> list[str
 
 def _add(parser: argparse.ArgumentParser, one: Filter) -> None:
     words = one.doc + (f": {', '.join(one.choices)}" if one.choices else "")
-    if one.is_required:
-        parser.add_argument(one.name, metavar=one.name.upper(), help=words)
+    if one.is_bare:
+        nargs = None if one.is_required else "?"
+        parser.add_argument(one.name, metavar=one.name.upper(), help=words, nargs=nargs, default=one.default)
     elif one.is_flag:
         parser.add_argument(f"--{one.name}", action="store_true", help=words)
     elif one.is_number:

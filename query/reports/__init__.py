@@ -20,6 +20,8 @@ class Listing(NamedTuple):
 LISTED = {
     "report": Listing("account", "find out what happened to an account's mail"),
     "trace": Listing("trace", "show one message with its attempts and log lines"),
+    "search": Listing("search", "find mail of the whole fleet by an id, an address, a domain, a host or words"),
+    "queue": Listing("queue", "show what waits in the queues now, for how long, and why"),
     "story": Listing("delivery", "tell what happened to one delivery, found by its id"),
     "servers": Listing("servers", "show the last heartbeat of every mail server"),
 }

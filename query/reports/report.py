@@ -49,9 +49,10 @@ Question = TypeVar("Question")
 Answered = TypeVar("Answered", bound=Answer)
 
 
-def asked(default: Any = dataclasses.MISSING, *, doc: str, choices: tuple[str, ...] = ()) -> Any:
-    """A field of a question: its default (none: it must be given), and what it takes, in a few words for people."""
-    metadata = {"doc": doc, "choices": choices}
+def asked(default: Any = dataclasses.MISSING, *, doc: str, choices: tuple[str, ...] = (), is_bare: bool = False) -> Any:
+    """A field of a question: its default (none: it must be given), and what it takes, in a few words for people.
+    The command takes a bare one without its name, as it does what must be given."""
+    metadata = {"doc": doc, "choices": choices, "is_bare": is_bare or default is dataclasses.MISSING}
     if default is dataclasses.MISSING:
         return dataclasses.field(metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -67,6 +68,8 @@ class Filter(NamedTuple):
     is_required: bool
     doc: str
     choices: tuple[str, ...]
+    is_bare: bool
+    """The command takes it without its name."""
 
     @property
     def is_flag(self) -> bool:
@@ -88,6 +91,7 @@ def filters_of(question: type) -> tuple[Filter, ...]:
             field.default is dataclasses.MISSING,
             field.metadata["doc"],
             field.metadata["choices"],
+            field.metadata["is_bare"],
         )
         for field in dataclasses.fields(question)
     )
@@ -153,6 +157,14 @@ class Report(ABC, Generic[Question, Answered]):
     def next_cursor(self, answer: Answered) -> str:
         """Asks for the next page; empty: this is the last."""
         return ""
+
+    def leads_to(self, answer: Answered) -> str:
+        """The address of the page that tells more than this one; empty: this one is shown."""
+        return ""
+
+    def is_certain(self, answer: Answered) -> bool:
+        """Whether what is not in the answer is not there; False: a limit was met before all was looked at."""
+        return True
 
     @property
     def description(self) -> str:

@@ -61,7 +61,7 @@ class TraceReport(DeliveriesReport[TraceQuestion, Trace]):
     page = "/trace"
     title = "One Message"
     template = "trace.html"
-    is_for_several = True
+    has_link = False
     shape_type = TraceShape
 
     def answer(self, tables: Tables, question: TraceQuestion) -> Trace:

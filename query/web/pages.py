@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
 from postwatch.producers.service.errors import PostwatchError
 from postwatch.query.answers import error_headers, public_words, status_of
 from postwatch.query.download_routes import page_path
@@ -18,13 +18,17 @@ from postwatch.query.identity import known_viewer
 from postwatch.query.live.hub import LiveHub
 from postwatch.query.report_service import ReportService
 from postwatch.query.reports.account import AccountMail, AccountReport
+from postwatch.query.reports.queue import QueueReport
 from postwatch.query.reports.registry import AnyReport
+from postwatch.query.reports.search import SearchReport
 from postwatch.query.reports.servers import ServerStates
 from postwatch.query.row_id import NO_SUCH_ROW
+from postwatch.query.web.found import found_context
 from postwatch.query.web.list_choice import choice_of
 from postwatch.query.web.live import is_live, live_address
+from postwatch.query.web.queue import queue_context
 from postwatch.query.web.rendering import render
-from postwatch.query.web.track import Link, address_maker, fill_words, track_context
+from postwatch.query.web.track import Link, address_maker, fill_words, in_shown_zone, track_context
 
 _DAY_CHOICES = (1, 3, 7, 14, 30, 60, 90)
 
@@ -36,13 +40,12 @@ def page_router(service: ReportService, reports: Iterable[AnyReport], hub: LiveH
     return router
 
 
-def _page(
-    service: ReportService, report: AnyReport, hub: LiveHub, makes_proofs: bool
-) -> Callable[[Request], HTMLResponse]:
+def _page(service: ReportService, report: AnyReport, hub: LiveHub, makes_proofs: bool) -> Callable[[Request], Response]:
     required = {one.name for one in report.filters if one.is_required}
     is_list = isinstance(report, AccountReport)
+    is_search = isinstance(report, SearchReport)
 
-    def page(request: Request) -> HTMLResponse:
+    def page(request: Request) -> Response:
         viewer = known_viewer(request)
         choice = choice_of(request)
         words = {one.name: ",".join(request.query_params.getlist(one.name)).strip() for one in report.filters}
@@ -52,6 +55,8 @@ def _page(
             words = {name: word if name in required else "" for name, word in words.items()}
         if is_list:
             words = fill_words(viewer, choice, words, is_ordered="by" in request.query_params and show != "all")
+        if is_search:
+            words = in_shown_zone(words)
         answer: Any = None
         servers: ServerStates | None = None
         status, headers, complaint = 200, None, ("", "")
@@ -70,6 +75,8 @@ def _page(
             complaint = (getattr(error, "field", ""), public_words(error))
         if servers is not None and isinstance(answer, AccountMail):
             servers = service.servers_of(viewer, answer.filters.account, servers)
+        if answer and (leads_to := report.leads_to(answer)):
+            return RedirectResponse(leads_to, 303)
         cursor = words.pop("cursor", "")
         next_cursor = report.next_cursor(answer) if answer else ""
         chosen_days = _chosen_days(words.get("days", ""), service.retention_days)
@@ -96,6 +103,8 @@ def _page(
                 {days for days in _DAY_CHOICES if days < service.retention_days} | {service.retention_days, chosen_days}
             ),
             **(track_context(viewer, choice, words, answer) if is_list else {}),
+            **(queue_context(viewer, words, answer, address) if isinstance(report, QueueReport) else {}),
+            **(found_context(viewer, choice, words, answer, address) if is_search else {}),
         )
         return HTMLResponse(html, status, headers)
 
@@ -112,6 +121,9 @@ def _chosen_days(word: str, retention_days: int) -> int:
 
 def _address_maker(page: str, words: dict[str, str]) -> Link:
     def address(of: str = page, **changed: str) -> str:
-        return f"{of}?" + urlencode({name: word for name, word in {**words, **changed}.items() if word})
+        asked = {**words, **changed}
+        if not (asked.get("since") or asked.get("until")):
+            asked["zone"] = ""
+        return f"{of}?" + urlencode({name: word for name, word in asked.items() if word})
 
     return address

@@ -92,7 +92,7 @@ def fill_words(viewer: Viewer, choice: ListChoice, words: Mapping[str, str], is_
     if not is_ordered:
         filled["by"], filled["ascending"] = choice.by, "yes" if choice.is_ascending else ""
     filled["status"] = _shortest(filled["status"])
-    return _in_shown_zone(filled)
+    return in_shown_zone(filled)
 
 
 def _shortest(status: str) -> str:
@@ -102,7 +102,7 @@ def _shortest(status: str) -> str:
         return status
 
 
-def _in_shown_zone(words: dict[str, str]) -> dict[str, str]:
+def in_shown_zone(words: dict[str, str]) -> dict[str, str]:
     """From and to as the viewer's clock shows them: a link may come from somebody in another zone."""
     asked_zone, shown = words["zone"], zone_name()
     words["zone"] = shown

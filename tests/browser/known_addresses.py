@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote
 
+from postwatch.query.exports import csv_text
 from postwatch.query.viewer import Viewer
 from postwatch.query.wording import visible
 from postwatch.streams.contracts.outcome import Outcome
@@ -61,6 +62,7 @@ def _written(word: str) -> Iterator[str]:
         yield one.lower()
         yield one.replace(" ", "+").lower()
         yield one.replace('"', '""').lower()
+        yield csv_text((), [[one]]).strip().lower()  # with what keeps a spreadsheet from taking it for a formula
 
 
 def texts_of(body: str, content_type: str) -> str:

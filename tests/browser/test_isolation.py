@@ -158,7 +158,12 @@ class Sites:
 def sites(filled_table: Filled) -> Iterator[Sites]:
     office = Office(filled_table.settings, connect(filled_table.settings), query_settings=QuerySettings(page_rows=15))
     with contextlib.ExitStack() as opened:
-        yield Sites({name: opened.enter_context(served(office.service, who)) for name, who in VIEWERS.items()})
+        clients = {name: opened.enter_context(served(office.service, who)) for name, who in VIEWERS.items()}
+        for client in clients.values():
+            # The framework builds its routes at the first request, and silences a warning of pydantic while it does:
+            # for the whole process, so two servers at once would see the warning, which is an error here.
+            client.get("/api/v1/openapi.json")
+        yield Sites(clients)
 
 
 def _accounts_of(viewer: Viewer | None) -> list[str]:

@@ -171,10 +171,8 @@ def test_owners_and_engineers_see_what_is_theirs(who: str, visitor_of: Visit, do
 def test_an_engineer_comes_from_the_header_to_the_log_lines_of_a_message(visitor_of: Visit, doors: Doors) -> None:
     bounced = next(row for row in doors.site.table.rows if row.account == MAILBOX and row.status == "bounced")
     page = log_in(visitor_of, "nina")
-    page.click(".bar nav a[href='/trace']")
-    visitor_of.check()
-    page.fill("#id", f"<{bounced.message_id}>")
-    page.press("#id", "Enter")
+    page.fill("#find", f"<{bounced.message_id}>")
+    page.press("#find", "Enter")
     page.wait_for_selector("tbody.failed")
     if not page.locator("details[open]").count():
         page.locator("tbody.failed summary").first.click()

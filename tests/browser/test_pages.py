@@ -29,6 +29,10 @@ PAGES = {
     "complaint": (f"/?account={ACCOUNT}&days=999", 422),
     "servers": ("/servers", 200),
     "missing": ("/no-such-page", 404),
+    "search": ("/search?q=bakery.example", 200),
+    "search with filters": ("/search?q=mailbox+full&status=failed&days=30&larger=1", 200),
+    "search for nothing": ("/search?q=nobody%40nowhere.example", 200),
+    "search refused": ("/search?q=x&larger=big", 422),
 }
 
 

@@ -95,6 +95,8 @@ def test_a_command_that_looks_for_something_fails_with_2_for_1_means_nothing_fou
     assert {name for name, known in COMMANDS.items() if known.error_status == 2} - {"try"} == {
         "report",
         "trace",
+        "search",
+        "queue",
         "story",
         "servers",
         "read",

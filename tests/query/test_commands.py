@@ -67,6 +67,10 @@ def test_tables_fit_the_terminal_and_obey_no_stranger(
     assert _run_report(hostile_office) == 0
     assert _run(hostile_office, "trace", "m1@example.org") == 0
     assert _run(hostile_office, "servers") == 0
+    assert _run(hostile_office, "search", "m1@example.org") == 0
+    assert _run(hostile_office, "search", "owned", "--kind", "words") == 0
+    hostile_office.insert([make_row(queue_id="Q1", status="deferred", remote_provider=HOSTILE, sender=HOSTILE)])
+    assert _run(hostile_office, "queue") == 0
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= columns
     assert not re.search(r"[^\n\x20-\x7e]", out)

@@ -243,8 +243,9 @@ def test_the_trace_page(office: Office, open_site: Open) -> None:
         "No message found for 'unknown' in the last 30 days." in words
         for words in read_page(site, "/trace", id="unknown").words
     )
-    assert {one["id"] for one in read_page(site, "/trace").all("input") if one.get("type") != "hidden"} == {"id"}
-    assert read_page(site, "/trace", 422, id="a\tb\x01").field("id")
+    assert {one["id"] for one in read_page(site, "/trace").all("input") if one.get("type") != "hidden"} == {"find"}
+    assert page.field("q") == "<m1@example.org>"
+    assert read_page(site, "/trace", 422, id="a\tb\x01").field("q")
 
 
 def test_the_servers_page(office: Office, open_site: Open) -> None:

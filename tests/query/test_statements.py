@@ -7,10 +7,21 @@ import pytest
 from postwatch.query import statements
 from postwatch.query.filters import Mailbox, SystemUser
 from postwatch.query.orders import Position
-from postwatch.query.reports import account_window, delivery, servers, sorted_rows, trace
+from postwatch.query.reports import (
+    account_window,
+    delivery,
+    queue_statements,
+    search_window,
+    servers,
+    sorted_rows,
+    trace,
+)
 from postwatch.query.reports.account_question import AccountFilters, AccountQuestion, read_question
 from postwatch.query.reports.account_window import Window
+from postwatch.query.reports.search_question import SearchFilters
+from postwatch.query.reports.search_window import SearchWindow
 from postwatch.query.row_id import RowPlace
+from postwatch.query.search_terms import KINDS, Term
 from postwatch.query.statements import Span, Statement
 from postwatch.query.viewer import ENGINEER, Viewer
 from postwatch.streams.contracts.outcome import Outcome
@@ -24,6 +35,24 @@ def _filters(account: str = "bob@example.org", status: str = "") -> AccountFilte
 
 def _window(wanted: AccountFilters, viewer: Viewer = ENGINEER) -> Window:
     return Window(viewer, "mail", wanted, since_ms=0, open_ms=5)
+
+
+def _search_statements(word: str, viewer: Viewer) -> list[Statement]:
+    wanted = SearchFilters((), 30, 50, word, word, (word,), word, word, 1, 2, 3, 4, Position("event", 5, 6))
+    terms = [Term(kind, word) for kind in KINDS]
+    windows = [SearchWindow(viewer, "mail", wanted, term, since_ms=0, open_ms=5) for term in (None, *terms)]
+    return [
+        made(window, Span(1, 2), 100)
+        for window in windows
+        for made in (search_window.newest_bound, search_window.newest_rows)
+    ]
+
+
+def _queue_statements(word: str, viewer: Viewer) -> list[Statement]:
+    groups = queue_statements.GROUPS
+    window = queue_statements.QueueWindow(viewer, "mail", tuple((group, word) for group in groups), 0, 5)
+    counts = [queue_statements.queue_groups(window, group, 100) for group in ("", *groups)]
+    return [*counts, queue_statements.oldest_waiting(window, Position("sent", 5, 6, True, 0), 100)]
 
 
 def _every_statement(word: str) -> list[Statement]:
@@ -49,6 +78,10 @@ def _every_statement(word: str) -> list[Statement]:
         delivery.row_at(ENGINEER, "mail", RowPlace(1, 2), 3),
         delivery.row_at(anna, "mail", RowPlace(1, 2), 3),
         delivery.message_rows(anna, "mail", RowPlace(1, 2), 3, 100),
+        *_queue_statements(word, ENGINEER),
+        *_queue_statements(word, anna),
+        *_search_statements(word, ENGINEER),
+        *_search_statements(word, anna),
     ]
 
 

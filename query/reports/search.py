@@ -1,0 +1,248 @@
+"""`postwatch search`: mail of the whole fleet by an id, an address, a domain, a host, words, or filters alone.
+
+A page shows each row once and in its last version, newest event first; never a row that the viewer may not see, nor one
+older than the days asked for. The newest hours are searched first, so a common word costs little. Where a limit ends
+the search, the answer says how far back it got.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from time import monotonic
+from urllib.parse import urlencode
+
+from postwatch.query.errors import TooLargeError
+from postwatch.query.orders import Position, encode_cursor
+from postwatch.query.privacy import visible_row
+from postwatch.query.reports.deliveries import Deliveries, DeliveriesReport
+from postwatch.query.reports.report import DAY_MS, Tables
+from postwatch.query.reports.search_question import SearchFilters, SearchQuestion, read_search
+from postwatch.query.reports.search_window import SearchWindow, newest_bound, newest_rows
+from postwatch.query.reports.trace import REPORT as TRACE
+from postwatch.query.reports.trace import without_partial
+from postwatch.query.search_terms import KINDS, MESSAGE_ID, NAMES, QUEUE_ID, Term
+from postwatch.query.shapes import DeliveryShape, Shape, Time
+from postwatch.query.statements import Row, Span, decode_row
+from postwatch.query.terminal import found_lines
+from postwatch.query.translation import gettext
+from postwatch.query.wording import count, utc_time, visible
+from postwatch.streams.contracts.heartbeat import STALE_AFTER_SECONDS
+from postwatch.streams.contracts.outcome import iso_time
+from pydantic import Field
+from rich.console import RenderableType
+from rich.text import Text
+
+STEPS_MS = (DAY_MS // 24, DAY_MS, 7 * DAY_MS)
+"""So far back is searched first, and so far next."""
+MOST_SECONDS = 20.0
+"""No further step begins after so long."""
+_MAX_SOUGHT_ROWS = 100_000
+FILE_PAGE_ROWS = 5_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found(Deliveries):
+    """One page of what was found."""
+
+    filters: SearchFilters
+    term: Term | None
+    """What the text was taken for; None: there is no text."""
+    is_complete: bool = True
+    """Whether all of the days were searched, as far as the page needs it; if not, `since_ms` tells how far back."""
+
+    @property
+    def taken_for(self) -> str:
+        return gettext(NAMES[self.term.kind]) if self.term else ""
+
+    def other_kinds(self) -> list[tuple[str, str]]:
+        """What else the text may be taken for: the kind, and its name."""
+        return [(kind, gettext(NAMES[kind])) for kind in KINDS if self.term and kind != self.term.kind]
+
+
+class FoundShape(Shape):
+    """A page of what was found, newest event first."""
+
+    q: str = Field(description="What was searched for.")
+    kind: str = Field(description="What it was taken for; ask with `kind` to say otherwise. Empty: there is no text.")
+    since: Time = Field(description="Nothing older was searched.")
+    is_complete: bool = Field(
+        description="false: the search met a limit at `since`, and whether there is older mail is not known."
+    )
+    deliveries: list[DeliveryShape]
+    next_cursor: str | None = Field(description="Ask with it for the next, older page; null: there is none.")
+    stale_servers: list[str] = Field(
+        description=f"Servers silent for more than {STALE_AFTER_SECONDS} s: their newest mail may be missing."
+    )
+
+
+class SearchReport(DeliveriesReport[SearchQuestion, Found]):
+    """Mail of all accounts that you may see, by an id, an address, a domain, an IP address, a host or words."""
+
+    question = SearchQuestion
+    path = "/api/v1/search"
+    operation = "search"
+    page = "/search"
+    title = "Search"
+    template = "search.html"
+    has_link = False
+    has_download = True
+    shape_type = FoundShape
+
+    def answer(self, tables: Tables, question: SearchQuestion) -> Found:
+        wanted = read_search(question, tables.viewer, tables.retention_days, tables.page_rows)
+        found = None
+        for term in wanted.terms or (None,):
+            found = _newest(tables, _window(tables, wanted, term))
+            if found.rows or not found.is_complete:
+                return found
+        assert found is not None
+        return replace(found, term=wanted.terms[0]) if wanted.terms else found
+
+    def pages(self, tables: Tables, question: SearchQuestion) -> Iterator[Found]:
+        """By the time when a message was sent, which never changes: so each row comes once, in its last version."""
+        first = self.answer(tables, replace(question, limit=1, cursor=""))
+        wanted = replace(first.filters, limit=FILE_PAGE_ROWS)
+        while True:
+            window = replace(_window(tables, wanted, first.term), by_sent=True)
+            rows, place, _ = _read(tables, window, gives_up=False)
+            yield _found(tables, window, rows, place, window.since_ms, is_complete=True)
+            if place is None:
+                return
+            wanted = replace(wanted, after=place)
+
+    def shape(self, answer: Found, silent_servers: list[str]) -> FoundShape:
+        return FoundShape(
+            q=answer.term.text if answer.term else "",
+            kind=answer.term.kind if answer.term else "",
+            since=iso_time(answer.since_ms),
+            is_complete=answer.is_complete,
+            deliveries=[DeliveryShape.of(row) for row in answer.rows],
+            next_cursor=answer.next_cursor or None,
+            stale_servers=silent_servers,
+        )
+
+    def table(self, answer: Found, width: int) -> Iterator[RenderableType]:
+        if answer.rows:
+            yield from found_lines(answer.rows, width)
+            yield Text(self.footer(answer), "dim")
+        if words := self.limits_met(answer):
+            yield Text(words, "yellow")
+
+    def footer(self, answer: Found) -> str:
+        words = f"{count(len(answer.rows), 'row')}, newest event first, times in UTC"
+        if answer.term:
+            words += f"; taken for {answer.taken_for}"
+        return f"{words}{'; there are more' if answer.next_cursor else ''}."
+
+    def nothing_found(self, answer: Found) -> str:
+        if not answer.term:
+            return gettext("No mail found with these filters.")
+        return gettext(
+            "No mail found for '%(text)s' as %(kind)s.", text=visible(answer.term.text), kind=answer.taken_for
+        )
+
+    def is_certain(self, answer: Found) -> bool:
+        return answer.is_complete
+
+    def limits_met(self, answer: Found) -> str:
+        if answer.is_complete:
+            return ""
+        return gettext(
+            "The search met its limit and went back to %(time)s only: there may be older mail. Ask for fewer days, or"
+            " use more filters.",
+            time=utc_time(answer.since_ms),
+        )
+
+    def leads_to(self, answer: Found) -> str:
+        """An id of one message leads to the message."""
+        wanted = answer.filters
+        is_plain = wanted == SearchFilters(wanted.terms, wanted.days, wanted.limit)
+        if not is_plain or answer.term is None or answer.term.kind not in (QUEUE_ID, MESSAGE_ID) or not answer.rows:
+            return ""
+        return f"{TRACE.page}?{urlencode({'id': answer.term.text})}"
+
+
+REPORT = SearchReport()
+
+
+def _window(tables: Tables, wanted: SearchFilters, term: Term | None) -> SearchWindow:
+    since_ms = max(tables.now_ms - wanted.days * DAY_MS, wanted.since_ms or 0)
+    return SearchWindow(tables.viewer, tables.database, wanted, term, since_ms, tables.open_ms)
+
+
+def _newest(tables: Tables, window: SearchWindow) -> Found:
+    rows, place, since_ms = _read(tables, window, gives_up=True)
+    return _found(tables, window, rows, place, max(since_ms, window.since_ms), since_ms <= window.earliest_ms)
+
+
+def _found(
+    tables: Tables, window: SearchWindow, rows: list[Row], place: Position | None, since_ms: int, is_complete: bool
+) -> Found:
+    return Found(
+        since_ms=since_ms,
+        rows=tuple(visible_row(tables.viewer, row) for row in without_partial(decode_row(row[1:]) for row in rows)),
+        next_cursor=encode_cursor(place) if place else "",
+        has_more=bool(place),
+        filters=window.wanted,
+        term=window.term,
+        is_complete=is_complete or bool(place),
+    )
+
+
+def _read(tables: Tables, window: SearchWindow, gives_up: bool) -> tuple[list[Row], Position | None, int]:
+    """The newest rows, the place of the last one if there are more behind it, and how far back was searched.
+
+    Step by step: the last hour, the rest of the day and so on, until the page is full. In each step, again and again
+    until it is full or the step is over: how far back the newest rows reach, without FINAL, which counts old versions
+    too; then the rows since then in their last versions.
+    """
+    needed = window.wanted.limit + 1  # one more tells whether there is a next page
+    rows: list[Row] = []
+    began = monotonic()
+    searched_ms = window.wanted.after.at_ms if window.wanted.after else tables.now_ms
+    for span in _steps(tables, window):
+        try:
+            if gives_up and monotonic() - began > MOST_SECONDS:
+                raise TooLargeError("the search took too long; ask for fewer days, or use more filters")
+            rows += _rows_of_step(tables, window, span, needed - len(rows))
+        except TooLargeError:
+            if not gives_up or span.until_ms is None:  # nothing was searched
+                raise
+            return rows, None, searched_ms
+        searched_ms = span.since_ms
+        if len(rows) >= needed:
+            page = rows[: window.wanted.limit]
+            last = decode_row(page[-1][1:])
+            return page, Position("event", last.queued_at if window.by_sent else last.updated_at, page[-1][0]), 0
+    return rows, None, window.earliest_ms
+
+
+def _steps(tables: Tables, window: SearchWindow) -> Iterator[Span]:
+    """The spans of time to search, newest first: they meet, and reach as far back as the window does."""
+    newest_ms = window.wanted.after.at_ms + 1 if window.wanted.after else tables.now_ms
+    if window.wanted.until_ms is not None and not window.by_sent:
+        newest_ms = min(newest_ms, window.wanted.until_ms)
+    until_ms = None
+    for step_ms in STEPS_MS:
+        if newest_ms - step_ms > window.earliest_ms:
+            yield Span(newest_ms - step_ms, until_ms)
+            until_ms = newest_ms - step_ms
+    yield Span(window.earliest_ms, until_ms)
+
+
+def _rows_of_step(tables: Tables, window: SearchWindow, step: Span, needed: int) -> list[Row]:
+    rows: list[Row] = []
+    sought = needed + needed // 4  # some are old versions
+    until_ms = step.until_ms
+    while True:
+        ((earliest_ms, number),) = tables.read(newest_bound(window, Span(step.since_ms, until_ms), sought))
+        if not number:
+            return rows
+        is_last = number < sought
+        span = Span(step.since_ms if is_last else earliest_ms, until_ms)
+        rows += tables.read(newest_rows(window, span, needed - len(rows)))
+        if is_last or len(rows) >= needed:
+            return rows
+        until_ms = span.since_ms
+        sought = min(sought * 4, _MAX_SOUGHT_ROWS)

@@ -1,0 +1,148 @@
+"""The statements of the search: how far back the newest rows reach, and those rows in their last versions.
+
+Across the fleet no primary key narrows the rows. So their keys are found without FINAL, by indexes where there are
+some, and only the rows of these keys are read with it. The outer condition repeats the inner one: a newer version may
+say otherwise. No statement reads a row outside the window, nor one that the viewer may not see.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from postwatch.query.reports.search_question import SearchFilters
+from postwatch.query.search import term_conditions
+from postwatch.query.search_terms import Term, ascii_lower
+from postwatch.query.statements import (
+    DELIVERIES,
+    ROW_COLUMNS,
+    ROW_HASH,
+    SEES_TARGET,
+    STATES,
+    VIEWER,
+    Span,
+    Statement,
+    one_of_each,
+)
+from postwatch.query.viewer import Viewer
+from postwatch.streams.contracts.outcome import KEY
+
+_KEY = ", ".join(KEY)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchWindow:
+    """The rows that a search is about, whichever page of them."""
+
+    viewer: Viewer
+    database: str
+    wanted: SearchFilters
+    term: Term | None
+    """What the text is taken for; None: there is no text."""
+    since_ms: int
+    """Of the last event."""
+    open_ms: int
+    """The longest time from a message's first event to its last."""
+    by_sent: bool = False
+    """In the order of the time when the messages were sent, which never changes: for files."""
+
+    @property
+    def column(self) -> str:
+        return "queued_at" if self.by_sent else "updated_at"
+
+    @property
+    def earliest_ms(self) -> int:
+        """No row is older than this, by that column."""
+        return self.since_ms - self.open_ms if self.by_sent else self.since_ms
+
+    def alternatives(self) -> tuple[list[str], dict[str, Any]]:
+        """Conditions of which one must be true, and their parameters."""
+        return term_conditions(self.viewer, self.term) if self.term else (["1"], {})
+
+    def conditions(self, span: Span) -> tuple[str, dict[str, Any]]:
+        """What must be true beside them."""
+        wanted = self.wanted
+        found = [
+            "queued_at >= fromUnixTimestamp64Milli({queued_since_ms:Int64})",
+            "updated_at >= fromUnixTimestamp64Milli({since_ms:Int64})",
+        ]
+        values: dict[str, Any] = {
+            # The partitions go by queued_at.
+            "queued_since_ms": span.since_ms if self.by_sent else span.since_ms - self.open_ms,
+            "since_ms": self.since_ms if self.by_sent else span.since_ms,
+        }
+        if span.until_ms is not None:
+            found.append(f"{self.column} < fromUnixTimestamp64Milli({{until_ms:Int64}})")
+            values["until_ms"] = span.until_ms
+        if wanted.until_ms is not None:
+            found.append("updated_at < fromUnixTimestamp64Milli({end_ms:Int64})")
+            values["end_ms"] = wanted.until_ms
+        for condition, name, value in (
+            ("lower(server) = {server:String}", "server", wanted.server),
+            ("direction = {direction:String}", "direction", wanted.direction),
+            ("status IN {statuses:Array(String)}", "statuses", list(wanted.statuses)),
+            ("reason = {reason:String}", "reason", wanted.reason),
+            (
+                f"lower(remote_provider) = {{provider:String}} AND {SEES_TARGET}",
+                "provider",
+                ascii_lower(wanted.provider),
+            ),
+        ):
+            if value:
+                found.append(condition)
+                values[name] = value
+        if wanted.least_bytes is not None:
+            found.append("size_bytes >= {least_bytes:UInt64}")
+            values["least_bytes"] = wanted.least_bytes
+        if wanted.most_bytes is not None:  # a size of 0 is not known
+            found.append("size_bytes BETWEEN 1 AND {most_bytes:UInt64}")
+            values["most_bytes"] = wanted.most_bytes
+        if wanted.after:
+            after = "fromUnixTimestamp64Milli({after_ms:Int64})"
+            found.append(f"{self.column} <= {after}")
+            found.append(f"({self.column}, {ROW_HASH}) < ({after}, {{after_hash:UInt64}})")
+            values |= {"after_ms": wanted.after.at_ms, "after_hash": wanted.after.row_hash}
+        return " AND ".join(found), values
+
+    @property
+    def keys_from(self) -> str:
+        """Where the keys are found: without a text all that is asked for is in the slim table."""
+        return STATES if self.term is None and self.viewer.sees_all else DELIVERIES
+
+    def statement(self, sql: str, rows: int, values: dict[str, Any]) -> Statement:
+        return Statement(self.viewer, sql, {"database": self.database, "rows": rows, **values})
+
+
+def newest_bound(window: SearchWindow, span: Span, rows: int) -> Statement:
+    """How far back the newest `rows` matching rows reach: (the earliest time in ms, their number, at most `rows`).
+
+    Without FINAL: old versions count too, and a row that has the term twice counts twice; so fewer rows may remain.
+    """
+    any_of, values = window.alternatives()
+    where, more = window.conditions(span)
+    found = " UNION ALL ".join(
+        f"SELECT * FROM (SELECT {window.column} AS at FROM {window.keys_from} WHERE {VIEWER} AND ({one}) AND {where}"
+        " ORDER BY at DESC LIMIT {rows:UInt32})"
+        for one in any_of
+    )
+    sql = (
+        "SELECT toUnixTimestamp64Milli(min(at)), count() FROM"
+        f" (SELECT at FROM ({found}) ORDER BY at DESC LIMIT {{rows:UInt32}})"
+    )
+    return window.statement(sql, rows, values | more)
+
+
+def newest_rows(window: SearchWindow, span: Span, rows: int) -> Statement:
+    """The newest `rows` matching rows of the span, each in its last version: ROW_HASH, and then ROW_COLUMNS."""
+    any_of, values = window.alternatives()
+    where, more = window.conditions(span)
+    keys = " UNION ALL ".join(
+        f"SELECT {_KEY} FROM {window.keys_from} WHERE {VIEWER} AND ({one}) AND {where}" for one in any_of
+    )
+    either = " OR ".join(f"({one})" for one in any_of)
+    sql = (
+        f"SELECT {ROW_HASH}, {ROW_COLUMNS} FROM {DELIVERIES} FINAL WHERE {VIEWER} AND ({_KEY}) GLOBAL IN"
+        f" (SELECT DISTINCT * FROM ({keys})) AND ({either}) AND {where} AND {one_of_each(window.viewer, DELIVERIES)}"
+        f" ORDER BY {window.column} DESC, {ROW_HASH} DESC LIMIT {{rows:UInt32}}"
+    )
+    return window.statement(sql, rows, values | more)

@@ -1,0 +1,302 @@
+"""The search: what each kind of term finds, on the real engine, for an engineer and for a viewer."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from postwatch.query.errors import FilterError, TooLargeError
+from postwatch.query.reports.report import Tables
+from postwatch.query.reports.search import REPORT, STEPS_MS, Found
+from postwatch.query.reports.search_question import SearchQuestion, read_size
+from postwatch.query.statements import Statement
+from postwatch.query.viewer import ENGINEER, Viewer
+from postwatch.streams.contracts.outcome import Outcome
+
+from tests.query.conftest import DAY_MS, MINUTE_MS, NOW_MS, Office, Open, make_row, make_rows
+
+BOB = Viewer("bob", mailboxes=frozenset({"bob@example.org"}))
+ORG = Viewer("org", domains=frozenset({"example.org"}))
+
+
+def _search(office: Office, q: str = "", viewer: Viewer = ENGINEER, **asked: Any) -> Found:
+    return office.service.answer(viewer, REPORT, SearchQuestion(q, **asked))
+
+
+def _ids(found: Found) -> list[str]:
+    return [row.queue_id for row in found.rows]
+
+
+ROWS = [
+    make_row(queue_id="1xVatV-0008Jo-O8", message_id="long.1234567890@web1", subject="Your invoice is late"),
+    make_row(queue_id="AAAA1", sender="Carol@Shop.example", direction="received", client_ip="192.0.2.7"),
+    make_row(queue_id="AAAA2", recipient="dave@Gmail.example", remote_host="mx1.gmail.example", remote_ip="192.0.2.9"),
+    make_row(
+        queue_id="AAAA3",
+        status="bounced",
+        reason="mailbox-full",
+        remote_provider="Google",
+        response="552 5.2.2 The mailbox is full",
+        size_bytes=2_000_000,
+    ),
+    make_row(queue_id="AAAA4", account="eve@other.example", server="web2", client_host="dsl7.isp.example"),
+    make_row(queue_id="AAAA5", next_queue_id="BBBB7 BBBB8", remote_ip="2001:db8::1"),
+]
+
+
+FINDS = [
+    ("1xVatV-0008Jo-O8", "queue-id", ["1xVatV-0008Jo-O8"]),
+    ("BBBB8", "queue-id", ["AAAA5"]),
+    ("<long.1234567890@web1>", "message-id", ["1xVatV-0008Jo-O8"]),
+    ("carol@shop.EXAMPLE", "address", ["AAAA1"]),
+    ("Carol@Shop.example", "address", ["AAAA1"]),
+    ("eve@other.example", "address", ["AAAA4"]),
+    ("gmail.example", "domain", ["AAAA2"]),
+    ("@shop.example", "domain", ["AAAA1"]),
+    ("other.example", "domain", ["AAAA4"]),
+    ("mx1.gmail.example", "host", ["AAAA2"]),
+    ("isp.example", "host", ["AAAA4"]),
+    ("web2", "host", ["AAAA4"]),
+    ("192.0.2.7", "ip", ["AAAA1"]),
+    ("[192.0.2.9]", "ip", ["AAAA2"]),
+    ("2001:DB8:0::1", "ip", ["AAAA5"]),
+    ("full mailbox", "words", ["AAAA3"]),
+    ("5.2.2", "words", ["AAAA3"]),
+    ("late INVOICE", "words", ["1xVatV-0008Jo-O8"]),
+    ("mail", "words", []),
+    ("nothing-like-it", "words", []),
+]
+
+
+def test_each_kind_of_term_finds_its_rows(office: Office) -> None:
+    office.insert(ROWS)
+    for q, kind, found in FINDS:
+        answer = _search(office, q)
+        assert sorted(_ids(answer)) == sorted(found), q
+        assert answer.term is not None
+        assert not found or answer.term.kind == kind, q
+        assert answer.is_complete
+
+
+def test_a_text_that_is_nothing_of_the_likeliest_kind_is_tried_as_another(office: Office) -> None:
+    office.insert([make_row(response="250 queued as 7F3A9B21C4")])
+    taken = _search(office, "7F3A9B21C4")
+    assert (taken.term and taken.term.kind, len(taken.rows)) == ("words", 1)
+    told = _search(office, "7F3A9B21C4", kind="queue-id")
+    assert (told.term and told.term.kind, len(told.rows)) == ("queue-id", 0)
+    assert REPORT.nothing_found(told) == "No mail found for '7F3A9B21C4' as a queue ID."
+
+
+def test_the_filters_narrow_and_work_without_a_text(office: Office) -> None:
+    office.insert(ROWS)
+    assert len(_search(office).rows) == len(ROWS)
+    assert _ids(_search(office, status="failed")) == ["AAAA3"]
+    assert _ids(_search(office, reason="mailbox-full", provider="google")) == ["AAAA3"]
+    assert _ids(_search(office, direction="received")) == ["AAAA1"]
+    assert _ids(_search(office, server="WEB2")) == ["AAAA4"]
+    assert _ids(_search(office, larger="1M")) == ["AAAA3"]
+    assert "AAAA3" not in _ids(_search(office, smaller="1M"))
+    assert _ids(_search(office, "example.org", status="failed")) == ["AAAA3"]
+    assert _ids(_search(office, status="failed", reason="spam")) == []
+    assert [read_size(words, "larger") for words in ("", "1500", "500k", "10 MB", "1GiB")] == [
+        None,
+        1500,
+        512_000,
+        10 * 1024**2,
+        1024**3,
+    ]
+    for wrong in ({"larger": "big"}, {"reason": "bad"}, {"status": "x"}, {"days": 99}, {"cursor": "x"}):
+        with pytest.raises(FilterError):
+            _search(office, **wrong)
+
+
+def test_a_row_counts_in_its_last_version_only(office: Office) -> None:
+    rows = make_rows(30, status="deferred", response="451 try later")
+    office.insert(rows)
+    office.insert(
+        [row._replace(status="delivered", result="accepted", response="250 OK", version=2) for row in rows[:28]]
+    )
+    assert _ids(_search(office, "try later", limit=5)) == [row.queue_id for row in rows[28:]]
+    office.insert([row._replace(version=3, is_deleted=1) for row in rows])
+    assert _search(office, "try later").rows == ()
+    assert _search(office, "example.org").rows == ()
+
+
+def test_pages_are_exact_while_rows_arrive_and_change(office: Office) -> None:
+    """By brute force: what did not change is on exactly one page, in order; what changed may be on none or be new."""
+    chance = random.Random(19)
+    rows = [
+        make_row(
+            queue_id=f"C{number:05d}",
+            queued_at=NOW_MS - chance.choice([1, 40, 3_000, 12_000, 30_000]) * MINUTE_MS,
+            account=f"{chance.choice(['bob', 'eve', 'zoe'])}@{chance.choice(['example.org', 'other.example'])}",
+            status=chance.choice(["delivered", "deferred", "bounced"]),
+        )
+        for number in range(300)
+    ]
+    rows = [row._replace(updated_at=row.queued_at + chance.randrange(0, 2) * 60_000) for row in rows]
+    office.insert(rows)
+    untouched = [row for row in rows[100:] if row.status == "bounced"]
+    cursor = ""
+    seen: list[Outcome] = []
+    for page in range(100):
+        found = _search(office, "example.org", status="bounced", limit=7, cursor=cursor)
+        seen += found.rows
+        changed = chance.choice(rows[:100])
+        office.insert([changed._replace(version=page + 2, updated_at=NOW_MS + page, status="bounced")])
+        office.insert([row._replace(version=page + 2) for row in rows[100:110]])
+        office.insert([make_row(queue_id=f"NEW{page}", queued_at=NOW_MS + page, status="bounced")])
+        cursor = found.next_cursor
+        if not cursor:
+            break
+    expected = sorted(
+        (row for row in untouched if row.account_domain == "example.org"), key=lambda row: row.updated_at, reverse=True
+    )
+    old = {row.queue_id for row in expected}
+    assert len(old) > 20
+    got = [row for row in seen if row.queue_id in old]
+    assert sorted(row.queue_id for row in got) == sorted(old)
+    assert [row.updated_at for row in got] == [row.updated_at for row in expected]
+    assert [row.updated_at for row in seen] == sorted((row.updated_at for row in seen), reverse=True)
+
+
+def test_a_file_holds_each_row_once(office: Office) -> None:
+    rows = make_rows(120, message_id="m1@example.org")
+    office.insert(rows)
+    pages = office.service.pages(ENGINEER, REPORT, SearchQuestion("m1@example.org", kind="message-id"))
+    assert sorted(row.queue_id for page in pages for row in page.rows) == sorted(row.queue_id for row in rows)
+
+
+HIDDEN = make_row(
+    account="bob@example.org",
+    original_recipient="team@partner.example",
+    recipient="secret77@private.example",
+    status="bounced",
+    response="550 <secret77@private.example> rejected: hush by mx.private.example",
+    remote_host="mx.private.example",
+    remote_ip="203.0.113.9",
+    remote_provider="Google",
+    server="web1",
+    parent_queue_id="PARENT1",
+)
+RECEIVED = make_row(
+    queue_id="RRRR1",
+    direction="received",
+    sender="carol@shop.example",
+    recipient="bob@example.org",
+    authenticated_as="carol",
+    client_ip="198.51.100.4",
+    client_host="dsl4.isp.example",
+    response="250 OK for <hidden@elsewhere.example> /home/carol/mail",
+)
+
+
+HIDDEN_TERMS = [
+    ("secret77@private.example", ""),
+    ("private.example", ""),
+    ("mx.private.example", "host"),
+    ("private.example", "host"),
+    ("203.0.113.9", ""),
+    ("hush", ""),
+    ("secret77", "words"),
+    ("198.51.100.4", ""),
+    ("isp.example", "host"),
+    ("hidden", "words"),
+    ("elsewhere example", ""),
+    ("hidden@elsewhere.example", "words"),
+    ("carol mail", "words"),
+    ("web1", ""),
+    ("web1", "host"),
+    ("PARENT1", ""),
+    ("eve@other.example", ""),
+    ("AAAA4", ""),
+]
+
+
+def test_what_a_viewer_may_not_see_finds_nothing(office: Office) -> None:
+    office.insert([HIDDEN, RECEIVED, *ROWS])
+    for q, kind in HIDDEN_TERMS:
+        for viewer in (BOB, ORG):
+            assert _search(office, q, viewer, kind=kind).rows == (), (q, kind)
+        if q not in ("elsewhere example", "hidden@elsewhere.example"):  # a row has both in parts only
+            assert _search(office, q, ENGINEER, kind=kind).rows != (), (q, kind)
+
+
+def test_a_viewer_finds_his_own(office: Office) -> None:
+    office.insert([HIDDEN, RECEIVED, *ROWS])
+    found = _search(office, "team@partner.example", BOB)
+    assert [(row.recipient, row.status) for row in found.rows] == [("team@partner.example", "bounced")]
+    assert "private" not in repr(found.rows)
+    assert sorted(_ids(_search(office, "carol@shop.example", BOB))) == ["AAAA1", "RRRR1"]
+    assert _ids(_search(office, "full mailbox", BOB)) == ["AAAA3"]
+    assert _ids(_search(office, "gmail.example", ORG)) == ["AAAA2"]
+    assert {row.account for row in _search(office, "", ORG).rows} == {"bob@example.org"}
+    with pytest.raises(FilterError, match="only engineers"):
+        _search(office, viewer=BOB, server="web1")
+    assert _search(office, viewer=BOB, provider="Google", reason="").rows != ()
+    assert HIDDEN.queue_id not in _ids(_search(office, viewer=BOB, provider="Google"))
+
+
+def test_of_members_that_a_viewer_may_not_see_the_one_with_the_last_event_is_found(office: Office) -> None:
+    members = [
+        HIDDEN._replace(recipient="one@private.example", updated_at=NOW_MS - 50_000),
+        HIDDEN._replace(
+            recipient="two@private.example", updated_at=NOW_MS - 40_000, status="delivered", result="accepted"
+        ),
+    ]
+    office.insert(members)
+    assert [row.status for row in _search(office, "team@partner.example", BOB).rows] == ["delivered"]
+    assert _search(office, "team@partner.example", BOB, status="failed").rows == ()
+    assert len(_search(office, "team@partner.example").rows) == 2
+
+
+def test_a_search_that_meets_its_limit_says_how_far_back_it_went(office: Office) -> None:
+    office.insert(make_rows(3))
+    service = office.service
+    read = service._read
+
+    def slow(statement: Statement) -> Sequence[Sequence[Any]]:
+        if NOW_MS - statement.parameters["since_ms"] > STEPS_MS[1]:
+            raise TooLargeError("too slow")
+        return read(statement)
+
+    tables = Tables(slow, office.settings.database, 30, 50, 6 * DAY_MS, NOW_MS, ENGINEER)
+    found = REPORT.answer(tables, SearchQuestion("example.org"))
+    assert (len(found.rows), found.is_complete, found.since_ms) == (3, False, NOW_MS - STEPS_MS[1])
+    assert "may be older mail" in REPORT.limits_met(found)
+    assert not REPORT.is_certain(found)
+    full = REPORT.answer(tables, SearchQuestion("example.org", limit=2))
+    assert full.is_complete
+    assert full.next_cursor
+
+
+def test_an_id_leads_to_its_message_and_a_filter_does_not(office: Office, open_site: Open) -> None:
+    office.insert(ROWS)
+    site = open_site(office.service)
+    for q in ("1xVatV-0008Jo-O8", "<long.1234567890@web1>"):
+        answer = site.get("/search", params={"q": q})
+        assert answer.status_code == 303
+        assert answer.headers["location"].startswith("/trace?id=")
+        assert "Your invoice is late" in site.get(answer.headers["location"]).text
+    page = site.get("/search", params={"q": "1xVatV-0008Jo-O8", "status": "accepted"})
+    assert (page.status_code, "was taken for a queue ID" in page.text) == (200, True)
+    assert 'href="/search?q=1xVatV-0008Jo-O8&amp;kind=words&amp;status=accepted"' in page.text
+    assert site.get("/search", params={"q": "AAAA4", "kind": "words"}).status_code == 200
+
+
+def test_every_page_has_the_box(office: Office, open_site: Open) -> None:
+    site = open_site(office.service)
+    for path in ("/", "/servers", "/trace?id=x", "/search", "/nothing"):
+        assert site.get(path).text.count('name="q"') == 1, path
+    assert 'name="q"' not in open_site(office.service, None).get("/nothing").text
+
+
+def test_rows_of_strangers_words_are_shown_as_text(office: Office, open_site: Open) -> None:
+    word = '<script>alert(1)</script>" onload=x ﹤'
+    office.insert([make_row(subject=word, sender=word, response=word, recipient=word)])
+    page = open_site(office.service).get("/search", params={"q": word})
+    assert page.status_code == 200
+    assert "<script>alert" not in page.text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page.text
