@@ -88,6 +88,11 @@ class Joiner:
         """Remove a message that was parked or closed from memory."""
         self._messages.forget(message)
 
+    def note_parked(self, message: Message) -> None:
+        """A message was parked before this joiner began: a filter with a public address may give it back."""
+        if not message.completed_at and not message.is_settled:
+            self._returns.name_again(message)
+
     def add(self, server: str, events: Iterable[Event], offset: int = -1) -> None:
         """Add events of one server; a duplicate changes nothing. One loop: it runs for every line.
 

@@ -61,8 +61,10 @@ class ReturnTies:
             self._named = dict(list(self._named.items())[MOST_NAMED // 2 :])
 
     def name_again(self, message: Message) -> None:
-        """A parked message is tried again."""
-        self._named.setdefault((message.server, message_id_of(message)), message.queue_id)
+        """A parked message is tried again, or was found in the table."""
+        message_id = message_id_of(message)
+        if message_id:
+            self._named.setdefault((message.server, message_id), message.queue_id)
 
     def name(self, message: Message, message_id: str) -> None:
         """Note the Message-ID. What comes from a far client may be an earlier message that has it, given back."""
@@ -77,12 +79,17 @@ class ReturnTies:
         source = source_of(message)
         if source is None or message.lineage is not None or is_near(source.client_ip):
             return
-        known = self._messages.find(message.server, known_id) if may_be_taken(source, is_named_twice=True) else None
+        if not may_be_taken(source, is_named_twice=True):
+            return
+        known = self._messages.find(message.server, known_id)
         if known is None:
             return
+        was_parked = known.was_parked or known_id not in self._messages.servers[message.server]
         self._messages.hold(known)
         other = source_of(known)
-        if known.is_complete() or other is None or (source.client_ip == other.client_ip and not known.return_id):
+        # What was parked may be ahead of the lines that are read again after a crash: then it is its time that counts.
+        is_over = known.is_complete() and (not was_parked or known.completed_at < source.at)
+        if is_over or other is None or (source.client_ip == other.client_ip and not known.return_id):
             return  # too late, or a list's other recipients
         self._list(known, GIVEN, other)
         self._list(message, TAKEN, source)

@@ -6,6 +6,8 @@ it. So a crash finds every message as it was at the acknowledged offset.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from postwatch.streams.errors import StoreError
 from postwatch.streams.joining.merge import merge
 from postwatch.streams.joining.message import Message
@@ -102,8 +104,11 @@ class MessageStore:
                 self._table.delete(key)
                 self.parked_messages -= 1
 
-    def sweep(self, now: int) -> None:
-        """Find closed entries that a crash left behind, and drop messages older than the MTA's longest retry."""
+    def sweep(self, now: int, note_open: Callable[[Message], None] | None = None) -> None:
+        """Find closed entries that a crash left behind, and drop messages older than the MTA's longest retry.
+
+        `note_open` is told each message that is parked and goes on.
+        """
         kept = 0
         for key in self._table.all_keys():
             stored = self._entry(key) if not key.startswith(b"\0") else None
@@ -119,6 +124,8 @@ class MessageStore:
                 self._table.delete(key)
                 kept -= 1
                 self._counts.given_up += 1
+            elif note_open is not None:
+                note_open(stored.message)
         self.parked_messages = kept
 
     def _entry(self, key: bytes) -> StoredMessage | None:

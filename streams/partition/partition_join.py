@@ -105,6 +105,8 @@ class PartitionJoin:
         self.counts.repeated_records += len(records) - len(fresh)
         if not fresh:
             return
+        if not self._next_sweep_at:
+            self._sweep(now)  # before the first line: one may be of a message that another worker parked
         fetch = RetainedFetch(fresh[0].offset, fresh[-1].offset, now, acknowledge)
         rows: list[Outcome] = []
         dirty: dict[Message, None] = {}
@@ -137,8 +139,12 @@ class PartitionJoin:
         self._acknowledge(now, committed)
         self._store.delete_closed(committed)
         if now >= self._next_sweep_at:
-            self._next_sweep_at = now + _SWEEP_EVERY_MS
-            self._store.sweep(now)
+            self._sweep(now)
+
+    def _sweep(self, now: int) -> None:
+        """Tidy the table. The first time, the joiner is told what is parked there."""
+        self._store.sweep(now, None if self._next_sweep_at else self._joiner.note_parked)
+        self._next_sweep_at = now + _SWEEP_EVERY_MS
 
     def _take_record(self, record: RawRecord, fetch: RetainedFetch) -> None:
         parsed = self._parser.parse(record, fetch.arrived_at)

@@ -35,11 +35,6 @@ RULES = JoinRules(
 )
 
 
-TIED_IN_MEMORY = ("given-back-from-afar",)
-"""Logs of messages that are tied by what is in memory until both are known. A message that was parked while a far
-filter had it, and was not tried again, is not found after a crash."""
-
-
 @dataclass
 class Record:
     offset: int
@@ -188,7 +183,7 @@ def test_crashes_change_no_row(log: Any, seed: int) -> None:
         elif step < 0.6:
             kafka.confirm_some(chooser.randrange(1, 6))
         elif step < 0.8:
-            now += chooser.choice([300, 6_000, 300 if log.stem in TIED_IN_MEMORY else 61_000])
+            now += chooser.choice([300, 6_000, 61_000])
             worker.join.tend(now, kafka.committed)
         elif step < 0.93:
             worker.commit()
