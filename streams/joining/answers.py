@@ -74,7 +74,12 @@ def _told(entry: Message, refusal: Refusal) -> list[Refusal]:
     code, enhanced = reply_codes(answer.words)
     return [
         msgspec.structs.replace(
-            refusal, smtp_code=code, enhanced_code=enhanced, response=answer.words, told_by=answer.line
+            refusal,
+            smtp_code=code,
+            enhanced_code=enhanced,
+            response=answer.words,
+            told_by=answer.line,
+            is_changed=True,
         )
     ]
 

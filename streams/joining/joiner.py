@@ -22,7 +22,7 @@ from postwatch.streams.joining.handovers import Handovers
 from postwatch.streams.joining.merge import add_attempt, add_lifecycle_event
 from postwatch.streams.joining.message import Message
 from postwatch.streams.joining.open_messages import Find, OpenMessages, find_nothing
-from postwatch.streams.joining.refusals import take_refused
+from postwatch.streams.joining.refusals import take_refused, tell_changed
 from postwatch.streams.joining.rows import RowMaker
 from postwatch.streams.joining.tries import take_step
 from postwatch.streams.parsers.events import (
@@ -189,7 +189,8 @@ class Joiner:
         """What a process says step by step, as events of the messages that it is about."""
         offset = self._offset
         if step.kind in (FILTERED, TOLD):
-            self._messages.refusals += [(message.server, told) for told in take_answer(message, step, offset)]
+            told = take_answer(message, step, offset)
+            tell_changed(self._messages, self._handovers.verdicts, message.server, told)
         elif step.kind == GROUPED:
             self.add(message.server, name_recipients(message, step), offset)
         else:

@@ -39,7 +39,8 @@ def find_login(messages: OpenMessages, server: str, event: Arrival | Refusal) ->
     told = login.parts.get(LOGIN) if login is not None and login.parts else None
     if login is None or told is None or told.at > event.at:
         return None
-    if event.authenticated_as not in ("", told.authenticated_as):
+    names = (told.authenticated_as,) if isinstance(event, Refusal) else ("", told.authenticated_as)
+    if event.authenticated_as not in names:
         return None
     messages.hold(login)
     return login

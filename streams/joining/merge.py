@@ -170,7 +170,12 @@ def _is_open_beside(attempts: list[Attempt]) -> bool:
 def add_refusal(passage: Message, refusal: Refusal) -> None:
     """Keep what the client was told of a message that a filter judged."""
     known = passage.refusals = passage.refusals or []
-    if len(known) < MOST_ATTEMPTS and all(one.line != refusal.line for one in known):
+    for index, one in enumerate(known):
+        if one.line == refusal.line:
+            if refusal.is_changed:
+                known[index] = refusal
+            return
+    if len(known) < MOST_ATTEMPTS:
         known.append(refusal)
 
 

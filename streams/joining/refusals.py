@@ -46,10 +46,18 @@ def take_refused(
     messages.refusals.append((server, event))
     if event.answers_id:
         answers = messages.find_or_open(server, event.answers_id, event.at)
-        messages.refusals += [(server, told) for told in take_refusal(answers, event)]
+        tell_changed(messages, verdicts, server, take_refusal(answers, event))
     if event.passage_id:
         verdicts.tell_others(server, event)
     return None
+
+
+def tell_changed(messages: OpenMessages, verdicts: Verdicts, server: str, told: list[Refusal]) -> None:
+    """Refusals with the answer that a filter made of theirs, which all recipients of the message were told."""
+    for refusal in told:
+        messages.refusals.append((server, refusal))
+        if refusal.passage_id:
+            verdicts.tell_others(server, refusal)
 
 
 def told_by_arrival(message: Message) -> Iterator[Refusal]:

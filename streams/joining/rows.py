@@ -434,7 +434,9 @@ class RowMaker:
                     1,
                     refusal.at,
                     RANKS[refusal.status],
-                    2 if is_told_more else 1,
+                    # What is read again after a crash may find the next client of the process, and so know less.
+                    (3 if refusal.is_changed and refusal.passage_id else 2 if is_told_more else 1)
+                    + bool(refusal.session_id and refusal.client_ip),
                 ),
                 is_deleted=0 if account in accounts else 1,
             )

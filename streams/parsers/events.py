@@ -174,6 +174,8 @@ class Refusal(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """The passage through a filter whose own lines name the other recipients of the message; else empty."""
     answers_id: str = ""
     """The entry of what the client was told in place of `response`, where a filter may change the answer."""
+    is_changed: bool = False
+    """A filter changed the answer, which `told_by` tells."""
     awaits_arrival: bool = False
     """The arrival's line of that queue id comes behind it, and tells sender, client and login."""
 

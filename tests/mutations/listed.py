@@ -27,6 +27,22 @@ _STATUS = "streams/joining/test_status.py::"
 _LOG_IN = "query/access/test_log_in.py::"
 _PARTIAL = "streams/sink/test_partial_rows.py::"
 
+AFAR = (
+    _mutation(
+        "a filter with a public address gives a message back after a crash too",
+        "streams/joining/joiner.py",
+        "            self._returns.name_again(message)\n",
+        "            pass\n",
+        _CRASHES,
+    ),
+    _mutation(
+        "what Sendmail refused is told by the arrival behind it",
+        "streams/joining/arrivals.py",
+        "        if message.refusals is not None:\n",
+        "        if False:\n",
+        "streams/joining/test_refusals.py::test_the_arrival_behind_a_refusal_tells_sender_client_and_login",
+    ),
+)
 PIECES = (
     _mutation(
         "only the next piece of a line continues it",
@@ -2124,6 +2140,7 @@ MUTATIONS = (
     *SLIM_TABLES,
     *LOG_IN,
     *SHIPPER,
+    *AFAR,
     *PIECES,
     *JOIN,
     *MESSAGES,

@@ -137,3 +137,33 @@ def test_an_entry_is_bounded() -> None:
     assert entry.refusals is not None
     assert entry.tries is not None
     assert (len(entry.refusals), len(entry.tries)) == (MOST_REFUSALS, MOST_ANSWERS)
+
+
+def before_queue(login: str = "", helo: str = "mx.far.example") -> list[str]:
+    name = f", sasl_method=PLAIN, sasl_username={login}" if login else ""
+    end = f" sasl_username=<{login}>" if login else ""
+    answer = "554 5.7.0 Reject, id=00201-05 - spam"
+    return [
+        said(1, f"client=mx.far.example[192.0.2.5]{name}"),
+        "Nov 23 09:00:02 mx amavis[9]: (00201-05) Blocked SPAM {RejectedInbound}, [192.0.2.5]:4 [192.0.2.5] "
+        "<x@far.example> -> <ann@bakery.example>,<bob@bakery.example>, Message-ID: <1@x>, Hits: 12, size: 9, 5 ms",
+        f"Nov 23 09:00:02 mx postfix/smtpd[7]: proxy-reject: END-OF-MESSAGE: {answer}; from=<x@far.example> "
+        f"to=<ann@bakery.example> proto=ESMTP helo=<{helo}>{end}",
+        said(2, f"reply filter in: {answer}"),
+        said(2, "reply filter out: 550 5.7.1 We do not want this"),
+    ]
+
+
+def test_all_recipients_that_a_filter_before_the_queue_refused_were_told_the_same() -> None:
+    lines = before_queue()
+    expected = [("ann", 550, "5.7.1"), ("bob", 550, "5.7.1")]
+    late = [*lines[:1], *lines[2:], lines[1]]
+    assert codes([lines]) == codes([[line] for line in lines]) == codes([lines, lines]) == codes([late]) == expected
+    assert {row["client_ip"] for row in rows_of([lines])} == {"192.0.2.5"}
+
+
+def test_a_refusal_of_another_login_has_not_the_client_of_the_process() -> None:
+    forged = before_queue(helo="x> sasl_username=<ann@bakery.example")
+    assert {(row["client_ip"], row["authenticated_as"]) for row in rows_of([forged])} == {("", "")}
+    lines = [before_queue("ann@bakery.example")[0], *before_queue()[1:]]
+    assert {(row["client_ip"], row["authenticated_as"]) for row in rows_of([lines])} == {("", "")}

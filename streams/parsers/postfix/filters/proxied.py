@@ -54,7 +54,6 @@ def read_proxied(text: str, start: int, at: int, line: str, process: str = "") -
     told = _LOGIN.search(text, max(tail.end() - 1, len(text) - _LONGEST_LOGIN)) if process else None
     login = told[1] if told is not None else ""
     session = LOGIN_PREFIX + process if process else ""
-    client = session if login else ""
     answer = text[opening.end() : place]
     verdict = VERDICT.match(answer)
     if opening[1] == "accept" and verdict is None:
@@ -62,7 +61,7 @@ def read_proxied(text: str, start: int, at: int, line: str, process: str = "") -
         if passage is not None:
             return _answered(passage[1], at, line, sender, (), login, session)
         queue_id = next_queue_id(answer)
-        return _queued(queue_id, at, line, login, client) if WHOLE_ID.match(queue_id) else _NOTE
+        return _queued(queue_id, at, line, login, session if login else "") if WHOLE_ID.match(queue_id) else _NOTE
     enhanced, (code, _) = ENHANCED.match(answer), reply_codes(answer)
     refusal = Refusal(
         refusal_id(line),
@@ -75,7 +74,7 @@ def read_proxied(text: str, start: int, at: int, line: str, process: str = "") -
         enhanced_code=enhanced[1] if enhanced else "",
         response=answer,
         status=REJECTED if verdict is None else BOUNCED if verdict["bounce"] else DISCARDED,
-        session_id=client,
+        session_id=session,
         passage_id=_passage_of(answer, sender, recipient),
         answers_id=answers_of("", process) if verdict is None else "",
     )
