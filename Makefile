@@ -20,10 +20,9 @@ $(STAMP): pyproject.toml requirements.lock
 demo: install
 	$(BIN)/postwatch demo $(ARGS)
 
-# Each process has a broker and an engine of its own. Many tests wait for real parts, so four keep two cores busy; one
-# that is done takes half of what another has left.
+# Each process has a broker and an engine of its own.
 test: install
-	$(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 chaos: install
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(FAULTS),--faults $(FAULTS))

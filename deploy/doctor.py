@@ -74,7 +74,11 @@ def _judge_topic(topic: str, facts: KafkaFacts, wanted: Mapping[str, str], kafka
     check = f"topic {topic}"
     known = facts.topics.get(topic)
     if known is None:
-        yield Finding(check, TROUBLE, "It does not exist.", "Run `postwatch migrate --topics`.")
+        if kafka.security_protocol == "plaintext":
+            yield Finding(check, TROUBLE, "It does not exist.", "Run `postwatch migrate --topics`.")
+        else:  # brokers hide what a user may not describe
+            remedy = "Run `postwatch migrate --topics`, or grant the rights that docs/secured-kafka.md lists."
+            yield Finding(check, TROUBLE, "It does not exist, or this user may not see it.", remedy)
         return
     odd = []
     policy = known.settings.get("cleanup.policy", "delete")

@@ -5,7 +5,6 @@ Raises UnavailableError, with the remedy, where nobody answers.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -17,8 +16,10 @@ from postwatch.deploy.doctor import MANY_LETTERS, ClickHouseFacts, KafkaFacts, T
 from postwatch.deploy.doctor_lag import LagFacts
 from postwatch.deploy.lag_facts import collect_lag
 from postwatch.deploy.migrate import read_migrations
-from postwatch.producers.service.kafka import unavailable as kafka_unavailable
+from postwatch.producers.service.kafka import check_topics
+from postwatch.producers.service.kafka_admin import SILENT, open_admin
 from postwatch.producers.service.kafka_settings import KafkaSettings
+from postwatch.producers.service.kafka_trouble import unavailable as kafka_unavailable
 from postwatch.streams.clickhouse.client import TRANSPORT_ERRORS, connect, unavailable
 from postwatch.streams.settings import ClickHouseSettings
 
@@ -26,19 +27,15 @@ _TIMEOUT_SECONDS = 5.0
 _DAY_MS = 86_400_000
 _TABLES = ("deliveries", "servers")
 
-_SILENT = logging.getLogger("postwatch.doctor")  # librdkafka's own words go nowhere: ours are for people
-_SILENT.addHandler(logging.NullHandler())
-_SILENT.propagate = False
-
 
 def collect_kafka(
     kafka: KafkaSettings, topics: Iterable[str], groups: Iterable[tuple[str, str]], now_ms: int
 ) -> KafkaFacts:
     """`groups`: each consumer group and a topic that it reads."""
     config = {**kafka.client_config(), "socket.timeout.ms": 5_000}
-    admin = AdminClient(config, logger=_SILENT)
+    admin, failure = open_admin(kafka, **{"socket.timeout.ms": 5_000})
+    metadata = check_topics(admin, kafka, [], failure)
     try:
-        metadata = admin.list_topics(timeout=_TIMEOUT_SECONDS)
         settings = _topic_settings(admin, [topic for topic in topics if topic in metadata.topics])
         known: dict[str, TopicFacts | None] = dict.fromkeys(topics)
         for topic, found in settings.items():
@@ -79,7 +76,7 @@ def _consumer(config: Mapping[str, object], group: str) -> Consumer:
         "auto.offset.reset": "earliest",
         "enable.partition.eof": True,
     }
-    return Consumer({**config, **own}, logger=_SILENT)
+    return Consumer({**config, **own}, logger=SILENT)
 
 
 def _collect_lag(

@@ -18,7 +18,9 @@ from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, Config
 from confluent_kafka.cimpl import NewTopic
 from postwatch.producers.service.errors import UnavailableError
 from postwatch.producers.service.kafka import check_topics
+from postwatch.producers.service.kafka_admin import open_admin
 from postwatch.producers.service.kafka_settings import MAX_MESSAGE_BYTES, KafkaSettings
+from postwatch.producers.service.kafka_trouble import with_remedy
 
 TIMESTAMP_TYPE = "message.timestamp.type"
 APPEND_TIME = "LogAppendTime"
@@ -45,8 +47,8 @@ def create_topics(kafka: KafkaSettings, partitions: int) -> Mapping[str, str]:
     Returns topic → what was done: 'created', 'exists', or 'exists, message.timestamp.type set to LogAppendTime'. Other
     settings of a topic that exists are its operator's. Raises UnavailableError without a broker.
     """
-    admin = AdminClient({**kafka.client_config(), "log_level": 2})
-    known = check_topics(admin, kafka, [])
+    admin, failure = open_admin(kafka)
+    known = check_topics(admin, kafka, [], failure)
     configs = topic_configs(kafka)
     done = dict.fromkeys(configs, "exists")
     replication = min(3, len(known.brokers))
@@ -61,7 +63,7 @@ def create_topics(kafka: KafkaSettings, partitions: int) -> Mapping[str, str]:
             done[topic] = "created"
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise UnavailableError(f"the topic {topic} can't be created: {error.args[0].str()}") from error
+                raise UnavailableError(f"the topic {topic} can't be created: {with_remedy(error.args[0])}") from error
     for topic in _set_append_time(admin, [topic for topic, state in done.items() if state == "exists"]):
         done[topic] = f"exists, {TIMESTAMP_TYPE} set to {APPEND_TIME}"
     return done

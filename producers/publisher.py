@@ -6,17 +6,19 @@ raises PublishError from `poll`, for going on would leave a gap. No clock: the c
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from postwatch.producers import ship_metrics as metrics
 from postwatch.producers.record import Headers
 from postwatch.producers.service.errors import ClockError, PublishError, UnavailableError
-from postwatch.producers.service.kafka import ClientErrors, missing_topic, unavailable
+from postwatch.producers.service.kafka import ClientErrors
 from postwatch.producers.service.kafka_settings import KafkaSettings
+from postwatch.producers.service.kafka_trouble import missing_topic, unavailable, with_remedy
 from postwatch.producers.service.outages import OutageLog
 
 MAX_IN_FLIGHT_BYTES = 4 * 1024 * 1024
@@ -96,17 +98,20 @@ class KafkaPublisher:
             elif self._refused is None:
                 self._refused = self._refusal(error, now_ms)
 
-        self._producer.produce(self._topic, value, self._key, on_delivery=delivered, headers=[*headers])
+        with self._fatal_errors_refuse():
+            self._producer.produce(self._topic, value, self._key, on_delivery=delivered, headers=[*headers])
         self._in_flight.append((now_ms, size))
         self._in_flight_bytes += size
 
     def poll(self, seconds: float) -> None:
-        self._producer.poll(seconds)
+        with self._fatal_errors_refuse():
+            self._producer.poll(seconds)
         metrics.IN_FLIGHT_BYTES.set(self._in_flight_bytes)
         self._check()
 
     def flush(self, seconds: float) -> bool:
-        remaining = self._producer.flush(seconds)
+        with self._fatal_errors_refuse():
+            remaining = self._producer.flush(seconds)
         self._check()
         return not remaining
 
@@ -120,6 +125,17 @@ class KafkaPublisher:
         """Forget what is not acknowledged. It is read again from the files."""
         self._producer.purge()
         self._producer.flush(_CLOSE_SECONDS)
+
+    @contextlib.contextmanager
+    def _fatal_errors_refuse(self) -> Iterator[None]:
+        """A client that has failed for good raises from whatever is called next."""
+        try:
+            yield
+        except KafkaException as error:
+            if self._refused is None and error.args[0].code() == KafkaError._FATAL:
+                with contextlib.suppress(KafkaException):  # what failed is told to the callbacks
+                    self._producer.poll(0)
+            raise self._refused or self._refusal(error.args[0], 0) from error
 
     def _check(self) -> None:
         if self._refused is not None:
@@ -135,8 +151,8 @@ class KafkaPublisher:
                 "`postwatch migrate --topics`, after which the topic takes the broker's time"
             )
         return PublishError(
-            f"Kafka refused a record for {self._topic}: {error.str()}. Nothing is lost: correct the cause and start "
-            "the shipper again; it resumes at its checkpoint"
+            f"Kafka refused a record for {self._topic}: {with_remedy(error)}. Nothing is lost: correct the cause and "
+            "start the shipper again; it resumes at its checkpoint"
         )
 
     def _on_error(self, error: KafkaError) -> None:

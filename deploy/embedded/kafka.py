@@ -18,7 +18,7 @@ import subprocess
 import sys
 import uuid
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from postwatch.deploy.embedded.cache import cache_folder
@@ -31,6 +31,7 @@ from postwatch.producers.service.kafka_settings import MAX_MESSAGE_BYTES
 # Adding log4j's artifacts would drag kafka-clients down to 3.8, which does not start; hence slf4j-simple.
 _ARTIFACTS = "org.apache.kafka:kafka_2.13:4.4.0+org.slf4j:slf4j-simple:1.7.36"
 _JAR_LIST = f"{hashlib.sha256(_ARTIFACTS.encode()).hexdigest()[:16]}.jars"
+_MORE_PROPERTIES = "more.properties"
 _CLUSTER_ID = re.compile(r"^cluster\.id=(\S+)$", re.MULTILINE)
 _ANSWER_SECONDS = 2.0
 _SERVER_OPTIONS = (
@@ -90,11 +91,17 @@ class EmbeddedKafka(Part):
         *,
         log_path: Path | None = None,
         children: Children | None = None,
+        properties: Mapping[str, str] | None = None,
+        controller_port: int = 0,
     ) -> None:
+        """`properties` are Kafka's own; they go before those that stand here."""
         super().__init__("kafka", log_path or data_dir / "kafka.log", children)
+        if properties:
+            data_dir.mkdir(parents=True, exist_ok=True)
+            (data_dir / _MORE_PROPERTIES).write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
         self.data_dir = data_dir
         self.port = port or choose_port()
-        self._controller_port = choose_port()
+        self._controller_port = controller_port or choose_port()
 
     @property
     def brokers(self) -> str:
@@ -194,10 +201,12 @@ def broker_command(data_dir: Path, port: int, controller_port: int) -> list[str]
     data_dir.mkdir(parents=True, exist_ok=True)
     logs = data_dir / "logs"
     properties = data_dir / "server.properties"
+    more = data_dir / _MORE_PROPERTIES
     properties.write_text(
         _PROPERTIES.format(
             host=LOOPBACK, port=port, controller_port=controller_port, logs=logs, max_message_bytes=MAX_MESSAGE_BYTES
         )
+        + (more.read_text() if more.exists() else "")  # of two values of one property Java takes the last
     )
     if not (logs / "meta.properties").exists():
         shutil.rmtree(logs, ignore_errors=True)  # half formatted by a start that was cut off

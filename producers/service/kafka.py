@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException
-from postwatch.producers.service.errors import UnavailableError
 from postwatch.producers.service.kafka_settings import KafkaSettings
+from postwatch.producers.service.kafka_trouble import missing_topic, shorten, unavailable
 from postwatch.producers.service.outages import OutageLog, Repeats
 from prometheus_client import Gauge
 
@@ -29,8 +28,6 @@ _UNREACHABLE = {
 _CREDENTIALS = {KafkaError._AUTHENTICATION, KafkaError._SSL}
 _TOLD_BY_ERRORS = ("FAIL", "ERROR")
 """Facilities of librdkafka's log that repeat what its error callback is given."""
-_FAILURE = re.compile(r"(?:\S+: )?(.*?)(?: \(after \d+ms.*)?", re.DOTALL)
-"""'host:port/id: Connect to ipv4#… failed: Connection refused (after 0ms in state CONNECT, …)' → the middle."""
 
 
 class ClientErrors:
@@ -104,10 +101,7 @@ class KafkaWatch:
         """
         self._errors.take(error)
         if error.code() in _CREDENTIALS:
-            self._outage.away(
-                f"Kafka at {self._kafka.brokers} refuses the connection ({shorten(error.str())}); "
-                "check POSTWATCH_KAFKA_SASL_* and POSTWATCH_KAFKA_SSL_CA_FILE"
-            )
+            self._complain()
         elif error.code() == KafkaError._ALL_BROKERS_DOWN:
             self._are_all_down = True
             if self._broker_failed:
@@ -142,6 +136,13 @@ class KafkaWatch:
                     lag.labels(topic, partition).set(of_partition["consumer_lag_stored"])
 
 
+class Failure(Protocol):
+    """What is known of a client's connections."""
+
+    @property
+    def latest(self) -> str: ...
+
+
 class Metadata(Protocol):
     """What the brokers say of themselves; the values are confluent_kafka's."""
 
@@ -155,33 +156,20 @@ class MetadataSource(Protocol):
     """What the check below needs of a Consumer, a Producer or an AdminClient of confluent_kafka."""
 
     def list_topics(self, *, timeout: float) -> Metadata: ...
+    def poll(self, timeout: float) -> Any: ...
 
 
-def check_topics(source: MetadataSource, kafka: KafkaSettings, topics: Collection[str]) -> Metadata:
+def check_topics(
+    source: MetadataSource, kafka: KafkaSettings, topics: Collection[str], failure: Failure | None = None
+) -> Metadata:
     """What the brokers say of themselves. Raises UnavailableError, with the remedy, unless they have the topics."""
     try:
         metadata = source.list_topics(timeout=_TIMEOUT_SECONDS)
     except KafkaException as error:
-        raise unavailable(kafka, error.args[0].str()) from error
+        source.poll(0)  # the client's error callback knows more than the time-out
+        known = failure.latest if failure else ""
+        raise unavailable(kafka, known or error.args[0].str()) from error
     for topic in topics:
         if topic not in metadata.topics or not metadata.topics[topic].partitions:
             raise missing_topic(kafka, topic)
     return metadata
-
-
-def unavailable(kafka: KafkaSettings, reason: str) -> UnavailableError:
-    """No broker answers. `reason` is what the client said, or empty."""
-    said = f" ({reason})" if reason else ""
-    return UnavailableError(f"Kafka does not answer at {kafka.brokers}{said}; start it, or set POSTWATCH_KAFKA_BROKERS")
-
-
-def missing_topic(kafka: KafkaSettings, topic: str) -> UnavailableError:
-    return UnavailableError(
-        f"the topic {topic} does not exist at {kafka.brokers}; create it with `postwatch migrate --topics`"
-    )
-
-
-def shorten(reason: str) -> str:
-    """What librdkafka says of a failed broker, without the broker's internal name and the time that it took."""
-    found = _FAILURE.fullmatch(reason)
-    return found[1] if found else reason

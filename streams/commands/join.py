@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     quieten_libraries(outage)
     await_server(
         outage,
-        lambda: partitions.append(ensure_changelog(kafka, changelog_topic(settings))),
+        lambda: partitions.append(ensure_changelog(kafka, changelog_topic(settings), settings.group)),
         threading.Event(),  # until Faust runs, a signal ends the process at once
     )
     app, worker = create_app(settings, kafka, partitions[0], health, outage)

@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     log.info("sink_started", brokers=kafka.brokers, group=settings.group, clickhouse=clickhouse.url)
     topics = [*targets, kafka.dead_letters_topic]
     if await_server(clickhouse_outage, writer.connect, stopping) and await_server(
-        outage, partial(check_topics, consumer, kafka, topics), stopping
+        outage, partial(check_topics, consumer, kafka, topics, watch.logger), stopping
     ):
         letters = DeadLetterSender(producer, kafka.dead_letters_topic)
         buffer = RowBatcher(settings.max_rows, settings.max_wait_ms / 1000)

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from postwatch.producers.service.errors import UnavailableError
 from postwatch.producers.service.health import Health
-from postwatch.producers.service.kafka import KafkaWatch, check_topics, unavailable
+from postwatch.producers.service.kafka import KafkaWatch, check_topics
 from postwatch.producers.service.kafka_settings import KafkaSettings
+from postwatch.producers.service.kafka_trouble import unavailable
 from postwatch.producers.service.outages import OutageLog
 
 _TIMEOUT_SECONDS = 10.0
@@ -44,7 +45,7 @@ def read_topic(
     }
     consumer = Consumer(config, logger=_SILENT)
     try:
-        check_topics(consumer, kafka, [topic])
+        check_topics(consumer, kafka, [topic], watch.logger)
         ends = _ends(consumer, kafka, topic, from_beginning)
         consumer.assign([TopicPartition(topic, place, start) for place, (start, _) in ends.items()])
         started = True

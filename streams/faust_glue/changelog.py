@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
 from postwatch.producers.service.errors import SettingsError, UnavailableError
 from postwatch.producers.service.kafka import check_topics
+from postwatch.producers.service.kafka_admin import open_admin
+from postwatch.producers.service.kafka_rights import READ, WRITE, Need, check_rights
 from postwatch.producers.service.kafka_settings import MAX_MESSAGE_BYTES, KafkaSettings
+from postwatch.producers.service.kafka_trouble import with_remedy
 from postwatch.streams.faust_glue.internals import NewTopic
 
 log = structlog.get_logger()
@@ -26,13 +28,13 @@ _CONFIG = {
 _TIMEOUT_SECONDS = 10.0
 
 
-def ensure_changelog(kafka: KafkaSettings, topic: str) -> int:
+def ensure_changelog(kafka: KafkaSettings, topic: str, group: str) -> int:
     """Create the topic if it is missing; returns the number of partitions of the raw topic.
 
-    Raises UnavailableError while no broker answers, SettingsError where topics don't fit.
+    Raises UnavailableError while no broker answers or lets the join do its work, SettingsError where topics don't fit.
     """
-    admin = AdminClient(kafka.client_config(), logger=None)
-    metadata = check_topics(admin, kafka, [kafka.raw_topic, kafka.outcomes_topic])
+    admin, failure = open_admin(kafka)
+    metadata = check_topics(admin, kafka, [kafka.raw_topic, kafka.outcomes_topic], failure)
     partitions = len(metadata.topics[kafka.raw_topic].partitions)
     outcome_partitions = len(metadata.topics[kafka.outcomes_topic].partitions)
     if outcome_partitions < partitions:
@@ -40,6 +42,17 @@ def ensure_changelog(kafka: KafkaSettings, topic: str) -> int:
             f"{kafka.outcomes_topic} has {outcome_partitions} partitions and {kafka.raw_topic} has {partitions}: "
             f"raise {kafka.outcomes_topic} to {partitions}"
         )
+    check_rights(
+        admin,
+        kafka,
+        [
+            Need("topic", kafka.raw_topic, READ),
+            Need("topic", kafka.outcomes_topic, WRITE),
+            Need("topic", kafka.heartbeats_topic, WRITE),
+            Need("topic", kafka.dead_letters_topic, WRITE),
+            Need("group", group, READ),
+        ],
+    )
     known = metadata.topics.get(topic)
     if known is not None and known.partitions:
         if len(known.partitions) != partitions:
@@ -54,6 +67,6 @@ def ensure_changelog(kafka: KafkaSettings, topic: str) -> int:
         created[topic].result(_TIMEOUT_SECONDS)
     except KafkaException as error:
         if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-            raise UnavailableError(f"{topic} can't be created: {error.args[0].str()}") from error
+            raise UnavailableError(f"{topic} can't be created: {with_remedy(error.args[0])}") from error
     log.info("changelog_created", topic=topic, partitions=partitions)
     return partitions

@@ -18,8 +18,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from postwatch.producers.record import Heartbeat
 from postwatch.producers.service.errors import UnavailableError
 from postwatch.producers.service.health import Health
-from postwatch.producers.service.kafka import ClientErrors, KafkaWatch, check_topics, unavailable
+from postwatch.producers.service.kafka import ClientErrors, KafkaWatch, check_topics
 from postwatch.producers.service.kafka_settings import KafkaSettings
+from postwatch.producers.service.kafka_trouble import unavailable
 from postwatch.producers.service.lifecycle import now_ms
 from postwatch.producers.service.outages import OutageLog
 from postwatch.streams.contracts.dead_letters import DeadLetter
@@ -189,7 +190,7 @@ async def replay(
     )
     outlet: KafkaOutlet | None = None
     try:
-        check_topics(consumer, kafka, [kafka.raw_topic, kafka.outcomes_topic])
+        check_topics(consumer, kafka, [kafka.raw_topic, kafka.outcomes_topic], errors)
         spans = _spans(consumer, kafka, from_ms - LEAD_MS)
         outlet = KafkaOutlet(kafka, asyncio.get_running_loop(), fail, KafkaWatch(kafka, outage))
         counts, totals = ReplayCounts(), JoinCounts()

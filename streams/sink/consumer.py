@@ -18,6 +18,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 from postwatch.producers.service.errors import UnavailableError
 from postwatch.producers.service.health import Health
+from postwatch.producers.service.kafka_trouble import with_remedy
 from postwatch.producers.service.outages import OutageLog
 from postwatch.streams.contracts.arrow_stream import encode_stream
 from postwatch.streams.contracts.dead_letters import DeadLetter, DeadLetterSender, RecordOrigin
@@ -131,8 +132,9 @@ class Sink:
             if error.code() == KafkaError._PARTITION_EOF:
                 self._pass_markers(origin)
                 return
-            log.warning("records_unreadable", topic=message.topic(), error=error.str())
-            self._health.complain("records", f"{message.topic()}: {error.str()}")
+            reason = with_remedy(error)
+            log.warning("records_unreadable", topic=message.topic(), error=reason)
+            self._health.complain("records", f"{message.topic()}: {reason}" if message.topic() else reason)
             return
         self._health.settle("records")
         value = message.value() or b""

@@ -112,8 +112,8 @@ def test_a_wrong_password_is_complained_of_with_the_remedy() -> None:
     bench = Bench()
     bench.watch.on_error(KafkaError(KafkaError._AUTHENTICATION, "SASL authentication error"))
     assert bench.health.complaints()["kafka"] == (
-        "Kafka at kafka:9092 refuses the connection (SASL authentication error); "
-        "check POSTWATCH_KAFKA_SASL_* and POSTWATCH_KAFKA_SSL_CA_FILE"
+        "Kafka at kafka:9092 refuses the user '' (SASL authentication error); check POSTWATCH_KAFKA_SASL_USERNAME, "
+        "POSTWATCH_KAFKA_SASL_PASSWORD and POSTWATCH_KAFKA_SASL_MECHANISM"
     )
 
 
@@ -145,6 +145,9 @@ class FakeSource:
         if self._error:
             raise KafkaException(self._error)
         return FakeMetadata()
+
+    def poll(self, timeout: float) -> None:
+        pass
 
 
 def test_topics_that_are_there_are_no_trouble() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from postwatch.deploy.embedded.ports import choose_port
 
-from tests.query.access.certificates import make_certificates
+from tests.certificates import make_certificates
 from tests.query.access.imap_server import ImapServer
 from tests.waiting import wait_until
 
@@ -64,8 +64,6 @@ service anvil {{
 @dataclass
 class Dovecot(ImapServer):
     imaps_port: int = 0
-    users: str = ""
-    """What its file says."""
 
     @property
     def address(self) -> str:
@@ -76,12 +74,9 @@ class Dovecot(ImapServer):
         return [self.address, f"imap://127.0.0.1:{self.port}"]
 
     def set_mailboxes(self, passwords: dict[str, str]) -> None:
-        text = "".join(f"{name}:{{PLAIN}}{password}:::::\n" for name, password in passwords.items())
-        if text == self.users:
-            return
-        self.users = text
+        lines = [f"{name}:{{PLAIN}}{password}:::::\n" for name, password in passwords.items()]
         fresh = self.folder / "users.new"
-        fresh.write_text(text, encoding="utf-8")
+        fresh.write_text("".join(lines), encoding="utf-8")
         fresh.chmod(0o644)
         fresh.replace(self.folder / "users")
         if self.process is not None:

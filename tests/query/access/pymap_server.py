@@ -13,7 +13,7 @@ from pathlib import Path
 from postwatch.deploy.embedded.ports import choose_port
 from pysasl.hashing import BuiltinHash
 
-from tests.query.access.certificates import make_certificates
+from tests.certificates import make_certificates
 from tests.query.access.imap_server import ImapServer
 from tests.waiting import wait_until
 

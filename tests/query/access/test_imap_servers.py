@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from postwatch.query.access.imap import ImapCheck, Verdict
 
-from tests.query.access.certificates import make_certificates
+from tests.certificates import make_certificates
 from tests.query.access.dovecot import make_dovecot
 from tests.query.access.imap_server import ImapServer
 from tests.query.access.pymap_server import make_pymap

@@ -1,0 +1,180 @@
+"""All parts against a real broker with TLS, SCRAM, client certificates and access-control lists.
+
+The lists are those of docs/secured-kafka.md, read from the page: what it grants is enough, and no part has more.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+
+import pytest
+from postwatch.producers.service.kafka_settings import KafkaSettings
+from postwatch.streams.settings import ClickHouseSettings
+
+from tests.certificates import make_certificates
+from tests.end_to_end.pipeline import Part, Pipeline, running
+from tests.secured_kafka.broker import CERTIFIED, Grant, SecuredKafka
+from tests.waiting import wait_until
+
+PAGE = Path(__file__).parents[2] / "docs" / "secured-kafka.md"
+PARTS = ("ship", "join", "sink")
+USERS = [f"postwatch-{part}" for part in (*PARTS, "doctor", "migrate")]
+_ROW = re.compile(r"^\| `([\w-]+)` \| (topic|group|cluster) \| `([\w.*-]+)` \| ([\w, ]+) \|$", re.MULTILINE)
+NOW = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
+
+
+def documented_grants() -> list[Grant]:
+    return [
+        Grant(user, kind, name, operation)
+        for user, kind, name, operations in _ROW.findall(PAGE.read_text(encoding="utf-8"))
+        for operation in operations.split(", ")
+    ]
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
+    broker = SecuredKafka(tmp_path_factory.mktemp("secured"))
+    broker.start()
+    for user in (*USERS, "stranger"):
+        broker.add_user(user)
+    broker.grant(documented_grants())
+    yield broker
+    broker.kill()
+
+
+@pytest.fixture
+def pipeline(secured: SecuredKafka, database: ClickHouseSettings, tmp_path: Path) -> Iterator[Pipeline]:
+    groups = {"POSTWATCH_JOIN_GROUP": "postwatch-join", "POSTWATCH_SINK_GROUP": "postwatch-sink"}
+    with running(Pipeline(tmp_path, KafkaSettings(brokers=secured.broker.brokers), database, groups)) as made:
+        yield made
+
+
+def started(pipeline: Pipeline, part: str, settings: dict[str, str]) -> Part:
+    """A shipper of one file, a join or a sink."""
+    log = pipeline.folder / "mainlog"
+    log.touch()
+    of_shipper = {
+        "POSTWATCH_SHIP_FILES": str(log),
+        "POSTWATCH_SHIP_TZ": "UTC",
+        "POSTWATCH_SHIP_SERVER": "web1",
+        "POSTWATCH_SHIP_CHECKPOINT_FILE": str(pipeline.folder / "checkpoint.json"),
+        "POSTWATCH_SHIP_METRICS_ADDRESS": "",
+    }
+    return pipeline.start(part, part, **(of_shipper if part == "ship" else {}), **settings)
+
+
+def deliver(pipeline: Pipeline, number: int) -> None:
+    queue_id = f"1vM{number:03d}-0000000{number:04d}-Abcd"
+    with (pipeline.folder / "mainlog").open("a") as stream:
+        stream.write(
+            f"{NOW} {queue_id} <= anna@bakery.example H=(laptop) [198.51.100.7] P=esmtpsa "
+            f"A=dovecot_login:anna@bakery.example S=900 for user{number}@far.example\n"
+            f"{NOW} {queue_id} => user{number}@far.example R=dnslookup T=remote_smtp H=mx.far.example [203.0.113.5]\n"
+            f"{NOW} {queue_id} Completed\n"
+        )
+
+
+def asked_of_doctor(pipeline: Pipeline, settings: Mapping[str, str]) -> list[dict[str, str]]:
+    command = [str(Path(sys.executable).with_name("postwatch")), "doctor", "--json"]
+    environment = {**os.environ, **pipeline.environment(), **settings}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout, done.stderr
+    findings: list[dict[str, str]] = json.loads(done.stdout)
+    return findings
+
+
+def test_every_part_works_with_the_documented_rights(secured: SecuredKafka, pipeline: Pipeline) -> None:
+    for part in PARTS:
+        started(pipeline, part, dict(secured.settings_of(f"postwatch-{part}")))
+    deliver(pipeline, 1)
+    wait_until(lambda: pipeline.count() == 1, "the row is in the table", seconds=120)
+    findings = asked_of_doctor(pipeline, secured.settings_of("postwatch-doctor"))
+    of_kafka = [one for one in findings if one["check"].startswith(("brokers", "topic", "lag", "dead letters"))]
+    assert len(of_kafka) >= 6
+    assert [one for one in of_kafka if one["state"] != "ok"] == []
+
+
+WRONG = {
+    "another CA": "shows a certificate that",
+    "a wrong password": "refuses the user 'postwatch-{part}'",
+    "no certificate": "refuses the client certificate",
+    "no TLS": "closes the connection at once",
+    "no rights": "or the user 'stranger' may not see it",
+    "half the rights": "grant the rights that docs/secured-kafka.md lists",
+}
+
+
+@pytest.fixture(scope="module")
+def half(secured: SecuredKafka) -> None:
+    """Users who may see what they need, and not do what they must."""
+    for part in PARTS:
+        secured.add_user(f"half-{part}")
+        rights = [grant for grant in documented_grants() if grant.user == f"postwatch-{part}" and grant.kind == "topic"]
+        kept = [grant for grant in rights if part != "ship" or grant.operation == "describe"]
+        secured.grant(grant._replace(user=f"half-{part}") for grant in kept)
+
+
+def settings_with(trouble: str, part: str, secured: SecuredKafka, folder: Path) -> dict[str, str]:
+    right = dict(secured.settings_of(f"postwatch-{part}"))
+    match trouble:
+        case "another CA":
+            make_certificates(folder)
+            return right | {"POSTWATCH_KAFKA_SSL_CA_FILE": str(folder / "ca.pem")}
+        case "a wrong password":
+            (folder / "password").write_text("not the one")
+            return right | {"POSTWATCH_KAFKA_SASL_PASSWORD_FILE": str(folder / "password")}
+        case "no certificate":
+            certified = secured.settings_of(CERTIFIED)
+            return {
+                name: value for name, value in certified.items() if not name.endswith(("CERTIFICATE_FILE", "KEY_FILE"))
+            }
+        case "no TLS":
+            return {"POSTWATCH_KAFKA_BROKERS": right["POSTWATCH_KAFKA_BROKERS"]}
+        case "no rights":
+            return dict(secured.settings_of("stranger"))
+    return dict(secured.settings_of(f"half-{part}"))
+
+
+def _says(part: Part, sentence: str) -> bool:
+    return sentence in part.log_file.read_text()
+
+
+@pytest.mark.parametrize("trouble", WRONG)
+def test_each_part_names_what_is_wrong(
+    trouble: str, secured: SecuredKafka, half: None, pipeline: Pipeline, tmp_path: Path
+) -> None:
+    (tmp_path / "wrong").mkdir()
+    parts = {part: started(pipeline, part, settings_with(trouble, part, secured, tmp_path / "wrong")) for part in PARTS}
+    deliver(pipeline, 1)
+    for part, process in parts.items():
+        wait_until(partial(_says, process, WRONG[trouble].format(part=part)), f"{part} says what is wrong", seconds=120)
+    assert "Traceback" not in "".join(process.log_file.read_text() for process in parts.values())
+
+
+@pytest.mark.parametrize("trouble", [trouble for trouble in WRONG if trouble != "half the rights"])
+def test_doctor_names_what_is_wrong(trouble: str, secured: SecuredKafka, pipeline: Pipeline, tmp_path: Path) -> None:
+    (tmp_path / "wrong").mkdir()
+    settings = settings_with(trouble, "doctor", secured, tmp_path / "wrong")
+    seen = " ".join(finding["seen"] for finding in asked_of_doctor(pipeline, settings))
+    assert WRONG[trouble].format(part="doctor").replace("the user 'stranger'", "this user") in seen
+
+
+def test_a_client_certificate_opens_the_way(secured: SecuredKafka, pipeline: Pipeline) -> None:
+    name = f"CN={CERTIFIED}"
+    secured.grant(
+        grant._replace(user=name)
+        for grant in documented_grants()
+        if grant.user in {f"postwatch-{part}" for part in PARTS}
+    )
+    for part in PARTS:
+        started(pipeline, part, dict(secured.settings_of(CERTIFIED)))
+    deliver(pipeline, 1)
+    wait_until(lambda: pipeline.count() == 1, "the row is in the table", seconds=120)
