@@ -5,7 +5,7 @@ SECONDS ?= 1800
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install demo test chaos soak bench bench-fleet corpora fuzz mutations translations lint format clean
+.PHONY: install demo test drill chaos soak bench bench-fleet corpora fuzz mutations translations lint format clean
 
 install: $(STAMP)
 
@@ -23,6 +23,10 @@ demo: install
 # Each process has a broker and an engine of its own.
 test: install
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+# A fleet in which something breaks, 20 times, and 20 times nothing: what stands out is right. 15 minutes.
+drill: install
+	POSTWATCH_DRILL_SEEDS=20 $(BIN)/python -m pytest -n 2 -rA tests/drill $(ARGS)
 
 chaos: install
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(FAULTS),--faults $(FAULTS))

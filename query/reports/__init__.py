@@ -23,5 +23,6 @@ LISTED = {
     "search": Listing("search", "find mail of the whole fleet by an id, an address, a domain, a host or words"),
     "queue": Listing("queue", "show what waits in the queues now, for how long, and why"),
     "story": Listing("delivery", "tell what happened to one delivery, found by its id"),
+    "bounces": Listing("bounces", "show who bounces, where and since when; what stands out first"),
     "servers": Listing("servers", "show the last heartbeat of every mail server"),
 }

@@ -87,7 +87,10 @@ class Expectation:
 
     def _prior(self, group: Group) -> float:
         """What a group fails a day if its dimensions have nothing to do with each other."""
-        shares = [self._shares.get(pair, 1.0) for pair in zip(group.place.level, group.place.values, strict=True)]
+        shares = [
+            self._shares.get((name, value), 1 / max(self._sizes.get((name,), 1), 1))
+            for name, value in group.place.named.items()
+        ]
         return max(self._total / self._days * math.prod(shares), _LEAST_PRIOR)
 
     def _share(self, group: Group) -> float:
@@ -95,7 +98,7 @@ class Expectation:
         return (sum(group.days[: self._days]) + 1) / (self._total + of_level)
 
     def _dispersion(self, group: Group, past: Sequence[int]) -> float:
-        pooled = self._dispersions[group.place.level]
+        pooled = self._dispersions.get(group.place.level, self._usual)
         own = _fano(past)
         if own is None:
             return pooled

@@ -104,7 +104,11 @@ class Questions:
                 return self.chance.choice(self._accounts)
             case "status":
                 return self.chance.choice(["", "failed", "pending", "accepted", "delivered"])
-            case "direction" | "by" | "sort" | "order" | "cursor" | "since" | "until":
+            case "by":
+                return self.chance.choice(["", "event", "account", "provider,reason", "domain,account", "server", "ip"])
+            case "last":
+                return self.chance.choice(["", "hour", "day"])
+            case "direction" | "sort" | "order" | "cursor" | "since" | "until":
                 return self.chance.choice(["", "", "sent", "received", "2026-11-01", "event"])
         return self.chance.choice(self._words)
 

@@ -18,10 +18,14 @@ from postwatch.query.reports import (
 )
 from postwatch.query.reports.account_question import AccountFilters, AccountQuestion, read_question
 from postwatch.query.reports.account_window import Window
+from postwatch.query.reports.bounces_question import BouncesFilters
+from postwatch.query.reports.failure_statements import FailureStatements
+from postwatch.query.reports.report import DAY_MS
 from postwatch.query.reports.search_question import SearchFilters
 from postwatch.query.reports.search_window import SearchWindow
 from postwatch.query.row_id import RowPlace
 from postwatch.query.search_terms import KINDS, Term
+from postwatch.query.standing_out.groups import Place
 from postwatch.query.statements import Span, Statement
 from postwatch.query.viewer import ENGINEER, Viewer
 from postwatch.streams.contracts.outcome import Outcome
@@ -82,6 +86,22 @@ def _every_statement(word: str) -> list[Statement]:
         *_queue_statements(word, anna),
         *_search_statements(word, ENGINEER),
         *_search_statements(word, anna),
+        *_failure_statements(ENGINEER, word),
+        *_failure_statements(anna, word),
+    ]
+
+
+def _failure_statements(viewer: Viewer, word: str) -> list[Statement]:
+    place = Place(("provider", "account"), (word, word))
+    wanted = BouncesFilters(("reason", "account"), DAY_MS, 2 * DAY_MS, (word,), place, 50)
+    failures = FailureStatements(viewer, "mail", wanted)
+    return [
+        failures.mail(),
+        failures.counts([place]),
+        failures.rows(("reason",), place),
+        failures.bins(place, 1),
+        failures.newest(place, 20),
+        failures.deliveries([(word, word, 1, 2)]),
     ]
 
 

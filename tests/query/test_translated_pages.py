@@ -82,12 +82,17 @@ def _untranslated(answer: httpx.Response) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("viewer", [ENGINEER, OWNER], ids=["engineer", "owner"])
 def test_no_page_shows_a_text_that_was_not_translated(viewer: Viewer, office: Office, open_site: Open) -> None:
     site = open_site(office.service, viewer, CODE)
-    empty = ("/", "/servers", "/trace?id=1@ζ", f"/?account={ACCOUNT}")
+    empty = ("/", "/servers", "/bounces", "/bounces?unusual=yes", "/trace?id=1@ζ", f"/?account={ACCOUNT}")
     found = [text for path in empty for text in _untranslated(site.get(path))]
     _fill(office)
     for path in (
         "/",
         "/servers",
+        "/bounces",
+        "/bounces?last=day&by=domain,reason",
+        "/bounces?since=ζ",
+        "/bounces?cursor=ζ",
+        "/bounces?since=2026-01-01",
         "/ζ",
         "/trace?id=1@ζ",
         "/trace?id=",
