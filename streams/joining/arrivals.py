@@ -6,6 +6,7 @@ Invariant: a queue id that begins a new message ends the one before; a line that
 from __future__ import annotations
 
 from postwatch.streams.joining.handovers import Handovers
+from postwatch.streams.joining.holds import Holds
 from postwatch.streams.joining.logins import take_session, with_login
 from postwatch.streams.joining.merge import add_part
 from postwatch.streams.joining.message import TOLD_BY_OTHERS, Message, is_told_by_others
@@ -21,6 +22,7 @@ from postwatch.streams.parsers.events import (
     PARENT,
     PROXIED,
     QUEUE,
+    WAITS,
     Arrival,
     Attempt,
 )
@@ -36,6 +38,7 @@ class Arrivals:
         self._handovers = handovers
         self._lineages = handovers.lineages
         self._returns = handovers.returns
+        self._holds = Holds(messages)
 
     def add_whole(self, message: Message, event: Arrival) -> None:
         """The whole arrival, in one line."""
@@ -76,6 +79,9 @@ class Arrivals:
         if part == KEPT:
             self._handovers.verdicts.take_kept(message, event)
             return
+        if part == WAITS:
+            self._holds.note(message, event)
+            return
         is_first = message.parts is None and not message.attempts and not message.completed_at
         if part != QUEUE and not is_first and _is_another(message, event):
             message = self._messages.replace(message, event)
@@ -92,6 +98,8 @@ class Arrivals:
         ):
             message.queued_at = event.at  # earlier parts came from lines of other messages about this one
         add_part(message, event)
+        if part == CLIENT and (held := self._holds.take(message, event)) is not None:
+            add_part(message, held)
         if lineage is not None and not was_whole and message.is_whole():
             message.change(list(lineage.handed))
         if self._lineages.awaited and message.is_whole():

@@ -28,6 +28,8 @@ DOVECOT_PREFIX = f"{PASSAGE_PREFIX}dovecot "
 CLAMSMTP_PREFIX = f"{PASSAGE_PREFIX}clamsmtp "
 ANSWER_PREFIX = "p:"
 """Of a process that answers a client, or of the message that it receives: what a filter of its answers made of them."""
+HOLDS_ID = f"{ANSWER_PREFIX}holds"
+"""Of a server: what it put on hold before that had a queue id."""
 RETURN_PREFIX = "b:"
 """Of a Message-ID: lists the messages of one server that a program or filter there may have given back."""
 _BASE62 = {c: n for n, c in enumerate("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")}

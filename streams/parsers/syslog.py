@@ -109,6 +109,21 @@ def process_before(text: str, start: int) -> str:
     return found[1] if found is not None else ""
 
 
+def process_in(line: str, message: str) -> str:
+    """The same of a line whose message begins with those words, where its head is not read yet."""
+    found = process_before(line, line.find(message))
+    if found:
+        return found
+    if line[:1] in "{\x1ed":
+        try:
+            record = _journal_decoder.decode(line.removeprefix("\x1e").removeprefix("data: "))
+        except msgspec.DecodeError:
+            return ""
+        return _number(record.claimed_process) or _number(record.process)
+    head = _RFC5424.match(line)
+    return _number(head[5]) if head is not None else ""
+
+
 def _number(text: object) -> str:
     """The number that a field of a record is; a field that came twice is a list, and tells none."""
     if not isinstance(text, str) or not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS):

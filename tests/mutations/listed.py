@@ -43,6 +43,22 @@ AFAR = (
         "streams/joining/test_refusals.py::test_the_arrival_behind_a_refusal_tells_sender_client_and_login",
     ),
 )
+HOLDS = (
+    _mutation(
+        "a hold is of the message that the same process takes next",
+        "streams/joining/holds.py",
+        "if process and part.session_id == process and not",
+        "if not",
+        "streams/joining/test_holds.py::test_no_other_message_is_on_hold",
+    ),
+    _mutation(
+        "all recipients that a filter before the queue refused were told the same",
+        "streams/joining/refusals.py",
+        "        if refusal.passage_id:\n",
+        "        if False:\n",
+        "streams/joining/test_answers.py::test_all_recipients_that_a_filter_before_the_queue_refused_were_told_the_same",
+    ),
+)
 PIECES = (
     _mutation(
         "only the next piece of a line continues it",
@@ -2141,6 +2157,7 @@ MUTATIONS = (
     *LOG_IN,
     *SHIPPER,
     *AFAR,
+    *HOLDS,
     *PIECES,
     *JOIN,
     *MESSAGES,

@@ -25,6 +25,7 @@ from postwatch.streams.parsers.events import (
     KEPT,
     LOGIN,
     MESSAGE_ID,
+    ON_HOLD,
     OWN_NOTICE,
     PARENT,
     PROXIED,
@@ -32,6 +33,7 @@ from postwatch.streams.parsers.events import (
     REPLY,
     SUBJECT,
     TOLD,
+    WAITS,
     Arrival,
     Attempt,
     Event,
@@ -71,6 +73,7 @@ from postwatch.streams.parsers.postfix.grammar import (
 from postwatch.streams.parsers.programs import is_reply_service, what_runs
 from postwatch.streams.parsers.queue_ids import (
     DOVECOT_PREFIX,
+    HOLDS_ID,
     LOGIN_PREFIX,
     PASSAGE_PREFIX,
     answers_of,
@@ -100,7 +103,6 @@ _SUSPENDED = "delivery temporarily suspended"
 _FORWARDED = "forwarded as "
 _RUNS_PROGRAMS = ("local", "pipe")
 _FILE_WORDS = ("delivered to file: ", "cannot append message to file ", "mail to file is restricted")
-_ON_HOLD = "on hold until an operator releases it"
 _OF_MAIL = ("MAIL", "RCPT", "DATA", "BDAT", "END-OF-MESSAGE")
 """Commands that are about a message; a sender that stands behind another one is a stranger's words."""
 _REPLY_FILTER = "reply filter "
@@ -423,7 +425,7 @@ def _action(text: str, start: int, at: int, line: str, queue_id: str, by_cleanup
     has_id = not text.startswith("NOQUEUE", start - 9)
     is_by_milter = has_id and command == "END-OF-MESSAGE" and action.startswith("milter-")
     if action.endswith("hold"):
-        return _held(queue_id, at, line, tail, is_by_milter) if has_id else _NOTE
+        return _held(queue_id, at, line, tail, is_by_milter) if has_id else _waits(at, line, tail, ip, answers_id)
     return Refusal(
         queue_id,
         at,
@@ -448,13 +450,30 @@ def _held(queue_id: str, at: int, line: str, tail: _Tail, is_by_milter: bool) ->
     Where a milter had it put there, rspamd's own line may name them all, and say that it is quarantined.
     """
     recipient = tail.recipient.lower()
-    waits = Attempt(queue_id, at, line, DEFERRED, is_attempt=False, recipient=recipient, response=_ON_HOLD)
+    waits = Attempt(queue_id, at, line, DEFERRED, is_attempt=False, recipient=recipient, response=ON_HOLD)
     kept = Arrival(queue_id, at, line, sender=tail.sender or "", part=KEPT, session_id=rspamd_passage(queue_id))
     return [
         Arrival(queue_id, at, line, sender=tail.sender or "", part=HELD),
         *((waits,) if recipient else ()),
         *((kept,) if is_by_milter else ()),
     ]
+
+
+def _waits(at: int, line: str, tail: _Tail, ip: str, answers_id: str) -> Parsed:
+    """A hold of a message that has no queue id yet: the process tells which one it becomes."""
+    process = answers_id.rpartition(" ")[2]
+    if not process:
+        return _NOTE
+    return Arrival(
+        HOLDS_ID,
+        at,
+        line,
+        sender=tail.sender or "",
+        recipients=(tail.recipient.lower(),) if tail.recipient else (),
+        client_ip="" if ip == "unknown" else ip,
+        part=WAITS,
+        session_id=process,
+    )
 
 
 def _reply_code(enhanced: str) -> int:

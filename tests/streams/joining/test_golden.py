@@ -25,12 +25,13 @@ IN_ORDER = {
     ("postfix", "requeued-twice"),
     ("postfix", "redirected"),
     ("postfix", "given-back-from-afar"),
+    ("postfix", "held-at-rcpt"),
 }
 LOGS_IN_ANY_ORDER = [log for log in LOGS if (log.parent.name, log.stem) not in IN_ORDER]
 """Exim logs what a program gives back before that program ends, and a mailbox's rule its copy before the delivery is
 over; they are not tied the other way round. A filter with a public address gives a message back while that is open. A
 message that was requeued is tied when its line comes, so of two requeues
-the first one must come first."""
+the first one must come first. A hold without a queue id is of the next message of its process."""
 HOSTING_DAY = GOLDEN / "exim-main/hosting-day.log"
 SERVER = "web7.hosting.example"
 SENT_MS = 1_795_500_000_000

@@ -157,6 +157,19 @@ def header_on_hold(words: str, chooser: random.Random) -> Hostile:
     return Hostile(line, {"queue_id": ID, "sender": _ANNA, "recipient": _PAUL, "status": "deferred"})
 
 
+def held_before_it_has_an_id(words: str, chooser: random.Random) -> Hostile:
+    """At a command; an access map names the sender or the HELO name that the stranger chose."""
+    sender, helo = chooser.choice(((f"{quoted(words)}@evil.example", "h"), ("spam@evil.example", shown(words))))
+    line = _line(
+        "smtpd",
+        f"NOQUEUE: hold: RCPT from {_CLIENT}: <{sender if helo == 'h' else helo}>: Sender address triggers HOLD "
+        "action; "
+        f"from=<{sender}> to=<{_ANNA}> proto=ESMTP helo=<{helo}>",
+    )
+    truth = {"queue_id": "p:holds", "part": "waits", "sender": sender, "recipients": (_ANNA,), "session_id": "77"}
+    return Hostile(line, {**truth, "client_ip": "198.51.100.7", "authenticated_as": ""})
+
+
 def message_id(words: str, chooser: random.Random) -> Hostile:
     brackets = chooser.choice(("<{}>", "{}"))
     return Hostile(
@@ -325,6 +338,7 @@ TEMPLATES: tuple[Template, ...] = (
     logged_subject,
     logged_header,
     header_on_hold,
+    held_before_it_has_an_id,
     message_id,
     changed_answer,
     queued_sender,
