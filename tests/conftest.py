@@ -9,6 +9,7 @@ import itertools
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -28,6 +29,28 @@ _numbers = itertools.count(1)
 hypothesis.settings.register_profile("suite", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("explore", deadline=None)
 hypothesis.settings.load_profile("suite")
+
+
+_REAL_PARTS = {"kafka", "clickhouse", "browser", "imap", "state_address"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first, so that short ones are left to fill every process to the end: tests that say that they need
+    more than the usual time, then files whose tests start real parts. Within a file nothing moves.
+    """
+
+    def seconds(item: pytest.Item) -> float:
+        marker = item.get_closest_marker("timeout")
+        return float(marker.args[0]) if marker else 0
+
+    def is_real(item: pytest.Item) -> bool:
+        needs = any(item.get_closest_marker(name) for name in ("stack", "skipif"))
+        return needs or bool(_REAL_PARTS & {*getattr(item, "fixturenames", ())})
+
+    longest: dict[Path, float] = {}
+    for item in items:
+        longest[item.path] = max(longest.get(item.path, 0), seconds(item), is_real(item))
+    items.sort(key=lambda item: -longest[item.path])
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -65,12 +65,22 @@ def measure_freshness(stack: Stack, probes: int, lines_a_second: int, timeout_se
         lane.start_shipper("web001.bench.example", lane.folder / "mainlog")
         lane.warm_up(timeout_seconds)
         service = open_report_service(QuerySettings(), lane.clickhouse)
+
+        def in_report(accounts: Sequence[str]) -> Iterator[str]:
+            yield from (account for account in accounts if _is_delivered(service, account))
+            time.sleep(_POLL_SECONDS)
+
         with traffic(log, lines_a_second, timeout_seconds):
-            _probe(lane, log, service, range(-_FIRST_PROBES, 0))
+            probe(lane, log, range(-_FIRST_PROBES, 0), _PROBE_EVERY_SECONDS, in_report)
             started, lines = time.monotonic(), log.lines
-            waits = _probe(lane, log, service, range(probes))
+            waits = probe(lane, log, range(probes), _PROBE_EVERY_SECONDS, in_report)
             rate = (log.lines - lines) / (time.monotonic() - started)
         return Freshness(probes, rate, percentile(waits, 50), percentile(waits, 95), max(waits))
+
+
+def _is_delivered(service: ReportService, account: str) -> bool:
+    mail = service.answer(ENGINEER, ACCOUNT, AccountQuestion(account, days=1))
+    return any(row.status == "delivered" for row in mail.rows)
 
 
 @contextmanager
@@ -99,8 +109,13 @@ def _write(log: GrowingLog, lines_a_second: int, timeout_seconds: float, stoppin
         written += len(block)
 
 
-def _probe(lane: Lane, log: GrowingLog, service: ReportService, numbers: range) -> list[float]:
-    """Write a message now and then, and ask for those that are under way; seconds each took. Raises RuntimeError."""
+def probe(
+    lane: Lane, log: GrowingLog, numbers: range, every_seconds: float, arrived: Callable[[Sequence[str]], Iterable[str]]
+) -> list[float]:
+    """Write a message now and then; seconds until each has arrived. Raises RuntimeError.
+
+    `arrived` is asked without a pause which of the accounts on their way have; it waits a little itself.
+    """
     in_flight: dict[str, float] = {}
     waits: list[float] = []
     coming = iter(numbers)
@@ -108,19 +123,16 @@ def _probe(lane: Lane, log: GrowingLog, service: ReportService, numbers: range) 
     while len(waits) < len(numbers):
         now = time.monotonic()
         if now >= next_at and (number := next(coming, None)) is not None:
-            next_at = now + _PROBE_EVERY_SECONDS
+            next_at = now + every_seconds
             account = f"probe{number}@probes.example"
             log.append(probe_lines(account, number))
             in_flight[account] = time.monotonic()
-        for account, written_at in list(in_flight.items()):
-            mail = service.answer(ENGINEER, ACCOUNT, AccountQuestion(account, days=1))
-            if any(row.status == "delivered" for row in mail.rows):
-                waits.append(time.monotonic() - written_at)
-                del in_flight[account]
-            elif time.monotonic() - written_at > _PROBE_SECONDS:
-                lane.check()
-                raise RuntimeError(f"{account} is not in its report after {_PROBE_SECONDS:.0f} s")
-        time.sleep(_POLL_SECONDS)
+        for account in arrived(list(in_flight)):
+            waits.append(time.monotonic() - in_flight.pop(account))
+        late = [one for one, written_at in in_flight.items() if time.monotonic() - written_at > _PROBE_SECONDS]
+        if late:
+            lane.check()
+            raise RuntimeError(f"{late[0]} has not arrived after {_PROBE_SECONDS:.0f} s")
     return waits
 
 

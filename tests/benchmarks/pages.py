@@ -8,17 +8,18 @@ import queue
 import socket
 import threading
 import time
+from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import httpx
 from postwatch.deploy.embedded.ports import choose_port
 
 from tests.benchmarks.figures import percentile
-from tests.benchmarks.freshness import GrowingLog, probe_lines, traffic
-from tests.benchmarks.stack import Lane, Stack
+from tests.benchmarks.freshness import GrowingLog, probe, traffic
+from tests.benchmarks.stack import Stack
 
 _PROBE_EVERY_SECONDS = 0.37
-_PROBE_SECONDS = 30.0
 
 
 class PageFreshness(NamedTuple):
@@ -52,9 +53,9 @@ def measure_pages(stack: Stack, pages: int, probes: int, rate: int, timeout_seco
         seen: queue.Queue[str] = queue.Queue()
         threading.Thread(target=_watch, args=(client, seen), daemon=True).start()
         with traffic(log, rate, timeout_seconds):
-            _probe(lane, log, seen, range(-3, 0))
+            probe(lane, log, range(-3, 0), _PROBE_EVERY_SECONDS, partial(_seen, seen))
             began, lines, polls, cpu = time.monotonic(), log.lines, _polls(client), lane.cpu_seconds()["serve"]
-            waits = _probe(lane, log, seen, range(probes))
+            waits = probe(lane, log, range(probes), _PROBE_EVERY_SECONDS, partial(_seen, seen))
             took = time.monotonic() - began
             return PageFreshness(
                 pages,
@@ -98,26 +99,12 @@ def _watch(client: httpx.Client, seen: queue.Queue[str]) -> None:
                     seen.put(row["html"])
 
 
-def _probe(lane: Lane, log: GrowingLog, seen: queue.Queue[str], numbers: range) -> list[float]:
-    """Write a message now and then; seconds until the delivered row of each is on the page. Raises RuntimeError."""
-    waiting: dict[str, float] = {}
-    waits: list[float] = []
-    coming = iter(numbers)
-    next_at = time.monotonic()
-    while len(waits) < len(numbers):
-        now = time.monotonic()
-        if now >= next_at and (number := next(coming, None)) is not None:
-            next_at = now + _PROBE_EVERY_SECONDS
-            log.append(probe_lines(f"probe{number}@probes.example", number))
-            waiting[f"probe{number}@probes.example"] = time.monotonic()
-        with contextlib.suppress(queue.Empty):
-            html = seen.get(timeout=0.02)
-            for account in [one for one in waiting if one in html and "Accepted" in html]:
-                waits.append(time.monotonic() - waiting.pop(account))
-        if any(time.monotonic() - written > _PROBE_SECONDS for written in waiting.values()):
-            lane.check()
-            raise RuntimeError(f"{next(iter(waiting))} is not on its page after {_PROBE_SECONDS:.0f} s")
-    return waits
+def _seen(seen: queue.Queue[str], accounts: Sequence[str]) -> list[str]:
+    """Which of them are in the next row, if one comes."""
+    with contextlib.suppress(queue.Empty):
+        html = seen.get(timeout=0.02)
+        return [account for account in accounts if account in html and "Accepted" in html]
+    return []
 
 
 def _polls(client: httpx.Client) -> float:

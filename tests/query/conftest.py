@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import threading
+import itertools
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import httpx
 import pyarrow as pa
 import pytest
 from clickhouse_connect.driver.client import Client
+from postwatch.deploy.embedded.clickhouse import EmbeddedClickHouse
+from postwatch.deploy.migrate import migrate
 from postwatch.producers.record import Heartbeat
 from postwatch.query.proofs.issuer import ProofIssuer
 from postwatch.query.reader import TableReader
@@ -22,7 +24,7 @@ from postwatch.query.reports.account import AccountMail
 from postwatch.query.reports.account_question import AccountQuestion
 from postwatch.query.reports.trace import REPORT as TRACE
 from postwatch.query.reports.trace import Trace, TraceQuestion
-from postwatch.query.server import NO_PROOFS, address_of, create_app, make_server, open_listener
+from postwatch.query.server import NO_PROOFS, create_app
 from postwatch.query.settings import QuerySettings
 from postwatch.query.statements import Delivery, Statement
 from postwatch.query.viewer import ENGINEER, Viewer
@@ -31,7 +33,7 @@ from postwatch.streams.contracts.heartbeat import decode_heartbeat, encode_heart
 from postwatch.streams.contracts.outcome import RESULTS, Outcome, to_batch
 from postwatch.streams.settings import ClickHouseSettings, JoinSettings
 
-from tests.waiting import wait_until
+from tests.query.serving import serving
 
 MINUTE_MS = 60_000
 DAY_MS = 24 * 60 * MINUTE_MS
@@ -113,9 +115,48 @@ class Office:
         return self.service.answer(ENGINEER, TRACE, TraceQuestion(words))
 
 
+class SharedDatabase:
+    """A migrated database that is emptied for each test: to make one takes longer than most tests that only read."""
+
+    def __init__(self, settings: ClickHouseSettings) -> None:
+        self.settings = settings
+        migrate(connect(settings, database=""), settings)
+        self._schema = self._tables()
+
+    def empty(self) -> bool:
+        """Whether it is now as it was at first: a test may have changed its tables."""
+        if self._tables() != self._schema:
+            return False
+        client = connect(self.settings)
+        for name, engine, _ in self._schema:
+            if engine.endswith("MergeTree") and name != "migrations":
+                client.command(f"TRUNCATE TABLE {name}")
+        return True
+
+    def _tables(self) -> list[tuple[str, str, str]]:
+        query = "SELECT name, engine, create_table_query FROM system.tables WHERE database = {name:String} ORDER BY 1"
+        found = connect(self.settings, database="").query(query, {"name": self.settings.database}).result_rows
+        return [(str(name), str(engine), str(made)) for name, engine, made in found]
+
+
+@pytest.fixture(scope="session")
+def shared_databases(clickhouse: EmbeddedClickHouse) -> Iterator[SharedDatabase]:
+    """The one for the next test."""
+    return _emptied(clickhouse.settings)
+
+
+def _emptied(settings: ClickHouseSettings) -> Iterator[SharedDatabase]:
+    for number in itertools.count(1):
+        shared = SharedDatabase(replace(settings, database=f"office{number}"))
+        yield shared
+        while shared.empty():
+            yield shared
+
+
 @pytest.fixture
-def office(database: ClickHouseSettings) -> Office:
-    return Office(database, connect(database))
+def office(shared_databases: Iterator[SharedDatabase]) -> Office:
+    settings = next(shared_databases).settings
+    return Office(settings, connect(settings))
 
 
 class Open(Protocol):
@@ -127,20 +168,13 @@ class Open(Protocol):
 def served(
     service: ReportService, viewer: Viewer | None = ENGINEER, language: str = "en", proofs: ProofIssuer = NO_PROOFS
 ) -> Iterator[httpx.Client]:
-    """Serves a service as `postwatch serve` does, on a free port, to this viewer; gives a client for it."""
-    listener = open_listener("127.0.0.1:0")
-    server = make_server(create_app(service, lambda _scope: viewer, language, proofs=proofs))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    try:
-        wait_until(lambda: server.started, "the page is served")
-        limits = httpx.Limits(keepalive_expiry=2)  # the server closes what was idle for 5 s, perhaps just then
-        with httpx.Client(base_url=address_of(listener), limits=limits) as client:
-            yield client
-    finally:
-        server.should_exit = True
-        thread.join(10)
-        listener.close()
+    """Serves a service to this viewer; gives a client for it."""
+    limits = httpx.Limits(keepalive_expiry=2)  # the server closes what was idle for 5 s, perhaps just then
+    with (
+        serving(create_app(service, lambda _scope: viewer, language, proofs=proofs)) as server,
+        httpx.Client(base_url=server.address, limits=limits) as client,
+    ):
+        yield client
 
 
 @pytest.fixture

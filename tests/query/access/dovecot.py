@@ -64,6 +64,8 @@ service anvil {{
 @dataclass
 class Dovecot(ImapServer):
     imaps_port: int = 0
+    users: str = ""
+    """What its file says."""
 
     @property
     def address(self) -> str:
@@ -74,9 +76,12 @@ class Dovecot(ImapServer):
         return [self.address, f"imap://127.0.0.1:{self.port}"]
 
     def set_mailboxes(self, passwords: dict[str, str]) -> None:
-        lines = [f"{name}:{{PLAIN}}{password}:::::\n" for name, password in passwords.items()]
+        text = "".join(f"{name}:{{PLAIN}}{password}:::::\n" for name, password in passwords.items())
+        if text == self.users:
+            return
+        self.users = text
         fresh = self.folder / "users.new"
-        fresh.write_text("".join(lines), encoding="utf-8")
+        fresh.write_text(text, encoding="utf-8")
         fresh.chmod(0o644)
         fresh.replace(self.folder / "users")
         if self.process is not None:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,9 +19,9 @@ from postwatch.query.access.state import StateStore
 from postwatch.query.access.tokens import TokenBook, TokenScope
 from postwatch.query.answers import install_error_answers
 from postwatch.query.guards import MOST_BODY_BYTES, Guard
-from postwatch.query.server import address_of, make_server, open_listener
 from postwatch.query.viewer import Viewer
 
+from tests.query.serving import serving
 from tests.waiting import wait_until
 
 ANNA = "anna@a.example"
@@ -40,23 +39,15 @@ def server_of(state: str, viewer: Viewer | None = None) -> Iterator[httpx.Client
         return PlainTextResponse(identity.mailbox)
 
     app = FastAPI()
-    listener = open_listener("127.0.0.1:0")
-    address = address_of(listener)
     app.include_router(handover_api_router(desk, TokenBook(store), store, ""))
     app.include_router(handover_page_router(desk, store, admit))
     install_error_answers(app)
-    server = make_server(Guard(app, lambda _scope: viewer))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    try:
-        wait_until(lambda: server.started, "the server answers")
-        with httpx.Client(base_url=address) as client:
-            yield client
-    finally:
-        server.should_exit = True
-        thread.join(10)
-        listener.close()
-        store.close()
+    with (
+        contextlib.closing(store),
+        serving(Guard(app, lambda _scope: viewer)) as server,
+        httpx.Client(base_url=server.address) as client,
+    ):
+        yield client
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from postwatch.query.access.sessions import sessions
 from postwatch.query.access.settings import AccessSettings
 from postwatch.query.access.tries import MOST_OF_CLIENT, MOST_OF_NAME, WINDOW_MS
 from postwatch.query.report_service import ReportService
-from postwatch.query.server import address_of, create_app, make_server, open_listener
+from postwatch.query.server import create_app
 from postwatch.query.settings import QuerySettings
 from postwatch.query.statements import Statement
 from postwatch.streams.settings import ClickHouseSettings, JoinSettings
@@ -26,7 +25,7 @@ from structlog.testing import capture_logs
 
 from tests.query.access.imap_server import ImapServer
 from tests.query.access.imap_servers import make_imap_server
-from tests.waiting import wait_until
+from tests.query.serving import serving
 
 PASSWORD = "sécret words"
 NAME = "anna@a.example"
@@ -79,23 +78,14 @@ def working(
         return [(0, 0)] if "count()" in statement.sql and "GROUP BY" not in statement.sql else []
 
     service = ReportService(read, QuerySettings(), ClickHouseSettings(), JoinSettings())
-    listener = open_listener(listen, entrance.door.site)
-    server = make_server(create_app(service, entrance=entrance))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    worker = Worker(entrance, address_of(listener), asked)
-    for book in (entrance.door.sessions, entrance.door._tries):
-        clock = book.now_ms if hasattr(book, "now_ms") else book._now_ms
-        moved = _moved(clock, worker)
-        setattr(book, "now_ms" if hasattr(book, "now_ms") else "_now_ms", moved)
-    try:
-        wait_until(lambda: server.started, "the page is served")
+    app = create_app(service, entrance=entrance)
+    with contextlib.closing(entrance), serving(app, listen, entrance.door.site) as server:
+        worker = Worker(entrance, server.address, asked)
+        for book in (entrance.door.sessions, entrance.door._tries):
+            clock = book.now_ms if hasattr(book, "now_ms") else book._now_ms
+            moved = _moved(clock, worker)
+            setattr(book, "now_ms" if hasattr(book, "now_ms") else "_now_ms", moved)
         yield worker
-    finally:
-        server.should_exit = True
-        thread.join(10)
-        listener.close()
-        entrance.close()
 
 
 def _moved(clock: Callable[[], int], worker: Worker) -> Callable[[], int]:

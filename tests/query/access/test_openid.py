@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +19,6 @@ from postwatch.query.access.openid_routes import BACK_PATH, DEPART_PATH, openid_
 from postwatch.query.access.openid_settings import OpenIdSettings
 from postwatch.query.access.roles import Identity
 from postwatch.query.answers import install_error_answers
-from postwatch.query.server import make_server, open_listener
 
 from tests.query.access.openid_providers import (
     SECRET,
@@ -30,7 +28,7 @@ from tests.query.access.openid_providers import (
     node_folder,
     python_provider,
 )
-from tests.waiting import wait_until
+from tests.query.serving import serving
 
 __all__ = ["node_folder"]
 
@@ -66,17 +64,8 @@ class Site:
 
         app.include_router(openid_router(OpenIdDoor(self.settings, self.key), admit, self.address))
         install_error_answers(app)
-        listener = open_listener(f"127.0.0.1:{self.port}")
-        server = make_server(app)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            wait_until(lambda: server.started, "the site is served")
+        with serving(app, f"127.0.0.1:{self.port}"):
             yield self
-        finally:
-            server.should_exit = True
-            thread.join(10)
-            listener.close()
 
 
 def settings_for(issuer: str, secret_file: Path) -> OpenIdSettings:

@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import logging
 import random
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,9 +16,10 @@ from postwatch.query.access.openid_settings import OpenIdSettings
 from postwatch.query.access.passwords import password_line
 from postwatch.query.access.settings import AccessSettings
 from postwatch.query.access.tokens import TokenScope
-from postwatch.query.server import address_of, create_app, make_server, open_listener
+from postwatch.query.server import create_app
 
 from tests.query.conftest import Office, make_row
+from tests.query.serving import serving
 from tests.waiting import wait_until
 
 ROWS = [
@@ -60,20 +60,10 @@ def served(office: Office, tmp_path: Path) -> Iterator[Served]:
     settings = AccessSettings(state=str(tmp_path / "access.sqlite"), passwords=str(tmp_path / "passwords"))
     entrance = open_entrance(settings, OpenIdSettings())
     assert entrance is not None
-    listener = open_listener("127.0.0.1:0")
-    server = make_server(create_app(office.service, entrance=entrance))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    try:
-        wait_until(lambda: server.started, "the pages are served")
-        site = Served(address_of(listener), entrance)
+    with contextlib.closing(entrance), serving(create_app(office.service, entrance=entrance)) as server:
+        site = Served(server.address, entrance)
         with site.client:
             yield site
-    finally:
-        server.should_exit = True
-        thread.join(10)
-        listener.close()
-        entrance.close()
 
 
 def paths() -> list[str]:

@@ -16,13 +16,14 @@ import httpx
 import pytest
 from postwatch.query.live import hub as hub_module
 from postwatch.query.report_service import ReportService
-from postwatch.query.server import Application, address_of, create_app, make_server, open_listener
+from postwatch.query.server import Application, create_app
 from postwatch.query.settings import QuerySettings
 from postwatch.query.viewer import ENGINEER, Viewer
 from prometheus_client import REGISTRY
 
 from tests.chaos.proxy import Behaviour, Proxy
 from tests.query.conftest import MINUTE_MS, NOW_MS, Office, make_row
+from tests.query.serving import serving
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.stack
@@ -93,29 +94,13 @@ class Site(NamedTuple):
 
 @contextlib.contextmanager
 def opened(service: ReportService, identify: Any = lambda _scope: ENGINEER) -> Iterator[Site]:
-    listener = open_listener("127.0.0.1:0")
     app = create_app(service, identify)
-    server = make_server(app)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-
-    def stop() -> float:
-        began = time.monotonic()
-        server.should_exit = True
-        thread.join(20)
-        assert not thread.is_alive()
-        return time.monotonic() - began
-
-    try:
-        wait_until(lambda: server.started, "the page is served")
-        limits = httpx.Limits(max_connections=None)
-        with httpx.Client(base_url=address_of(listener), limits=limits) as client:
-            try:
-                yield Site(client, app, stop)
-            finally:
-                stop()
-    finally:
-        listener.close()
+    limits = httpx.Limits(max_connections=None)
+    with serving(app) as server, httpx.Client(base_url=server.address, limits=limits) as client:
+        try:
+            yield Site(client, app, server.stop)
+        finally:
+            server.stop()
 
 
 def test_a_row_appears_and_changes_and_goes(office: Office) -> None:
