@@ -43,7 +43,6 @@ class Listed:
     overflowed: bool = False
     warnings: tuple[str, ...] = ()
     chunk: Chunk | None = None
-    before_filters: int | None = None
 
 
 def whm_answer(function: str, listed: Listed) -> Document:
@@ -60,8 +59,6 @@ def whm_answer(function: str, listed: Listed) -> Document:
         metadata["__chunked"] = 1
         if listed.chunk.is_verbose:
             metadata["chunk"] = _chunk_told(listed.chunk, listed.found)
-    if listed.before_filters is not None:
-        metadata["filter"] = {"filtered": listed.before_filters}
     return {"data": {"records": list(listed.records)}, "metadata": metadata}
 
 

@@ -105,7 +105,6 @@ def _listed_whm(tables: Tables, names: OwnerNames, function: str, parameters: Pa
         found.overflowed,
         warnings,
         shaping.chunk,
-        len(records) if shaping.tells_filtered else None,
     )
 
 
@@ -119,7 +118,6 @@ def _search(
         found.overflowed,
         found.warnings,
         shaping.chunk,
-        found.before_filters if shaping.tells_filtered else None,
     )
 
 

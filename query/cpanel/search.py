@@ -51,7 +51,6 @@ class Found:
     """The records asked for, and what was left out."""
 
     page: Page[TrackRecord]
-    before_filters: int
     overflowed: bool
     """There are more than were looked at, or than `max_results_by_type` lets through."""
     warnings: tuple[str, ...] = ()
@@ -74,7 +73,6 @@ def search(tables: Tables, names: OwnerNames, call: SearchCall) -> Found:
     sought = _sought(tables, call)
     enough = _enough(call)
     found: list[TrackRecord] = []
-    before_filters = 0
     by_type: Counter[str] = Counter()
     is_capped = is_cut = False
     reading = _Reading(tables, sought, MOST_ROWS if enough is None else enough)
@@ -82,7 +80,6 @@ def search(tables: Tables, names: OwnerNames, call: SearchCall) -> Found:
         for record in records_of(tables.viewer, names, row):
             if record.type not in call.types or not _is_of(call.delivery_type, record):
                 continue
-            before_filters += 1
             if not holds(record, call.shaping.matches):
                 continue
             if call.most_by_type and by_type[record.type] >= call.most_by_type:
@@ -99,7 +96,7 @@ def search(tables: Tables, names: OwnerNames, call: SearchCall) -> Found:
     is_cut = is_cut or reading.is_cut
     which = "oldest" if sought.is_oldest_first else "newest"
     words = (f"Only the {which} {MOST_ROWS} deliveries were looked at. Ask for less time by filters on sendunixtime.",)
-    return Found(page, before_filters, is_cut or is_capped, words if is_cut else ())
+    return Found(page, is_cut or is_capped, words if is_cut else ())
 
 
 def _is_of(delivery_type: str, record: TrackRecord) -> bool:
@@ -115,7 +112,7 @@ def _is_by_time(call: SearchCall) -> bool:
 def _enough(call: SearchCall) -> int | None:
     """How many records fill the page; None: all are needed, for their order, their number or the cap."""
     chunk = call.shaping.chunk
-    if chunk is None or chunk.end is None or chunk.is_verbose or call.shaping.tells_filtered or not _is_by_time(call):
+    if chunk is None or chunk.end is None or chunk.is_verbose or not _is_by_time(call):
         return None
     return chunk.end
 

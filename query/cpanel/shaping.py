@@ -74,21 +74,17 @@ class Shaping:
     chunk: Chunk | None = None
     columns: tuple[str, ...] = ()
     """None: all."""
-    tells_filtered: bool = False
-    """Whether the answer is to tell how many records there were before the filters."""
 
 
 def read_whm(parameters: Parameters, fields: Collection[str]) -> Shaping:
     """Raises CallError for what is not valid."""
     groups = _grouped(parameters, _whm_parts(parameters))
-    is_filtered = read_flag(parameters, "api.filter.enable")
     columns = tuple(filter(None, (parts.get("", "") for parts in groups["columns"])))
     return Shaping(
-        _matches(groups["filter"], fields, "api.filter") if is_filtered else (),
+        _matches(groups["filter"], fields, "api.filter") if read_flag(parameters, "api.filter.enable") else (),
         _orders(groups["sort"], fields, "api.sort") if read_flag(parameters, "api.sort.enable") else (),
         _chunk(parameters) if read_flag(parameters, "api.chunk.enable") else None,
         _known_columns(columns, fields) if read_flag(parameters, "api.columns.enable") else (),
-        is_filtered and read_flag(parameters, "api.filter.verbose"),
     )
 
 
