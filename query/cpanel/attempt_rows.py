@@ -1,8 +1,8 @@
 """The rows of `emailtrack_search`, and the statements that read them in pieces, newest or oldest first.
 
 A piece is bounded by time: how far its rows reach is found without FINAL, which is cheap but counts old versions too;
-then the rows of that time are read in their last versions, by the keys that were found. Conditions may let more rows
-through than the filters ask for, never fewer: `lists.holds` has the last word.
+then the rows of that time are read in their last versions, by the keys that were found: of the fleet in the slim
+tables. Conditions may let more rows through than the filters ask for, never fewer: `lists.holds` has the last word.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from postwatch.query.cpanel.records import TYPES
 from postwatch.query.cpanel.scopes import UserScope, Window, joined
 from postwatch.query.cpanel.shaping import Match
 from postwatch.query.search import fold
-from postwatch.query.statements import DELIVERIES, ROW_HASH, SHOWN, VIEWER, Row, Statement
+from postwatch.query.statements import DELIVERIES, EVENTS, ROW_HASH, SHOWN, STATES, VIEWER, Row, Statement
 from postwatch.query.viewer import Viewer
 from postwatch.streams.contracts.columns import NESTED, TIME
 from postwatch.streams.contracts.outcome import COLUMNS, KEY, Attempt, Outcome
@@ -32,6 +32,8 @@ _COLUMNS_OF = {
     "deliveredto": (SHOWN,),
 }
 """Fields whose text is a part of these columns, for every viewer."""
+_STATUSES = "{statuses:Array(String)}"
+_OF_STATUSES = f" AND status IN {_STATUSES}"
 _PARTS = frozenset({"contains", "begins", "ends", "eq"})
 
 
@@ -74,6 +76,12 @@ class Sought:
     matches: tuple[Match, ...]
     is_oldest_first: bool = False
 
+    @property
+    def is_for_slim_tables(self) -> bool:
+        """Whether the candidates are looked for by time alone. Of other viewers the key of deliveries knows the rows,
+        and who sent a message only deliveries tell."""
+        return self.viewer.sees_all and not any("sender" in _COLUMNS_OF.get(one.field, ()) for one in self.matches)
+
     def conditions(self) -> tuple[str, dict[str, Any]]:
         wanted = [self.window.condition(), _of_types(self.types), *_of_matches(self.matches)]
         return joined(*([self.scope.condition()] if self.scope else []), *wanted)
@@ -106,12 +114,11 @@ def _of_matches(matches: Sequence[Match]) -> list[tuple[str, Mapping[str, Any]]]
 
 def reach(sought: Sought, rows: int) -> Statement:
     """How far the first `rows` candidates reach: the time of the last of them, and how many they are."""
-    conditions, parameters = sought.conditions()
+    sources, parameters = _of_fleet(sought) if sought.is_for_slim_tables else _of_deliveries(sought)
+    first = f"ORDER BY queued_at {sought.direction} LIMIT {{rows:UInt32}}"
+    found = " UNION ALL ".join(f"SELECT * FROM (SELECT queued_at FROM {source} {first})" for source in sources)
     end = "max" if sought.is_oldest_first else "min"
-    sql = (
-        f"SELECT toUnixTimestamp64Milli({end}(queued_at)), count() FROM (SELECT queued_at FROM {DELIVERIES}"
-        f" WHERE {VIEWER}{conditions} ORDER BY queued_at {sought.direction} LIMIT {{rows:UInt32}})"
-    )
+    sql = f"SELECT toUnixTimestamp64Milli({end}(queued_at)), count() FROM (SELECT queued_at FROM ({found}) {first})"
     return Statement(sought.viewer, sql, {"database": sought.database, "rows": rows, **parameters})
 
 
@@ -123,10 +130,38 @@ def rows_within(sought: Sought, rows: int) -> Statement:
     """
     key = ", ".join(KEY)
     conditions, parameters = sought.conditions()
+    if sought.is_for_slim_tables:
+        (states, *events), values = _of_fleet(sought)
+        if events:
+            states = states.removesuffix(_OF_STATUSES) + f" AND (status IN {_STATUSES} OR k GLOBAL IN"
+            states += f" (SELECT k FROM {events[0]}))"
+        keys = states
+        parameters = values | parameters
+    else:
+        keys = f"{DELIVERIES} WHERE {VIEWER}{conditions}"
     sql = (
         f"SELECT {_SELECTED} FROM {DELIVERIES} FINAL WHERE {VIEWER}"
-        f" AND ({key}) GLOBAL IN (SELECT {key} FROM {DELIVERIES} WHERE {VIEWER}{conditions}){conditions}"
+        f" AND ({key}) GLOBAL IN (SELECT {key} FROM {keys}){conditions}"
         f" ORDER BY queued_at {sought.direction}, server, queue_id, {SHOWN}, direction DESC, updated_at DESC"
         f" LIMIT 1 BY {ROW_HASH} LIMIT {{rows:UInt32}}"
     )
     return Statement(sought.viewer, sql, {"database": sought.database, "rows": rows, **parameters})
+
+
+def _of_deliveries(sought: Sought) -> tuple[list[str], dict[str, Any]]:
+    """Where the candidates stand, as FROM and WHERE."""
+    conditions, parameters = sought.conditions()
+    return [f"{DELIVERIES} WHERE {VIEWER}{conditions}"], parameters
+
+
+def _of_fleet(sought: Sought) -> tuple[list[str], dict[str, Any]]:
+    """The same in the slim tables, which are in the order of time: as rows stand now, and where not all types are asked
+    for, what happened to them."""
+    scope = [sought.scope.condition()] if sought.scope else []
+    conditions, parameters = joined(*scope, sought.window.condition(), *_of_matches(sought.matches))
+    states = f"{STATES} WHERE {VIEWER}{conditions}"
+    if sought.types == frozenset(TYPES.values()):
+        return [states], parameters
+    of_events, values = joined(*scope, sought.window.condition_of_events())
+    events = f"{EVENTS} WHERE {VIEWER}{of_events}{_OF_STATUSES}"
+    return [states + _OF_STATUSES, events], parameters | values | dict(_of_types(sought.types)[1])

@@ -21,9 +21,9 @@ from postwatch.query.cpanel.records import TrackRecord
 from postwatch.query.cpanel.scopes import UserScope, scope_of
 from postwatch.query.cpanel.search import read_search, search
 from postwatch.query.cpanel.shaping import Match, Shaping, read_api2, read_whm
-from postwatch.query.cpanel.statistics import (
+from postwatch.query.cpanel.statistics import by_user
+from postwatch.query.cpanel.statistics_call import (
     UserStatsRecord,
-    by_user,
     read_statistics,
     total_of,
     total_record,

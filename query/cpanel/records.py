@@ -77,8 +77,13 @@ class TrackRecord(NamedTuple):
 def events_of(row: Outcome) -> Iterator[Attempt]:
     """What happened to a row: its attempts, and its status where no attempt ended with it. SQL: `statistics.EVENTS`."""
     yield from row.attempts
-    if not row.attempts or row.attempts[-1].status != row.status:
+    if not row.attempts or _is_no_attempt(row.status, row.attempts[-1].status):
         yield Attempt(row.updated_at, row.status, row.smtp_code, row.response, row.remote_host, row.remote_ip)
+
+
+def _is_no_attempt(status: str, last: str) -> bool:
+    """Whether a status is told behind the last attempt: what waits for a next one waits since that one."""
+    return status == PENDING or (status not in (DEFERRED, last))
 
 
 def is_remote(shown: Outcome) -> bool:

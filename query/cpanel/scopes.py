@@ -69,6 +69,14 @@ class Window:
             " AND updated_at >= fromUnixTimestamp64Milli({kept_ms:Int64})"
         ), {"since_ms": self.since_ms, "until_ms": self.until_ms, "kept_ms": self.kept_ms}
 
+    def condition_of_events(self) -> tuple[str, dict[str, Any]]:
+        """Of the events of those messages: nothing happens to a message before it is there."""
+        return (
+            "at >= fromUnixTimestamp64Milli({since_ms:Int64})"
+            " AND queued_at >= fromUnixTimestamp64Milli({since_ms:Int64})"
+            " AND queued_at < fromUnixTimestamp64Milli({until_ms:Int64})"
+        ), {"since_ms": self.since_ms, "until_ms": self.until_ms}
+
 
 def joined(*conditions: tuple[str, Mapping[str, Any]]) -> tuple[str, dict[str, Any]]:
     """All of them, with an AND before each: behind the viewer's own."""

@@ -7,25 +7,27 @@ see all accounts, under the user `-remote-`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
-from postwatch.query.cpanel.errors import CallError
+from postwatch.query.cpanel import fleet_statistics as fleet
+from postwatch.query.cpanel.fleet_statistics import GROUP, LIMITS, MESSAGE, statuses_of_type
 from postwatch.query.cpanel.owner_names import REMOTE, OwnerNames
-from postwatch.query.cpanel.parameters import Parameters, read_choice, read_flag, read_seconds
-from postwatch.query.cpanel.records import DEFER, FAILURE, IN_PROGRESS, SUCCESS, TYPES, account_user
-from postwatch.query.cpanel.scopes import UserScope, Window, joined, scope_of
-from postwatch.query.filters import clean_text
-from postwatch.query.reports.report import DAY_MS, Tables
-from postwatch.query.statements import DELIVERIES, ROW_HASH, SHOWN, VIEWER, Statement
+from postwatch.query.cpanel.records import DEFER, FAILURE, IN_PROGRESS, SUCCESS, account_user
+from postwatch.query.cpanel.scopes import joined
+from postwatch.query.cpanel.statistics_call import (
+    MOST_GROUPS,
+    REMOTE_OR_FAILED,
+    Counts,
+    Statistics,
+    StatisticsCall,
+    UserCounts,
+    window_of,
+)
+from postwatch.query.reports.report import Tables
+from postwatch.query.statements import DELIVERIES, ROW_HASH, SHOWN, VIEWER, Row, Statement
 
-MOST_GROUPS = 10_000
-MOST_MEMORY_BYTES = 2 * 1024**3
-REMOTE_OR_FAILED = "remote-or-faildefer"
-DELIVERY_TYPES = ("", "all", "remote", REMOTE_OR_FAILED, "local")
 EVENTS = (
-    "if(empty(attempts.status) OR attempts.status[-1] != status,"
+    "if(empty(attempts.status) OR status = 'pending' OR (status != 'deferred' AND attempts.status[-1] != status),"
     " arrayPushBack(arrayMap(one -> toString(one), attempts.status), toString(status)),"
     " arrayMap(one -> toString(one), attempts.status))"
 )
@@ -35,89 +37,11 @@ IS_REMOTE = (
     " position(lower(transport), 'smtp') > 0 AND position(lower(transport), 'lmtp') = 0, remote_ip != ''))"
 )
 """`records.is_remote` in SQL, as far as the viewer sees."""
-_MESSAGE = "cityHash64(server, queue_id, queued_at)"
-
-
-@dataclass(frozen=True, slots=True)
-class StatisticsCall:
-    since_seconds: int
-    until_seconds: int
-    delivery_type: str
-    sender: str
-    scope: UserScope | None
-    has_size: bool = True
-    has_success: bool = True
-
-
-class Counts(NamedTuple):
-    """What a group of accounts sent."""
-
-    messages: int = 0
-    size_bytes: int = 0
-    successes: int = 0
-    deferrals: int = 0
-    failures: int = 0
-    in_progress: int = 0
-
-    def with_other(self, other: Counts) -> Counts:
-        return Counts(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
-
-
-class UserCounts(NamedTuple):
-    user: str
-    domain: str
-    counts: Counts
-
-
-class Statistics(NamedTuple):
-    users: list[UserCounts]
-    overflowed: bool
-    """There are more users than these."""
-
-
-class UserStatsRecord(NamedTuple):
-    """A user of `emailtrack_user_stats`."""
-
-    USER: str
-    DOMAIN: str
-    OWNER: str
-    PRIMARY_DOMAIN: str
-    SENDCOUNT: int
-    SUCCESSCOUNT: int
-    DEFERCOUNT: int
-    FAILCOUNT: int
-    DEFERFAILCOUNT: int
-    TOTALSIZE: int
-    REACHED_MAXDEFERFAIL: int
-    REACHED_MAXEMAILS: int
-
-
-def read_statistics(parameters: Parameters, names: OwnerNames, now_ms: int, scope: UserScope | None) -> StatisticsCall:
-    """Raises CallError. `records` is what older versions took in the place of `user` and of `sender`."""
-    since = read_seconds(parameters, ("starttime", "startdate"), 0)
-    until = read_seconds(parameters, ("endtime", "enddate"), now_ms // 1000)
-    if since > until:
-        raise CallError("starttime=%(since)s is later than endtime=%(until)s", since=since, until=until)
-    word = (parameters.get("user") or parameters.get("records") or "").strip()
-    sender = clean_text(parameters.get("sender", ""), "sender").lower()
-    if "@" in word and not sender:
-        sender = clean_text(word, "records").lower()
-    elif word and scope is None:
-        scope = scope_of(word, names)
-    return StatisticsCall(
-        since,
-        until,
-        read_choice(parameters, "deliverytype", DELIVERY_TYPES, ""),
-        sender,
-        scope,
-        not read_flag(parameters, "nosize"),
-        not read_flag(parameters, "nosuccess"),
-    )
 
 
 def by_user(tables: Tables, names: OwnerNames, call: StatisticsCall) -> Statistics:
     """What each user sent from each domain, who sent most first. Raises whatever reading raises."""
-    rows = tables.read(sent_counts(tables, call))
+    rows = _sent_of_fleet(tables, call) if fleet.is_served(tables, call) else tables.read(sent_counts(tables, call))
     found: dict[tuple[str, str], Counts] = {}
     for domain, server, account, *numbers in rows[:MOST_GROUPS]:
         if not domain:
@@ -128,70 +52,42 @@ def by_user(tables: Tables, names: OwnerNames, call: StatisticsCall) -> Statisti
             key = (account_user(tables.viewer, names, "", domain, ""), domain)
         found[key] = found.get(key, Counts()).with_other(Counts(*map(int, numbers)))
     if tables.viewer.sees_all and call.scope is None:
-        (received,) = tables.read(received_counts(tables, call))
-        remote = Counts(*map(int, received))
+        remote = Counts(*map(int, _outside(tables, call)))
         if any(remote):
             found[REMOTE, ""] = found.get((REMOTE, ""), Counts()).with_other(remote)
     users = [UserCounts(user, domain, counts) for (user, domain), counts in found.items()]
     return Statistics(sorted(users, key=lambda one: (-one.counts.messages, one[:2])), len(rows) > MOST_GROUPS)
 
 
-def total_of(users: Iterable[UserCounts]) -> Counts:
-    total = Counts()
-    for one in users:
-        total = total.with_other(one.counts)
-    return total
+def _sent_of_fleet(tables: Tables, call: StatisticsCall) -> list[Row]:
+    """Like `sent_counts`, from the slim tables."""
+    messages = tables.read(fleet.sent_messages(tables, call))
+    found = tables.read(fleet.sent_events(tables, call, is_cut=len(messages) > MOST_GROUPS))
+    events = {tuple(row[:3]): row[3:] for row in found}
+    return [(*row[:3], *_put_together(row[3:], events.get(tuple(row[:3]), (0, 0, 0)))) for row in messages]
 
 
-def total_record(counts: Counts, call: StatisticsCall) -> dict[str, int]:
-    """The record of `emailtrack_stats`."""
-    record = {
-        "SENDCOUNT": counts.messages,
-        "SUCCESSCOUNT": counts.successes,
-        "DEFERCOUNT": counts.deferrals,
-        "FAILCOUNT": counts.failures,
-        "DEFERFAILCOUNT": counts.deferrals + counts.failures,
-        "INPROGRESSCOUNT": counts.in_progress,
-        "TOTALSIZE": counts.size_bytes,
-    }
-    if not call.has_size:
-        del record["TOTALSIZE"]
-    if not call.has_success:
-        del record["SUCCESSCOUNT"]
-    return record
+def _outside(tables: Tables, call: StatisticsCall) -> Row:
+    if not fleet.is_served(tables, call):
+        return tables.read(received_counts(tables, call))[0]
+    (messages,) = tables.read(fleet.outside_messages(tables, call))
+    (events,) = tables.read(fleet.outside_events(tables, call))
+    return _put_together(messages, events)
 
 
-def user_record(names: OwnerNames, one: UserCounts) -> UserStatsRecord:
-    counts = one.counts
-    is_remote = one.user == REMOTE
-    return UserStatsRecord(
-        USER=one.user,
-        DOMAIN=one.domain,
-        OWNER="root" if is_remote else names.reseller(one.user),
-        PRIMARY_DOMAIN="" if is_remote else names.sole_domain(one.user),
-        SENDCOUNT=counts.messages,
-        SUCCESSCOUNT=counts.successes,
-        DEFERCOUNT=counts.deferrals,
-        FAILCOUNT=counts.failures,
-        DEFERFAILCOUNT=counts.deferrals + counts.failures,
-        TOTALSIZE=counts.size_bytes,
-        REACHED_MAXDEFERFAIL=0,
-        REACHED_MAXEMAILS=0,
-    )
-
-
-def _statuses(kind: str) -> str:
-    return ", ".join(f"'{status}'" for status, known in TYPES.items() if known == kind)
+def _put_together(messages: Row, events: Row) -> Row:
+    """The numbers of both slim tables in the order of Counts."""
+    number, size, bare, in_progress = messages
+    successes, deferrals, failures = events
+    return number, size, successes, deferrals + bare, failures, in_progress
 
 
 def _counted(kind: str) -> str:
-    return f"arrayCount(one -> one IN ({_statuses(kind)}), events)"
+    return f"arrayCount(one -> one IN ({statuses_of_type(kind)}), events)"
 
 
 def _conditions(tables: Tables, call: StatisticsCall) -> tuple[str, dict[str, Any]]:
-    kept_ms = tables.now_ms - tables.retention_days * DAY_MS
-    since_ms = max(call.since_seconds * 1000, kept_ms - tables.open_ms)
-    wanted = [Window(since_ms, call.until_seconds * 1000 + 1000, kept_ms).condition()]
+    wanted = [window_of(tables, call).condition()]
     if call.scope:
         wanted.append(call.scope.condition())
     if call.sender:
@@ -199,7 +95,8 @@ def _conditions(tables: Tables, call: StatisticsCall) -> tuple[str, dict[str, An
     if call.delivery_type in ("remote", "local"):
         wanted.append((f"{'NOT ' if call.delivery_type == 'local' else ''}{IS_REMOTE}", {}))
     elif call.delivery_type == REMOTE_OR_FAILED:
-        words = f"({IS_REMOTE} OR arrayExists(one -> one IN ({_statuses(DEFER)}, {_statuses(FAILURE)}), {EVENTS}))"
+        troubles = f"{statuses_of_type(DEFER)}, {statuses_of_type(FAILURE)}"
+        words = f"({IS_REMOTE} OR arrayExists(one -> one IN ({troubles}), {EVENTS}))"
         wanted.append((words, {}))
     return joined(*wanted)
 
@@ -222,7 +119,6 @@ def _messages(tables: Tables, call: StatisticsCall, conditions: str, group: str)
 
 
 _SUMS = "count(), sum(size), sum(successes), sum(deferrals), sum(failures), sum(in_progress)"
-_LIMITS = f" SETTINGS max_memory_usage = {MOST_MEMORY_BYTES}, optimize_aggregation_in_order = 1"
 
 
 def sent_counts(tables: Tables, call: StatisticsCall) -> Statement:
@@ -231,10 +127,9 @@ def sent_counts(tables: Tables, call: StatisticsCall) -> Statement:
     group = "account_domain, account, queued_at, server, queue_id"
     messages = _messages(tables, call, f" AND direction = 'sent'{conditions}", group)
     sql = (
-        "SELECT account_domain, if(account_domain = server, server, '') AS host,"
-        f" if(account_domain = server, account, '') AS user, {_SUMS} FROM ({messages})"
+        f"SELECT {GROUP}, {_SUMS} FROM ({messages})"
         " GROUP BY account_domain, host, user ORDER BY count() DESC, account_domain, user"
-        f" LIMIT {{groups:UInt32}}{_LIMITS}"
+        f" LIMIT {{groups:UInt32}}{LIMITS}"
     )
     return Statement(tables.viewer, sql, {"database": tables.database, "groups": MOST_GROUPS + 1, **parameters})
 
@@ -242,9 +137,9 @@ def sent_counts(tables: Tables, call: StatisticsCall) -> Statement:
 def received_counts(tables: Tables, call: StatisticsCall) -> Statement:
     """What came from outside: received, and sent by nobody here. GLOBAL as in trace.py."""
     conditions, parameters = _conditions(tables, call)
-    sent = f"SELECT {_MESSAGE} FROM {DELIVERIES} FINAL WHERE {VIEWER} AND direction = 'sent'{conditions}"
-    outside = f" AND direction = 'received' AND {_MESSAGE} GLOBAL NOT IN ({sent}){conditions}"
+    sent = f"SELECT {MESSAGE} FROM {DELIVERIES} FINAL WHERE {VIEWER} AND direction = 'sent'{conditions}"
+    outside = f" AND direction = 'received' AND {MESSAGE} GLOBAL NOT IN ({sent}){conditions}"
     messages = _messages(tables, call, outside, "server, queue_id, queued_at")
     return Statement(
-        tables.viewer, f"SELECT {_SUMS} FROM ({messages}){_LIMITS}", {"database": tables.database, **parameters}
+        tables.viewer, f"SELECT {_SUMS} FROM ({messages}){LIMITS}", {"database": tables.database, **parameters}
     )

@@ -16,7 +16,7 @@ import httpx
 import pytest
 from postwatch.query.cpanel.functions import API2_FUNCTIONS, WHM_FUNCTIONS
 from postwatch.query.cpanel.records import TrackRecord
-from postwatch.query.cpanel.statistics import UserStatsRecord
+from postwatch.query.cpanel.statistics_call import UserStatsRecord
 from postwatch.query.viewer import Viewer
 from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.contracts.outcome import Outcome

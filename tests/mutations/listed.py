@@ -2152,6 +2152,65 @@ SLIM_TABLES = (
     ),
 )
 
+CPANEL = (
+    _mutation(
+        "cPanel's functions show what the viewer may see of a row",
+        "query/cpanel/records.py",
+        "    shown = visible_row(viewer, row)\n",
+        "    shown = row\n",
+        "query/cpanel/test_calls.py::test_where_an_alias_leads_is_null_to_who_wrote_to_it",
+    ),
+    _mutation(
+        "cPanel's functions do not tell where an alias leads",
+        "query/cpanel/records.py",
+        "    knows_target = sees_target(viewer, row)\n",
+        "    knows_target = True\n",
+        "query/cpanel/test_calls.py::test_where_an_alias_leads_is_null_to_who_wrote_to_it",
+    ),
+    _mutation(
+        "filters of cPanel's functions see what the viewer sees",
+        "query/cpanel/attempt_rows.py",
+        '    "recipient": (SHOWN, "original_recipient"),\n',
+        '    "recipient": ("server",),\n',
+        "query/cpanel/test_calls.py::test_a_word_that_the_statement_narrows_by_is_found",
+    ),
+    _mutation(
+        "cPanel's functions count a retracted row for nothing",
+        "query/cpanel/fleet_statistics.py",
+        "countIf(status = '{PENDING}') AS in_progress\"\n)",
+        "countIf(status != '') AS in_progress\"\n)",
+        "query/cpanel/test_exactness.py::test_records_and_statistics_are_those_of_brute_force",
+    ),
+    _mutation(
+        "mail between two accounts is one record",
+        "query/cpanel/search.py",
+        "                elif delivery in seen:\n",
+        "                elif False:\n",
+        "query/cpanel/test_calls.py::test_mail_between_two_accounts_is_one_record_of_its_sender",
+    ),
+    _mutation(
+        "a page of records is cut behind its last one only",
+        "query/cpanel/search.py",
+        "            sought = _behind(sought, piece)\n",
+        "            return\n",
+        "query/cpanel/test_exactness.py::test_pages_are_read_in_pieces_and_hold_each_record_once",
+    ),
+    _mutation(
+        "a cPanel token that is not ours lets nobody in",
+        "query/access/tokens.py",
+        "    return secret if _FORM.fullmatch(secret) else None\n\n\nclass TokenBook",
+        "    return secret\n\n\nclass TokenBook",
+        "query/cpanel/test_calls.py::test_no_other_text_is_taken_for_a_token",
+    ),
+    _mutation(
+        "a user's name says nothing of whose it is to a stranger",
+        "query/cpanel/records.py",
+        '    return names.owner(domain) if viewer.sees_all or domain in viewer.domains else ""\n',
+        "    return names.owner(domain)\n",
+        "query/cpanel/test_calls.py::test_who_owns_a_mailbox_alone_is_not_told_whose_the_domain_is",
+    ),
+)
+
 MUTATIONS = (
     *SLIM_TABLES,
     *LOG_IN,
@@ -2167,6 +2226,7 @@ MUTATIONS = (
     *QUERIES,
     *PROOFS,
     *LIVE,
+    *CPANEL,
     *DOCTOR,
     *MEMORY,
     *ACCESS,

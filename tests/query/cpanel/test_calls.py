@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 
 import pytest
+from postwatch.query.access.tokens import read_authorization
 from postwatch.query.cpanel.records import TrackRecord
 
 from tests.query.conftest import MINUTE_MS
@@ -90,6 +91,48 @@ def test_mail_between_two_accounts_is_one_record_of_its_sender(panel: Panel) -> 
     [seen_by_eva] = [one for one in panel.records("shop", **ALL) if one["msgid"] == "1tA-6"]
     assert (seen_by_eva["user"], seen_by_eva["deliveryuser"]) == ("-remote-", "shop")
     assert (seen_by_eva["senderip"], seen_by_eva["senderauth"]) == ("", "")
+
+
+def test_where_an_alias_leads_is_null_to_who_wrote_to_it(panel: Panel) -> None:
+    [found] = [one for one in panel.records("shop", **ALL) if one["msgid"] == "1tA-8"]
+    assert found["recipient"] == "list@bakery.example"
+    hidden = ("deliveredto", "deliveryuser", "deliverydomain", "transport", "host", "ip")
+    assert [found[field] for field in hidden] == [None] * 6
+    assert (found["router"], found["message"], found["transport_is_remote"]) == ("", "", 0)
+    assert panel.ids("shop", **ALL, **_filters(("*", "contains", "secret"))) == []
+    seen = [one for one in panel.records("both", **ALL) if one["msgid"] == "1tA-8"]
+    assert {one["deliveredto"] for one in seen} == {"m1@secret.example", "m2@secret.example"}
+
+
+@pytest.mark.parametrize(
+    ("field", "word", "ids"),
+    [
+        ("recipient", "LIST@", ["1tA-8"]),
+        ("recipient", "eva@", ["1tA-7", "1tA-6"]),
+        ("msgid", "1ta-6", ["1tA-6"]),
+        ("domain", "far", ["1tA-7"]),
+        ("email", "boss", ["1tA-3"]),
+    ],
+)
+def test_a_word_that_the_statement_narrows_by_is_found(field: str, word: str, ids: list[str], panel: Panel) -> None:
+    for who in ("engineer", "both"):
+        assert list(dict.fromkeys(panel.ids(who, **ALL, **_filters((field, "contains", word))))) == ids
+
+
+def test_who_owns_a_mailbox_alone_is_not_told_whose_the_domain_is(panel: Panel) -> None:
+    found = panel.records("anna", **ALL)
+    assert found
+    assert {one["user"] for one in found} == {"bakery.example"}
+    assert {one["deliveryuser"] for one in found} == {None}
+    assert {one["user"] for one in panel.records("bakery", **ALL)} == {"bakery"}
+
+
+def test_no_other_text_is_taken_for_a_token() -> None:
+    secret = "pw_" + "A" * 43
+    assert read_authorization(f"WHM  root:{secret} ") == secret
+    assert read_authorization(f"Bearer {secret}") == secret
+    for header in (f"whm {secret}", f"whm root:{secret}=", "whm root:", f"whm root:x:{secret}", f"basic root:{secret}"):
+        assert read_authorization(header) is None, header
 
 
 def test_delivery_types(panel: Panel) -> None:

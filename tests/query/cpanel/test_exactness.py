@@ -212,3 +212,18 @@ def test_what_is_cut_is_said_in_words(office: Office, monkeypatch: pytest.Monkey
     upwards = _ask(office, ENGINEER, "emailtrack_search", **ALL, **first)
     assert "Only the oldest 40 deliveries" in upwards["metadata"]["output"]["warnings"][0]
     assert upwards["data"]["records"][-1]["sendunixtime"] < times[-1]
+
+
+def test_where_users_are_left_out_those_told_have_all_their_numbers(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office.insert(_messages(random.Random(6), 200))
+    whole = _ask(office, ENGINEER, "emailtrack_user_stats")["data"]["records"]
+    monkeypatch.setattr("postwatch.query.cpanel.fleet_statistics.MOST_GROUPS", 3)
+    monkeypatch.setattr("postwatch.query.cpanel.statistics.MOST_GROUPS", 3)
+    cut = _ask(office, ENGINEER, "emailtrack_user_stats")
+    assert cut["metadata"]["overflowed"] == 1
+    assert "who sent most" in cut["metadata"]["output"]["warnings"][0]
+    found = cut["data"]["records"]
+    assert len([one for one in found if one["USER"] != "-remote-"]) == 3
+    assert all(one in whole for one in found)
