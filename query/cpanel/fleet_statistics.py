@@ -74,6 +74,23 @@ def sent_events(tables: Tables, call: StatisticsCall, is_cut: bool) -> Statement
     return _statement(tables, sql, parameters)
 
 
+def total_messages(tables: Tables, call: StatisticsCall) -> Statement:
+    """Of all accounts together: messages, their size, rows that wait without an attempt, rows in progress."""
+    conditions, parameters = _conditions(call, window_of(tables, call).condition())
+    sql = (
+        f"SELECT {_STATES_SUMS} FROM (SELECT {_OF_ROWS} FROM {STATES} FINAL WHERE {VIEWER} AND direction = 'sent'"
+        f"{conditions} GROUP BY account_domain, account, {MESSAGE}){LIMITS}"
+    )
+    return _statement(tables, sql, parameters)
+
+
+def total_events(tables: Tables, call: StatisticsCall) -> Statement:
+    """Of all accounts together: successes, deferrals, failures."""
+    conditions, parameters = _conditions(call, window_of(tables, call).condition_of_events())
+    sql = f"SELECT {_EVENT_SUMS} FROM {EVENTS} FINAL WHERE {VIEWER} AND direction = 'sent'{conditions}{LIMITS}"
+    return _statement(tables, sql, parameters)
+
+
 def outside_messages(tables: Tables, call: StatisticsCall) -> Statement:
     """What came from outside: messages, their size, rows that wait without an attempt, rows in progress."""
     rows, parameters = _from_outside(tables, call)

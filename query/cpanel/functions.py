@@ -21,11 +21,10 @@ from postwatch.query.cpanel.records import TrackRecord
 from postwatch.query.cpanel.scopes import UserScope, scope_of
 from postwatch.query.cpanel.search import read_search, search
 from postwatch.query.cpanel.shaping import Match, Shaping, read_api2, read_whm
-from postwatch.query.cpanel.statistics import by_user
+from postwatch.query.cpanel.statistics import by_user, total
 from postwatch.query.cpanel.statistics_call import (
     UserStatsRecord,
     read_statistics,
-    total_of,
     total_record,
     user_record,
 )
@@ -123,9 +122,7 @@ def _search(
 
 def _stats(tables: Tables, names: OwnerNames, parameters: Parameters, scope: UserScope | None) -> Listed:
     call = read_statistics(parameters, names, tables.now_ms, scope)
-    found = by_user(tables, names, call)
-    warnings = ("Only the users who sent most are counted: name one by user.",) if found.overflowed else ()
-    return Listed([total_record(total_of(found.users), call)], 1, found.overflowed, warnings)
+    return Listed([total_record(total(tables, call), call)], 1)
 
 
 def _cut(record: Mapping[str, Any], shaping: Shaping) -> Mapping[str, Any]:

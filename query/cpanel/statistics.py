@@ -59,6 +59,20 @@ def by_user(tables: Tables, names: OwnerNames, call: StatisticsCall) -> Statisti
     return Statistics(sorted(users, key=lambda one: (-one.counts.messages, one[:2])), len(rows) > MOST_GROUPS)
 
 
+def total(tables: Tables, call: StatisticsCall) -> Counts:
+    """What all of them sent, and what came from outside. Raises whatever reading raises."""
+    if fleet.is_served(tables, call):
+        (messages,) = tables.read(fleet.total_messages(tables, call))
+        (events,) = tables.read(fleet.total_events(tables, call))
+        row = _put_together(messages, events)
+    else:
+        (row,) = tables.read(total_counts(tables, call))
+    counts = Counts(*map(int, row))
+    if tables.viewer.sees_all and call.scope is None:
+        counts = counts.with_other(Counts(*map(int, _outside(tables, call))))
+    return counts
+
+
 def _sent_of_fleet(tables: Tables, call: StatisticsCall) -> list[Row]:
     """Like `sent_counts`, from the slim tables."""
     messages = tables.read(fleet.sent_messages(tables, call))
@@ -132,6 +146,16 @@ def sent_counts(tables: Tables, call: StatisticsCall) -> Statement:
         f" LIMIT {{groups:UInt32}}{LIMITS}"
     )
     return Statement(tables.viewer, sql, {"database": tables.database, "groups": MOST_GROUPS + 1, **parameters})
+
+
+def total_counts(tables: Tables, call: StatisticsCall) -> Statement:
+    """What all of them sent."""
+    conditions, parameters = _conditions(tables, call)
+    group = "account_domain, account, queued_at, server, queue_id"
+    messages = _messages(tables, call, f" AND direction = 'sent'{conditions}", group)
+    return Statement(
+        tables.viewer, f"SELECT {_SUMS} FROM ({messages}){LIMITS}", {"database": tables.database, **parameters}
+    )
 
 
 def received_counts(tables: Tables, call: StatisticsCall) -> Statement:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -100,13 +99,6 @@ def window_of(tables: Tables, call: StatisticsCall) -> Window:
     """Messages that were sent in the time asked for. Those of before the days that are kept are not whole."""
     kept_ms = tables.now_ms - tables.retention_days * DAY_MS
     return Window(max(call.since_seconds * 1000, kept_ms), call.until_seconds * 1000 + 1000, kept_ms)
-
-
-def total_of(users: Iterable[UserCounts]) -> Counts:
-    total = Counts()
-    for one in users:
-        total = total.with_other(one.counts)
-    return total
 
 
 def total_record(counts: Counts, call: StatisticsCall) -> dict[str, int]:

@@ -34,11 +34,17 @@ def _every_statement(word: str) -> list[Statement]:
         tables = Tables(_unread, "mail", 30, 50, 5, 10**12, viewer)
         for kind in ("", "remote", "local", "remote-or-faildefer"):
             call = StatisticsCall(1, 2, kind, word, scope)
-            found += [statistics.sent_counts(tables, call), statistics.received_counts(tables, call)]
+            found += [
+                statistics.sent_counts(tables, call),
+                statistics.total_counts(tables, call),
+                statistics.received_counts(tables, call),
+            ]
         found += [
             fleet_statistics.sent_messages(tables, call),
             fleet_statistics.sent_events(tables, call, is_cut=False),
             fleet_statistics.sent_events(tables, call, is_cut=True),
+            fleet_statistics.total_messages(tables, call),
+            fleet_statistics.total_events(tables, call),
             fleet_statistics.outside_messages(tables, call),
             fleet_statistics.outside_events(tables, call),
         ]
