@@ -1,7 +1,8 @@
 """`make mutations`: copies the project, breaks it in one place, runs the tests that are named for it, and the next.
 
-A mutation is caught when each of its tests fails, or never ends; one that survives makes the exit status 1. Words
-behind the command choose the mutations whose guarantee or file holds one of them.
+A mutation is caught when each of its tests fails, or never ends; one that survives makes the exit status 1. Where a
+test did not end in time, the line says so: on a machine that is too busy that proves nothing. Words behind the command
+choose the mutations whose guarantee or file holds one of them.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.mutations.listed import MUTATIONS
 from tests.mutations.mutation import ROOT, Mutation
@@ -32,14 +34,24 @@ def copy_project(folder: Path) -> dict[str, str]:
         (packages / part).symlink_to(folder / part)
     # Compiled files are told from old ones by a time in seconds, which is too coarse here.
     environment = {**os.environ, "PYTHONPATH": str(packages.parent), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment["COLUMNS"] = "500"  # pytest cuts its words to the width of the terminal
     command = [sys.executable, "-c", "import postwatch.producers as found; print(found.__file__)"]
     found = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True).stdout
     assert found.strip() == str(packages / "producers" / "__init__.py"), f"not the copy would be tested: {found}"
     return environment
 
 
-def surviving_tests(mutation: Mutation, folder: Path, environment: dict[str, str]) -> list[str]:
-    """The tests that do not notice the mutation. Raises RuntimeError where pytest could not run them."""
+class Trial(NamedTuple):
+    """What the tests of a mutation said."""
+
+    survived: list[str]
+    """The tests that do not notice it."""
+    ended: bool = True
+    """Whether each test ended in time."""
+
+
+def try_out(mutation: Mutation, folder: Path, environment: dict[str, str]) -> Trial:
+    """Raises RuntimeError where pytest could not run the tests."""
     original = (folder / mutation.file).read_bytes()
     mutation.apply(folder)
     try:
@@ -49,13 +61,14 @@ def surviving_tests(mutation: Mutation, folder: Path, environment: dict[str, str
             command, cwd=folder, env=environment, capture_output=True, text=True, timeout=MUTATION_SECONDS
         )
     except subprocess.TimeoutExpired:
-        return []
+        return Trial([], ended=False)
     finally:
         (folder / mutation.file).write_bytes(original)
     if done.returncode not in (0, 1):
         raise RuntimeError(done.stdout[-2000:] + done.stderr[-2000:])
-    failed = [line.split(" ")[1] for line in done.stdout.splitlines() if line.startswith("FAILED ")]
-    return [test for test in mutation.tests if not any(_is_of(one, test) for one in failed)]
+    failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED ")]
+    survived = [test for test in mutation.tests if not any(_is_of(line.split(" ")[1], test) for line in failed)]
+    return Trial(survived, ended=not any("Failed: Timeout (>" in line for line in failed))
 
 
 def _is_of(node: str, test: str) -> bool:
@@ -74,9 +87,10 @@ def main(words: list[str]) -> int:
         environment = copy_project(folder)
         for number, mutation in enumerate(chosen, 1):
             began = time.monotonic()
-            left = surviving_tests(mutation, folder, environment)
-            survivors += bool(left)
-            told = f"SURVIVED {' '.join(left)}" if left else "caught"
+            trial = try_out(mutation, folder, environment)
+            survivors += bool(trial.survived)
+            told = f"SURVIVED {' '.join(trial.survived)}" if trial.survived else "caught"
+            told += "" if trial.ended else ", not in time"
             seconds = time.monotonic() - began
             print(f"{number:3}/{len(chosen)} {seconds:5.1f} s  {mutation.file:32} {mutation.guarantee}: {told}")
             sys.stdout.flush()
