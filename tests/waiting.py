@@ -9,10 +9,12 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+PATIENCE = 60.0
+"""Seconds. A client of a test waits so long for an answer; that of the library gives up after 5."""
 Found = TypeVar("Found")
 
 
-def wait_until(condition: Callable[[], Found], what: str, *, seconds: float = 60.0) -> Found:
+def wait_until(condition: Callable[[], Found], what: str, *, seconds: float = PATIENCE) -> Found:
     """Ask until the answer is true, and return it. Raises AssertionError that says what did not come."""
     deadline = time.monotonic() + seconds
     while True:

@@ -24,7 +24,7 @@ from tests.browser.joined_rows import SIMULATED_SERVERS
 from tests.browser.site import Filled, Site, insert, open_site
 from tests.browser.visit import NARROW, Visit, visit
 from tests.query.access.imap_servers import make_imap_server
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 PASSWORD = "a long enough password"
 MAILBOX = "jonas@larch-law.example"
@@ -208,7 +208,7 @@ def test_the_session_s_cookie_is_no_script_s_affair(visitor_of: Visit, doors: Do
     assert all(one["httpOnly"] and one["sameSite"] == "Lax" for one in cookies)
     assert [word.partition("=")[0] for word in page.evaluate("document.cookie").split("; ")] == ["postwatch_zone"]
     stolen = {one["name"]: one["value"] for one in cookies}
-    with contextlib.closing(httpx.Client(base_url=doors.site.address, cookies=stolen)) as thief:
+    with contextlib.closing(httpx.Client(base_url=doors.site.address, cookies=stolen, timeout=PATIENCE)) as thief:
         assert thief.get("/").status_code == 200
         log_out(page)
         wait_until(lambda: thief.get("/").status_code != 200, "the session has ended")

@@ -23,6 +23,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.browser.site import Filled, Site, open_site
+from tests.waiting import PATIENCE
 
 EXAMPLES = 25
 """Of each operation."""
@@ -51,7 +52,7 @@ def api(filled_table: Filled, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 def test_every_answer_is_as_described(api: Api) -> None:
-    described = httpx.get(f"{api.site.address}/api/v1/openapi.json", headers=api.headers)
+    described = httpx.get(f"{api.site.address}/api/v1/openapi.json", headers=api.headers, timeout=PATIENCE)
     assert described.status_code == 200
     schema = schemathesis.openapi.from_dict(json.loads(described.text))
     schema.config.update(base_url=api.site.address)
@@ -76,13 +77,13 @@ def test_every_answer_is_as_described(api: Api) -> None:
 
 
 def test_without_a_token_there_is_no_answer(api: Api) -> None:
-    paths = httpx.get(f"{api.site.address}/api/v1/openapi.json", headers=api.headers).json()["paths"]
+    paths = httpx.get(f"{api.site.address}/api/v1/openapi.json", headers=api.headers, timeout=PATIENCE).json()["paths"]
     asked = 0
     for path in paths:
         if path.startswith("/api/") and "get" in paths[path]:
             address = api.site.address + path.replace("{account}", "anna@bakery.example").replace("{id}", "1")
             for headers in ({}, {"Authorization": "Bearer nothing"}):
-                answer = httpx.get(address, headers=headers)
+                answer = httpx.get(address, headers=headers, timeout=PATIENCE)
                 if "/reasons" not in path:
                     assert answer.status_code in (401, 403), path
                     asked += 1

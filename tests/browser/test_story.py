@@ -15,6 +15,7 @@ from postwatch.query.proofs.keys import make_key_file, read_public_keys
 from tests.browser.site import Filled, Site, open_site
 from tests.browser.test_pages import ACCOUNT, LOOKS
 from tests.browser.visit import Visit, visit
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,9 @@ def visitor(browser: Browser, proving_site: Site) -> Iterator[Visit]:
 
 def _ids(site: Site, account: str = ACCOUNT) -> dict[str, str]:
     """An id of each status, that of the most attempts."""
-    answer = httpx.get(f"{site.address}/api/v1/accounts/{account}/deliveries", params={"limit": "1000"})
+    answer = httpx.get(
+        f"{site.address}/api/v1/accounts/{account}/deliveries", params={"limit": "1000"}, timeout=PATIENCE
+    )
     found = sorted(answer.json()["deliveries"], key=lambda one: len(one["attempts"]))
     return {one["status"]: one["id"] for one in found}
 
@@ -79,7 +82,7 @@ def test_a_proof_is_downloaded_and_checked(proving_site: Site, visitor: Visit, t
     proof = tmp_path / "proof.json"
     downloading.value.save_as(proof)
     keys = tmp_path / "keys.json"
-    keys.write_text(httpx.get(f"{proving_site.address}/.well-known/postwatch-keys.json").text)
+    keys.write_text(httpx.get(f"{proving_site.address}/.well-known/postwatch-keys.json", timeout=PATIENCE).text)
     verdict = check_proof(proof.read_bytes(), read_public_keys(keys))
     assert verdict.is_good
     assert verdict.document is not None

@@ -22,7 +22,7 @@ from postwatch.streams.settings import ClickHouseSettings
 
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 START_SECONDS = 90.0
 
 
@@ -134,7 +134,7 @@ def test_up_survives_its_parts_and_ends_whole(tmp_path: Path, commands: list[Com
     commands.append(up)
     up.start()
     settings = ClickHouseSettings(url=up.wait_for(r"POSTWATCH_CLICKHOUSE_URL=(\S+)"))
-    wait_until(lambda: recipients(settings) == ["to1@far.example"], "the first message", seconds=60)
+    wait_until(lambda: recipients(settings) == ["to1@far.example"], "the first message", seconds=120)
 
     wait_until(lambda: f"ship complains: {missing}: no such file yet" in up.err.read_text(), "it is named")
     for part in ("ship", "join", "sink", "serve"):
@@ -143,7 +143,7 @@ def test_up_survives_its_parts_and_ends_whole(tmp_path: Path, commands: list[Com
         worker.kill()
     with log.open("a") as writer:
         writer.write(message(2))
-    wait_until(lambda: len(recipients(settings)) == 2, "the second message", seconds=60)
+    wait_until(lambda: len(recipients(settings)) == 2, "the second message", seconds=120)
     wait_until(lambda: up.worker("serve"), "the page is back")
     assert "join was ended by SIGKILL; it is started again" in up.err.read_text()
 

@@ -149,7 +149,7 @@ class Pipeline:
             consumer.close()
         return all(one.offset == end or end == 0 for one, end in zip(committed, ends, strict=True))
 
-    def expect(self, rows: list[dict[str, Any]], seconds: float = 90) -> None:
+    def expect(self, rows: list[dict[str, Any]], seconds: float = 200) -> None:
         """Wait until the table shows exactly these rows and the sink is through; show the difference otherwise."""
         with suppress(AssertionError):  # the rows themselves say more
             wait_until(lambda: self.count() == len(rows) and self.rows() == rows, "the rows are there", seconds=seconds)

@@ -60,7 +60,7 @@ def test_an_outage_of_kafka_is_a_line_when_it_begins_and_one_when_it_ends(
         parts = [pipeline.start("join"), pipeline.start("sink"), pipeline.start_shipper("mail1")]
         log = pipeline.log_of("mail1")
         log.write_text(message(1))
-        wait_until(lambda: pipeline.count() == 1, "the first row is there", seconds=90)
+        wait_until(lambda: pipeline.count() == 1, "the first row is there", seconds=120)
         before = {part.name: part.log_file.stat().st_size for part in parts}
         kafka.kill()
         try:
@@ -73,7 +73,7 @@ def test_an_outage_of_kafka_is_a_line_when_it_begins_and_one_when_it_ends(
             wait_until(partial(says, part, before[part.name], "kafka_back"), f"{part.name} is content")
         with log.open("a") as stream:
             stream.write(message(2))
-        wait_until(lambda: pipeline.count() == 2, "the second row is there", seconds=90)
+        wait_until(lambda: pipeline.count() == 2, "the second row is there", seconds=120)
         for part in parts:
             said = Counter(events(part, before[part.name]))
             assert (said.pop("kafka_away"), said.pop("kafka_back")) == (1, 1), part.name

@@ -93,7 +93,7 @@ def test_a_replay_mends_and_leaves_all_else_alone(
         create_topics(topics, PARTITIONS)  # records from now on go by the time at which Kafka got them
         pipeline.start("join")
         pipeline.start("sink")
-        wait_until(lambda: pipeline.count() == 4, "the rows are there", seconds=60)
+        wait_until(lambda: pipeline.count() == 4, "the rows are there", seconds=120)
         before = {row["recipient"]: row for row in pipeline.rows()}
         assert before["carl@far.example"]["account"] == ""  # nobody knows whose it is: the arrival is a dead letter
 

@@ -34,6 +34,7 @@ from postwatch.streams.contracts.outcome import RESULTS, Outcome, to_batch
 from postwatch.streams.settings import ClickHouseSettings, JoinSettings
 
 from tests.query.serving import serving
+from tests.waiting import PATIENCE
 
 MINUTE_MS = 60_000
 DAY_MS = 24 * 60 * MINUTE_MS
@@ -172,7 +173,7 @@ def served(
     limits = httpx.Limits(keepalive_expiry=2)  # the server closes what was idle for 5 s, perhaps just then
     with (
         serving(create_app(service, lambda _scope: viewer, language, proofs=proofs)) as server,
-        httpx.Client(base_url=server.address, limits=limits) as client,
+        httpx.Client(base_url=server.address, limits=limits, timeout=PATIENCE) as client,
     ):
         yield client
 

@@ -22,6 +22,7 @@ from postwatch.query.reports.trace import TraceShape
 from postwatch.streams.contracts.outcome import Attempt
 
 from tests.query.conftest import NOW_MS, Office, make_row, make_rows
+from tests.waiting import PATIENCE
 
 HOSTILE = "[red]x[/red] :smile: \x1b[2J\x1b]0;owned\x07 \u202e =1+1 {} %s"
 
@@ -228,7 +229,7 @@ def test_serve_says_where_answers_and_ends_on_sigterm(office: Office) -> None:
         found = re.search(r"http://127\.0\.0\.1:\d+/", line)
         assert found
         assert "this machine only" in line
-        assert httpx.get(f"{found[0]}health").json() == {"healthy": True, "complaints": {}}
+        assert httpx.get(f"{found[0]}health", timeout=PATIENCE).json() == {"healthy": True, "complaints": {}}
         process.send_signal(signal.SIGTERM)
         _, log = process.communicate(timeout=20)
     finally:
@@ -251,7 +252,7 @@ def test_serve_while_clickhouse_is_away_logs_one_plain_line() -> None:
         found = re.search(r"http://127\.0\.0\.1:\d+/", process.stdout.readline())
         assert found
         for path in ("", "servers", "api/v1/servers", "health"):
-            assert httpx.get(f"{found[0]}{path}").status_code == 503
+            assert httpx.get(f"{found[0]}{path}", timeout=PATIENCE).status_code == 503
         process.send_signal(signal.SIGTERM)
         _, log = process.communicate(timeout=20)
     finally:

@@ -22,7 +22,7 @@ from postwatch.query.guards import MOST_BODY_BYTES, Guard
 from postwatch.query.viewer import Viewer
 
 from tests.query.serving import serving
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 ANNA = "anna@a.example"
 PANEL = TokenScope(domains=frozenset({"a.example"}), hands_over=True)
@@ -45,7 +45,7 @@ def server_of(state: str, viewer: Viewer | None = None) -> Iterator[httpx.Client
     with (
         contextlib.closing(store),
         serving(Guard(app, lambda _scope: viewer)) as server,
-        httpx.Client(base_url=server.address) as client,
+        httpx.Client(base_url=server.address, timeout=PATIENCE) as client,
     ):
         yield client
 

@@ -26,6 +26,7 @@ from structlog.testing import capture_logs
 from tests.query.access.imap_server import ImapServer
 from tests.query.access.imap_servers import make_imap_server
 from tests.query.serving import serving
+from tests.waiting import PATIENCE
 
 PASSWORD = "sécret words"
 NAME = "anna@a.example"
@@ -60,7 +61,7 @@ class Worker:
     ahead_ms: int = 0
 
     def browser(self, **headers: str) -> httpx.Client:
-        return httpx.Client(base_url=self.address, headers=headers)
+        return httpx.Client(base_url=self.address, headers=headers, timeout=PATIENCE)
 
 
 @contextlib.contextmanager

@@ -29,6 +29,7 @@ from tests.query.access.openid_providers import (
     python_provider,
 )
 from tests.query.serving import serving
+from tests.waiting import PATIENCE
 
 __all__ = ["node_folder"]
 
@@ -96,7 +97,7 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture
 def browser(site: Site) -> Iterator[httpx.Client]:
     site.admitted.clear()
-    with httpx.Client() as client:
+    with httpx.Client(timeout=PATIENCE) as client:
         yield client
 
 
@@ -167,7 +168,7 @@ def test_a_wrong_state_is_refused(site: Site, browser: httpx.Client) -> None:
 def test_an_answer_to_another_browser_is_refused(site: Site, browser: httpx.Client) -> None:
     """Log-in CSRF: a stranger's answer, opened in a browser that asked for nothing, or for something else."""
     address = way_back(site, browser)
-    with httpx.Client() as victim:
+    with httpx.Client(timeout=PATIENCE) as victim:
         refused(site, victim.get(address))
         asked(site, victim)
         refused(site, victim.get(address))
@@ -194,7 +195,7 @@ def test_a_replayed_answer_is_refused(site: Site, browser: httpx.Client) -> None
     assert browser.get(address).status_code == 200
     site.admitted.clear()
     refused(site, browser.get(address))  # the cookie is gone
-    with httpx.Client(cookies=kept) as thief:  # with the cookie: the provider takes a code once
+    with httpx.Client(cookies=kept, timeout=PATIENCE) as thief:  # with the cookie: the provider takes a code once
         refused(site, thief.get(address))
 
 
@@ -212,7 +213,7 @@ def test_a_cookie_that_was_tampered_with_or_is_too_old_is_refused(site: Site, br
     (name,) = (key for key in browser.cookies if key.startswith("postwatch"))
     good = browser.cookies[name]
     for bad in (good[:-10] + "AAAAAAAAA=", "", "x", Fernet(Fernet.generate_key()).encrypt(b"[{}, '/']").decode()):
-        with httpx.Client(cookies={name: bad}) as client:
+        with httpx.Client(cookies={name: bad}, timeout=PATIENCE) as client:
             refused(site, client.get(address))
 
 
@@ -232,7 +233,7 @@ def test_a_provider_that_is_away_is_said_and_asked_again(tmp_path: Path) -> None
     redirect = f"http://127.0.0.1:{port}{BACK_PATH}"
     with python_provider(USERS, redirect) as provider:
         site = Site(port, settings_for(provider.issuer, tmp_path / "secret"))
-        with site.served(), httpx.Client() as browser:
+        with site.served(), httpx.Client(timeout=PATIENCE) as browser:
             address = str(log_in(browser, site.address + DEPART_PATH, "anna").headers["location"])
             provider.stop()
             answer = browser.get(address)
@@ -240,7 +241,7 @@ def test_a_provider_that_is_away_is_said_and_asked_again(tmp_path: Path) -> None
             assert "Log-in is not available at the moment" in answer.text
             assert site.admitted == []
     with Site(port, settings_for(f"http://127.0.0.1:{choose_port()}", tmp_path / "secret")).served() as site:
-        assert httpx.get(site.address + DEPART_PATH).status_code == 503
+        assert httpx.get(site.address + DEPART_PATH, timeout=PATIENCE).status_code == 503
 
 
 def test_a_provider_that_calls_itself_otherwise_is_not_believed(tmp_path: Path) -> None:
@@ -250,7 +251,7 @@ def test_a_provider_that_calls_itself_otherwise_is_not_believed(tmp_path: Path) 
         # It is found under this name, and answers with the other.
         settings = settings_for(named_otherwise + "/", tmp_path / "secret")
         with Site(port, settings).served() as site:
-            assert httpx.get(site.address + DEPART_PATH).status_code == 503
+            assert httpx.get(site.address + DEPART_PATH, timeout=PATIENCE).status_code == 503
 
 
 @pytest.mark.parametrize("issuer", ["http://login.example.net", "login.example.net", "ftp://127.0.0.1", "https://"])

@@ -20,7 +20,7 @@ from postwatch.query.server import create_app
 
 from tests.query.conftest import Office, make_row
 from tests.query.serving import serving
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 ROWS = [
     make_row(account=account, queue_id=f"1tABC{number}-00000000001-ABCD", recipient=f"reader{number}@far.example")
@@ -44,7 +44,7 @@ class Served:
     """The application with log-in on, and a token of each scope."""
 
     def __init__(self, address: str, entrance: Entrance) -> None:
-        self.client = httpx.Client(base_url=address)
+        self.client = httpx.Client(base_url=address, timeout=PATIENCE)
         self.entrance = entrance
         self.tokens = {name: entrance.tokens.create(name, scope, 1, "root")[0] for name, (scope, _) in SCOPES.items()}
 
@@ -114,7 +114,7 @@ def test_a_token_that_is_none_sees_nothing(served: Served) -> None:
         assert answer.json()["error"]["code"]
     for params in ({"token": good}, {"access_token": good}, {"authorization": f"Bearer {good}"}):
         assert served.client.get(paths()[0], params=params).status_code == 401
-    with httpx.Client(base_url=served.client.base_url, cookies={"token": good}) as browser:
+    with httpx.Client(base_url=served.client.base_url, cookies={"token": good}, timeout=PATIENCE) as browser:
         assert browser.get(paths()[0]).status_code == 401
 
 
@@ -146,7 +146,7 @@ def test_a_panel_s_link_opens_one_mailbox(served: Served) -> None:
     assert asked.status_code == 201, asked.text
     link = httpx.URL(asked.json()["url"])
     assert link.host == "127.0.0.1"
-    with httpx.Client(base_url=served.client.base_url) as browser:
+    with httpx.Client(base_url=served.client.base_url, timeout=PATIENCE) as browser:
         assert "Show my mail" in browser.get(link).text
         entered = browser.post("/hand-over", data={"code": link.params["code"]})
         assert entered.status_code == 303
@@ -154,7 +154,7 @@ def test_a_panel_s_link_opens_one_mailbox(served: Served) -> None:
         assert ROWS[0].queue_id in own.text or "reader0@far.example" in own.text
         assert browser.get("/api/v1/accounts/boss@bakery.example/deliveries").status_code in (200, 403)
         assert "reader1@far.example" not in browser.get("/api/v1/accounts/boss@bakery.example/deliveries").text
-    with httpx.Client(base_url=served.client.base_url) as thief:
+    with httpx.Client(base_url=served.client.base_url, timeout=PATIENCE) as thief:
         assert thief.post("/hand-over", data={"code": link.params["code"]}).status_code == 410
         assert thief.get("/api/v1/accounts/anna@bakery.example/deliveries").status_code == 401
 

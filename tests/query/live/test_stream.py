@@ -24,7 +24,7 @@ from prometheus_client import REGISTRY
 from tests.chaos.proxy import Behaviour, Proxy
 from tests.query.conftest import MINUTE_MS, NOW_MS, Office, make_row
 from tests.query.serving import serving
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.stack
 
@@ -96,7 +96,7 @@ class Site(NamedTuple):
 def opened(service: ReportService, identify: Any = lambda _scope: ENGINEER) -> Iterator[Site]:
     app = create_app(service, identify)
     limits = httpx.Limits(max_connections=None)
-    with serving(app) as server, httpx.Client(base_url=server.address, limits=limits) as client:
+    with serving(app) as server, httpx.Client(base_url=server.address, limits=limits, timeout=PATIENCE) as client:
         try:
             yield Site(client, app, server.stop)
         finally:
