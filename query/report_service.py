@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import structlog
+from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.producers.service.lifecycle import now_ms
 from postwatch.producers.service.settings import load
 from postwatch.query.concerned import ConcernedServers
 from postwatch.query.errors import ForbiddenError
 from postwatch.query.filters import AccountScope
 from postwatch.query.identity import asker
+from postwatch.query.letters import KafkaLetters, ReadLetters, no_letters
 from postwatch.query.live.arrivals import Arrivals
 from postwatch.query.reader import TableReader
 from postwatch.query.reports.account_question import AccountQuestion, read_question
@@ -42,8 +44,10 @@ class ReportService:
         clickhouse_settings: ClickHouseSettings,
         join_settings: JoinSettings,
         now_ms: Callable[[], int] = now_ms,
+        letters: ReadLetters = no_letters,
     ) -> None:
         self._read = read
+        self._letters = letters
         self._page_rows = query_settings.page_rows
         self._open_ms = int(join_settings.give_up_after_days * DAY_MS) + DAY_MS  # and a day for clocks
         self._database = clickhouse_settings.database
@@ -71,7 +75,14 @@ class ReportService:
         """What a question is answered from; that it was asked is noted."""
         self._audit(viewer, operation, question)
         return Tables(
-            self._read, self._database, self.retention_days, self._page_rows, self._open_ms, self.now_ms(), viewer
+            self._read,
+            self._database,
+            self.retention_days,
+            self._page_rows,
+            self._open_ms,
+            self.now_ms(),
+            viewer,
+            self._letters,
         )
 
     def window(self, viewer: Viewer, question: AccountQuestion) -> Window:
@@ -120,4 +131,5 @@ class ReportService:
 def open_report_service(query_settings: QuerySettings, clickhouse_settings: ClickHouseSettings) -> ReportService:
     """A service over the real tables. Does not connect yet. Raises SettingsError."""
     read = TableReader(query_settings, clickhouse_settings)
-    return ReportService(read, query_settings, clickhouse_settings, load(JoinSettings))
+    letters = KafkaLetters(load(KafkaSettings))
+    return ReportService(read, query_settings, clickhouse_settings, load(JoinSettings), letters=letters)

@@ -24,5 +24,6 @@ LISTED = {
     "queue": Listing("queue", "show what waits in the queues now, for how long, and why"),
     "story": Listing("delivery", "tell what happened to one delivery, found by its id"),
     "bounces": Listing("bounces", "show who bounces, where and since when; what stands out first"),
+    "dead-letters": Listing("dead_letters", "show the lines and rows that could not be used, and why"),
     "servers": Listing("servers", "show the last heartbeat of every mail server"),
 }

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from postwatch.query.errors import FilterError
+from postwatch.query.letters import ReadLetters, no_letters
 from postwatch.query.shapes import Shape
 from postwatch.query.statements import Read
 from postwatch.query.translation import gettext
@@ -35,6 +36,7 @@ class Tables:
     """The longest time from a message's first event to its last."""
     now_ms: int
     viewer: Viewer
+    letters: ReadLetters = no_letters
 
 
 class Answer(Protocol):

@@ -92,6 +92,7 @@ def _page(service: ReportService, report: AnyReport, hub: LiveHub, makes_proofs:
             complaint=complaint[1],
             complaint_field=complaint[0],
             empty=report.nothing_found(answer) if answer else "",
+            link_to=address,
             newest=address(),
             older=address(cursor=next_cursor) if next_cursor else "",
             is_first=not cursor,

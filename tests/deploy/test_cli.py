@@ -97,6 +97,8 @@ def test_a_command_that_looks_for_something_fails_with_2_for_1_means_nothing_fou
         "trace",
         "search",
         "queue",
+        "dead-letters",
+        "bounces",
         "story",
         "servers",
         "read",

@@ -16,12 +16,14 @@ from clickhouse_connect.driver.client import Client
 from postwatch.deploy.embedded.clickhouse import EmbeddedClickHouse
 from postwatch.deploy.migrate import migrate
 from postwatch.producers.record import Heartbeat
+from postwatch.query.letters import Letter, LettersFound
 from postwatch.query.proofs.issuer import ProofIssuer
 from postwatch.query.reader import TableReader
 from postwatch.query.report_service import ReportService
 from postwatch.query.reports.account import REPORT as ACCOUNT
 from postwatch.query.reports.account import AccountMail
 from postwatch.query.reports.account_question import AccountQuestion
+from postwatch.query.reports.report import Answered, Report
 from postwatch.query.reports.trace import REPORT as TRACE
 from postwatch.query.reports.trace import Trace, TraceQuestion
 from postwatch.query.server import NO_PROOFS, create_app
@@ -69,6 +71,25 @@ def make_row(**known: Any) -> Delivery:
     return Delivery(**{**fields, **known})
 
 
+def make_letter(**known: Any) -> Letter:
+    """A line of web1 that nobody could read, a second old, but for what is given."""
+    fields: dict[str, Any] = {
+        "id": "0-0",
+        "at_ms": NOW_MS - 1000,
+        "reason": "line",
+        "detail": "no queue id",
+        "server": "web1",
+        "file": "/var/log/maillog",
+        "byte_offset": 4096,
+        "topic": "",
+        "partition": -1,
+        "kafka_offset": -1,
+        "line": "no sense",
+        "size_bytes": 8,
+    }
+    return Letter(**{**fields, **known})
+
+
 TEXT_FIELDS = [name for name, value in make_row()._asdict().items() if isinstance(value, str)]
 """Every field that a stranger may write into, and a few more."""
 
@@ -96,11 +117,21 @@ class Office:
     client: Client
     now_ms: int = NOW_MS
     query_settings: QuerySettings = field(default_factory=QuerySettings)
+    letters: list[Letter] = field(default_factory=list)
+    """What lies in the topic of dead letters: tests/query/test_dead_letters.py reads a real one."""
 
     @property
     def service(self) -> ReportService:
         reader = TableReader(self.query_settings, self.settings)
-        return ReportService(reader, self.query_settings, self.settings, JoinSettings(), now_ms=lambda: self.now_ms)
+        return ReportService(
+            reader, self.query_settings, self.settings, JoinSettings(), lambda: self.now_ms, self._read_letters
+        )
+
+    def _read_letters(self, since_ms: int) -> LettersFound:
+        return LettersFound(tuple(one for one in self.letters if one.at_ms >= since_ms))
+
+    def answer(self, report: Report[Any, Answered], question: Any, viewer: Viewer = ENGINEER) -> Answered:
+        return self.service.answer(viewer, report, question)
 
     def insert(self, rows: Sequence[Outcome]) -> None:
         self.client.insert_arrow("deliveries", pa.Table.from_batches([to_batch(rows)]))

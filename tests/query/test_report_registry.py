@@ -21,6 +21,7 @@ import pytest
 from postwatch.deploy.cli import COMMANDS
 from postwatch.query.commands.reports import FORMATS, command_of
 from postwatch.query.filters import read_days
+from postwatch.query.letters import LettersFound
 from postwatch.query.report_service import ReportService
 from postwatch.query.reports import LISTED, Listing
 from postwatch.query.reports.deliveries import Deliveries, DeliveriesReport, read_newest
@@ -32,7 +33,7 @@ from postwatch.query.viewer import ENGINEER
 from postwatch.streams.contracts.outcome import KEY
 from postwatch.streams.settings import ClickHouseSettings, JoinSettings
 
-from tests.query.conftest import NOW_MS, Office, Open, make_row
+from tests.query.conftest import NOW_MS, Office, Open, make_letter, make_row
 
 NEW = "example"
 MAX_ROWS = 100
@@ -95,6 +96,7 @@ GIVEN = {
     "queue": {"by": "server"},
     "story": {"id": "0" * 22},
     "bounces": {"by": "server,reason"},
+    "dead-letters": {"server": "web1"},
     "servers": {},
     NEW: {"server": "web1"},
 }
@@ -109,6 +111,7 @@ def _given(office: Office, name: str) -> dict[str, str]:
 def _fill(office: Office, name: str) -> None:
     status = "deferred" if name == "queue" else "bounced"
     office.insert([make_row(message_id="m1@example.org", status=status, recipient="gone@example.net")])
+    office.letters.append(make_letter())
     office.beat("web1", age_ms=1000)
 
 
@@ -156,7 +159,7 @@ def _address(path: str, given: dict[str, str]) -> httpx.URL:
 def test_every_format_the_api_and_the_page_hold_what_was_found(
     name: str, office: Office, open_site: Open, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sought = "web1" if name in ("servers", "queue", "bounces") else "gone@example.net"
+    sought = "web1" if name in ("servers", "queue", "bounces", "dead-letters") else "gone@example.net"
     assert _run(office, name, "table", capsys)[0] == 1
     _fill(office, name)
     outputs = {}
@@ -220,7 +223,9 @@ def test_no_word_of_a_question_gets_into_the_text_of_a_query(name: str) -> None:
             words.pop(refused, None)
         if "account" in words:
             words["account"] = f'"{word}"@example.org'
-        service = ReportService(read, QuerySettings(), ClickHouseSettings(), JoinSettings())
+        service = ReportService(
+            read, QuerySettings(), ClickHouseSettings(), JoinSettings(), letters=lambda _since_ms: LettersFound(())
+        )
         service.answer(ENGINEER, report, report.question(**words))
         return asked_for
 
