@@ -20,6 +20,8 @@ MOST_ANSWERS = 50
 """Of an entry, the last ones."""
 _LATE_MS = 60_000
 """smtpd makes clients wait before it answers, when they have made too many errors (`smtpd_error_sleep_time`)."""
+PASSED_MS = 30_000
+"""An entry whose server's log is so much further on, when it would be parked a minute later, is of no use any more."""
 _BETWEEN_MS = 1_000
 """Both lines of the filter are written at once; stamps may be in whole seconds."""
 
@@ -27,9 +29,16 @@ _BETWEEN_MS = 1_000
 def take_refusal(entry: Message, refusal: Refusal) -> list[Refusal]:
     """Keep the refusal; return it with what its client was told, if that came already."""
     entry.completed_at = max(entry.completed_at, refusal.at)
-    known = [one for one in entry.refusals or () if one.line != refusal.line]
-    entry.refusals = [*known, refusal][-MOST_REFUSALS:]
-    return _told(entry, refusal)
+    known = entry.refusals = entry.refusals or []
+    line = refusal.line
+    for index, one in enumerate(known):
+        if one.line == line:
+            del known[index]
+            break
+    known.append(refusal)
+    if len(known) > MOST_REFUSALS:
+        del known[0]
+    return _told(entry, refusal) if entry.tries else []
 
 
 def take_answer(entry: Message, step: Step, offset: int) -> list[Refusal]:

@@ -18,8 +18,10 @@ from postwatch.streams.contracts.outcome import Outcome
 from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.enrichment.reasons import BUILT_IN, ReasonBook
 from postwatch.streams.errors import StoreError
+from postwatch.streams.joining.answers import PASSED_MS
 from postwatch.streams.joining.joiner import Joiner
 from postwatch.streams.joining.message import Message
+from postwatch.streams.parsers.queue_ids import ANSWER_PREFIX
 from postwatch.streams.partition.counts import JoinCounts
 from postwatch.streams.partition.failures import JOINER
 from postwatch.streams.partition.heard_servers import HeardServers
@@ -75,6 +77,8 @@ class PartitionJoin:
         self._pending_due: deque[tuple[int, Message]] = deque()
         self._ranges_in_flight = False
         self._next_sweep_at = 0
+        self._newest_at: dict[str, int] = {}
+        """By server: the time of the last line that told something, ms since the epoch."""
 
     @property
     def retained_fetches(self) -> int:
@@ -160,6 +164,8 @@ class PartitionJoin:
             fetch.pieces.append(parsed.piece)
         if parsed.events:
             self._joiner.add(parsed.server, parsed.events, record.offset)
+            if (at := parsed.events[-1].at) > self._newest_at.get(parsed.server, 0):
+                self._newest_at[parsed.server] = at
         for letter in parsed.letters:
             self._send_letter(letter, fetch)
 
@@ -234,6 +240,11 @@ class PartitionJoin:
 
     def _park(self, message: Message, fetch: RetainedFetch) -> None:
         """Write the message to the table and forget it; later events load it back from there."""
+        if message.queue_id.startswith(ANSWER_PREFIX) and self._is_passed(message):
+            message.is_settled = True
+            fetch.crossing.setdefault(self._retained.newest(), []).append((message.server, message.queue_id))
+            self._close_failed(message, fetch)
+            return
         self._send(self._joiner.pending_rows(message), fetch)
         if not message.is_closed():
             fetch.unconfirmed += 1
@@ -250,8 +261,12 @@ class PartitionJoin:
         self._retained.release(message)
         self._joiner.forget(message)
 
+    def _is_passed(self, answers: Message) -> bool:
+        """Whether the log of its server is too far on for the entry to be of use: every refusal makes one."""
+        return self._newest_at.get(answers.server, 0) > answers.completed_at + PASSED_MS
+
     def _close_failed(self, message: Message, fetch: RetainedFetch) -> None:
-        """The join failed on a message while nothing of it came in."""
+        """The message closes while nothing of it came in: the join failed on it, or it has become useless."""
         self._retained.release(message)
         self._joiner.forget(message)
         closed_by = self._store.forget_loaded(message)

@@ -82,6 +82,9 @@ class RetainedFetches:
                 return fetch.arrived_at
         return None
 
+    def newest(self) -> RetainedFetch:
+        return self._fetches[-1]
+
     def append(self, fetch: RetainedFetch) -> None:
         self._fetches.append(fetch)
 

@@ -45,6 +45,13 @@ AFAR = (
 )
 HOLDS = (
     _mutation(
+        "of what clients were told nothing is parked once the log is further on",
+        "streams/partition/partition_join.py",
+        "if message.queue_id.startswith(ANSWER_PREFIX) and self._is_passed(message):",
+        "if False:",
+        _JOIN + "test_of_what_clients_were_told_nothing_is_parked_once_the_log_is_further_on",
+    ),
+    _mutation(
         "a hold is of the message that the same process takes next",
         "streams/joining/holds.py",
         "if process and part.session_id == process and not",

@@ -494,3 +494,23 @@ def test_long_lines_of_open_messages_are_parked_early() -> None:
             worker.take([Record(worker.join.next_offset, b"web7", value, headers)], now=0)
             assert worker.join.open_messages * len(subject) <= MAX_OPEN_CHARACTERS
     assert worker.join.open_messages == 0
+
+
+def test_of_what_clients_were_told_nothing_is_parked_once_the_log_is_further_on() -> None:
+    """Every refusal makes an entry. One that is still of use, because the log of its server stood still, is parked."""
+    lines = [
+        f"Nov 23 09:{minute:02}:00 mx postfix/smtpd[{minute + 7}]: NOQUEUE: reject: RCPT from x[192.0.2.5]: 550 5.1.1 "
+        f"<u{minute}@h.example>: no; from=<x@far.example> to=<u{minute}@h.example> proto=ESMTP helo=<x>"
+        for minute in range(10)
+    ]
+    kafka = Kafka()
+    worker = Worker(kafka)
+    for minute, record in enumerate(make_records(lines, list(range(1, 10)))):
+        worker.take([record], minute * 60_000)
+        kafka.confirm_some(100)
+        worker.join.tend(minute * 60_000, kafka.committed)
+        worker.commit()
+    assert worker.join.parked_messages == 0
+    assert len(table_rows(kafka.rows)) == 10
+    worker.join.tend(20 * 60_000, kafka.committed)
+    assert worker.join.parked_messages == 1
