@@ -145,3 +145,22 @@ def test_the_memory_of_merges_is_bounded(
     assert "vertical_merge_algorithm_min_rows_to_activate = 1" in engine
     assert "min_columns_to_activate_adaptive_write_buffer = 11" in engine
     assert "text_index_max_memory_usage_before_flush = 33554432" in engine
+
+
+@pytest.mark.parametrize("table", ["deliveries", "delivery_states", "delivery_events"])
+def test_a_week_without_inserts_is_merged_to_one_part(database: ClickHouseSettings, table: str) -> None:
+    client = connect(database)
+    query = "SELECT engine_full FROM system.tables WHERE database = {d:String} AND name = {t:String}"
+    [[engine]] = client.query(query, parameters={"d": database.database, "t": table}).result_rows
+    assert "min_age_to_force_merge_seconds = 86400" in engine
+    assert "min_age_to_force_merge_on_partition_only" in engine
+
+
+def test_days_that_are_changed_later_are_those_of_every_table(database: ClickHouseSettings) -> None:
+    longer = replace(database, retention_days=90)
+    migrate(connect(longer, database=""), longer)
+    query = "SELECT engine_full FROM system.tables WHERE database = {d:String} AND name IN {t:Array(String)}"
+    wanted = {"d": database.database, "t": ["deliveries", "delivery_states", "delivery_events"]}
+    engines = [engine for (engine,) in connect(database).query(query, parameters=wanted).result_rows]
+    assert len(engines) == 3
+    assert all("toIntervalDay(90)" in engine for engine in engines)

@@ -282,18 +282,36 @@ def test_what_can_not_be_stored_is_dead_lettered_and_the_stream_goes_on(
     assert committed(kafka_topics)[kafka_topics.outcomes_topic, 0] == len(values)
 
 
-@pytest.mark.parametrize("table", ["delivery_states", "delivery_events"])
+_NO_ROOM = "SETTING min_free_disk_bytes_to_perform_insert"
+
+
+@pytest.mark.parametrize(
+    ("table", "breaks", "mends", "said"),
+    [
+        ("delivery_states", "ADD CONSTRAINT c CHECK size_bytes != 13", "DROP CONSTRAINT c", "not by the view"),
+        ("delivery_events", "ADD CONSTRAINT c CHECK size_bytes != 13", "DROP CONSTRAINT c", "not by the view"),
+        ("delivery_events", f"MODIFY {_NO_ROOM} = {10**18}", f"RESET {_NO_ROOM}", "free space on ClickHouse's disks"),
+    ],
+    ids=["states", "events", "disk-full"],
+)
 def test_a_view_that_fails_makes_no_dead_letter_and_its_rows_come_when_it_is_mended(
-    kafka_topics: KafkaSettings, database: ClickHouseSettings, start: Callable[..., SinkProcess], table: str
+    kafka_topics: KafkaSettings,
+    database: ClickHouseSettings,
+    start: Callable[..., SinkProcess],
+    table: str,
+    breaks: str,
+    mends: str,
+    said: str,
 ) -> None:
     """The table has taken the rows by then, so they are no bad ones."""
     client = connect(database)
-    client.command(f"ALTER TABLE {table} ADD CONSTRAINT broken CHECK size_bytes != 13")
+    client.command(f"ALTER TABLE {table} {breaks}")
     send(kafka_topics, kafka_topics.outcomes_topic, batches(outcomes(0, 40), 10))
     with start() as sink:
-        wait_until(lambda: f"to_{table}" in str(sink.complaints()), "it says which view")
+        wait_until(lambda: said in str(sink.complaints()), "it says what is wrong")
+        assert f"to_{table}" in str(sink.complaints())
         assert count(database) == 40
-        client.command(f"ALTER TABLE {table} DROP CONSTRAINT broken")
+        client.command(f"ALTER TABLE {table} {mends}")
         wait_until(lambda: committed(kafka_topics), "the offsets are committed")
         assert sink.metric('postwatch_dead_letter_records_total{reason="refused-row"}') == 0
         assert sink.terminate() == 0
