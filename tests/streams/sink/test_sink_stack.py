@@ -184,6 +184,8 @@ def test_clickhouse_killed_and_restarted_costs_no_row_and_no_membership(
     with start() as sink:
         send(kafka_topics, topic, batches(rows[:100], 10))
         wait_until(lambda: count(database) == 100, "the first rows are stored")
+        # The rows are seen before the views have theirs, and the insert ends after that.
+        wait_until(lambda: committed(kafka_topics).get((topic, 0)) == 10, "their offsets are committed")
         [member] = members(kafka_topics)
         clickhouse.kill()
         try:
