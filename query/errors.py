@@ -15,6 +15,7 @@ UnavailableError               ClickHouse does not answer
 └── TooManyPagesError          too many pages are open that get new rows by themselves
 PostwatchError
 ├── TooLargeError              the report is too large or took too long: ask for less
+│   └── TooManyRowsError       this statement would read too many rows; another way may do
 └── QueryError                 ClickHouse refused the query: a bug or a missing grant; the text quotes it
 """
 
@@ -97,6 +98,10 @@ class CheckAwayError(UnavailableError):
 
 class TooLargeError(PostwatchError):
     """The query exceeded its time or size."""
+
+
+class TooManyRowsError(TooLargeError):
+    """The statement would read more rows than it said; nothing was read."""
 
 
 class QueryError(PostwatchError):

@@ -8,12 +8,12 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from postwatch.query.statements import Delivery
 from postwatch.query.wording import visible
-from postwatch.streams.contracts.columns import NESTED, TEXTS, TIME, Column
+from postwatch.streams.contracts.columns import NESTED, TEXTS, TIME, Column, Kind
 from postwatch.streams.contracts.outcome import COLUMNS, iso_time
 from pydantic import BaseModel
 
@@ -31,9 +31,17 @@ def _exported_columns() -> list[Column]:
     return [exported.pop(name) for name in _FIRST_COLUMNS] + [*exported.values()]
 
 
+def _as_it_is(value: object) -> object:
+    return value
+
+
 _EXPORTED = _exported_columns()
 CSV_COLUMNS = [*(column.name for column in _EXPORTED), "id"]
 """Of the attempts their number is exported, of other lists the values, separated by blanks."""
+
+_SPELLING: dict[Kind, Callable[[Any], object]] = {TIME: iso_time, NESTED: len, TEXTS: " ".join}
+_SPELLED = [(COLUMNS.index(column), _SPELLING.get(column.kind, _as_it_is)) for column in _EXPORTED]
+"""Of each of these columns its place in a row, and how a value of it is written."""
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r")
 """The four of double width too, which are read as the others where such are written."""
@@ -46,7 +54,7 @@ def to_csv(rows: Iterable[Delivery], has_heading: bool = True) -> str:
     """Rows → CSV."""
     return csv_text(
         CSV_COLUMNS if has_heading else (),
-        ([*(_value(column, getattr(row, column.name)) for column in _EXPORTED), row.id] for row in rows),
+        ([*(spell(row[place]) for place, spell in _SPELLED), row.id] for row in rows),
     )
 
 
@@ -61,20 +69,13 @@ def csv_text(heading: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
     return text.getvalue()
 
 
-def _value(column: Column, value: Any) -> object:
-    if column.kind is TIME:
-        return iso_time(value)
-    if column.kind is NESTED:
-        return len(value)
-    return " ".join(value) if column.kind is TEXTS else value
-
-
 def _cell(value: object) -> str:
     if not isinstance(value, str):
         return "" if value is None else str(value)
     # OWASP, "CSV Injection": an apostrophe makes a spreadsheet take the cell as text.
     guard = "'" if value.startswith(_FORMULA_STARTS) else ""
-    return guard + _INNER_FORMULA.sub(r"\1'", visible(value))
+    shown = visible(value)
+    return guard + (_INNER_FORMULA.sub(r"\1'", shown) if ";" in shown else shown)
 
 
 def to_json(shape: BaseModel) -> str:

@@ -32,8 +32,10 @@ def file_texts(report: AnyReport, pages: Iterator[Any], form: str) -> Iterator[t
     """The text of a file piece by piece, each with the number of its rows."""
     is_first = True
     for page in pages:
+        number = len(page.rows)
         text = report.csv(page, is_first) if form == "csv" else to_ndjson(report.records(page))
-        yield text, len(page.rows)
+        del page  # while the text is sent, and until the next page is there, nothing but the text is kept
+        yield text, number
         is_first = False
 
 

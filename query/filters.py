@@ -64,9 +64,20 @@ class SystemUser:
     """Where to look; the report fills them in."""
 
 
+@dataclass(frozen=True, slots=True)
+class OwnDomains:
+    """Every account of all the domains that the viewer owns."""
+
+    domains: tuple[str, ...] = ()
+    """The report fills them in."""
+
+
+ALL_DOMAINS = "@*"
+"""How people write it; no domain has such a name."""
+
 _NO_NAME = re.compile(r"[\s@]")
 
-AccountScope = Mailbox | Domain | SystemUser
+AccountScope = Mailbox | Domain | SystemUser | OwnDomains
 
 
 DIRECTIONS = (SENT, RECEIVED)
@@ -78,15 +89,18 @@ def account_words(account: AccountScope) -> str:
         return account.name
     if isinstance(account, Domain):
         return f"@{account.domain}"
-    return account.user
+    return ALL_DOMAINS if isinstance(account, OwnDomains) else account.user
 
 
 def read_account(text: str) -> AccountScope:
-    """`user@domain`, `@domain`, a domain alone (it has a dot) or a system user (without a dot).
+    """`user@domain`, `@domain`, a domain alone (it has a dot), a system user (without a dot), or `@*`: all domains of
+    the viewer.
 
     Accounts are compared in lower case, as the join stores them.
     """
     name = clean_text(text, "account").lower()
+    if name == ALL_DOMAINS:
+        return OwnDomains()
     user, at, domain = name.rpartition("@")
     is_quoted = len(user) > 1 and user[0] == user[-1] == '"'  # which may hold blanks and an @ (RFC 5321 §4.1.2)
     if not name or (at and not domain) or _NO_NAME.search(domain if is_quoted else user + domain):

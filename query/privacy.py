@@ -26,6 +26,8 @@ _ADDRESS = re.compile(
     re.IGNORECASE,
 )
 """Anything that can be read as an address. Too much is better than too little."""
+_AT = re.compile(r"[@＠]|[%=]40|\(at\)|\[at\]|&\#64;", re.IGNORECASE)
+"""Each address has one of these; most texts have none."""
 _PATH = re.compile(r"/(?:home\d*|var|mail|vmail|srv|usr)/\S+")
 """Where a mailbox lies: names its system user."""
 
@@ -102,4 +104,4 @@ def _masked(text: str, is_known: Callable[[str], bool]) -> str:
 
     if "/" in text:
         text = _PATH.sub("(path hidden)", text)
-    return _ADDRESS.sub(hidden, text)
+    return _ADDRESS.sub(hidden, text) if _AT.search(text) else text

@@ -14,11 +14,11 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from postwatch.producers.service.errors import PostwatchError, UnavailableError
 from postwatch.producers.service.outages import OutageLog
 from postwatch.query import statements
-from postwatch.query.errors import BusyError, NotMigratedError, QueryError, TooLargeError
+from postwatch.query.errors import BusyError, NotMigratedError, QueryError, TooLargeError, TooManyRowsError
 from postwatch.query.settings import QuerySettings
 from postwatch.query.statements import Read, Row, Statement
 from postwatch.streams.clickhouse.client import connect, unavailable
-from postwatch.streams.clickhouse.error_codes import QUERY_TOO_LARGE, TABLES_MISSING, TOO_MANY_QUERIES
+from postwatch.streams.clickhouse.error_codes import QUERY_TOO_LARGE, TABLES_MISSING, TOO_MANY_QUERIES, TOO_MANY_ROWS
 from postwatch.streams.settings import ClickHouseSettings
 from prometheus_client import Counter, Histogram
 from urllib3.exceptions import HTTPError
@@ -89,13 +89,20 @@ class TableReader:
                 f"database {settings.database!r} at {settings.url} lacks Postwatch's tables; run `postwatch migrate`"
             )
         if code in QUERY_TOO_LARGE:
-            return TooLargeError("the report is too large or took too long; ask for fewer days or for one recipient")
+            kind = TooManyRowsError if code == TOO_MANY_ROWS else TooLargeError
+            return kind("the report is too large or took too long; ask for fewer days or for one recipient")
         if code in TOO_MANY_QUERIES:
             return BusyError("ClickHouse runs too many queries already; try again soon")
         return QueryError(f"ClickHouse at {settings.url} refused the query: {_first_line(error)}")
 
 
-_ENDS = {NotMigratedError: "not_migrated", TooLargeError: "too_large", BusyError: "busy", QueryError: "refused"}
+_ENDS = {
+    NotMigratedError: "not_migrated",
+    TooLargeError: "too_large",
+    TooManyRowsError: "too_many_rows",
+    BusyError: "busy",
+    QueryError: "refused",
+}
 
 
 def _counted(error: PostwatchError) -> PostwatchError:

@@ -5,7 +5,10 @@ The command line, the API and the page all ask here, so they can't disagree.
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import structlog
 from postwatch.producers.service.kafka_settings import KafkaSettings
@@ -13,12 +16,12 @@ from postwatch.producers.service.lifecycle import now_ms
 from postwatch.producers.service.settings import load
 from postwatch.query.concerned import ConcernedServers
 from postwatch.query.errors import ForbiddenError
-from postwatch.query.filters import AccountScope
+from postwatch.query.filters import AccountScope, OwnDomains
 from postwatch.query.identity import asker
 from postwatch.query.letters import KafkaLetters, ReadLetters, no_letters
 from postwatch.query.live.arrivals import Arrivals
 from postwatch.query.reader import TableReader
-from postwatch.query.reports.account_question import AccountQuestion, read_question
+from postwatch.query.reports.account_question import AccountQuestion, own_domains, read_question
 from postwatch.query.reports.account_window import Window
 from postwatch.query.reports.report import DAY_MS, Answered, Question, Report, Tables
 from postwatch.query.reports.servers import REPORT as SERVERS
@@ -32,6 +35,8 @@ from postwatch.streams.settings import ClickHouseSettings, JoinSettings
 log = structlog.get_logger()
 
 _MOST_ASKED_CHARACTERS = 300
+SERVERS_SECONDS = 1.0
+"""Heartbeats come every half a minute."""
 
 
 class ReportService:
@@ -56,10 +61,20 @@ class ReportService:
         self.live_pages = query_settings.live_pages
         self.live_seconds = query_settings.live_seconds
         self.now_ms = now_ms
+        self._asking_servers = threading.Lock()
+        self._servers: ServerStates | None = None
+        self._servers_at = 0.0
 
-    def answer(self, viewer: Viewer, report: Report[Question, Answered], question: Question) -> Answered:
-        """Raises ForbiddenError where the report is not for this viewer."""
-        return report.answer(self._tables(viewer, report, question), question)
+    def answer(
+        self,
+        viewer: Viewer,
+        report: Report[Question, Answered],
+        question: Question,
+        fields: frozenset[str] | None = None,
+    ) -> Answered:
+        """With these fields of each row at least; None: all. Raises ForbiddenError where the report is not for this
+        viewer."""
+        return report.answer(replace(self._tables(viewer, report, question), fields=fields), question)
 
     def pages(self, viewer: Viewer, report: Report[Question, Answered], question: Question) -> Iterator[Answered]:
         """The whole result, a page at a time, each read when it is asked for. No query runs between two pages."""
@@ -89,6 +104,8 @@ class ReportService:
         """The rows of an account that an open page waits for. Raises FilterError."""
         self._audit(viewer, "live", question)
         wanted = read_question(question, self.retention_days, self._page_rows)
+        if isinstance(wanted.account, OwnDomains):
+            wanted = replace(wanted, account=own_domains(viewer))
         since_ms = max(self.now_ms() - wanted.days * DAY_MS, wanted.since_ms or 0)
         return Window(viewer, self._database, wanted, since_ms, self._open_ms)
 
@@ -113,11 +130,22 @@ class ReportService:
         )
 
     def servers(self) -> ServerStates:
-        """Which servers are silent. It is shown with every report, to an engineer with their names."""
-        return self.answer(ENGINEER, SERVERS, ServersQuestion())
+        """Which servers are silent, as of the last second. It is shown with every report, to an engineer with their
+        names."""
+        with self._asking_servers:  # one asks, and the others wait for what it finds
+            is_old = time.monotonic() - self._servers_at >= SERVERS_SECONDS
+            if self._servers is None or not self._servers.servers or is_old:
+                self._servers = None  # also where asking fails
+                self._servers = self.answer(ENGINEER, SERVERS, ServersQuestion())
+                self._servers_at = time.monotonic()
+            return self._servers
 
-    def servers_of(self, viewer: Viewer, account: AccountScope, states: ServerStates) -> ServerStates:
-        """Those of the servers that the account's mail passes."""
+    def servers_of(
+        self, viewer: Viewer, account: AccountScope, states: ServerStates, seen: frozenset[str] | None = None
+    ) -> ServerStates:
+        """Those of the servers that the account's mail passes; `seen`, where a report has told them already."""
+        if seen is not None:
+            return states.of(seen)
         return states.of(self._concerned.of(viewer, account, self.now_ms() - self.retention_days * DAY_MS))
 
     def ask(

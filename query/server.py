@@ -33,6 +33,7 @@ from postwatch.query.web.list_choice import choice_router
 from postwatch.query.web.live import live_router
 from postwatch.query.web.pages import page_router
 from postwatch.query.web.rendering import FOLDER
+from postwatch.query.web.row_details import row_details_router
 from postwatch.query.web.zone_choice import ZoneChoice, zone_of_setting
 from postwatch.query.zones import UTC_NAME
 from starlette.responses import Response
@@ -118,6 +119,7 @@ def create_app(
         service.live_seconds,
     )
     app.include_router(page_router(service, reports, hub, proofs.is_on))
+    app.include_router(row_details_router(service))
     app.include_router(live_router(service, hub))
     app.include_router(download_router(Downloads(service, max_downloads), reports))
     app.include_router(proof_router(service, proofs))

@@ -8,13 +8,14 @@ index or counts does so without FINAL. No statement shows a row older than the t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple, Self
 
-from postwatch.query.filters import AccountScope, Domain, Mailbox
+from postwatch.query.filters import AccountScope, Domain, Mailbox, OwnDomains
 from postwatch.query.row_id import RowPlace, encode_row_id
 from postwatch.query.viewer import Viewer
-from postwatch.streams.contracts.columns import NESTED, TEXTS, TIME
+from postwatch.streams.contracts.columns import NESTED, TEXTS, TIME, Column
 from postwatch.streams.contracts.outcome import COLUMNS, Attempt, Outcome
 
 Row = Sequence[Any]
@@ -89,28 +90,19 @@ NEWEST_FIRST = f"updated_at DESC, {ROW_HASH} DESC"
 SETTINGS = {
     # A key's queued_at never changes and picks the partition, so the versions of a row never lie in two of them.
     "do_not_merge_across_partitions_select_final": 1,
+    # Conditions on the key alone, which all versions of a row have in common, before the other columns are read.
+    "optimize_move_to_prewhere_if_final": 1,
 }
 """What every statement is to be run with."""
 
 
-def _row_columns() -> str:
-    """The columns of an Outcome in order, times as ms, attempts as an array for each of their parts. No column
-    gets an alias: an alias with a column's name would replace the column in WHERE too, and ClickHouse could not use the
-    primary key."""
-    selected: list[str] = []
-    for column in COLUMNS:
-        if column.kind is NESTED:
-            for part in column.parts:
-                name = f"{column.name}.{part.name}"
-                is_time = part.kind is TIME
-                selected.append(f"arrayMap(at -> toUnixTimestamp64Milli(at), {name})" if is_time else name)
-        else:
-            selected.append(f"toUnixTimestamp64Milli({column.name})" if column.kind is TIME else column.name)
-    return ", ".join(selected)
-
-
-ROW_COLUMNS = f"{_row_columns()}, {ROW_HASH}"
-"""What `decode_row` takes."""
+def _selected(column: Column) -> list[str]:
+    """A column as it is read: times as ms, attempts as an array for each of their parts. No column gets an alias: an
+    alias with a column's name would replace the column in WHERE too, and ClickHouse could not use the primary key."""
+    if column.kind is not NESTED:
+        return [f"toUnixTimestamp64Milli({column.name})" if column.kind is TIME else column.name]
+    parts = [(f"{column.name}.{part.name}", part.kind is TIME) for part in column.parts]
+    return [f"arrayMap(at -> toUnixTimestamp64Milli(at), {name})" if is_time else name for name, is_time in parts]
 
 
 def one_of_each(viewer: Viewer, table: str, scope: str = "1") -> str:
@@ -133,15 +125,12 @@ def scope_conditions(account: AccountScope) -> tuple[list[str], dict[str, Any]]:
         return conditions, {"domain": account.domain, "account": account.name}
     if isinstance(account, Domain):
         return ["account_domain = {domain:String}"], {"domain": account.domain}
+    if isinstance(account, OwnDomains):
+        return ["account_domain IN {own_domains:Array(String)}"], {"own_domains": list(account.domains)}
     # A system user's domain is the server. Both lists, for the primary key to be used.
     conditions = ["account_domain IN {servers:Array(String)}", "account IN {accounts:Array(String)}"]
     accounts = [f"{account.user}@{server}" for server in account.servers]
     return conditions, {"servers": list(account.servers), "accounts": accounts}
-
-
-_ATTEMPTS = Outcome._fields.index("attempts")
-_AFTER_ATTEMPTS = _ATTEMPTS + len(Attempt._fields)
-_LISTS = [number for number, column in enumerate(COLUMNS) if column.kind is TEXTS]
 
 
 class Delivery(Outcome):
@@ -155,12 +144,52 @@ class Delivery(Outcome):
         return replaced
 
 
-def decode_row(row: Row) -> Delivery:
-    """A row of ROW_COLUMNS → a Delivery."""
-    attempts = tuple(map(Attempt._make, zip(*row[_ATTEMPTS:_AFTER_ATTEMPTS], strict=True)))
-    fields = [*row[:_ATTEMPTS], attempts, *row[_AFTER_ATTEMPTS:-1]]
-    for number in _LISTS:
-        fields[number] = tuple(fields[number])
-    delivery = Delivery._make(fields)
-    delivery.id = encode_row_id(RowPlace(delivery.queued_at, row[-1]))
-    return delivery
+class RowColumns:
+    """What is read of each row: these fields, or all. A field that is not read is as the log had not told it."""
+
+    __slots__ = ("_names", "_whole", "sql")
+
+    sql: str
+    """What is selected; `decode` takes it."""
+
+    def __init__(self, fields: Collection[str] | None = None) -> None:
+        read = [column for column in COLUMNS if fields is None or column.name in fields or column.name in _ALWAYS_READ]
+        self.sql = ", ".join([*(name for column in read for name in _selected(column)), ROW_HASH])
+        self._names = [(column.name, len(column.parts), column.kind is TEXTS) for column in read]
+        self._whole = len(read) == len(COLUMNS)
+
+    def decode(self, row: Row) -> Delivery:
+        """A row → a Delivery."""
+        values: list[Any] = []
+        at = 0
+        for _, parts, is_list in self._names:
+            if parts:
+                values.append(tuple(map(Attempt._make, zip(*row[at : at + parts], strict=True))))
+                at += parts
+            else:
+                values.append(tuple(row[at]) if is_list else row[at])
+                at += 1
+        if self._whole:
+            delivery = Delivery._make(values)
+        else:
+            delivery = Delivery(**{name: value for (name, _, _), value in zip(self._names, values, strict=True)})
+        delivery.id = encode_row_id(RowPlace(delivery.queued_at, row[at]))
+        return delivery
+
+
+_ALWAYS_READ = frozenset(
+    "account account_domain direction server sender recipient original_recipient authenticated_as queued_at updated_at"
+    " status result reason response remote_host".split()
+)
+"""What privacy.py goes by, what tells a row from others, and what every list shows."""
+
+
+@cache
+def row_columns(fields: frozenset[str] | None) -> RowColumns:
+    return ALL_COLUMNS if fields is None else RowColumns(fields)
+
+
+ALL_COLUMNS = RowColumns()
+ROW_COLUMNS = ALL_COLUMNS.sql
+"""What `decode_row` takes."""
+decode_row = ALL_COLUMNS.decode

@@ -141,6 +141,8 @@ def _headline(row: Outcome, reason: str) -> Sentence:
         return Sentence(N_("An operator cancelled the message on %(at)s. It was not delivered."), {"at": at})
     if row.status == DEFERRED and row.response.startswith(_ON_HOLD):
         return Sentence(N_("The message is on hold since %(at)s, until an operator releases it."), {"at": at})
+    if row.status not in _HEADLINES:  # of a newer version than this one
+        return Sentence(N_("The log's last word on the message is of %(at)s."), {"at": at})
     if row.status == DISCARDED and reason == "policy":
         cause = None  # the sentence says so already
     refused = bool(who) and row.status != DISCARDED and row.smtp_code >= 400 and reason not in _NOBODY_ANSWERED
@@ -212,7 +214,7 @@ def _timeline(row: Outcome) -> tuple[TimelineEntry, ...]:
         entries.append(TimelineEntry(row.updated_at, Sentence(N_("An operator cancelled the message.")), CANCELLED))
     elif not row.attempts and row.status not in (PENDING, DEFERRED):
         reply = row.response
-        said = Sentence(_ENDED[row.status])
+        said = Sentence(_BY_ITSELF.get(row.status, _BY_ITSELF[PENDING]))
         entries.append(TimelineEntry(row.updated_at, said, row.status, row.smtp_code, reply))
     return tuple(entries)
 

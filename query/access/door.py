@@ -8,6 +8,7 @@ again: only the provider can say that of its users, and only to a browser.
 
 from __future__ import annotations
 
+import secrets
 import time
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from postwatch.query.access.people import People
 from postwatch.query.access.roles import Identity
 from postwatch.query.access.sessions import Session, SessionBook
 from postwatch.query.access.site import Site
-from postwatch.query.access.tokens import TokenBook, read_authorization
+from postwatch.query.access.tokens import TokenBook, is_ours, read_authorization
 from postwatch.query.access.tries import TryBook
 from postwatch.query.errors import BusyError, CheckAwayError, StateError, TooManyTriesError
 from postwatch.query.identity import LIVE_ADDRESS, UNATTENDED_HEADER
@@ -59,6 +60,10 @@ class Guest:
     session: Session | None = None
 
 
+class _WrongAndAwayError(CheckAwayError):
+    """The password is wrong, which is told as to all others whose password can't be checked; the try counts."""
+
+
 class Door:
     """Everything here blocks for the state and for the IMAP server: call it in a thread."""
 
@@ -98,7 +103,7 @@ class Door:
 
     def _recognize(self, scope: Scope) -> Guest | None:
         headers = Headers(scope=scope)
-        if "authorization" in headers:
+        if is_ours(headers.get("authorization", "")):  # another scheme is a proxy's own, and hides no session
             secret = read_authorization(headers["authorization"])
             token = self._tokens.find(secret) if secret else None
             return Guest(token.viewer, "token") if token else None
@@ -191,8 +196,9 @@ class Door:
             raise
         try:
             proved = self._prove(name, password)
-        except (CheckAwayError, StateError, BusyError):
-            self._tries.take_back(client, name)
+        except (CheckAwayError, StateError, BusyError) as error:
+            if not isinstance(error, _WrongAndAwayError):
+                self._tries.take_back(client, name)
             self._tell("failed", client, name, "away")
             raise
         if proved is None:
@@ -203,9 +209,17 @@ class Door:
         return self.begin(client, identity, fingerprint, password if identity.method == "imap" else "")
 
     def _prove(self, name: str, password: str) -> tuple[Identity, str] | None:
+        """Where there are a file and an IMAP server, both are asked about each name that is not let in: how long an
+        answer takes, and which one it is, tells nobody who is in the file."""
         passwords = self._people.passwords
-        if passwords is not None and (self._imap is None or passwords.has(name)):
-            return passwords.verify(name, password)
+        if passwords is not None:
+            proved = passwords.verify(name, password)
+            if proved is not None or self._imap is None:
+                return proved
+            if passwords.has(name):  # the IMAP server is not shown what may be the password of an engineer
+                if self._imap.check(name, secrets.token_urlsafe()) is Verdict.UNKNOWN:
+                    raise _WrongAndAwayError("the IMAP server does not answer")
+                return None
         if self._imap is None:
             return None
         verdict = self._imap.check(name, password)

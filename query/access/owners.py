@@ -15,7 +15,7 @@ from typing import Self
 import structlog
 from postwatch.producers.service.errors import BadInputError
 from postwatch.query.cpanel.owner_names import OwnerNames
-from postwatch.streams.enrichment.hosted_domains import REREAD_SECONDS, DomainsSource, parse_domains
+from postwatch.streams.enrichment.hosted_domains import REREAD_SECONDS, DomainsSource, domain_lines, parse_domains
 from prometheus_client import Counter
 
 log = structlog.get_logger()
@@ -30,9 +30,10 @@ _READS = Counter("postwatch_owners_reads_total", "Times that a list of owners or
 def parse_resellers(text: str, where: str) -> Mapping[str, str]:
     """Lines `owner: reseller`, as cPanel's `trueuserowners` has them; `#` begins a comment.
 
-    Raises BadInputError that names the line.
+    Raises BadInputError that names the line, or both lines that contradict each other.
     """
     found: dict[str, str] = {}
+    lines: dict[str, tuple[int, str]] = {}
     for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), 1):
         words = line.partition("#")[0]
         if not words.strip():
@@ -40,10 +41,33 @@ def parse_resellers(text: str, where: str) -> Mapping[str, str]:
         owner, _, reseller = (part.strip().lower() for part in words.partition(":"))
         if not _NAME.fullmatch(owner) or not _NAME.fullmatch(reseller):
             raise BadInputError(f"{where} line {number}: {line[:80]!r} names no owner: use `owner: reseller`")
+        _refuse_contradiction(where, lines, number, owner, reseller)
         found[owner] = reseller
     if not found:
         raise BadInputError(f"{where} holds no owner: write one `owner: reseller` a line")
     return found
+
+
+def parse_owners(text: str, where: str) -> Mapping[str, str]:
+    """As `parse_domains`. A domain that two owners have is nobody's to guess: one would read the other's mail.
+
+    Raises BadInputError that names both lines.
+    """
+    lines: dict[str, tuple[int, str]] = {}
+    for number, domain, owner in domain_lines(text, where):
+        _refuse_contradiction(where, lines, number, domain, owner.lower())
+    return parse_domains(text, where)
+
+
+def _refuse_contradiction(
+    where: str, lines: dict[str, tuple[int, str]], number: int, name: str, belongs_to: str
+) -> None:
+    """The same said twice is no contradiction: lists of several servers are put together."""
+    first, said = lines.setdefault(name, (number, belongs_to))
+    if said != belongs_to:
+        raise BadInputError(
+            f"{where} lines {first} and {number}: {name} is of {said!r} and of {belongs_to!r}; leave one of them"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +123,7 @@ class OwnerBook:
     def __init__(self, domains: str, resellers: str, settings: tuple[str, str]) -> None:
         """`settings`: the names of the settings of both places. Reads both; raises BadInputError."""
         self._sources: tuple[tuple[str, DomainsSource], ...] = (
-            *((("domains", DomainsSource(domains, settings[0], parse_domains)),) if domains else ()),
+            *((("domains", DomainsSource(domains, settings[0], parse_owners)),) if domains else ()),
             *((("resellers", DomainsSource(resellers, settings[1], parse_resellers)),) if resellers else ()),
         )
         self._read: dict[str, Mapping[str, str]] = {}

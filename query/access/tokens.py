@@ -130,9 +130,17 @@ def check_scope(scope: TokenScope) -> None:
         raise BadInputError("a token needs a scope: use --account, --domain or --all")
 
 
+_OF_CPANEL = ("whm", "cpanel")
+
+
 def digest_of(secret: str) -> str:
     # 256 random bits need no slow hash.
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def is_ours(header: str) -> bool:
+    """Whether an `Authorization` header is meant for us: it has one of the forms that a token comes in."""
+    return header.partition(" ")[0].lower() in ("bearer", *_OF_CPANEL)
 
 
 def read_bearer(header: str) -> str | None:
@@ -148,7 +156,7 @@ def read_authorization(header: str) -> str | None:
     The user says nothing here: the token has its own scope.
     """
     scheme, _, words = header.partition(" ")
-    if scheme.lower() not in ("whm", "cpanel"):
+    if scheme.lower() not in _OF_CPANEL:
         return read_bearer(header)
     secret = words.strip().partition(":")[2].strip()
     return secret if _FORM.fullmatch(secret) else None

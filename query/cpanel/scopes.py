@@ -12,7 +12,7 @@ from typing import Any
 from postwatch.query.cpanel.errors import CallError
 from postwatch.query.cpanel.owner_names import OwnerNames
 from postwatch.query.errors import FilterError
-from postwatch.query.filters import Domain, Mailbox, read_account
+from postwatch.query.filters import Domain, Mailbox, OwnDomains, read_account
 
 _USER_OF_SERVER = "substring(account, 1, length(account) - length(account_domain) - 1)"
 
@@ -50,6 +50,8 @@ def scope_of(user: str, names: OwnerNames) -> UserScope:
         raise CallError("user: %(words)s", words=str(error)) from error
     if isinstance(account, Mailbox):
         return UserScope(mailbox=account.name)
+    if isinstance(account, OwnDomains):
+        raise CallError("user: %(words)s", words="name one user")
     return UserScope((account.domain,)) if isinstance(account, Domain) else UserScope(system_user=account.user)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from postwatch.query.filters import Domain, Mailbox
+from postwatch.query.filters import Domain, Mailbox, OwnDomains
 from postwatch.query.reports.account_window import Window
 from postwatch.query.reports.report import DAY_MS
 from postwatch.query.search import fold, holds_text
@@ -26,6 +26,8 @@ def watch_keys(window: Window) -> tuple[WatchKey, ...]:
         return (("account", account.name),)
     if isinstance(account, Domain):
         return (("domain", account.domain),)
+    if isinstance(account, OwnDomains):
+        return tuple(("domain", domain) for domain in account.domains)
     return (("user", account.user),)
 
 
@@ -85,6 +87,8 @@ def is_of(window: Window, row: Outcome) -> bool:
         return row.account == account.name and row.account_domain == account.domain
     if isinstance(account, Domain):
         return row.account_domain == account.domain
+    if isinstance(account, OwnDomains):
+        return row.account_domain in account.domains
     # The report knows the servers by name; a server that is new is one too.
     return row.account_domain == row.server and row.account == f"{account.user}@{row.server}"
 

@@ -6,20 +6,36 @@ message was sent; never a row whose last event is older than the days asked for,
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from postwatch.query.filters import RESULT_WORDS, SystemUser, account_words
+from postwatch.query.errors import TooManyRowsError
+from postwatch.query.filters import RESULT_WORDS, OwnDomains, SystemUser, account_words
 from postwatch.query.labels import label
 from postwatch.query.orders import Position, encode_cursor, is_by_time
 from postwatch.query.privacy import visible_row
-from postwatch.query.reports.account_question import AccountFilters, AccountQuestion, read_question
-from postwatch.query.reports.account_window import Window, newest_bound, newest_rows, row_counts, server_names
+from postwatch.query.reports.account_question import (
+    AccountFilters,
+    AccountQuestion,
+    is_unfiltered,
+    own_domains,
+    read_question,
+)
+from postwatch.query.reports.account_window import (
+    MOST_SERVERS,
+    Window,
+    newest_bound,
+    newest_rows,
+    overview,
+    row_counts,
+    server_names,
+)
 from postwatch.query.reports.deliveries import Deliveries, DeliveriesReport
 from postwatch.query.reports.report import DAY_MS, Tables
 from postwatch.query.reports.sorted_rows import read_sorted
 from postwatch.query.shapes import DeliveryShape, Shape, Time
-from postwatch.query.statements import Row, Span, decode_row
+from postwatch.query.statements import Row, Span, row_columns
 from postwatch.query.translation import NN_, gettext, ngettext
 from postwatch.query.wording import count, visible
 from postwatch.streams.contracts.heartbeat import STALE_AFTER_SECONDS
@@ -29,6 +45,8 @@ from pydantic import Field
 NEAR_DAYS = 2
 """The newest rows are searched in this many days first: a busy account has a full page there."""
 _MAX_SOUGHT_ROWS = 1_000_000
+OVERVIEW_ROWS = 400_000
+"""What the primary key narrows a mailbox to has a granule or two of each part; so many rows take less than a second."""
 FILE_PAGE_ROWS = 5_000
 """Rows that a file reads at a time: few enough for memory, enough for the cost of a page not to count."""
 
@@ -40,6 +58,8 @@ class AccountMail(Deliveries):
     filters: AccountFilters
     by_status: dict[str, int]
     """Rows of all pages by status, whatever status was asked for."""
+    servers: frozenset[str] | None = None
+    """The servers that the account's mail passed; None: this question did not tell."""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -143,6 +163,9 @@ REPORT = AccountReport()
 def newest_mail(tables: Tables, wanted: AccountFilters) -> AccountMail:
     """The page of rows that the filters ask for, and the counts of all pages."""
     window = open_window(tables, wanted)
+    if is_by_time(wanted.by, wanted.is_ascending):
+        with contextlib.suppress(TooManyRowsError):
+            return _overview(tables, window)
     counts = dict.fromkeys(RESULTS, 0)
     if is_by_time(wanted.by, wanted.is_ascending):
         rows, place = _read_newest(tables, window)
@@ -151,7 +174,25 @@ def newest_mail(tables: Tables, wanted: AccountFilters) -> AccountMail:
         counted = tables.read(row_counts(window))
         rows, place = read_sorted(tables, window, max((int(last_ms) for _, _, last_ms in counted), default=0))
     counts.update({str(status): int(number) for status, number, _ in counted})
-    return _mail(tables, replace(window, wanted=wanted), rows, place, counts)
+    return _mail(tables, window, rows, place, counts)
+
+
+def _overview(tables: Tables, window: Window) -> AccountMail:
+    """The same in one statement. Raises TooManyRowsError where the account has too many rows for that."""
+    wanted = window.wanted
+    counts = dict.fromkeys(RESULTS, 0)
+    servers: set[str] = set()
+    found: list[Row] = []
+    for status, number, _, names, rows in tables.read(overview(window, OVERVIEW_ROWS)):
+        counts[str(status)] = int(number)
+        servers.update(names)
+        found += rows
+    found.sort(key=lambda row: (row[0], row[1]))  # of each status they are sorted already
+    page = [row[2:] for row in found[: wanted.limit]]
+    place = Position(wanted.by, -found[len(page) - 1][0], page[-1][0]) if len(found) > wanted.limit else None
+    mail = _mail(tables, window, page, place, counts)
+    is_all = is_unfiltered(wanted) and len(servers) < MOST_SERVERS
+    return replace(mail, servers=frozenset(servers) if is_all else None)
 
 
 def mail_pages(tables: Tables, wanted: AccountFilters) -> Iterator[AccountMail]:
@@ -165,20 +206,29 @@ def mail_pages(tables: Tables, wanted: AccountFilters) -> Iterator[AccountMail]:
     place: Position | None = None
     while True:
         window = replace(window, wanted=replace(window.wanted, after=place))
-        rows, place = _read_newest(tables, window)
-        yield _mail(tables, window, rows, place, {})
+        mail, place = _file_page(tables, window)
+        yield mail
+        del mail  # before the next one is read: one page is in memory, and not two
         if place is None:
             return
+
+
+def _file_page(tables: Tables, window: Window) -> tuple[AccountMail, Position | None]:
+    rows, place = _read_newest(tables, window)
+    return _mail(tables, window, rows, place, {}), place
 
 
 def open_window(tables: Tables, wanted: AccountFilters) -> Window:
     """Everything that the filters ask for."""
     since_ms = max(tables.now_ms - wanted.days * DAY_MS, wanted.since_ms or 0)
+    if isinstance(wanted.account, OwnDomains):
+        wanted = replace(wanted, account=own_domains(tables.viewer))
     if isinstance(wanted.account, SystemUser):
         names = server_names(tables.viewer, tables.database, since_ms - tables.open_ms)
         servers = tuple(server for (server,) in tables.read(names))
         wanted = replace(wanted, account=replace(wanted.account, servers=servers))
-    return Window(tables.viewer, tables.database, wanted, since_ms, tables.open_ms)
+    columns = row_columns(tables.fields)
+    return Window(tables.viewer, tables.database, wanted, since_ms, tables.open_ms, columns)
 
 
 def _mail(
@@ -186,7 +236,7 @@ def _mail(
 ) -> AccountMail:
     return AccountMail(
         since_ms=window.since_ms,
-        rows=tuple(visible_row(tables.viewer, decode_row(row[1:])) for row in rows),
+        rows=tuple(visible_row(tables.viewer, window.columns.decode(row[1:])) for row in rows),
         next_cursor=encode_cursor(place) if place else "",
         has_more=bool(place),
         filters=window.wanted,
@@ -215,7 +265,7 @@ def _read_newest(tables: Tables, window: Window) -> tuple[list[Row], Position | 
     page = rows[: wanted.limit]
     if len(rows) < needed:
         return page, None
-    last = decode_row(page[-1][1:])
+    last = window.columns.decode(page[-1][1:])
     return page, Position(wanted.by, last.queued_at if wanted.by == "sent" else last.updated_at, page[-1][0])
 
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from postwatch.query import filters, orders
 from postwatch.query.errors import FilterError, about
-from postwatch.query.filters import AccountScope
+from postwatch.query.filters import ALL_DOMAINS, AccountScope, OwnDomains
 from postwatch.query.orders import Position
 from postwatch.query.reports.report import asked
+from postwatch.query.viewer import Viewer
 from postwatch.query.zones import read_moment, read_zone
 
 
@@ -19,7 +20,9 @@ from postwatch.query.zones import read_moment, read_zone
 class AccountQuestion:
     """What people ask, in their words. Empty text means: any."""
 
-    account: str = asked(doc="a mailbox (user@domain), a system user (root, or root@server), or a domain (@domain)")
+    account: str = asked(
+        doc="a mailbox (user@domain), system user (root, root@server) or domain (@domain); @*: all of yours"
+    )
     days: int | None = asked(None, doc="the last N days (default: 30, or the retention if that is shorter)")
     recipient: str = asked("", doc="only this recipient: an address or a part of it, upper or lower case")
     status: str = asked("", doc="only this status, or several with commas between them", choices=filters.STATUS_WORDS)
@@ -57,6 +60,19 @@ class AccountFilters:
     """The statuses in the words that asked for them."""
     bounces: bool = False
     """Also the bounces that our servers sent for a message: its own rows tell the same."""
+
+
+def own_domains(viewer: Viewer) -> OwnDomains:
+    """Raises FilterError where the viewer owns none: who sees everybody's mail has to say whose."""
+    if not viewer.domains:
+        with about("account"):
+            raise FilterError("%(text)s stands for the domains of an owner: name an account", text=repr(ALL_DOMAINS))
+    return OwnDomains(tuple(sorted(viewer.domains)))
+
+
+def is_unfiltered(wanted: AccountFilters) -> bool:
+    """Whether all of the account's mail of these days is asked for, whatever page of it and whatever status."""
+    return not (wanted.recipient or wanted.direction or wanted.text or wanted.since_ms or wanted.until_ms)
 
 
 def read_question(question: AccountQuestion, retention_days: int, page_rows: int) -> AccountFilters:

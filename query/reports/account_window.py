@@ -12,16 +12,20 @@ from postwatch.query.orders import is_by_time
 from postwatch.query.reports.account_question import AccountFilters
 from postwatch.query.search import text_condition
 from postwatch.query.statements import (
+    ALL_COLUMNS,
     DELIVERIES,
-    ROW_COLUMNS,
     ROW_HASH,
     SHOWN,
     VIEWER,
+    RowColumns,
     Span,
     Statement,
     scope_conditions,
 )
 from postwatch.query.viewer import Viewer
+
+MOST_SERVERS = 1_000
+"""Of an account's mail, that the page tells from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,8 @@ class Window:
     """Of the last event."""
     open_ms: int
     """The longest time from a message's first event to its last."""
+    columns: RowColumns = ALL_COLUMNS
+    """What is read of each row."""
 
     @property
     def column(self) -> str:
@@ -77,18 +83,26 @@ class Window:
         if wanted.text:
             conditions.append(text_condition(self.viewer))
             parameters["text"] = wanted.text
+        if not wanted.bounces:
+            conditions.append("NOT (sender = '' AND parent_queue_id != '')")
+        of_page, more = self.place_conditions()
+        return " AND ".join(conditions + of_page), parameters | more
+
+    def place_conditions(self) -> tuple[list[str], dict[str, Any]]:
+        """What the counts of all pages go without: the statuses asked for, and the place of the page."""
+        wanted = self.wanted
+        conditions: list[str] = []
+        parameters: dict[str, Any] = {}
         if wanted.statuses:
             conditions.append("status IN {statuses:Array(String)}")
             parameters["statuses"] = list(wanted.statuses)
-        if not wanted.bounces:
-            conditions.append("NOT (sender = '' AND parent_queue_id != '')")
         if wanted.after and is_by_time(wanted.by, wanted.is_ascending):
             after = "fromUnixTimestamp64Milli({after_ms:Int64})"
             # The first condition lets the primary key be used; the second is exact.
             conditions.append(f"{self.column} <= {after}")
             conditions.append(f"({self.column}, {ROW_HASH}) < ({after}, {{after_hash:UInt64}})")
             parameters |= {"after_ms": wanted.after.at_ms, "after_hash": wanted.after.row_hash}
-        return " AND ".join(conditions), parameters
+        return conditions, parameters
 
     def one_of_each(self) -> str:
         """Of the members that an address led to, where the viewer may not see them, the one with the last event."""
@@ -120,13 +134,37 @@ def newest_bound(window: Window, span: Span, rows: int) -> Statement:
 
 
 def newest_rows(window: Window, span: Span, rows: int) -> Statement:
-    """The newest `rows` matching rows of the span, each in its last version: ROW_HASH, and then ROW_COLUMNS."""
+    """The newest `rows` matching rows of the span, each in its last version: ROW_HASH, and then the columns."""
     where, parameters = window.conditions(span)
     sql = (
-        f"SELECT {ROW_HASH}, {ROW_COLUMNS} FROM {DELIVERIES} FINAL WHERE {VIEWER} AND {where}{window.one_of_each()}"
-        f" ORDER BY {window.column} DESC, {ROW_HASH} DESC LIMIT {{rows:UInt32}}"
+        f"SELECT {ROW_HASH}, {window.columns.sql} FROM {DELIVERIES} FINAL WHERE {VIEWER} AND {where}"
+        f"{window.one_of_each()} ORDER BY {window.column} DESC, {ROW_HASH} DESC LIMIT {{rows:UInt32}}"
     )
     return window.statement(sql, rows, parameters)
+
+
+def overview(window: Window, most_rows: int) -> Statement:
+    """The first rows and the counts in one: of each status its number, its last event in ms, its servers, and its
+    newest rows that are asked for, each with what it is ordered by, negated, and then the columns.
+
+    ClickHouse refuses it (TOO_MANY_ROWS) before it reads anything, where the primary key does not narrow the table to
+    so many rows: what is compared holds whole rows, so it is dearer than `row_counts` there.
+    """
+    wanted = window.wanted
+    whole = replace(window, wanted=replace(wanted, statuses=(), after=None))
+    where, parameters = whole.conditions(Span(whole.earliest_ms))
+    asked_for, more = window.place_conditions()
+    order = f"-toUnixTimestamp64Milli({window.column}), bitNot({ROW_HASH})"
+    rows = (
+        f"groupArraySortedIf({wanted.limit + 1:d})(({order}, {ROW_HASH}, {window.columns.sql}),"
+        f" {' AND '.join(asked_for) or '1'})"
+    )
+    sql = (
+        "SELECT status, count(), toUnixTimestamp64Milli(max(updated_at)),"
+        f" groupUniqArray({MOST_SERVERS})(toString(server)), {rows} FROM {DELIVERIES} FINAL"
+        f" WHERE {VIEWER} AND {where}{whole.one_of_each()} GROUP BY status SETTINGS max_rows_to_read = {most_rows:d}"
+    )
+    return Statement(whole.viewer, sql, {"database": whole.database, **parameters, **more})
 
 
 def row_counts(window: Window) -> Statement:

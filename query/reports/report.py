@@ -37,6 +37,8 @@ class Tables:
     now_ms: int
     viewer: Viewer
     letters: ReadLetters = no_letters
+    fields: frozenset[str] | None = None
+    """What is needed of each row; None: all of it."""
 
 
 class Answer(Protocol):

@@ -17,7 +17,6 @@ from postwatch.query.reports.report import Tables
 from postwatch.query.search import without_addresses
 from postwatch.query.statements import (
     DELIVERIES,
-    ROW_COLUMNS,
     ROW_HASH,
     SHOWN,
     VIEWER,
@@ -115,7 +114,7 @@ def sorted_keys(window: Window, after_key: int | str | None, as_of_ms: int) -> S
 
 
 def rows_of(window: Window, keys: Sequence[Row]) -> Statement:
-    """The rows of these keys, each in its last version: ROW_HASH, and then ROW_COLUMNS."""
+    """The rows of these keys, each in its last version: ROW_HASH, and then the columns."""
     scope, parameters = scope_conditions(window.wanted.account)
     times = sorted({int(queued_ms) for _, queued_ms, _ in keys})
     more: dict[str, Any] = {
@@ -125,7 +124,7 @@ def rows_of(window: Window, keys: Sequence[Row]) -> Statement:
         "queued_until_ms": times[-1],
     }
     sql = (
-        f"SELECT {ROW_HASH}, {ROW_COLUMNS} FROM {DELIVERIES} FINAL WHERE {VIEWER} AND {' AND '.join(scope)}"
+        f"SELECT {ROW_HASH}, {window.columns.sql} FROM {DELIVERIES} FINAL WHERE {VIEWER} AND {' AND '.join(scope)}"
         " AND queued_at >= fromUnixTimestamp64Milli({queued_since_ms:Int64})"
         " AND queued_at <= fromUnixTimestamp64Milli({queued_until_ms:Int64})"
         " AND toUnixTimestamp64Milli(queued_at) IN {times:Array(Int64)} AND"

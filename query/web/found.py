@@ -40,5 +40,5 @@ def found_context(
 
 def _columns(viewer: Viewer, choice: ListChoice) -> tuple[ListColumn, ...]:
     if choice.columns:
-        return chosen_columns(viewer, choice.columns)
+        return chosen_columns(viewer, choice.columns, "")
     return tuple(one for one in offered_columns(viewer) if one.name in _USUAL)

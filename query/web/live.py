@@ -42,7 +42,7 @@ def live_router(service: ReportService, hub: LiveHub) -> APIRouter:
         words = {one.name: request.query_params.get(one.name, "").strip() for one in ACCOUNT.filters}
         window = service.window(viewer, ACCOUNT.question_of(words))
         position_ms = decode_position(request.headers.get("last-event-id") or request.query_params.get(FROM, ""))
-        columns = chosen_columns(viewer, choice_of(request).columns)
+        columns = chosen_columns(viewer, choice_of(request).columns, words["account"])
         page = hub.open(window, request.scope, position_ms or 0)
 
         def render_row(shown: Shown) -> str:

@@ -23,12 +23,14 @@ from postwatch.query.reports.registry import AnyReport
 from postwatch.query.reports.search import SearchReport
 from postwatch.query.reports.servers import ServerStates
 from postwatch.query.row_id import NO_SUCH_ROW
+from postwatch.query.web.columns import chosen_columns, read_fields
 from postwatch.query.web.found import found_context
 from postwatch.query.web.list_choice import choice_of
 from postwatch.query.web.live import is_live, live_address
 from postwatch.query.web.queue import queue_context
 from postwatch.query.web.rendering import render
 from postwatch.query.web.track import Link, address_maker, fill_words, in_shown_zone, track_context
+from postwatch.query.web.trail import FIRST, read_trail, trail_words
 
 _DAY_CHOICES = (1, 3, 7, 14, 30, 60, 90)
 
@@ -64,7 +66,8 @@ def _page(service: ReportService, report: AnyReport, hub: LiveHub, makes_proofs:
         try:
             servers = service.servers()
             if not report.has_form or show or not required or any(words[name] for name in required):
-                answer = service.answer(viewer, report, report.question_of(words))
+                fields = read_fields(chosen_columns(viewer, choice.columns, words["account"])) if is_list else None
+                answer = service.answer(viewer, report, report.question_of(words), fields)
                 if report.names_one and not answer.rows:
                     raise NotFoundError(NO_SUCH_ROW)
         except PostwatchError as error:
@@ -74,10 +77,11 @@ def _page(service: ReportService, report: AnyReport, hub: LiveHub, makes_proofs:
             headers = error_headers(status)
             complaint = (getattr(error, "field", ""), public_words(error))
         if servers is not None and isinstance(answer, AccountMail):
-            servers = service.servers_of(viewer, answer.filters.account, servers)
+            servers = service.servers_of(viewer, answer.filters.account, servers, answer.servers)
         if answer and (leads_to := report.leads_to(answer)):
             return RedirectResponse(leads_to, 303)
         cursor = words.pop("cursor", "")
+        trail = read_trail(request.query_params.get("trail", "")) if cursor else ()
         next_cursor = report.next_cursor(answer) if answer else ""
         chosen_days = _chosen_days(words.get("days", ""), service.retention_days)
         address = address_maker(viewer, choice, words) if is_list else _address_maker(report.page, words)
@@ -94,7 +98,8 @@ def _page(service: ReportService, report: AnyReport, hub: LiveHub, makes_proofs:
             empty=report.nothing_found(answer) if answer else "",
             link_to=address,
             newest=address(),
-            older=address(cursor=next_cursor) if next_cursor else "",
+            older=address(cursor=next_cursor, trail=trail_words((*trail, cursor or FIRST))) if next_cursor else "",
+            newer=_newer(address, trail),
             is_first=not cursor,
             files={form: address(of=page_path(report, form)) for form in (FORMATS if report.has_download else ())},
             live=live_address(words, position_ms) if answer and is_list and is_live(answer.filters) else "",
@@ -110,6 +115,14 @@ def _page(service: ReportService, report: AnyReport, hub: LiveHub, makes_proofs:
         return HTMLResponse(html, status, headers)
 
     return page
+
+
+def _newer(address: Link, trail: tuple[str, ...]) -> str:
+    """The page before; empty: it is not known which one was."""
+    if not trail:
+        return ""
+    *before, last = trail
+    return address() if last == FIRST else address(cursor=last, trail=trail_words(tuple(before)))
 
 
 def _chosen_days(word: str, retention_days: int) -> int:

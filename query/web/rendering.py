@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,13 @@ from postwatch.query.web.language_choice import page_address
 from postwatch.query.web.languages import languages
 from postwatch.query.web.track import own_account, status_label, telling_reason
 from postwatch.query.wording import byte_size, count, reply_lines, time_span, utc_time, visible
-from postwatch.query.zones import zone_name
+from postwatch.query.zones import zone_name, zone_names
 from postwatch.streams.contracts.outcome import iso_time
 
 _OWN_ADDRESS = re.compile(r'(<[a-z][^<>]*? (?:href|src|action|formaction|data-[a-z-]+)=")/(?![/\\])')
 """Where a template leads on this site. In a text a quote is escaped, so nothing else looks like it."""
+
+_SELECTED = Markup(" selected")
 
 FOLDER = Path(__file__).parent
 
@@ -64,6 +67,13 @@ def _value(value: Value) -> Any:
 def _marked(text: str, values: dict[str, Any]) -> Markup:
     # With a `%` always, as newstyle gettext has it: a template writes 5 % as "5 %%".
     return Markup(text) % {name: spelled(_finalize(value)) for name, value in values.items()}
+
+
+@lru_cache(64)
+def _zone_options(chosen: str) -> Markup:
+    """Some four hundred, the same on each page but for the one that is chosen."""
+    options = (Markup("<option{}>{}</option>").format(_SELECTED if one == chosen else "", one) for one in zone_names())
+    return Markup("\n").join(options)
 
 
 def _navigation(viewer: Viewer | None) -> list[tuple[str, str]]:
@@ -116,6 +126,7 @@ _environment.globals.update(
     telling_reason=telling_reason,
     number=lambda number: language().number(number),
     zone_name=zone_name,
+    zone_options=_zone_options,
     zone_words=lambda zone: zone or zone_name(),
     time_span=time_span,
     up_to_date_ms=up_to_date_ms,

@@ -12,14 +12,14 @@ from typing import Any
 from urllib.parse import urlencode
 
 from postwatch.query.errors import FilterError
-from postwatch.query.filters import BOXES, DIRECTIONS, read_statuses, statuses_of
+from postwatch.query.filters import ALL_DOMAINS, BOXES, DIRECTIONS, read_statuses, statuses_of
 from postwatch.query.orders import BY_NAME, ORDERS
 from postwatch.query.reports.account import AccountMail
 from postwatch.query.translation import N_, gettext
 from postwatch.query.viewer import Viewer
 from postwatch.query.web.columns import COLUMNS, ListColumn, chosen_columns, offered_columns
 from postwatch.query.web.list_choice import PATH, ListChoice
-from postwatch.query.zones import read_moment, read_zone, shown_moment, zone_name, zone_names
+from postwatch.query.zones import read_moment, read_zone, shown_moment, zone_name
 from postwatch.streams.contracts.outcome import RESULTS, Outcome
 
 PAGE = "/"
@@ -78,7 +78,8 @@ def account_choices(viewer: Viewer) -> list[str]:
     """What a viewer who sees not all may ask for, as he writes it."""
     if viewer.sees_all:
         return []
-    return [*(f"@{domain}" for domain in sorted(viewer.domains)), *sorted(viewer.mailboxes | viewer.system_users)]
+    domains = [f"@{domain}" for domain in sorted(viewer.domains)]
+    return [*([ALL_DOMAINS] if len(domains) > 1 else []), *domains, *sorted(viewer.mailboxes | viewer.system_users)]
 
 
 def fill_words(viewer: Viewer, choice: ListChoice, words: Mapping[str, str], is_ordered: bool) -> dict[str, str]:
@@ -146,11 +147,12 @@ def track_context(
 ) -> dict[str, Any]:
     """What the template of the page shows beside the report's own answer."""
     address = address_maker(viewer, choice, words)
-    columns = chosen_columns(viewer, choice.columns)
+    columns = chosen_columns(viewer, choice.columns, words["account"])
     return {
         "address": address,
         "own_account": own_account(viewer),
         "account_choices": account_choices(viewer),
+        "all_domains": ALL_DOMAINS,
         "boxes": _boxes(words["status"], answer),
         "other_statuses": _other_statuses(words["status"]),
         "directions": DIRECTIONS,
@@ -162,7 +164,6 @@ def track_context(
         "choice": choice,
         "list_path": PATH,
         "list_back": address_maker(viewer, ListChoice(), {**words, "by": ORDERS[0], "ascending": ""})(),
-        "zones": zone_names(),
         "chosen_zone": choice.zone,
     }
 

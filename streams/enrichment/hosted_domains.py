@@ -12,7 +12,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import structlog
@@ -40,6 +40,16 @@ def parse_domains(text: str, where: str) -> Domains:
     names the line.
     """
     found: dict[str, str] = {}
+    for _, name, owner in domain_lines(text, where):
+        found[name] = owner
+        found[_to_unicode(name)] = owner
+    if not found:
+        raise BadInputError(f"{where} holds no domain: write one `domain: owner` a line")
+    return found
+
+
+def domain_lines(text: str, where: str) -> Iterator[tuple[int, str, str]]:
+    """The number of each line that names a domain, the domain in ASCII, and its owner. Raises BadInputError."""
     for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), 1):
         name, _, owner = line.partition("#")[0].partition(":")
         name = name.strip().lower().rstrip(".")
@@ -50,11 +60,7 @@ def parse_domains(text: str, where: str) -> Domains:
             raise BadInputError(
                 f"{where} line {number}: {line[:80]!r} names no domain: use `domain: owner` or `domain`"
             )
-        found[ascii_name] = owner.strip()
-        found[_to_unicode(ascii_name)] = owner.strip()
-    if not found:
-        raise BadInputError(f"{where} holds no domain: write one `domain: owner` a line")
-    return found
+        yield number, ascii_name, owner.strip()
 
 
 def _to_ascii(name: str) -> str:

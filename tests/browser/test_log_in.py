@@ -176,7 +176,7 @@ def test_an_engineer_comes_from_the_header_to_the_log_lines_of_a_message(visitor
     page.wait_for_selector("tbody.failed")
     if not page.locator("details[open]").count():
         page.locator("tbody.failed summary").first.click()
-    assert page.locator(f".raw:has-text('{bounced.queue_id}')").first.is_visible()
+    page.locator(f".raw:has-text('{bounced.queue_id}')").first.wait_for()
     visitor_of.check()
 
 

@@ -76,15 +76,16 @@ def test_the_keyboard_alone_leads_from_nothing_to_the_answer(visitor: Visitor) -
     page.wait_for_url("**account=**")
     opened = page.locator("details[open]")
     assert opened.count() == 0
-    for _ in range(60):
+    for _ in range(90):
         page.keyboard.press("Tab")
-        focused = page.evaluate("document.activeElement.tagName")
+        is_row = page.evaluate("document.activeElement.matches('.delivery summary')")
         outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
         assert outline != "none", f"no focus is shown on {page.evaluate('document.activeElement.outerHTML')[:200]}"
-        if focused == "SUMMARY":
+        if is_row:
             break
     page.keyboard.press("Enter")
     assert opened.count() == 1
+    opened.locator("dl").wait_for()
     visit.check()
 
 
@@ -96,8 +97,46 @@ def test_without_scripts_nothing_is_missing(visitor: Visitor) -> None:
     page.wait_for_selector("table tbody")
     assert page.locator("table tbody").count() > 20
     page.locator(".delivery summary").first.click()
-    assert page.locator("details[open] dl").first.is_visible()
+    page.click("details[open] .first a")
+    page.wait_for_selector(".story dl")
     assert visit.complaints == []
+
+
+def test_the_details_of_a_row_come_when_it_is_opened(visitor: Visitor) -> None:
+    visit = visitor(timezone_id="Asia/Jakarta")
+    page = visit.open(f"/?account={ACCOUNT}&show=all")
+    row = page.locator(".delivery").nth(1)
+    assert row.locator("dl").count() == 0
+    row.locator("summary").click()
+    row.locator("dl").wait_for()
+    row.locator("summary").click()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    row.locator("summary").click()
+    assert row.locator("dl").is_visible()
+    assert asked == []  # they are there
+    for look, size, scheme in LOOKS:
+        page.set_viewport_size(size)
+        page.emulate_media(color_scheme=scheme)
+        assert not _is_scrolled_sideways(page), look
+        visit.check()
+    page.emulate_media(media="print")
+    assert row.locator("dl").is_visible()
+
+
+def test_details_that_do_not_come_are_said_and_asked_for_again(visitor: Visitor) -> None:
+    visit = visitor()
+    page = visit.open(f"/?account={ACCOUNT}&show=all")
+    page.route("**/details", lambda route: route.abort())
+    row = page.locator(".delivery").first
+    row.locator("summary").click()
+    row.locator("[role=alert]").wait_for()
+    assert row.locator(".first a").is_visible()
+    page.unroute("**/details")
+    row.locator("summary").click()
+    row.locator("summary").click()
+    row.locator("dl").wait_for()
+    assert row.locator("[role=alert]").count() == 0
 
 
 def test_a_report_can_be_printed(visitor: Visitor) -> None:

@@ -1606,6 +1606,13 @@ QUERIES = (
         "query/reports/account_window.py",
         'toUnixTimestamp64Milli(max(updated_at)) FROM {DELIVERIES} FINAL"',
         'toUnixTimestamp64Milli(max(updated_at)) FROM {DELIVERIES}"',
+        "query/test_reports.py::test_a_page_that_is_one_statement_is_the_page_that_several_find",
+    ),
+    _mutation(
+        "a page that is one statement holds last versions",
+        "query/reports/account_window.py",
+        '{rows} FROM {DELIVERIES} FINAL"',
+        '{rows} FROM {DELIVERIES}"',
         "query/test_reports.py::test_rows_are_counted_by_result_whatever_page_and_status",
     ),
     _mutation(
@@ -1653,8 +1660,8 @@ QUERIES = (
     _mutation(
         "rows are shown in their last version",
         "query/reports/account_window.py",
-        'f"SELECT {ROW_HASH}, {ROW_COLUMNS} FROM {DELIVERIES} FINAL WHERE',
-        'f"SELECT {ROW_HASH}, {ROW_COLUMNS} FROM {DELIVERIES} WHERE',
+        'f"SELECT {ROW_HASH}, {window.columns.sql} FROM {DELIVERIES} FINAL WHERE',
+        'f"SELECT {ROW_HASH}, {window.columns.sql} FROM {DELIVERIES} WHERE',
         "query/test_statements.py::test_final_stands_only_where_rows_are_shown",
     ),
     _mutation(

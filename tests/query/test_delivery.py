@@ -59,7 +59,7 @@ def test_another_tenant_s_id_is_told_as_an_id_that_no_row_has(office: Office, op
     [row] = office.report().rows
     assert _open(office, row.id, BOB).rows == _open(office, row.id, OWNER).rows != ()
     site = open_site(office.service, EVE)
-    for path in ("/delivery/{}", "/api/v1/deliveries/{}"):
+    for path in ("/delivery/{}", "/delivery/{}/details", "/api/v1/deliveries/{}"):
         theirs, nobodys, no_id = (site.get(path.format(word)) for word in (row.id, "A" * 22, "x"))
         for answer in (theirs, nobodys, no_id):
             assert answer.status_code == 404

@@ -71,6 +71,11 @@ def read_page(site: httpx.Client, path: str = "/", expected: int = 200, /, **ask
     return Page(answer.text)
 
 
+def open_rows(site: httpx.Client, page: Page) -> list[Page]:
+    """What a reader sees who opens each row of a list."""
+    return [read_page(site, one["data-of"] or "") for one in page.all("details") if "data-of" in one]
+
+
 def test_the_first_visit_asks_for_an_account(empty_site: httpx.Client) -> None:
     page = read_page(empty_site)
     assert "Run Report" in page.words
@@ -97,7 +102,9 @@ def test_rows_are_shown_with_time_recipient_status_and_message(office: Office, o
     )
     office.insert([row])
     office.beat("web1", age_ms=1000)
-    page = read_page(open_site(office.service), account="bob@example.org")
+    site = open_site(office.service)
+    page = read_page(site, account="bob@example.org")
+    [opened] = open_rows(site, page)
     for words in (
         "Last event",
         "Sent",
@@ -109,17 +116,17 @@ def test_rows_are_shown_with_time_recipient_status_and_message(office: Office, o
         "Failed",
         "unknown user",
         "550 no such user",
-        "Angebot",
-        "TLS1.3",
-        "the first line",
-        "the second line",
-        "1.0 KB",
     ):
         assert words in page.words
-    assert sum("451 later" in words for words in page.words) == 2
-    times = {one["datetime"] for one in page.all("time")}  # which a script shows in the browser's zone
+    for words in ("550 no such user", "Angebot", "TLS1.3", "the first line", "the second line", "1.0 KB"):
+        assert words in opened.words
+    assert "the first line" not in page.words  # most rows of a list are never opened
+    assert sum("451 later" in words for words in opened.words) == 2
+    times = {
+        one["datetime"] for one in page.all("time") + opened.all("time")
+    }  # which a script shows in the browser's zone
     assert {iso_time(row.updated_at), *(iso_time(one.at) for one in attempts)} <= times
-    assert "/trace?id=m1%40example.org" in [one["href"] for one in page.all("a")]
+    assert "/trace?id=m1%40example.org" in [one["href"] for one in opened.all("a")]
     assert all("silent" not in words for words in page.words)
 
 
@@ -221,12 +228,14 @@ def test_strangers_words_stay_words(office: Office, open_site: Open) -> None:
     site = open_site(office.service)
     for page in (
         read_page(site, account="bob@example.org"),
+        *open_rows(site, read_page(site, account="bob@example.org")),
         read_page(site, "/trace", id="m1" + HOSTILE.rstrip("\n").replace("\x00", "").replace("\x1b", "")),
         read_page(site, "/servers"),
         read_page(site, "/", 422, account=HOSTILE, recipient=HOSTILE, status=HOSTILE, days=HOSTILE, cursor=HOSTILE),
     ):
-        assert {one.get("src") for one in page.all("script")} <= {"/static/local-time.js", "/static/live.js"}
-        assert {one.get("src") for one in page.all("img")} == {"/static/icon.svg"}
+        ours = {"/static/local-time.js", "/static/live.js", "/static/row-details.js"}
+        assert {one.get("src") for one in page.all("script")} <= ours
+        assert {one.get("src") for one in page.all("img")} <= {"/static/icon.svg"}
         assert not any(name.startswith("on") or name == "style" for _tag, names in page.elements for name in names)
         assert not any(character in "".join(page.words) for character in "\x1b\u202e\x00")
         assert "49" not in page.words
@@ -276,9 +285,9 @@ def test_a_bounce_is_shown_where_it_is_asked_for_and_leads_to_its_message(office
     site = open_site(office.service)
     nothing = "No mail found for bob@example.org in the last 30 days."
     assert nothing in read_page(site, account="bob@example.org").words
-    page = read_page(site, account="bob@example.org", bounces="yes")
-    assert "The message that bounced" in page.words
-    assert "/trace?id=1tPARE-NT%26" in [one["href"] for one in page.all("a")]
+    [opened] = open_rows(site, read_page(site, account="bob@example.org", bounces="yes"))
+    assert "The message that bounced" in opened.words
+    assert "/trace?id=1tPARE-NT%26" in [one["href"] for one in opened.all("a")]
     assert nothing in read_page(site, account="bob@example.org", bounces="yes", show="all").words
 
 
@@ -286,9 +295,12 @@ def test_a_reply_of_several_lines_is_shown_as_such(office: Office, open_site: Op
     reply = r"550-5.1.1 No such user <b>\n550 5.1.1 Ask the recipient"
     attempt = Attempt(NOW_MS, "bounced", 550, reply, "", "")
     office.insert([make_row(status="bounced", response=reply, attempts=(attempt,), log_lines=(reply,))])
-    answer = open_site(office.service).get("/", params={"account": "bob@example.org"})
+    site = open_site(office.service)
+    answer = site.get("/", params={"account": "bob@example.org"})
+    [one] = Page(answer.text).all("details")[-1:]
+    opened = site.get(one["data-of"] or "").text
     lines = "<bdi>550-5.1.1 No such user &lt;b&gt;</bdi><br><bdi>550 5.1.1 Ask the recipient</bdi>"
-    assert answer.text.count(lines) == 2  # in the table and among the facts
-    page = Page(answer.text)
-    assert sum(words.endswith("550-5.1.1 No such user <b>") for words in page.words) == 3  # and in the attempt
-    assert reply in page.words  # the log line, as it is
+    assert answer.text.count(lines) == opened.count(lines) == 1  # in the table, and among the facts
+    words_of_it = Page(opened).words
+    assert sum(words.endswith("550-5.1.1 No such user <b>") for words in words_of_it) == 2  # and in the attempt
+    assert reply in words_of_it  # the log line, as it is

@@ -6,15 +6,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from postwatch.query.errors import FilterError
+from postwatch.query.errors import FilterError, TooManyRowsError
 from postwatch.query.filters import Mailbox
 from postwatch.query.orders import ORDERS
-from postwatch.query.reports.account import newest_mail
-from postwatch.query.reports.account_question import AccountFilters
+from postwatch.query.reader import TableReader
+from postwatch.query.reports.account import OVERVIEW_ROWS, newest_mail
+from postwatch.query.reports.account import REPORT as ACCOUNT
+from postwatch.query.reports.account_question import AccountFilters, AccountQuestion
 from postwatch.query.reports.report import DAY_MS, Tables
 from postwatch.query.reports.trace import without_partial
-from postwatch.query.statements import Statement
-from postwatch.query.viewer import ENGINEER
+from postwatch.query.statements import Read, Statement
+from postwatch.query.viewer import ENGINEER, Viewer
 from postwatch.streams.contracts.outcome import RESULTS, Attempt, Outcome, iso_time
 
 from tests.query.conftest import MINUTE_MS, NOW_MS, TEXT_FIELDS, Office, make_row, make_rows
@@ -380,6 +382,8 @@ def test_a_busy_account_is_not_read_further_back_than_its_page() -> None:
     asked: list[Statement] = []
 
     def read(statement: Statement) -> Sequence[Sequence[Any]]:
+        if "max_rows_to_read" in statement.sql:
+            raise TooManyRowsError("")  # it is too busy for one statement
         asked.append(statement)
         return [[NOW_MS - 1000, statement.parameters["rows"]]] if "count()" in statement.sql else []
 
@@ -400,6 +404,54 @@ def test_a_busy_account_is_not_read_further_back_than_its_page() -> None:
     assert first_rows.parameters["since_ms"] == NOW_MS - 1000
     assert second_bound.parameters["until_ms"] == second_rows.parameters["until_ms"] == NOW_MS - 1000
     assert second_bound.parameters["rows"] > first_bound.parameters["rows"]
+
+
+_LED_TO = ["", "", "list@example.org", "list@example.net"]
+_HIDDEN_FROM = Viewer("bob", mailboxes=frozenset({"bob@example.org"}))
+
+
+@pytest.mark.parametrize("viewer", [ENGINEER, _HIDDEN_FROM], ids=["engineer", "owner"])
+def test_a_page_that_is_one_statement_is_the_page_that_several_find(office: Office, viewer: Viewer) -> None:
+    """Over old versions, tombstones, aliases, equal times and every week of the table, page by page."""
+    chance = random.Random(18)
+    for version in range(1, 4):
+        rows = [
+            make_row(
+                queue_id=f"1tABCD-{number:011d}-ABCD",
+                queued_at=NOW_MS - number * DAY_MS // 4,
+                updated_at=NOW_MS - number * DAY_MS // 4 + min(number, chance.randrange(9) * version) * DAY_MS // 4,
+                recipient=f"reader{number % 7}@example.net",
+                original_recipient=chance.choice(_LED_TO),
+                status=chance.choice([*RESULTS]),
+                response=chance.choice(["", "250 OK", "550 gone"]),
+                version=version,
+                is_deleted=int(chance.random() < 0.1),
+            )
+            for number in range(60)
+            if version == 1 or chance.random() < 0.4
+        ]
+        office.insert([row._replace(result=RESULTS[row.status]) for row in rows])
+
+    def tables(read: Read) -> Tables:
+        return Tables(read, office.settings.database, 30, 50, 9 * DAY_MS, NOW_MS, viewer)
+
+    engine = TableReader(office.query_settings, office.settings)
+
+    def too_much_for_one(statement: Statement) -> Sequence[Sequence[Any]]:
+        statement.sql = statement.sql.replace(f"= {OVERVIEW_ROWS}", "= 1")
+        return engine(statement)
+
+    for words in ({}, {"by": "sent"}, {"status": "failed"}, {"recipient": "reader3"}, {"text": "gone"}, {"days": 2}):
+        cursor, seen = "", 0
+        while True:
+            question = AccountQuestion("bob@example.org", limit=9, cursor=cursor, **words)
+            one, several = (ACCOUNT.answer(tables(read), question) for read in (engine, too_much_for_one))
+            assert (one.rows, one.by_status, one.next_cursor) == (several.rows, several.by_status, several.next_cursor)
+            assert [row.id for row in one.rows] == [row.id for row in several.rows]
+            seen += len(one.rows)
+            if not (cursor := one.next_cursor):
+                break
+        assert seen > 2, words
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,7 @@ def _every_statement(word: str) -> list[Statement]:
         account_window.newest_rows(_window(filters, anna), Span(1, 2), 100),
         trace.trace_rows(anna, "mail", f"{word}@{word}", 1, 2, 100),
         account_window.row_counts(_window(filters, anna)),
+        account_window.overview(_window(filters, anna), 1000),
         sorted_rows.sorted_keys(_window(sorted_filters, anna), word, 7),
         sorted_rows.key_of_row(_window(sorted_filters, anna), Position("recipient", 5, 6)),
         sorted_rows.rows_of(_window(sorted_filters, anna), [(1, 2, word)]),

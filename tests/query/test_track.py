@@ -9,14 +9,18 @@ import httpx
 import pytest
 from postwatch.producers.service.errors import SettingsError
 from postwatch.query.filters import BOXES
+from postwatch.query.reports.account import REPORT as ACCOUNT
+from postwatch.query.reports.account_question import AccountQuestion
 from postwatch.query.viewer import ENGINEER, Viewer
-from postwatch.query.web.columns import COLUMNS, chosen_columns, offered_columns
+from postwatch.query.web.columns import COLUMNS, chosen_columns, offered_columns, read_fields
 from postwatch.query.web.list_choice import COOKIE, ListChoice
+from postwatch.query.web.track import status_label, telling_reason
+from postwatch.query.web.trail import trail_words
 from postwatch.query.web.zone_choice import COOKIE as ZONE_COOKIE
 from postwatch.query.web.zone_choice import zone_of_setting
-from postwatch.streams.contracts.outcome import RESULTS, Outcome
+from postwatch.streams.contracts.outcome import KEY, RESULTS, Attempt, Outcome
 
-from tests.query.conftest import DAY_MS, NOW_MS, Office, Open, make_row, make_rows
+from tests.query.conftest import DAY_MS, NOW_MS, TEXT_FIELDS, Office, Open, make_row, make_rows
 from tests.query.test_pages import Page, read_page
 
 BOB = Viewer("bob", mailboxes=frozenset({"bob@example.org"}))
@@ -53,14 +57,62 @@ def test_who_owns_several_chooses_among_them_and_an_engineer_types(office: Offic
     office.insert([make_row(), make_row(account="eve@example.com", recipient="eves@example.net")])
     page = read_page(open_site(office.service, RESELLER))
     offered = [one["value"] for one in page.all("option") if str(one.get("value")).startswith("@")]
-    assert offered == ["@example.com", "@example.org"]
-    assert [one["account"] for one in _links(page, "account")] == [["@example.com"], ["@example.org"]]
+    assert offered == ["@*", "@example.com", "@example.org"]
+    assert [one["account"] for one in _links(page, "account")] == [["@*"], ["@example.com"], ["@example.org"]]
     assert page.all("table") == []
     for owner in (OWNER, replace(OWNER, system_users=frozenset({"owner"}))):
         only = read_page(open_site(office.service, owner))
         assert only.field("account") == "@example.org"
         assert "alice@example.net" in only.words
     assert read_page(open_site(office.service)).all("datalist") == []
+
+
+def test_an_owner_asks_for_all_of_his_domains_at_once(office: Office, open_site: Open) -> None:
+    accounts = ("bob@example.org", "eve@example.com", "zoe@other.example")
+    office.insert([make_row(account=one, recipient=f"of-{one}") for one in accounts])
+    site = open_site(office.service, RESELLER)
+    page = read_page(site, account="@*", show="all")
+    assert {"of-bob@example.org", "of-eve@example.com"} <= set(page.words)
+    assert "of-zoe@other.example" not in page.words
+    assert "account" in _headings(page)  # whose mail each row is
+    assert "account" in _headings(read_page(site, account="@example.org"))
+    assert "account" not in _headings(read_page(site, account="bob@example.org"))
+    answer = site.get("/api/v1/accounts/@*/deliveries").json()
+    assert sorted(row["account"] for row in answer["deliveries"]) == ["bob@example.org", "eve@example.com"]
+    assert answer["counts"]["accepted"] == 2
+    file = site.get("/download/account_deliveries.csv", params={"account": "@*"}).text
+    assert (file.count("of-bob"), file.count("of-eve"), file.count("of-zoe")) == (1, 1, 0)
+    for viewer in (ENGINEER, BOB):  # neither owns a domain
+        asked = {"account": "@*"}
+        answer = open_site(office.service, viewer).get("/api/v1/accounts/@*/deliveries")
+        assert answer.status_code == 422, asked
+
+
+def test_a_page_leads_back_to_the_one_before(office: Office, open_site: Open) -> None:
+    office.insert(make_rows(9))
+    site = open_site(office.service)
+
+    def link(page: Page, way: str) -> str:
+        return next((one["href"] or "" for one in page.all("a") if one.get("rel") == way), "")
+
+    def rows(page: Page) -> list[str]:
+        return [one["id"] or "" for one in page.all("tbody")]
+
+    for order in ("event", "recipient"):
+        pages = [read_page(site, account="bob@example.org", limit="2", by=order)]
+        assert link(pages[0], "prev") == ""
+        while older := link(pages[-1], "next"):
+            pages.append(Page(site.get(older).text))
+        assert [len(rows(page)) for page in pages] == [2, 2, 2, 2, 1]
+        back = pages[-1]
+        for page in reversed(pages[:-1]):
+            back = Page(site.get(link(back, "prev")).text)
+            assert rows(back) == rows(page)
+        assert link(back, "prev") == ""
+    for trail in ("..", "x" * 2000, "-.<b>", "%00"):  # what is no way of ours leads nowhere
+        stray = site.get(link(pages[0], "next"), params={"trail": trail})
+        assert stray.status_code == 200
+    assert len(trail_words(("a" * 90,) * 100)) <= 1500
 
 
 def test_who_may_see_several_accounts_is_led_to_a_message_by_its_id(office: Office, open_site: Open) -> None:
@@ -75,6 +127,38 @@ def test_only_who_has_logged_in_reads_of_times_and_the_api(office: Office, open_
         assert answer.status_code == status
         for words in ("openapi.json", "Times are in"):
             assert (words in answer.text) == (viewer is not None)
+
+
+@pytest.mark.parametrize("viewer", [ENGINEER, BOB, OWNER], ids=lambda viewer: viewer.name)
+def test_a_column_shows_the_same_whatever_else_is_read_of_a_row(viewer: Viewer, office: Office) -> None:
+    """Also what its viewer may not see: the login of a local sender, the target of an alias, an address in a reply."""
+    told = {name: f"{name} of eve@far.example" for name in TEXT_FIELDS if name not in KEY}
+    told |= {"account_domain": "example.org", "status": "bounced", "result": "failed", "remote_host": "web1"}
+    attempt = Attempt(NOW_MS, "deferred", 451, "451 later, eve@far.example", "web1", "192.0.2.7")
+    known = {**told, "size_bytes": 5000, "delay_ms": 99_000, "attempts": (attempt, attempt)}
+    office.insert(
+        [
+            make_row(**{**known, "direction": direction, "sender": sender, "original_recipient": original})
+            for direction, sender, original in (
+                ("received", "carol@example.com", ""),
+                ("received", "carol@example.org", "all@example.org"),
+                ("sent", "bob@example.org", "team@other.example"),
+            )
+        ]
+    )
+    question = AccountQuestion("bob@example.org", limit=9)
+    whole = {row.id: row for row in office.service.answer(viewer, ACCOUNT, question).rows}
+    assert whole
+    for column in offered_columns(viewer):
+        for row in office.service.answer(viewer, ACCOUNT, question, read_fields([column])).rows:
+            if column.words:
+                assert column.words(row) == column.words(whole[row.id]), column.name
+            shown = (status_label(row), telling_reason(row), row.recipient, row.original_recipient, row.response)
+            same = whole[row.id]
+            assert shown == (
+                *(status_label(same), telling_reason(same)),
+                *(same.recipient, same.original_recipient, same.response),
+            )
 
 
 def test_several_boxes_are_one_question_and_counts_lead_to_each(office: Office, open_site: Open) -> None:
@@ -153,8 +237,8 @@ def test_a_column_that_a_viewer_may_not_see_is_not_offered(office: Office, open_
     names = [column.name for column in COLUMNS]
     assert len(names) == len(set(names))
     assert offered_columns(ENGINEER) == COLUMNS
-    assert "server" not in {column.name for column in chosen_columns(BOB, ["server", "size"])}
-    assert chosen_columns(BOB, ["server"]) == chosen_columns(BOB, [])
+    assert "server" not in {column.name for column in chosen_columns(BOB, ["server", "size"], "")}
+    assert chosen_columns(BOB, ["server"], "") == chosen_columns(BOB, [], "")
     office.insert([make_row(server="secret.example.net")])
     site = open_site(office.service, BOB)
     site.cookies.set(COOKIE, ListChoice(tuple(names)).to_cookie())

@@ -72,10 +72,10 @@ def _fill(office: Office) -> None:
     office.beat("σ2", age_ms=900_000, lag_bytes=5000, last_line_ms=0)
 
 
-def _untranslated(answer: httpx.Response) -> list[tuple[str, str]]:
+def _untranslated(answer: httpx.Response, is_piece: bool = False) -> list[tuple[str, str]]:
     """What is English on a page, each with the page's address."""
     page = ShownWords(answer.text)
-    assert (page.language, page.direction) == (CODE, "rtl")
+    assert is_piece or (page.language, page.direction) == (CODE, "rtl")
     return [(answer.url.path, text) for text in page.english()]
 
 
@@ -119,6 +119,7 @@ def test_no_story_holds_a_text_that_was_not_translated(viewer: Viewer, office: O
     rows = site.get(f"/api/v1/accounts/{ACCOUNT}/deliveries").json()["deliveries"]
     assert len(rows) > len(REASONS)
     found = [text for row in rows for text in _untranslated(site.get(f"/delivery/{row['id']}"))]
+    found += [text for row in rows for text in _untranslated(site.get(f"/delivery/{row['id']}/details"), True)]
     assert found == []
 
 

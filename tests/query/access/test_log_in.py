@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import httpx
 import pytest
 from postwatch.query.access.entrance import Entrance, open_entrance
 from postwatch.query.access.openid_settings import OpenIdSettings
+from postwatch.query.access.passwords import password_line
 from postwatch.query.access.sessions import sessions
 from postwatch.query.access.settings import AccessSettings
 from postwatch.query.access.tries import MOST_OF_CLIENT, MOST_OF_NAME, WINDOW_MS
@@ -21,6 +23,7 @@ from postwatch.query.server import create_app
 from postwatch.query.settings import QuerySettings
 from postwatch.query.statements import Statement
 from postwatch.streams.settings import ClickHouseSettings, JoinSettings
+from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from tests.query.access.imap_server import ImapServer
@@ -133,6 +136,9 @@ def test_an_owner_logs_in_sees_his_mail_alone_and_logs_out(worker: Worker) -> No
         page = browser.get("/", params={"account": NAME, "show": "report"})
         assert page.status_code == 200
         assert NAME in page.text
+        # What a proxy asks for in front of us, a browser sends with each request.
+        assert browser.get("/", headers={"Authorization": "Basic YTpi"}).status_code == 200
+        assert browser.get("/", headers={"Authorization": "Bearer pw_none"}).status_code == 303
         assert any(statement.parameters.get("viewer_mailboxes") == [NAME] for statement in worker.asked)
         assert browser.get("/servers").status_code == 403
         done = browser.post("/log-out", data={"token": token_of(page)})
@@ -153,6 +159,7 @@ def test_nothing_is_shown_to_nobody(worker: Worker) -> None:
         assert browser.get("/static/postwatch.css").status_code == 200
         assert browser.get("/health").status_code == 200
         assert browser.get("/api/v1/servers", headers={"Authorization": "Bearer pw_none"}).status_code == 401
+        assert browser.get("/api/v1/servers", headers={"Authorization": "Basic YTpi"}).status_code == 401
     assert all("deliveries" not in statement.sql for statement in worker.asked)
 
 
@@ -196,6 +203,35 @@ def test_a_wrong_password_and_an_unknown_name_get_the_same_answer(worker: Worker
             assert not is_in(browser)
     assert len(set(answers)) == 1
     assert answers[0][0] == 401
+
+
+def test_no_answer_tells_who_is_in_the_password_file(
+    settings: AccessSettings, imap: ImapServer, tmp_path: Path
+) -> None:
+    """Whoever is not let in had both asked, the file and the IMAP server, whatever his name; and the IMAP server is not
+    shown what was typed for a name of the file."""
+    path = tmp_path / "passwords"
+    path.write_text(password_line("nina", "a long enough password", "engineer") + "\n")
+
+    def checks(verdict: str) -> float:
+        return REGISTRY.get_sample_value("postwatch_imap_checks_total", {"verdict": verdict}) or 0.0
+
+    with working(replace(settings, passwords=str(path))) as worker:
+        costs: dict[str, float] = {}
+        for name in ("nina", "nobody@a.example", NAME):
+            before, started = checks("wrong"), time.process_time()
+            with worker.browser() as browser:
+                assert log_in(browser, name, "wrong").status_code == 401
+            costs[name] = time.process_time() - started
+            assert checks("wrong") - before == 1, name
+        assert max(costs.values()) < 4 * min(costs.values())
+        for name, password in (("nina", "a long enough password"), (NAME, PASSWORD)):
+            with worker.browser() as browser:
+                assert log_in(browser, name, password).status_code == 303
+        imap.stop()
+        for name in ("nina", "nobody@a.example"):
+            with worker.browser() as browser:
+                assert log_in(browser, name, "wrong").status_code == 503
 
 
 def test_each_log_in_has_a_session_of_its_own(worker: Worker) -> None:

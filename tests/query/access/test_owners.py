@@ -117,3 +117,22 @@ def test_a_domain_that_changes_hands_does_so_while_it_runs_and_a_bad_list_replac
 def test_a_bad_list_at_the_start_is_named_by_its_setting(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match="POSTWATCH_ACCESS_OWNERS="):
         OwnerBook(str(tmp_path / "none"), "", SETTINGS)
+
+
+def test_a_domain_of_two_owners_is_refused_with_both_lines(tmp_path: Path) -> None:
+    """Else the later line would say whose mail it is. The lists of several servers may say the same again."""
+    domains, resellers = tmp_path / "userdomains", tmp_path / "trueuserowners"
+    write(resellers, "anna: rita\nanna: rita\n", 1)
+    write(domains, "# of web1\na.example: anna\n*: nobody\nb.example: carl\nA.Example.: anna\n*: nobody\n", 1)
+    book = OwnerBook(str(domains), str(resellers), SETTINGS)
+    good = book.lists
+    for first, second in (("a.example", "A.EXAMPLE."), ("münchen.example", "xn--mnchen-3ya.example")):
+        write(domains, f"{first}: anna\nb.example: carl\n\n{second}: carl\n", 2)
+        with pytest.raises(BadInputError, match=r"lines 1 and 4: .* is of 'anna' and of 'carl'"):
+            OwnerBook(str(domains), "", SETTINGS)
+        book.reread()
+        assert book.lists is good
+    write(domains, "a.example: anna\n", 1)
+    write(resellers, "anna: rita\nAnna: root\n", 2)
+    with pytest.raises(BadInputError, match="lines 1 and 2: anna is of 'rita' and of 'root'"):
+        OwnerBook(str(domains), str(resellers), SETTINGS)
