@@ -53,6 +53,8 @@ class ClickHouseFacts:
     """Server → when its newest heartbeat was sent, by its own clock."""
     without_files: Sequence[str] = ()
     """Servers whose newest heartbeat says that their shipper follows no file."""
+    without_shipper: Sequence[str] = ()
+    """Servers that rsyslog or the like feeds: their lines are known, and no shipper sends heartbeats."""
 
 
 def judge_kafka(
@@ -186,6 +188,13 @@ def _judge_clock(check: str, ahead_ms: int) -> Finding:
 
 def _judge_servers(facts: ClickHouseFacts, now_ms: int) -> Iterator[Finding]:
     known = {server: at for server, at in facts.heartbeats.items() if now_ms - at < GONE_AFTER_MS}
+    if not known and facts.without_shipper:
+        number = len(facts.without_shipper)
+        seen = (
+            f"{number} fed by rsyslog or the like, which sends no heartbeats; `postwatch servers` tells who is silent."
+        )
+        yield Finding("servers", OK, seen)
+        return
     if not known:
         yield Finding("servers", WARNING, "No server has sent a heartbeat.", "Start `postwatch ship` on a mail server.")
         return

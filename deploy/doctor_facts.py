@@ -131,6 +131,7 @@ def collect_clickhouse(settings: ClickHouseSettings) -> ClickHouseFacts:
         applied: dict[str, str] = {}
         heartbeats: dict[str, int] = {}
         without_files: list[str] = []
+        without_shipper: list[str] = []
         if "migrations" in tables:
             ledger = f"SELECT name, checksum FROM {settings.database}.migrations FINAL"
             applied = {str(name): str(checksum) for name, checksum in client.query(ledger).result_rows}
@@ -144,6 +145,7 @@ def collect_clickhouse(settings: ClickHouseSettings) -> ClickHouseFacts:
             )
             for server, at, files, version in client.query(newest).result_rows:
                 if not version:  # rsyslog or the like: its lines tell that it lives, and there may be none for a while
+                    without_shipper.append(str(server))
                     continue
                 heartbeats[str(server)] = int(at)
                 if not files:
@@ -159,4 +161,5 @@ def collect_clickhouse(settings: ClickHouseSettings) -> ClickHouseFacts:
         edited_migrations=[one.name for one in known if applied.get(one.name, one.checksum) != one.checksum],
         heartbeats=heartbeats,
         without_files=without_files,
+        without_shipper=without_shipper,
     )

@@ -31,8 +31,13 @@ from postwatch.query.statements import Read
 from postwatch.query.translation import gettext
 from postwatch.query.viewer import ENGINEER, Viewer
 from postwatch.streams.settings import ClickHouseSettings, JoinSettings
+from prometheus_client import Gauge
 
 log = structlog.get_logger()
+
+_RETIRED = Gauge(
+    "postwatch_server_retired", "1 for each server that an engineer retired; read with each report.", ["server"]
+)
 
 _MOST_ASKED_CHARACTERS = 300
 SERVERS_SECONDS = 1.0
@@ -137,6 +142,10 @@ class ReportService:
             if self._servers is None or not self._servers.servers or is_old:
                 self._servers = None  # also where asking fails
                 self._servers = self.answer(ENGINEER, SERVERS, ServersQuestion())
+                _RETIRED.clear()
+                for state in self._servers.servers:
+                    if state.is_retired:
+                        _RETIRED.labels(state.server).set(1)
                 self._servers_at = time.monotonic()
             return self._servers
 

@@ -29,7 +29,7 @@ class Statement:
     servers and arrivals are for an engineer, or for what the server itself has to know. The views are for dashboards.
     """
 
-    __slots__ = ("parameters", "sql")
+    __slots__ = ("parameters", "sql", "viewer")
 
     def __init__(self, viewer: Viewer, sql: str, parameters: Mapping[str, Any]) -> None:
         if _VIEWS.search(sql):
@@ -39,6 +39,7 @@ class Statement:
         for table in (SERVERS, ARRIVALS):
             if table in sql and not viewer.is_engineer:
                 raise ValueError(f"{viewer.name} may not read {table}")
+        self.viewer = viewer
         self.sql = sql
         self.parameters = dict(parameters)
         meanings = {

@@ -129,7 +129,8 @@ def story_lines(row: Outcome, story: Story, others: tuple[Delivery, ...], is_eng
     """A delivery in plain words, what to do, how it went, and all that is known."""
     way = Text(visible(f"To {row.recipient}, {way_words(row)}" if row.recipient else way_words(row)))
     parts: list[RenderableType] = [Text(say(story.headline), f"bold {_STYLES.get(row.result, '')}"), way, Text("")]
-    parts += [Text(words) for words in (story.meaning, story.remedy) if words]
+    parts += [Text(story.meaning)] if story.meaning else []
+    parts += [Text(f"What to do: {story.remedy}")] if story.remedy else []
     parts += [Text(say(note)) for note in story.notes]
     if is_engineer and story.advice:
         parts.append(Text(f"{story.advice.cause} {story.advice.action}", "dim"))

@@ -14,6 +14,7 @@ from postwatch.query.sentences import say
 from postwatch.query.shapes import DeliveryShape
 from postwatch.query.statements import Delivery
 from postwatch.query.story import story_of
+from postwatch.query.translation import N_
 from postwatch.streams.contracts.outcome import iso_time
 
 TYPE = "postwatch proof of delivery"
@@ -23,10 +24,16 @@ FIELDS = frozenset(
     "type version algorithm key_id issuer issued_at statement scope retention delivery signature".split()
 )
 
-_SCOPE = (
+SCOPE = N_(
     "This document says what the mail logs of the issuer say about this delivery, as far as its holder may see it."
     " That a server accepted a message does not tell whether anybody has read it."
 )
+
+
+RETENTION = N_(
+    "The issuer keeps this delivery for %(days)s days after its last event. Later only this document tells of it."
+)
+STILL_OPEN = N_("At %(at)s the log did not tell yet how this delivery ended.")
 
 
 def make_proof(row: Delivery, issuer: str, key: Ed25519PrivateKey, issued_ms: int, retention_days: int) -> Document:
@@ -39,11 +46,8 @@ def make_proof(row: Delivery, issuer: str, key: Ed25519PrivateKey, issued_ms: in
         "issuer": issuer,
         "issued_at": iso_time(issued_ms),
         "statement": _statement(row, issued_ms),
-        "scope": _SCOPE,
-        "retention": (
-            f"The issuer keeps this delivery for {retention_days} days after its last event. Later only this document"
-            " tells of it."
-        ),
+        "scope": SCOPE,
+        "retention": RETENTION % {"days": retention_days},
         "delivery": DeliveryShape.of(row).model_dump(),
     }
     return {**unsigned, "signature": to_base64url(key.sign(signed_bytes(unsigned)))}
@@ -58,4 +62,4 @@ def _statement(row: Delivery, issued_ms: int) -> str:
     told = say(story_of(row).headline)
     if row.result != "pending":
         return told
-    return f"{told} At {iso_time(issued_ms)} the log did not tell yet how this delivery ended."
+    return f"{told} {STILL_OPEN % {'at': iso_time(issued_ms)}}"

@@ -125,6 +125,7 @@ def test_migrations_and_clocks_and_servers() -> None:
     assert table_states(now_ms=NOW + 3_000)["clock of ClickHouse"] == WARNING
     assert table_states(now_ms=NOW - HOUR)["clock of ClickHouse"] == TROUBLE
     assert table_states(heartbeats={})["servers"] == WARNING
+    assert table_states(heartbeats={}, without_shipper=["web1"])["servers"] == OK  # rsyslog sends no heartbeats
     assert table_states(heartbeats={"a": NOW, "b": NOW - HOUR})["servers"] == WARNING
     assert table_states(heartbeats={"a": NOW - HOUR})["servers"] == TROUBLE
     assert table_states(heartbeats={"a": NOW + HOUR})["clocks of servers"] == TROUBLE

@@ -1609,6 +1609,20 @@ QUERIES = (
         "query/test_reports.py::test_a_page_that_is_one_statement_is_the_page_that_several_find",
     ),
     _mutation(
+        "one viewer's heavy reports hold up nobody else",
+        "query/turns.py",
+        "        self._share = max(1, most // 2)\n",
+        "        self._share = most\n",
+        "query/test_turns.py::test_one_viewer_s_heavy_reports_hold_up_nobody_else",
+    ),
+    _mutation(
+        "a domain of two owners is refused",
+        "query/access/owners.py",
+        "    if said != belongs_to:\n",
+        "    if False:\n",
+        "query/access/test_owners.py::test_a_domain_of_two_owners_is_refused_with_both_lines",
+    ),
+    _mutation(
         "a page that is one statement holds last versions",
         "query/reports/account_window.py",
         '{rows} FROM {DELIVERIES} FINAL"',
