@@ -15,12 +15,16 @@ Found = TypeVar("Found")
 
 
 def wait_until(condition: Callable[[], Found], what: str, *, seconds: float = PATIENCE) -> Found:
-    """Ask until the answer is true, and return it. Raises AssertionError that says what did not come."""
+    """Ask until the answer is true, and return it. Raises AssertionError that says what did not come.
+
+    It is asked once more after that time: an answer that took long is about the time before.
+    """
     deadline = time.monotonic() + seconds
     while True:
+        asked_at = time.monotonic()
         found = condition()
         if found:
             return found
-        if time.monotonic() > deadline:
+        if asked_at > deadline:
             raise AssertionError(f"waited {seconds} s in vain until {what}")
         time.sleep(0.02)

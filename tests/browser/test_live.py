@@ -9,8 +9,9 @@ from playwright.sync_api import expect
 from tests.browser.conftest import Visitor
 from tests.browser.site import Site, insert
 from tests.browser.test_pages import ACCOUNT
+from tests.waiting import PATIENCE
 
-_WAIT_MS = 20_000
+_WAIT_MS = PATIENCE * 1000
 
 
 def test_a_row_appears_by_itself_and_waits_while_somebody_reads(site: Site, visitor: Visitor) -> None:

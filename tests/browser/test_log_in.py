@@ -149,7 +149,7 @@ def test_new_mail_appears_without_a_reload(visitor_of: Visit, doors: Doors) -> N
     )
     insert(table, [fresh, others])
     new = page.locator("text=someone.new@far.example").first
-    new.wait_for(timeout=15_000)
+    new.wait_for(timeout=PATIENCE * 1000)
     assert page.locator("text=not.his@far.example").count() == 0
     visit.check()
 

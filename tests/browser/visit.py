@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, ViewportSize
 
+from tests.waiting import PATIENCE
+
 WIDE: ViewportSize = {"width": 1280, "height": 1000}
 NARROW: ViewportSize = {"width": 390, "height": 844}
 
@@ -82,7 +84,7 @@ def _why(node: dict[str, Any]) -> str:
 def visit(browser: Browser, address: str, **context: Any) -> Iterator[Visit]:
     """A visitor without cookies; `context` is for Playwright: viewport, color_scheme, java_script_enabled, locale."""
     opened = browser.new_context(**{"viewport": WIDE, **context})
-    opened.set_default_timeout(10_000)
+    opened.set_default_timeout(PATIENCE * 1000)
     try:
         yield Visit(opened.new_page(), address)
     finally:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
+from postwatch.query import server as server_module
 from postwatch.query.live import hub as hub_module
 from postwatch.query.report_service import ReportService
 from postwatch.query.server import Application, create_app
@@ -67,7 +68,7 @@ class Page:
                 fields = {}
         self.has_ended.set()
 
-    def next(self, seconds: float = 15) -> Told:
+    def next(self, seconds: float = PATIENCE) -> Told:
         return self.events.get(timeout=seconds)
 
     def rows(self, number: int) -> dict[str, str]:
@@ -210,7 +211,7 @@ def test_log_out_ends_the_stream(office: Office, monkeypatch: pytest.MonkeyPatch
         page = site.page()
         known[0] = None
         assert page.next().kind == "end"
-        assert page.has_ended.wait(5)
+        assert page.has_ended.wait(PATIENCE)
         wait_until(lambda: site.app.hub.pages == 0, "the page is forgotten")
 
 
@@ -265,13 +266,14 @@ def test_a_slow_reader_is_dropped_and_the_others_go_on(office: Office) -> None:
         page.rows(1)
 
 
-def test_sigterm_ends_the_streams_at_once(office: Office) -> None:
+def test_sigterm_ends_the_streams_at_once(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "_GRACE_SECONDS", 50)
     with opened(office.service) as site:
         pages = [site.page() for _ in range(5)]
-        assert site.stop() < 4
+        assert site.stop() < 40
         for page in pages:
             assert page.next().kind == "end"
-            assert page.has_ended.wait(5)
+            assert page.has_ended.wait(PATIENCE)
 
 
 def _statements() -> float:
