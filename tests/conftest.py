@@ -15,6 +15,7 @@ from typing import Any
 import hypothesis
 import pytest
 import structlog
+from postwatch.deploy.embedded import ports
 from postwatch.deploy.embedded.clickhouse import EmbeddedClickHouse
 from postwatch.deploy.embedded.kafka import EmbeddedKafka
 from postwatch.deploy.migrate import migrate
@@ -29,6 +30,16 @@ _numbers = itertools.count(1)
 hypothesis.settings.register_profile("suite", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("explore", deadline=None)
 hypothesis.settings.load_profile("suite")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Each process of a run has ports of its own: one that is chosen is free to the others until it is listened on."""
+    process = getattr(config, "workerinput", None)
+    if process is not None:
+        number = int(process["workerid"].removeprefix("gw")) % process["workercount"]
+        size = (ports._FIRST_OUTGOING_PORT - ports._FIRST_PORT) // process["workercount"]
+        ports._FIRST_PORT += number * size
+        ports._FIRST_OUTGOING_PORT = ports._FIRST_PORT + size
 
 
 _REAL_PARTS = {"kafka", "clickhouse", "browser", "imap", "state_address"}
