@@ -212,6 +212,8 @@ def _attempt(
     original = "" if rcpt in ("", "-") or rcpt.lower() == recipient else rcpt.lower()
     code, enhanced = reply_codes(words)
     ip = _ip(address)
+    if ip and ":" not in ip and not ip[-1].isdigit():  # of a domain none of whose servers was reached
+        host, ip = host or ip, ""
     accepted = _NEXT.match(words)
     next_id = accepted[1] if accepted else next_queue_id(words) if status == DELIVERED else ""
     is_here = accepted is not None and is_loopback(ip)

@@ -246,6 +246,25 @@ WORDS = st.lists(st.sampled_from(FORGERIES) | st.text("abc <>()[]\"\\;:,=@/'", m
 LOCAL_PARTS = WORDS.map(lambda words: '"' + words.replace("\\", "\\\\").replace('"', '\\"') + '"')
 
 
+@pytest.mark.parametrize(
+    ("relay", "host", "ip"),
+    [
+        ("far.example", "far.example", ""),
+        ("fe.de", "fe.de", ""),
+        ("198.51.100.25", "", "198.51.100.25"),
+        ("[2001:db8::beef]", "", "2001:db8::beef"),
+        ("198.51.100.25 (mx.far.example)", "mx.far.example", "198.51.100.25"),
+        ("-", "", ""),
+    ],
+)
+def test_a_domain_of_which_no_server_was_reached_is_no_address(relay: str, host: str, ip: str) -> None:
+    found = attempt(
+        f'{SESSION} mta delivery {ENVELOPE_WORDS}rcpt=<-> source="-" relay="{relay}" delay=1s result="TempFail" '
+        'stat="Network error on destination MXs"'
+    )
+    assert (found.remote_host, found.remote_ip) == (host, ip)
+
+
 @given(LOCAL_PARTS, WORDS, st.sampled_from(["Ok", "TempFail", "PermFail"]))
 def test_no_local_part_or_answer_changes_recipient_or_status(local: str, answer: str, result: str) -> None:
     found = attempt(
