@@ -22,6 +22,7 @@ LISTED = {
     "trace": Listing("trace", "show one message with its attempts and log lines"),
     "search": Listing("search", "find mail of the whole fleet by an id, an address, a domain, a host or words"),
     "queue": Listing("queue", "show what waits in the queues now, for how long, and why"),
+    "stats": Listing("statistics", "count what was sent or received, and what became of it"),
     "story": Listing("delivery", "tell what happened to one delivery, found by its id"),
     "bounces": Listing("bounces", "show who bounces, where and since when; what stands out first"),
     "dead-letters": Listing("dead_letters", "show the lines and rows that could not be used, and why"),

@@ -22,6 +22,7 @@ from postwatch.query.reports.queue import QueueReport
 from postwatch.query.reports.registry import AnyReport
 from postwatch.query.reports.search import SearchReport
 from postwatch.query.reports.servers import ServerStates
+from postwatch.query.reports.statistics import StatisticsReport
 from postwatch.query.row_id import NO_SUCH_ROW
 from postwatch.query.web.columns import chosen_columns, read_fields
 from postwatch.query.web.found import found_context
@@ -29,6 +30,7 @@ from postwatch.query.web.list_choice import choice_of
 from postwatch.query.web.live import is_live, live_address
 from postwatch.query.web.queue import queue_context
 from postwatch.query.web.rendering import render
+from postwatch.query.web.statistics import statistics_context
 from postwatch.query.web.track import Link, address_maker, fill_words, in_shown_zone, track_context
 from postwatch.query.web.trail import FIRST, read_trail, trail_words
 
@@ -110,6 +112,11 @@ def _page(service: ReportService, report: AnyReport, hub: LiveHub, makes_proofs:
             ),
             **(track_context(viewer, choice, words, answer) if is_list else {}),
             **(queue_context(viewer, words, answer, address) if isinstance(report, QueueReport) else {}),
+            **(
+                statistics_context(viewer, words, answer, address, service.retention_days)
+                if isinstance(report, StatisticsReport)
+                else {}
+            ),
             **(found_context(viewer, choice, words, answer, address) if is_search else {}),
         )
         return HTMLResponse(html, status, headers)

@@ -97,6 +97,7 @@ def test_a_command_that_looks_for_something_fails_with_2_for_1_means_nothing_fou
         "trace",
         "search",
         "queue",
+        "stats",
         "dead-letters",
         "bounces",
         "story",

@@ -1,0 +1,211 @@
+"""`postwatch stats`: what was sent or received, and what became of it, by domain, account, provider, time or server.
+
+Messages count by the time when they were sent, once each; what became of them counts for each recipient, as it stands
+now. It reads the slim table of states alone, so it costs the same for one account and for the fleet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from postwatch.query import filters
+from postwatch.query.errors import FilterError, about
+from postwatch.query.exports import csv_text
+from postwatch.query.reports.report import DAY_MS, Report, Tables, asked
+from postwatch.query.reports.statistics_statements import BY_TIME, GROUPS, NARROWING, StatisticsWindow, state_groups
+from postwatch.query.search_terms import ascii_lower
+from postwatch.query.shapes import Shape, Time
+from postwatch.query.statements import Row
+from postwatch.query.terminal import short_table
+from postwatch.query.translation import gettext, ngettext
+from postwatch.query.wording import byte_size, utc_time
+from postwatch.streams.contracts.heartbeat import STALE_AFTER_SECONDS
+from postwatch.streams.contracts.outcome import SENT, iso_time
+from pydantic import Field
+from rich.console import RenderableType
+from rich.text import Text
+
+MAX_GROUPS = 200
+MAX_TIMES = 31 * 24
+"""Hours of a month."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatisticsQuestion:
+    by: str = asked("domain", doc="count by this", choices=GROUPS)
+    direction: str = asked(SENT, doc="sent or received mail", choices=filters.DIRECTIONS)
+    days: int | None = asked(None, doc="mail of the last N days (default: 30)")
+    account: str = asked("", doc="only mail of this account")
+    domain: str = asked("", doc="only mail of the accounts of this domain")
+    server: str = asked("", doc="only mail of this server of ours")
+    provider: str = asked("", doc="only mail to this provider; unknown: to none that is known")
+
+
+@dataclass(frozen=True, slots=True)
+class StatisticsGroup:
+    """What one account, one domain and so on sent."""
+
+    value: str
+    """Empty: the log does not tell. A day or an hour as ISO 8601."""
+    messages: int
+    recipients: int
+    delivered: int
+    waiting: int
+    failed: int
+    rejected: int
+    discarded: int
+    limited: int
+    """Recipients that wait or failed because of too much mail in a short time."""
+    size_bytes: int
+
+    @property
+    def name(self) -> str:
+        return self.value or gettext("unknown")
+
+
+_NOTHING = StatisticsGroup("", 0, 0, 0, 0, 0, 0, 0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    by: str
+    direction: str
+    days: int
+    since_ms: int
+    total: StatisticsGroup
+    groups: tuple[StatisticsGroup, ...]
+    has_more_groups: bool = False
+
+    @property
+    def rows(self) -> tuple[StatisticsGroup, ...]:
+        return self.groups
+
+    @property
+    def most_messages(self) -> int:
+        """For the bars of the page."""
+        return max((group.messages for group in self.groups), default=0)
+
+
+class StatisticsGroupShape(Shape):
+    value: str = Field(description="Empty: the log does not tell. A day or an hour is its beginning, in UTC.")
+    messages: int
+    recipients: int = Field(description="Each message counts once for each of its recipients.")
+    delivered: int
+    waiting: int = Field(description="Recipients that wait, tried or not.")
+    failed: int = Field(description="Bounced, expired or cancelled.")
+    rejected: int
+    discarded: int
+    limited: int = Field(description="Recipients that wait or failed because of too much mail in a short time.")
+    size_bytes: int = Field(description="Of the messages, each once.")
+
+    @classmethod
+    def of(cls, group: StatisticsGroup) -> StatisticsGroupShape:
+        return cls(**{name: getattr(group, name) for name in cls.model_fields})
+
+
+class StatisticsShape(Shape):
+    """What was sent or received, and what became of it."""
+
+    by: str
+    direction: str
+    days: int
+    since: Time
+    total: StatisticsGroupShape
+    groups: list[StatisticsGroupShape] = Field(
+        description=f"Most messages first, at most {MAX_GROUPS}; days and hours newest first, at most {MAX_TIMES}."
+    )
+    has_more_groups: bool
+    stale_servers: list[str] = Field(
+        description=f"Servers silent for more than {STALE_AFTER_SECONDS} s: their newest mail may be missing."
+    )
+
+
+class StatisticsReport(Report[StatisticsQuestion, Statistics]):
+    """How much was sent or received, and what became of it, by account, domain, server, provider, day or hour."""
+
+    question = StatisticsQuestion
+    path = "/api/v1/statistics"
+    operation = "statistics"
+    page = "/statistics"
+    title = "Statistics"
+    template = "statistics.html"
+    is_for_several = True
+    shape_type = StatisticsShape
+
+    def answer(self, tables: Tables, question: StatisticsQuestion) -> Statistics:
+        by, narrowed = _read_groups(question, tables.viewer.is_engineer)
+        direction = filters.read_direction(question.direction) or SENT
+        days = filters.read_days(question.days, tables.retention_days)
+        since_ms = tables.now_ms - days * DAY_MS
+        window = StatisticsWindow(tables.viewer, tables.database, narrowed, direction, since_ms)
+        most = MAX_TIMES if by in BY_TIME else MAX_GROUPS
+        found = [_group(by, row) for row in tables.read(state_groups(window, by, most + 1))]
+        [*total] = (_group("", row) for row in tables.read(state_groups(window, "", 1)))
+        return Statistics(
+            by, direction, days, since_ms, total[0] if total else _NOTHING, tuple(found[:most]), len(found) > most
+        )
+
+    def shape(self, answer: Statistics, silent_servers: list[str]) -> StatisticsShape:
+        return StatisticsShape(
+            by=answer.by,
+            direction=answer.direction,
+            days=answer.days,
+            since=iso_time(answer.since_ms),
+            total=StatisticsGroupShape.of(answer.total),
+            groups=[StatisticsGroupShape.of(group) for group in answer.groups],
+            has_more_groups=answer.has_more_groups,
+            stale_servers=silent_servers,
+        )
+
+    def table(self, answer: Statistics, width: int) -> Iterator[RenderableType]:
+        if not answer.groups:
+            return
+        heading = (answer.by.capitalize(), "Messages", "Delivered", "Waiting", "Failed", "Rejected", "Size")
+        lines = [(group.name, *_figures(group)) for group in answer.groups]
+        yield short_table(heading, [*lines, ("all", *_figures(answer.total))], width)
+        yield Text(f"{answer.direction.capitalize()} since {utc_time(answer.since_ms)} UTC, as it stands now.", "dim")
+
+    def csv(self, answer: Statistics, has_heading: bool = True) -> str:
+        cells = (StatisticsGroupShape.of(group).model_dump() for group in answer.groups)
+        heading = list(StatisticsGroupShape.model_fields) if has_heading else []
+        return csv_text(heading, (list(one.values()) for one in cells))
+
+    def records(self, answer: Statistics) -> Iterable[Shape]:
+        return map(StatisticsGroupShape.of, answer.groups)
+
+    def nothing_found(self, answer: Statistics) -> str:
+        return ngettext("No mail in the last day.", "No mail in the last %(num)s days.", answer.days)
+
+
+REPORT = StatisticsReport()
+
+
+def _figures(group: StatisticsGroup) -> tuple[str, ...]:
+    figures = (group.messages, group.delivered, group.waiting, group.failed, group.rejected)
+    return (*map(str, figures), byte_size(group.size_bytes))
+
+
+def _read_groups(question: StatisticsQuestion, is_engineer: bool) -> tuple[str, tuple[tuple[str, str], ...]]:
+    with about("by"):
+        by = filters.clean_text(question.by, "by").lower() or GROUPS[0]
+        if by not in GROUPS:
+            raise FilterError(
+                "%(text)s is not one of these: %(choices)s", text=repr(question.by), choices=", ".join(GROUPS)
+            )
+        if by == "server" and not is_engineer:
+            raise FilterError("only engineers may ask by server")
+    narrowed = []
+    for group in NARROWING:
+        with about(group):
+            value = ascii_lower(filters.clean_text(getattr(question, group), group))
+            if value and group == "server" and not is_engineer:
+                raise FilterError("only engineers may ask by server")
+        if value:
+            narrowed.append((group, value))
+    return by, tuple(narrowed)
+
+
+def _group(by: str, row: Row) -> StatisticsGroup:
+    value, *numbers = row
+    return StatisticsGroup(iso_time(int(value) * 1000) if by in BY_TIME else value, *map(int, numbers))

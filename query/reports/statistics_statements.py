@@ -1,0 +1,81 @@
+"""The statement of the statistics: the states of a time, put together by what the viewer sees of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from postwatch.query.statements import SEES_TARGET, STATES, VIEWER, Statement, one_of_each
+from postwatch.query.viewer import Viewer
+from postwatch.streams.contracts.outcome import (
+    BOUNCED,
+    CANCELLED,
+    DEFERRED,
+    DELIVERED,
+    DISCARDED,
+    EXPIRED,
+    PENDING,
+    REJECTED,
+)
+
+GROUPS = ("domain", "account", "provider", "day", "hour", "server")
+"""By what is counted."""
+BY_TIME = ("day", "hour")
+NARROWING = ("account", "domain", "server", "provider")
+UNKNOWN = "unknown"
+MOST_MEMORY_BYTES = 2 * 1024**3
+_KEYS = {
+    "": "''",
+    "domain": "account_domain",
+    "account": "account",
+    "server": "server",
+    "provider": f"if({SEES_TARGET}, remote_provider, '')",
+    "day": "toString(toUnixTimestamp(toStartOfDay(queued_at)))",
+    "hour": "toString(toUnixTimestamp(toStartOfHour(queued_at)))",
+}
+_COUNTS = {
+    "delivered": (DELIVERED,),
+    "waiting": (PENDING, DEFERRED),
+    "failed": (BOUNCED, EXPIRED, CANCELLED),
+    "rejected": (REJECTED,),
+    "discarded": (DISCARDED,),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StatisticsWindow:
+    """The messages that a question is about."""
+
+    viewer: Viewer
+    database: str
+    narrowed: tuple[tuple[str, str], ...]
+    """One of NARROWING, and the only value of it that counts."""
+    direction: str
+    since_ms: int
+
+
+def state_groups(window: StatisticsWindow, group: str, rows: int) -> Statement:
+    """(value, messages, recipients, delivered, waiting, failed, rejected, discarded, limited, bytes), most messages
+    first, times newest first; an empty group: all of it in one row. A day or an hour is seconds since 1970."""
+    conditions = ["queued_at >= fromUnixTimestamp64Milli({queued_since_ms:Int64})", "direction = {direction:String}"]
+    values = {
+        "database": window.database,
+        "queued_since_ms": window.since_ms,
+        "direction": window.direction,
+        "rows": rows,
+    }
+    for name, value in window.narrowed:
+        conditions.append(f"lower({_KEYS[name]}) = {{only_{name}:String}}")
+        values[f"only_{name}"] = "" if value == UNKNOWN else value
+    counts = ", ".join(
+        f"countIf(status IN ({', '.join(map(repr, statuses))})) AS {name}" for name, statuses in _COUNTS.items()
+    )
+    sums = ", ".join(f"sum({name})" for name in ("recipients", *_COUNTS, "limited", "size"))
+    order = "value DESC" if group in BY_TIME else "count() DESC, value"
+    sql = (
+        f"SELECT value, count(), {sums} FROM (SELECT {_KEYS[group]} AS value, count() AS recipients, {counts},"
+        " countIf(reason = 'rate-limit') AS limited, max(size_bytes) AS size"
+        f" FROM {STATES} FINAL WHERE {VIEWER} AND {' AND '.join(conditions)}"
+        f" AND {one_of_each(window.viewer, STATES)} GROUP BY value, cityHash64(server, queue_id, queued_at))"
+        f" GROUP BY value ORDER BY {order} LIMIT {{rows:UInt32}} SETTINGS max_memory_usage = {MOST_MEMORY_BYTES}"
+    )
+    return Statement(window.viewer, sql, values)
