@@ -103,6 +103,10 @@ def photograph(browser: Browser, address: str, look: Look, folder: Path) -> None
     engineer.open("/servers")
     engineer.log_in(ENGINEER_NAME)
     engineer.take("servers")
+    engineer.open("/queue")
+    engineer.take("queue")
+    engineer.open("/search?q=larch-law.example&status=failed")
+    engineer.take("search")
     engineer.end()
 
 

@@ -31,6 +31,8 @@ PAGES = {
     "bounces": ("/bounces?last=day", 200),
     "bounces, asked wrongly": ("/bounces?since=yesterday", 422),
     "missing": ("/no-such-page", 404),
+    "queue": ("/queue", 200),
+    "queue narrowed": ("/queue?by=host&provider=unknown", 200),
     "search": ("/search?q=bakery.example", 200),
     "search with filters": ("/search?q=mailbox+full&status=failed&days=30&larger=1", 200),
     "search for nothing": ("/search?q=nobody%40nowhere.example", 200),

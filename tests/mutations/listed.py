@@ -2239,8 +2239,70 @@ CPANEL = (
     ),
 )
 
+_SEARCH = "query/test_search.py::"
+_QUEUE = "query/test_queue.py::"
+SEARCHES = (
+    _mutation(
+        "a host that a viewer may not see is not found",
+        "query/search.py",
+        " OR {SHOWN} = recipient AND ({of_remote})",
+        " OR ({of_remote})",
+        _SEARCH + "test_what_a_viewer_may_not_see_finds_nothing",
+    ),
+    _mutation(
+        "words are searched in what the viewer reads of an answer",
+        "query/search.py",
+        '        seen = without_addresses("response")\n',
+        '        seen = "response"\n',
+        _SEARCH + "test_what_a_viewer_may_not_see_finds_nothing",
+    ),
+    _mutation(
+        "what was found in an old version counts only if the last one has it too",
+        "query/reports/search_window.py",
+        "(SELECT DISTINCT * FROM ({keys})) AND ({either}) AND {where} AND ",
+        "(SELECT DISTINCT * FROM ({keys})) AND ",
+        _SEARCH + "test_a_row_counts_in_its_last_version_only",
+    ),
+    _mutation(
+        "a page begins behind the last row of the one before",
+        "query/reports/search_window.py",
+        '            found.append(f"({self.column}, {ROW_HASH}) < ({after}, {{after_hash:UInt64}})")\n',
+        '            found.append("{after_hash:UInt64} >= 0")\n',
+        _SEARCH + "test_pages_are_exact_while_rows_arrive_and_change",
+    ),
+    _mutation(
+        "a search that met a limit says so",
+        "query/reports/search.py",
+        "            return rows, None, searched_ms\n",
+        "            return rows, None, window.earliest_ms\n",
+        _SEARCH + "test_a_search_that_meets_its_limit_says_how_far_back_it_went",
+    ),
+    _mutation(
+        "what is too old to wait is not queued",
+        "query/reports/queue_statements.py",
+        'found = ["queued_at >= fromUnixTimestamp64Milli({queued_since_ms:Int64})", ',
+        'found = ["queued_at != fromUnixTimestamp64Milli({queued_since_ms:Int64})", ',
+        _QUEUE + "test_the_queue_is_what_a_count_by_hand_says",
+    ),
+    _mutation(
+        "the queue does not tell a viewer where an alias leads",
+        "query/reports/queue_statements.py",
+        """        return f"if({SEES_TARGET}, remote_provider, '')"\n""",
+        """        return "remote_provider"\n""",
+        _QUEUE + "test_a_viewer_counts_his_own_and_not_where_it_goes",
+    ),
+    _mutation(
+        "of too many dead letters the newest are read",
+        "query/letters.py",
+        "                place.offset = end - most\n",
+        "                ends[place.partition] = place.offset + most\n",
+        "query/test_dead_letters.py::test_of_too_many_letters_the_newest_are_read_and_that_is_told",
+    ),
+)
+
 MUTATIONS = (
     *SLIM_TABLES,
+    *SEARCHES,
     *LOG_IN,
     *SHIPPER,
     *AFAR,

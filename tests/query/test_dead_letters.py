@@ -118,5 +118,7 @@ def test_letters_are_for_engineers_and_shown_as_text(office: Office, open_site: 
     assert "<script>alert" not in page
     assert "second &lt;script&gt;" in page
     assert "postwatch join --from" in page
+    assert 'href="/dead-letters?server=web2"' in page
+    assert site.get("/dead-letters?server=web2").text.count("<li>") == 1
     csv = REPORT.csv(_asked(office))
     assert "'=1+1 \\x1b[31m" in csv
