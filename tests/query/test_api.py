@@ -175,7 +175,7 @@ def test_every_endpoint_is_in_the_openapi_document(empty_site: httpx.Client) -> 
         route.path.replace(":path", "") for route in routes if isinstance(route, APIRoute) and route.include_in_schema
     }
     assert set(document["paths"]) == served
-    assert len(served) == len(load_reports()) + 3 + 2 + 2  # the files of the account report; a proof, and the keys
+    assert len(served) == len(load_reports()) + 3 + 4 + 2  # files of an account and of the search; a proof and keys
     for path, methods in document["paths"].items():
         answers = methods["get"]["responses"]
         if path.startswith("/api/") and path != "/api/v1/reasons":  # which asks nobody
