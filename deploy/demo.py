@@ -92,7 +92,7 @@ class Demo:
         count = f"{len(self._expected):,}"
         if self._once:
             return f"the table is right: {count} recipients, each with its true status"
-        return f"the mail of the last two days, {count} recipients, is in the table; more arrives every second"
+        return f"the mail of the last eight days, {count} recipients, is in the table; more arrives every second"
 
     def _not_arrived(self, verdict: Verdict) -> str:
         counts = f"{len(verdict.missing)} missing, {len(verdict.wrong)} wrong, {len(verdict.unexpected)} unexpected"
@@ -118,6 +118,7 @@ class Demo:
 {accounts}
 
   one message             {postwatch} trace {queue_id}
+  what stands out         {postwatch} bounces
   the servers             {postwatch} servers
   log files               {self._fleet.folder}/*/mai*log
 

@@ -106,9 +106,18 @@ def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedCli
     engine.kill()
 
 
-@pytest.fixture
-def make_database(clickhouse: EmbeddedClickHouse) -> Callable[..., ClickHouseSettings]:
-    """A function that makes a fresh, migrated database, as the settings that it is given say."""
+MakeDatabase = Callable[..., ClickHouseSettings]
+"""Makes a fresh, migrated database, as the settings that it is given say."""
+
+
+@pytest.fixture(name="make_database")
+def make_database_of_test(make_module_database: MakeDatabase) -> MakeDatabase:
+    return make_module_database
+
+
+@pytest.fixture(scope="module")
+def make_module_database(clickhouse: EmbeddedClickHouse) -> MakeDatabase:
+    """The same for a whole module."""
 
     def make(**changes: Any) -> ClickHouseSettings:
         settings = replace(clickhouse.settings, database=f"test{next(_numbers)}", **changes)

@@ -57,7 +57,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run(folder: Path, progress: Progress, *, once: bool) -> int:
-    fleet = SimulatedFleet(folder / "servers", SERVERS, POSTFIX_SERVERS, HISTORY_MESSAGES, MESSAGES_PER_SECOND)
+    fleet = SimulatedFleet(
+        folder / "servers", SERVERS, POSTFIX_SERVERS, HISTORY_MESSAGES, MESSAGES_PER_SECOND, is_broken=True
+    )
     stopping = stop_on_signal(signal.SIGHUP)
     with contextlib.ExitStack() as opened:
         lock = opened.enter_context(claimed(folder))

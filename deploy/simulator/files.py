@@ -33,14 +33,20 @@ class Schedule:
     """Of all servers together, from now on."""
     seconds: float
     seed: int = 1
+    steady_an_hour: float = 0
+    """Besides, so many messages in each hour of `steady_days`: what is usual, for reports that compare."""
+    steady_days: int = 0
 
     def arrivals(self, now_ms: int) -> Iterator[int]:
         """When each message comes, ascending."""
         chance = random.Random(self.seed)
         span_ms = self.history_hours * HOUR_MS
-        ages = sorted((chance.random() ** 3 for _ in range(self.history_messages)), reverse=True)
-        for age in ages:
-            yield now_ms - 1 - int(age * span_ms)
+        past = [int(chance.random() ** 3 * span_ms) for _ in range(self.history_messages)]
+        usual = random.Random(self.seed)
+        steady_ms = self.steady_days * 24 * HOUR_MS
+        past += [usual.randrange(steady_ms) for _ in range(int(self.steady_an_hour * steady_ms / HOUR_MS))]
+        for age_ms in sorted(past, reverse=True):
+            yield now_ms - 1 - age_ms
         at_ms = float(now_ms)
         end_ms = now_ms + self.seconds * 1000
         while self.messages_per_second > 0:

@@ -8,22 +8,48 @@ from pathlib import Path
 
 from postwatch.deploy.simulator.files import Schedule, ServerLogs, play
 from postwatch.deploy.simulator.simulation import Simulation
+from postwatch.deploy.simulator.troubles import ALL_GREYLISTED, Trouble
 from postwatch.deploy.simulator.truth import TruthRow
+from postwatch.producers.service.lifecycle import now_ms
 
 _DAY_SECONDS = 86_400.0
 _ROTATE_SECONDS = 600.0
 _SEED = 1
+_STEADY_AN_HOUR, _STEADY_DAYS = 12.0, 8
+_BROKEN_MS = 30 * 60_000
 
 
 class SimulatedFleet:
-    """Servers that write logs below a folder: the mail of two days at once, then some more every second."""
+    """Servers that write logs below a folder: the mail of some days at once, then some more every second."""
 
     def __init__(
-        self, folder: Path, servers: int, postfix: int, history_messages: int, messages_per_second: float
+        self,
+        folder: Path,
+        servers: int,
+        postfix: int,
+        history_messages: int,
+        messages_per_second: float,
+        *,
+        is_broken: bool = False,
     ) -> None:
-        """Makes the empty logs; the last `postfix` servers run Postfix. Raises BadInputError: they can't be written."""
-        self._simulation = Simulation(_SEED, servers, postfix)
-        self._schedule = Schedule(history_messages, 48, messages_per_second, _DAY_SECONDS, _SEED)
+        """Makes the empty logs; the last `postfix` servers run Postfix. Raises BadInputError: they can't be written.
+
+        `is_broken`: there is a week before, with which reports compare, and since half an hour one provider greylists
+        everybody.
+        """
+        trouble = None
+        if is_broken:
+            trouble = Trouble(ALL_GREYLISTED, now_ms() - _BROKEN_MS, provider="Microsoft")
+        self._simulation = Simulation(_SEED, servers, postfix, trouble)
+        self._schedule = Schedule(
+            history_messages,
+            48,
+            messages_per_second,
+            _DAY_SECONDS,
+            _SEED,
+            steady_an_hour=_STEADY_AN_HOUR,
+            steady_days=_STEADY_DAYS if is_broken else 0,
+        )
         self._logs = ServerLogs(folder, self._simulation)
         self._stopping = threading.Event()
         self._thread = ThreadPoolExecutor(1, "fleet")

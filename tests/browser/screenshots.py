@@ -107,6 +107,8 @@ def photograph(browser: Browser, address: str, look: Look, folder: Path) -> None
     engineer.take("queue")
     engineer.open("/search?q=larch-law.example&status=failed")
     engineer.take("search")
+    engineer.open("/bounces")
+    engineer.take("bounces")
     engineer.end()
 
 

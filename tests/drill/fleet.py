@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -25,9 +26,9 @@ MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
 DAYS = 7
-SERVERS, POSTFIX_SERVERS = 4, 1
-MESSAGES_AN_HOUR = 700
-_HOURS = 3
+SERVERS, POSTFIX_SERVERS = 3, 1
+MESSAGES_AN_HOUR = 2400
+_HOURS = 1.25
 """Of each day, up to the time of the drill."""
 
 
@@ -42,10 +43,10 @@ def drilled(seed: int, now_ms: int, is_broken: bool) -> Drilled:
     """The rows of a seed; each kind of trouble comes with every fourth seed."""
     trouble = None
     if is_broken:
-        began_ms = now_ms - random.Random(seed).randint(40, 55) * MINUTE_MS
+        began_ms = now_ms - random.Random(seed).randint(45, 57) * MINUTE_MS
         trouble = make_trouble(KINDS[seed % len(KINDS)], seed, make_provider(seed, SERVERS, POSTFIX_SERVERS), began_ms)
         if trouble.kind == SPAM_SENT:
-            object.__setattr__(trouble, "mail_each", 0.08)
+            trouble = replace(trouble, mail_each=0.05)
     simulation = Simulation(seed, SERVERS, POSTFIX_SERVERS, trouble)
     lines: dict[str, list[str]] = {}
     for line in simulation.lines(_arrivals(seed, now_ms), now_ms):

@@ -9,7 +9,6 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Callable
 from datetime import datetime
 
 import pytest
@@ -21,6 +20,7 @@ from postwatch.query.settings import QuerySettings
 from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.settings import ClickHouseSettings, JoinSettings
 
+from tests.conftest import MakeDatabase
 from tests.drill.fleet import MINUTE_MS, Drilled, drilled, fill
 from tests.query.conftest import served
 
@@ -28,8 +28,6 @@ SEEDS = int(os.environ.get("POSTWATCH_DRILL_SEEDS", "0"))
 BROKEN = range(SEEDS or len(KINDS))
 QUIET = range(100, 100 + (SEEDS or 2))
 NEAR_MS = 15 * MINUTE_MS
-
-MakeDatabase = Callable[..., ClickHouseSettings]
 
 
 def _service(fleet: Drilled, settings: ClickHouseSettings, now_ms: int) -> ReportService:
@@ -65,6 +63,7 @@ def test_the_broken_thing_is_named_with_its_beginning(
     assert abs(began_ms - fleet.trouble.since_ms) <= NEAR_MS, (fleet.trouble.kind, began_ms - fleet.trouble.since_ms)
     assert trouble["until"] is None
     with served(service) as site:
+        site.timeout = 60  # a shared machine stalls
         page = site.get("/bounces").text
         assert page.count('class="card trouble"') == 1
         named = page.partition('class="card trouble"')[2].partition("</li>")[0]
@@ -86,6 +85,7 @@ def test_nothing_stands_out_where_nothing_is_broken(
     service = _service(drilled(seed, now_ms, is_broken=False), make_database(), now_ms)
     assert _command(service, capsys) == (1, [])
     with served(service) as site:
+        site.timeout = 60
         told = site.get("/api/v1/bounces").json()
         assert told["baseline_windows"] == 7
         assert len(told["rows"]) > 10

@@ -2300,6 +2300,58 @@ SEARCHES = (
     ),
 )
 
+STANDING_OUT = (
+    _mutation(
+        "the shadows of a trouble are counted again without it",
+        "query/standing_out/troubles.py",
+        "        counts = count(tuple(found))\n",
+        "        counts = count(())\n",
+        "query/standing_out/test_troubles.py::test_two_troubles_are_two_and_their_shadows_are_none",
+    ),
+    _mutation(
+        "a trouble is named at its own level, by what was to be expected of its values",
+        "query/standing_out/surprise.py",
+        "key=lambda one: one.sharpness, default=None)",
+        "key=lambda one: one.group.now, default=None)",
+        "query/standing_out/test_troubles.py::test_the_broken_thing_is_named_at_its_own_level",
+    ),
+    _mutation(
+        "a group with few events never stands out",
+        "query/standing_out/surprise.py",
+        "        is_much = self.group.now >= LEAST_EVENTS and ",
+        "        is_much = ",
+        "query/standing_out/test_troubles.py::test_a_judgement_needs_enough_events",
+    ),
+    _mutation(
+        "more mail of all raises what is expected",
+        "query/standing_out/surprise.py",
+        "        sharp = self._growth * rate\n",
+        "        sharp = rate\n",
+        "query/standing_out/test_troubles.py::test_more_mail_of_all_is_no_trouble",
+    ),
+    _mutation(
+        "who is no engineer does not ask with names of servers",
+        "query/reports/bounces_question.py",
+        "            if value and name in FOR_ENGINEERS and not viewer.is_engineer:\n",
+        "            if False:\n",
+        "query/test_bounces.py::test_who_owns_a_domain_sees_its_failures_and_no_server",
+    ),
+    _mutation(
+        "where an alias led is not told by a provider",
+        "query/reports/failure_statements.py",
+        """f"if({SEES_TARGET_OF_EVENT}, remote_provider, '')",""",
+        '"remote_provider",',
+        "query/test_bounces.py::test_who_owns_a_domain_sees_its_failures_and_no_server",
+    ),
+    _mutation(
+        "a recipient counts once, however often it was tried",
+        "query/reports/failure_statements.py",
+        " GROUP BY k, day{grouped}",
+        " GROUP BY k, at, day{grouped}",
+        "query/test_bounces.py::test_each_recipient_counts_once_for_a_group_of_the_window",
+    ),
+)
+
 MUTATIONS = (
     *SLIM_TABLES,
     *SEARCHES,
@@ -2317,6 +2369,7 @@ MUTATIONS = (
     *PROOFS,
     *LIVE,
     *CPANEL,
+    *STANDING_OUT,
     *DOCTOR,
     *MEMORY,
     *ACCESS,

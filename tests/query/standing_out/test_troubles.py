@@ -99,6 +99,15 @@ def test_a_group_with_few_events_is_never_named() -> None:
     assert found.group.now == 3 * LEAST_EVENTS
 
 
+def test_a_judgement_needs_enough_events() -> None:
+    usual = Expectation(counter_of(quiet_failures(1, 10))(()), BASELINE_DAYS)
+    never = (0,) * BASELINE_DAYS
+    surprising = usual.judge(Group(place_of(reason="dns"), LEAST_EVENTS - 1, never))
+    assert surprising.surprise > 4
+    assert not surprising.stands_out
+    assert usual.judge(Group(place_of(reason="dns"), LEAST_EVENTS + 3, never)).stands_out
+
+
 def test_more_mail_of_all_is_no_trouble() -> None:
     """Four times as much of everything: the growth of what is delivered says so."""
     four = quiet_failures(5, 100, growth=4)
