@@ -1842,8 +1842,8 @@ MEMORY = (
     _mutation(
         "messages that closed cost their names while their fetch waits",
         "streams/partition/partition_join.py",
-        ".append((message.server, message.queue_id))",
-        ".append((message.server, message.queue_id, message))",
+        "crossing.setdefault(fetch, []).append((message.server, message.queue_id))",
+        "crossing.setdefault(fetch, []).append((message.server, message.queue_id, message))",
         _JOIN + "test_messages_that_closed_leave_no_more_than_their_names_to_a_fetch_that_waits",
     ),
     _mutation(
