@@ -52,6 +52,8 @@ _SERVICE_LOGINS = ("_cpanel", "__cpanel")
 _SERVERS_OWN = ("double-bounce@", "mailer-daemon@")
 """Senders of the server's own notices."""
 _LONGEST_OF_OWN = max(map(len, _SERVERS_OWN))
+_MOST_CACHED = 16_384
+"""Accounts, of some 300 bytes each: those who send and get most of the mail."""
 
 
 def mailbox(name: str, server: str, direction: str) -> Account:
@@ -76,6 +78,12 @@ def is_account(name: str) -> bool:
             return False
         return first != "_" or not name.startswith(_SERVICE_LOGINS)
     return _QUOTED.fullmatch(name) is not None
+
+
+@lru_cache(maxsize=_MOST_CACHED)
+def _account_of(name: str, server: str, direction: str) -> Account | None:
+    """The mailbox, or None where the name can be no account."""
+    return mailbox(name, server, direction) if is_account(name) else None
 
 
 @lru_cache(maxsize=4096)
@@ -131,8 +139,10 @@ class AccountBook:
     def sender(self, event: Arrival | Refusal, server: str) -> Account | None:
         """Who handed the message in, as far as they are ours. A bounce (empty sender) is nobody's own mail."""
         login = event.authenticated_as
-        if login and (_is_usual(login) is not None or is_account(login)):
-            return mailbox(login, server, SENT)
+        if login:
+            account = _account_of(login, server, SENT)
+            if account is not None:
+                return account
         if not event.sender:
             return None
         if event.system_user:
@@ -166,14 +176,11 @@ class AccountBook:
             return None
         if attempt is None:
             return None
-        if (
-            attempt.status == DELIVERED
-            and is_into_mailbox(attempt)
-            and is_account(recipient)
-            and not (original and _is_command(recipient))
-        ):
-            return mailbox(recipient, server, RECEIVED)
-        return mailbox(original, server, RECEIVED) if original and is_account(original) else None
+        if attempt.status == DELIVERED and is_into_mailbox(attempt) and not (original and _is_command(recipient)):
+            account = _account_of(recipient, server, RECEIVED)
+            if account is not None:
+                return account
+        return _account_of(original, server, RECEIVED) if original else None
 
     def of_delivery(
         self, arrival: Arrival | None, recipient: str, attempt: Attempt | None, server: str
@@ -186,14 +193,17 @@ class AccountBook:
         if received:
             own = self.handed_in_here(arrival, server) if arrival else None
             return (own, received) if own and own.domain == received.domain else (received,)
-        if arrival is None or self._domains is not None or not is_account(recipient):
+        if arrival is None or self._domains is not None:
+            return (UNKNOWN,)
+        received = _account_of(recipient, server, RECEIVED)
+        if received is None:
             return (UNKNOWN,)
         own = self.handed_in_here(arrival, server)
         if own:
             return (own,)
         if _is_servers_own(arrival.sender):
             return (UNKNOWN,)
-        return (mailbox(recipient, server, RECEIVED),)  # came in from elsewhere: somebody here shall get it
+        return (received,)  # came in from elsewhere: somebody here shall get it
 
     def handed_in_here(self, arrival: Arrival, server: str) -> Account | None:
         """Without a list, the sender of what a believed client handed in: his as long as no mailbox here has it."""

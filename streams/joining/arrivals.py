@@ -60,12 +60,13 @@ class Arrivals:
             self._handovers.take_again(message)
         if self._lineages.awaited:
             self._lineages.continue_awaited(message)
-        if event.system_user or is_own(event.client_ip):
+        is_here = is_near(event.client_ip)
+        if event.system_user or (is_here and event.client_ip):
             self._returns.take_back(message)
             if message.return_id:
                 self._returns.tie(message)
         if event.message_id:
-            if message.arrival.authenticated_as or is_near(event.client_ip):
+            if is_here or message.arrival.authenticated_as:
                 self._returns.unnamed.append(message)  # given back by nobody far away
             else:
                 self._returns.name(message, event.message_id)

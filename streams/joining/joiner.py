@@ -108,7 +108,7 @@ class Joiner:
             try:
                 message = messages.get(event.queue_id)
                 if message is None:
-                    if isinstance(event, Refusal):
+                    if type(event) is Refusal:
                         self._add_refusal(server, event)
                         continue
                     if (
@@ -134,14 +134,14 @@ class Joiner:
                 if message.dirty is None:
                     message.dirty = []
                     dirty_messages.append(message)
-                if isinstance(event, Arrival):
+                if type(event) is Arrival:  # `isinstance` takes four times as long
                     if not event.part:
                         self._arrivals.add_whole(message, event)
                     elif event.part in (PIECE, LAST_PIECE):
                         self._take_piece(message, event)
                     else:
                         self._arrivals.add_part(message, event)
-                elif isinstance(event, Attempt):
+                elif type(event) is Attempt:
                     add_attempt(message, event)
                     if event.handover or event.passage_id:
                         self._hand_over(message, event)
@@ -163,11 +163,11 @@ class Joiner:
                             self._handovers.lineages.tell_parent(message)
                         else:
                             message.dirty += message.unqualified()
-                elif isinstance(event, LifecycleEvent):
+                elif type(event) is LifecycleEvent:
                     add_lifecycle_event(message, event)
                 elif isinstance(event, Refusal):
                     self._add_refusal(server, event)
-                else:
+                elif isinstance(event, Step):
                     self._take_step(message, event)
             except (StoreError, MemoryError):
                 raise
@@ -290,7 +290,7 @@ class Joiner:
         if message.completed_at and message.terminal_event is None and (message.parts is None or message.is_whole()):
             for recipient in message.pending_recipients():
                 self._rows.add_rows(message, recipient, rows)
-        elif not message.completed_at:
+        elif message.is_tried_again and not message.completed_at:
             for recipient in message.duplicate_aliases():
                 self._rows.add_rows(message, recipient, rows)
 

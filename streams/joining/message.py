@@ -441,8 +441,13 @@ def _assemble(parts: dict[str, Arrival]) -> Arrival:
     )
 
 
+def has_usual_parts(parts: dict[str, Arrival]) -> bool:
+    """Whether these are client, Message-ID and sender, in this order."""
+    return len(parts) == 3 and list(parts) == _USUAL_PARTS
+
+
 def _in_order(parts: dict[str, Arrival]) -> list[Arrival]:
-    if list(parts) == _USUAL_PARTS:
+    if has_usual_parts(parts):
         return list(parts.values())
     return [parts[name] for name in _PARTS if name in parts]
 

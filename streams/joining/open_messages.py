@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 from postwatch.streams.joining.message import Message, begin_message
 from postwatch.streams.joining.recent import Recent
-from postwatch.streams.parsers.events import CLIENT, LOGIN, MESSAGE_ID, Arrival, Attempt, LifecycleEvent, Refusal, Step
+from postwatch.streams.parsers.events import CLIENT, LOGIN, MESSAGE_ID, Arrival, Attempt, Event, Refusal
 from postwatch.streams.parsers.queue_ids import PIECE_PREFIX, RETURN_PREFIX
 
 MOST_CLOSED_IDS = 20_000
@@ -105,19 +105,23 @@ class OpenMessages:
     def close(self, message: Message) -> None:
         """Forget a message that is done, but for what tells a duplicate line of it: that would look like a message
         without an arrival."""
-        self.forget(message)
         server, queue_id = message.server, message.queue_id
+        messages = self.servers[server]
+        if message.earlier is None and messages.get(queue_id) is message:
+            del messages[queue_id]  # as `forget`, without the call
+        else:
+            self.forget(message)
         if message.parts is None or queue_id.startswith(PIECE_PREFIX):
             self._recent.put((server, queue_id), message)
         elif not message.id_time and not queue_id.startswith(RETURN_PREFIX):
-            if queue_id in self.servers[server]:
+            if queue_id in messages:
                 return  # in use again
             closed = self.closed_ids.get(server)
             if closed is None:
                 closed = self.closed_ids[server] = Recent(MOST_CLOSED_IDS)
             closed.put(queue_id, True)
 
-    def is_repeated(self, server: str, event: Arrival | Attempt | LifecycleEvent | Step) -> bool:
+    def is_repeated(self, server: str, event: Event) -> bool:
         """Whether the event is a duplicate of a closed message whose queue id may be used again."""
         closed = self.closed_ids.get(server)
         if closed is None or event.queue_id not in closed:
@@ -127,7 +131,7 @@ class OpenMessages:
             return False
         return True
 
-    def revive(self, server: str, event: Arrival | Attempt | LifecycleEvent | Step) -> Message | None:
+    def revive(self, server: str, event: Event) -> Message | None:
         """A closed message that a crash left in the table: the next one may have been parked without its lineage."""
         if not isinstance(event, Attempt) or not event.handover:
             return None
@@ -136,7 +140,7 @@ class OpenMessages:
             self.servers[server][event.queue_id] = message
         return message
 
-    def reopen(self, server: str, event: Arrival | Attempt | LifecycleEvent | Step) -> Message | None:
+    def reopen(self, server: str, event: Event) -> Message | None:
         """A recently closed message, for a late-arriving event.
 
         An arrival begins a new message, unless the closed one had none and its rows are under no account.

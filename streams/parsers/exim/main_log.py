@@ -24,7 +24,7 @@ from postwatch.streams.parsers.exim.attempts import (
     mailbox_in,
     what_beside,
 )
-from postwatch.streams.parsers.exim.fast_path import FAST, USUAL_REFUSAL, USUAL_TRY, read_refusal, read_try, read_usual
+from postwatch.streams.parsers.exim.fast_path import FAST_FORMS, USUAL_REFUSAL, read_refusal
 from postwatch.streams.parsers.exim.grammar import (
     ARRIVAL,
     DEFER,
@@ -45,6 +45,10 @@ from postwatch.streams.parsers.timestamps import StampReader
 
 _CUT = CUT_MARK.decode()
 _STAMP_LENGTH = len("2026-11-23 13:42:18")
+_SHORT_ID_END = _STAMP_LENGTH + len(" 1xXG51-000BAZ-16")
+_LONG_ID_END = _STAMP_LENGTH + len(" 1xXG51-0000000000B-1234")
+"""Where the queue id ends behind the usual stamp: before Exim 4.97, and since."""
+_SHORT_FLAG_END, _LONG_FLAG_END = _SHORT_ID_END + 3, _LONG_ID_END + 3
 _BOM = "\ufeff"
 STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:")
 """How Exim's stamps begin."""
@@ -118,9 +122,12 @@ class EximMainParser:
             return self.read(line[1:]) if line[:1] == _BOM and STAMP.match(line, 1) else None
         at = self._seconds.get(line[:_STAMP_LENGTH])
         if at is not None:
-            found = FAST.match(line, _STAMP_LENGTH)
-            if found is not None:
-                parsed = read_usual(line, found, at)
+            form = FAST_FORMS.get(line[_SHORT_ID_END:_SHORT_FLAG_END]) or FAST_FORMS.get(
+                line[_LONG_ID_END:_LONG_FLAG_END]
+            )
+            if form is not None:
+                found = form.expression.match(line, _STAMP_LENGTH)
+                parsed = form.read(line, found, at) if found is not None else None
             elif line.startswith(_CALLED, _STAMP_LENGTH):
                 return _ARGUMENTS
             elif line.startswith(_USUAL_QUEUE_RUNS, _STAMP_LENGTH) and len(line) < _MOST_OF_QUEUE_RUN:
@@ -129,8 +136,7 @@ class EximMainParser:
                 found = USUAL_REFUSAL.match(line, _STAMP_LENGTH)
                 parsed = read_refusal(line, found, at) if found is not None else None
             else:
-                found = USUAL_TRY.match(line, _STAMP_LENGTH)
-                parsed = read_try(line, found, at) if found is not None else None
+                parsed = None
             if parsed is not None:
                 return parsed
         return self.read_any(line)
