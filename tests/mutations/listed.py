@@ -1321,7 +1321,7 @@ ACCOUNTS = (
     _mutation(
         "who authenticated is the account",
         "streams/enrichment/accounts.py",
-        "        if login and (_is_usual(login) is not None or is_account(login)):\n",
+        "        if login:\n",
         "        if login and not event.sender:\n",
         "streams/enrichment/test_accounts.py::test_who_logged_in_comes_before_user_and_sender",
     ),
