@@ -1255,7 +1255,7 @@ PARSERS = (
     _mutation(
         "a greeting logs nobody in (Postfix with a filter before the queue)",
         "streams/joining/logins.py",
-        "    if event.authenticated_as not in names:\n",
+        "if event.authenticated_as not in names:",
         "if False:",
         "streams/joining/test_joiner.py::test_a_login_that_the_process_did_not_tell_is_nobodys",
     ),
