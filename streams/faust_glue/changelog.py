@@ -11,10 +11,10 @@ from confluent_kafka import KafkaError, KafkaException
 from postwatch.producers.service.errors import SettingsError, UnavailableError
 from postwatch.producers.service.kafka import check_topics
 from postwatch.producers.service.kafka_admin import open_admin
-from postwatch.producers.service.kafka_rights import READ, WRITE, Need, check_rights
 from postwatch.producers.service.kafka_settings import MAX_MESSAGE_BYTES, KafkaSettings
 from postwatch.producers.service.kafka_trouble import with_remedy
 from postwatch.streams.faust_glue.internals import NewTopic
+from postwatch.streams.faust_glue.kafka_rights import READ, WRITE, Need, check_rights
 
 log = structlog.get_logger()
 

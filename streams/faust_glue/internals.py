@@ -17,6 +17,7 @@ from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import Assignment, Subscription, SubscriptionState, TopicPartitionState
 from aiokafka.producer.sender import Sender
+from confluent_kafka.admin._acl import AclOperation
 from confluent_kafka.cimpl import NewTopic
 from faust import Topic, Worker
 from faust.stores.rocksdb import Store
@@ -25,7 +26,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from postwatch.streams.faust_glue.standstill import Reading
 
-__all__ = ["NewTopic"]  # confluent_kafka.admin has it too, but does not say so to a type checker
+__all__ = ["AclOperation", "NewTopic"]  # confluent_kafka.admin has them too, but does not say so to a type checker
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,7 +154,7 @@ class FleetRows:
     @contextmanager
     def arrivals(self) -> Iterator[Callable[[], float]]:
         """Rows of now arrive while the body runs; yields a function that says how many a second came."""
-        stopping, come, started = threading.Event(), [0], time.monotonic()
+        stopping, first, come, started = threading.Event(), threading.Event(), [0], time.monotonic()
 
         def insert() -> None:
             client = connect(self._place, timeout_seconds=TIMEOUT_SECONDS)
@@ -164,12 +164,15 @@ class FleetRows:
                 if many >= ARRIVING_ROWS_A_SECOND // 2:
                     self._insert(client, _OF_NOW, self.rows + come[0], many)
                     come[0] += many
+                    first.set()
                 else:
                     stopping.wait(0.05)
 
         thread = threading.Thread(target=insert)
         thread.start()
         try:
+            if not first.wait(TIMEOUT_SECONDS):
+                raise AssertionError("no row arrived")
             yield lambda: come[0] / (time.monotonic() - started)
         finally:
             stopping.set()

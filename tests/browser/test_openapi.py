@@ -13,6 +13,9 @@ import httpx
 import pytest
 import schemathesis
 from hypothesis import given, settings
+from postwatch.deploy.embedded.kafka import EmbeddedKafka
+from postwatch.deploy.topics import create_topics
+from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.query.access.passwords import password_line
 from schemathesis.checks import not_a_server_error
 from schemathesis.core.result import Ok
@@ -36,12 +39,26 @@ class Api(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def api(filled_table: Filled, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+def api(filled_table: Filled, kafka: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     folder = tmp_path_factory.mktemp("api")
+    topics = {name: f"openapi.mail.{name}" for name in ("raw", "outcomes", "heartbeats", "dead-letters")}
+    create_topics(
+        KafkaSettings(
+            brokers=kafka.brokers,
+            raw_topic=topics["raw"],
+            outcomes_topic=topics["outcomes"],
+            heartbeats_topic=topics["heartbeats"],
+            dead_letters_topic=topics["dead-letters"],
+        ),
+        1,
+    )
     (folder / "passwords").write_text(password_line("nina", "a long enough password", "engineer") + "\n")
     environment = {
         "POSTWATCH_ACCESS_STATE": str(folder / "access.sqlite"),
         "POSTWATCH_ACCESS_PASSWORDS": str(folder / "passwords"),
+        "POSTWATCH_KAFKA_BROKERS": kafka.brokers,
+        "POSTWATCH_KAFKA_DEAD_LETTERS_TOPIC": topics["dead-letters"],
+        "POSTWATCH_KAFKA_RAW_TOPIC": topics["raw"],
     }
     site = open_site(filled_table, folder, environment)
     command = [sys.executable, "-m", "postwatch.deploy", "token", "create", "test", "--all", "--engineer"]

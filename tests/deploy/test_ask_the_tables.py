@@ -20,12 +20,12 @@ pytestmark = pytest.mark.stack
 PAGE = (Path(ROOT) / "docs" / "ask-the-tables.md").read_text()
 QUERIES = re.findall(r"^```sql\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
-NOW_MS = time.time_ns() // 1_000_000
 
 
 def expand(query: str) -> str:
     """https://grafana.com/grafana/plugins/grafana-clickhouse-datasource: the dashboard shows the last six hours."""
-    since, until = (NOW_MS - 6 * HOUR_MS) // 1000, NOW_MS // 1000 + 60
+    now_ms = time.time_ns() // 1_000_000
+    since, until = (now_ms - 6 * HOUR_MS) // 1000, now_ms // 1000 + 60
     query = re.sub(r"\$__timeInterval\((\w+)\)", r"toStartOfInterval(toDateTime(\1), INTERVAL 60 second)", query)
     return re.sub(r"\$__timeFilter\((\w+)\)", rf"\1 >= toDateTime({since}) AND \1 <= toDateTime({until})", query)
 
@@ -55,22 +55,23 @@ def row(number: int, at_ms: int, status: str, **changes: Any) -> Outcome:
     return base._replace(**changes)
 
 
-ROWS = [
-    row(1, NOW_MS - 60_000, "bounced"),
-    row(2, NOW_MS - 120_000, "bounced"),
-    row(3, NOW_MS - 180_000, "bounced", is_deleted=1, version=3),
-    row(4, NOW_MS - 5 * 60_000, "deferred"),
-    row(5, NOW_MS - 5 * 60_000, "deferred", version=1),
-    row(5, NOW_MS - 5 * 60_000, "delivered"),
-    *(row(10 + day, NOW_MS - day * DAY_MS - 60_000, "bounced") for day in range(1, 8)),
-]
+def rows_of(now_ms: int) -> list[Outcome]:
+    return [
+        row(1, now_ms - 60_000, "bounced"),
+        row(2, now_ms - 120_000, "bounced"),
+        row(3, now_ms - 180_000, "bounced", is_deleted=1, version=3),
+        row(4, now_ms - 5 * 60_000, "deferred"),
+        row(5, now_ms - 5 * 60_000, "deferred", version=1),
+        row(5, now_ms - 5 * 60_000, "delivered"),
+        *(row(10 + day, now_ms - day * DAY_MS - 60_000, "bounced") for day in range(1, 8)),
+    ]
 
 
 @pytest.fixture
 def answers(database: ClickHouseSettings) -> list[list[tuple[Any, ...]]]:
     """The answers of all queries, over rows of which some were replaced or retracted."""
     client = connect(database)
-    for one in reversed(ROWS):  # each an insert of its own, the old versions last
+    for one in reversed(rows_of(time.time_ns() // 1_000_000)):  # each an insert of its own, the old versions last
         client.insert_arrow("deliveries", pa.Table.from_batches([to_batch([one])]))
     found = []
     for query in QUERIES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 import io
@@ -221,7 +222,6 @@ def test_no_turn_is_held_between_two_pages(office: Office) -> None:
     pages = service.pages(ENGINEER, account.REPORT, AccountQuestion("bob@example.org"))
     next(pages)
     reader: Any = service._read
-    taken = [reader._turns.acquire(blocking=False) for _ in range(office.query_settings.max_queries)]
-    assert all(taken)
-    for _ in taken:
-        reader._turns.release()
+    with contextlib.ExitStack() as taken:
+        for number in range(office.query_settings.max_queries):  # raises BusyError where one is held
+            taken.enter_context(reader._turns.turn(f"viewer{number}"))

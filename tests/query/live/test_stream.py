@@ -107,7 +107,7 @@ def opened(service: ReportService, identify: Any = lambda _scope: ENGINEER) -> I
 def test_a_row_appears_and_changes_and_goes(office: Office) -> None:
     with opened(office.service) as site:
         page = site.page()
-        row = make_row(queued_at=NOW_MS - 3 * 24 * 60 * MINUTE_MS, subject="<b>hello</b>")  # its events are old
+        row = make_row(queued_at=NOW_MS - 3 * 24 * 60 * MINUTE_MS, response="250 <b>hello</b>")  # its events are old
         office.insert([row, make_row(account="eva@example.com")])
         [(key, html)] = page.rows(1).items()
         assert "alice@example.net" in html

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._acl import AclOperation
 from postwatch.producers.service.errors import UnavailableError
 from postwatch.producers.service.kafka_settings import KafkaSettings
+from postwatch.streams.faust_glue.internals import AclOperation
 
 READ, WRITE = AclOperation.READ, AclOperation.WRITE
 _TIMEOUT_SECONDS = 10.0
