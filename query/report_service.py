@@ -167,6 +167,10 @@ class ReportService:
 
 def open_report_service(query_settings: QuerySettings, clickhouse_settings: ClickHouseSettings) -> ReportService:
     """A service over the real tables. Does not connect yet. Raises SettingsError."""
-    read = TableReader(query_settings, clickhouse_settings)
+    return report_service(TableReader(query_settings, clickhouse_settings), query_settings, clickhouse_settings)
+
+
+def report_service(read: Read, query_settings: QuerySettings, clickhouse_settings: ClickHouseSettings) -> ReportService:
+    """A service that reads its tables so, and its dead letters from Kafka. Raises SettingsError."""
     letters = KafkaLetters(load(KafkaSettings))
     return ReportService(read, query_settings, clickhouse_settings, load(JoinSettings), letters=letters)

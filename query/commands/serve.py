@@ -15,10 +15,10 @@ from postwatch.query.access.settings import AccessSettings
 from postwatch.query.proofs.issuer import open_issuer
 from postwatch.query.proofs.settings import ProofSettings
 from postwatch.query.reader import TableReader, WatchedReader
-from postwatch.query.report_service import ReportService
+from postwatch.query.report_service import report_service
 from postwatch.query.server import address_of, create_app, open_listener, serve
 from postwatch.query.settings import QuerySettings
-from postwatch.streams.settings import ClickHouseSettings, JoinSettings
+from postwatch.streams.settings import ClickHouseSettings
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     query_settings = load(QuerySettings)
     clickhouse_settings = load(ClickHouseSettings)
     read = WatchedReader(TableReader(query_settings, clickhouse_settings), OutageLog("clickhouse", Health()))
-    service = ReportService(read, query_settings, clickhouse_settings, load(JoinSettings))
+    service = report_service(read, query_settings, clickhouse_settings)
     entrance = open_entrance(load(AccessSettings), load(OpenIdSettings))
     app = create_app(
         service,
