@@ -2045,11 +2045,11 @@ PROOFS = (
         "query/test_delivery.py::test_another_tenant_s_id_is_told_as_an_id_that_no_row_has",
     ),
     _mutation(
-        "the owner of one mailbox is not led to a second place to look",
+        "the owner of one mailbox is not led to tables of several accounts",
         "query/web/rendering.py",
         "        and not (report.is_for_several and own_account(viewer))\n",
         "",
-        "query/test_track.py::test_who_may_see_several_accounts_is_led_to_a_message_by_its_id",
+        "query/test_track.py::test_who_has_one_mailbox_is_not_led_to_tables_of_several_accounts",
     ),
     _mutation(
         "the cause of an expiry is the last real answer",

@@ -115,6 +115,12 @@ def test_a_page_leads_back_to_the_one_before(office: Office, open_site: Open) ->
     assert len(trail_words(("a" * 90,) * 100)) <= 1500
 
 
+def test_who_has_one_mailbox_is_not_led_to_tables_of_several_accounts(office: Office, open_site: Open) -> None:
+    for viewer, is_led in ((ENGINEER, True), (RESELLER, True), (OWNER, True), (BOB, False)):
+        links = [one.get("href") for one in read_page(open_site(office.service, viewer)).all("a")]
+        assert ("/queue" in links) == is_led, viewer.name
+
+
 def test_everybody_has_a_box_that_searches_all_his_mail(office: Office, open_site: Open) -> None:
     for viewer in (ENGINEER, RESELLER, OWNER, BOB):
         forms = [one.get("action") for one in read_page(open_site(office.service, viewer)).all("form")]
