@@ -26,6 +26,7 @@ _TIME_STAMPS = (KafkaError.INVALID_TIMESTAMP, KafkaError.INVALID_RECORD, KafkaEr
 """Of a batch with several records the client names the first as the second. Ours have a key: no other rule applies."""
 _CHECK_SECONDS = 1.0
 _CLOSE_SECONDS = 5.0
+_CAUSE_POLLS, _CAUSE_SECONDS = 20, 0.1
 _QUEUE_KBYTES = 4 * MAX_IN_FLIGHT_BYTES // 1024
 
 
@@ -132,10 +133,19 @@ class KafkaPublisher:
         try:
             yield
         except KafkaException as error:
-            if self._refused is None and error.args[0].code() == KafkaError._FATAL:
-                with contextlib.suppress(KafkaException):  # what failed is told to the callbacks
-                    self._producer.poll(0)
-            raise self._refused or self._refusal(error.args[0], 0) from error
+            cause = self._cause_of(error.args[0])
+            raise self._refused or self._refusal(cause, 0) from error
+
+    def _cause_of(self, error: KafkaError) -> KafkaError:
+        """What has failed for good: `produce` tells only that something did, and the cause comes a moment later."""
+        for _ in range(_CAUSE_POLLS):
+            if self._refused is not None or error.code() != KafkaError._FATAL:
+                break
+            try:
+                self._producer.poll(_CAUSE_SECONDS)
+            except KafkaException as told:
+                error = told.args[0]
+        return error
 
     def _check(self) -> None:
         if self._refused is not None:
