@@ -6,7 +6,6 @@ bounded in records, bytes and time, and whether that cut it short is told.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from postwatch.producers.service.errors import UnavailableError
+from postwatch.producers.service.kafka_admin import SILENT
 from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.producers.service.kafka_trouble import unavailable
 from postwatch.query.errors import BusyError
@@ -29,10 +29,6 @@ MOST_READINGS = 2
 _ANSWER_SECONDS = 5.0
 _MOVING = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
 """A partition that is just made, or moves to another broker, answers soon."""
-
-_SILENT = logging.getLogger("postwatch.letters")  # librdkafka's own words go nowhere: ours are for people
-_SILENT.addHandler(logging.NullHandler())
-_SILENT.propagate = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +95,7 @@ class KafkaLetters:
             "enable.partition.eof": True,
             "queued.max.messages.kbytes": 16_384,
         }
-        consumer = Consumer(config, logger=_SILENT)
+        consumer = Consumer(config, logger=SILENT)
         try:
             return self._read(consumer, self._places(consumer, since_ms))
         except KafkaException as error:

@@ -12,8 +12,8 @@ from postwatch.query.errors import FilterError, about
 from postwatch.query.filters import ALL_DOMAINS, AccountScope, OwnDomains
 from postwatch.query.orders import Position
 from postwatch.query.reports.report import asked
+from postwatch.query.spans import read_span
 from postwatch.query.viewer import Viewer
-from postwatch.query.zones import read_moment, read_zone
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,19 +82,7 @@ def read_question(question: AccountQuestion, retention_days: int, page_rows: int
     if after is not None and (after.by, after.is_ascending) != (by, question.ascending):
         by = f"{after.by}{' --ascending' if after.is_ascending else ''}"
         raise FilterError("the cursor belongs to --by %(by)s: ask with that, or leave the cursor out", by=by)
-    with about("zone"):
-        zone = read_zone(question.zone)
-    with about("since"):
-        since_ms = read_moment(filters.clean_text(question.since, "since"), "since", zone)
-    with about("until"):
-        until_ms = read_moment(filters.clean_text(question.until, "until"), "until", zone, is_end=True)
-    if since_ms is not None and until_ms is not None and since_ms >= until_ms:
-        with about("since"):
-            raise FilterError(
-                "since %(since)s is not before until %(until)s: nothing lies between them",
-                since=repr(question.since),
-                until=repr(question.until),
-            )
+    since_ms, until_ms = read_span(question.since, question.until, question.zone)
     with about("account"):
         account = filters.read_account(question.account)
     with about("days"):

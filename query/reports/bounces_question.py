@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from postwatch.query import filters
 from postwatch.query.errors import FilterError, about
 from postwatch.query.reports.report import DAY_MS, asked
+from postwatch.query.spans import check_span, read_span
 from postwatch.query.standing_out.groups import (
     ACCOUNT,
     BASELINE_DAYS,
@@ -25,7 +26,6 @@ from postwatch.query.standing_out.groups import (
     Place,
 )
 from postwatch.query.viewer import Viewer
-from postwatch.query.zones import read_moment, read_zone
 from postwatch.streams.contracts.outcome import BOUNCED, DEFERRED, EXPIRED, REJECTED
 
 HOUR_MS = 60 * 60 * 1000
@@ -161,21 +161,11 @@ def _read_place(question: BouncesQuestion, viewer: Viewer) -> Place:
 
 def _read_window(question: BouncesQuestion, now_ms: int) -> tuple[int, int]:
     last = _read_words(question.last, "last", tuple(LASTS)) or ["hour"]
-    with about("zone"):
-        zone = read_zone(question.zone)
-    with about("since"):
-        since_ms = read_moment(filters.clean_text(question.since, "since"), "since", zone)
-    with about("until"):
-        until_ms = read_moment(filters.clean_text(question.until, "until"), "until", zone, is_end=True)
+    since_ms, until_ms = read_span(question.since, question.until, question.zone)
     until_ms = min(until_ms or now_ms, now_ms)
     since_ms = until_ms - LASTS[last[0]] if since_ms is None else since_ms
+    check_span(since_ms, until_ms, question.since, question.until)
     with about("since"):
-        if since_ms >= until_ms:
-            raise FilterError(
-                "since %(since)s is not before until %(until)s: nothing lies between them",
-                since=repr(question.since),
-                until=repr(question.until),
-            )
         if until_ms - since_ms > MOST_WINDOW_MS:
             raise FilterError("from since to until are at most %(days)s days", days=BASELINE_DAYS)
     return since_ms, until_ms

@@ -10,14 +10,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from postwatch.query import filters
-from postwatch.query.errors import FilterError, about
+from postwatch.query.errors import FilterError
 from postwatch.query.exports import csv_text
 from postwatch.query.orders import Position, decode_cursor, encode_cursor
 from postwatch.query.privacy import visible_row
+from postwatch.query.reports.groups import read_groups
 from postwatch.query.reports.queue_statements import GROUPS, QueueWindow, oldest_waiting, queue_groups
 from postwatch.query.reports.report import Report, Tables, asked
 from postwatch.query.row_id import RowPlace, encode_row_id
-from postwatch.query.search_terms import ascii_lower
 from postwatch.query.shapes import DeliveryShape, Shape, Time
 from postwatch.query.statements import Delivery, Row, decode_row
 from postwatch.query.terminal import found_lines, short_table
@@ -135,7 +135,7 @@ class QueueReport(Report[QueueQuestion, Queue]):
     shape_type = QueueShape
 
     def answer(self, tables: Tables, question: QueueQuestion) -> Queue:
-        by, narrowed = _read_groups(question, tables.viewer.is_engineer)
+        by, narrowed = read_groups(question, GROUPS, GROUPS, tables.viewer.is_engineer)
         limit = filters.read_limit(question.limit, USUAL_ROWS)
         after = _read_cursor(question.cursor)
         window = QueueWindow(tables.viewer, tables.database, narrowed, tables.now_ms - tables.open_ms, tables.now_ms)
@@ -201,26 +201,6 @@ def _figures(group: QueueGroup, now_ms: int) -> tuple[str, ...]:
         str(group.cleared),
         str(group.delivered),
     )
-
-
-def _read_groups(question: QueueQuestion, is_engineer: bool) -> tuple[str, tuple[tuple[str, str], ...]]:
-    with about("by"):
-        by = filters.clean_text(question.by, "by").lower() or GROUPS[0]
-        if by not in GROUPS:
-            raise FilterError(
-                "%(text)s is not one of these: %(choices)s", text=repr(question.by), choices=", ".join(GROUPS)
-            )
-        if by == "server" and not is_engineer:
-            raise FilterError("only engineers may ask by server")
-    narrowed = []
-    for group in GROUPS:
-        with about(group):
-            value = ascii_lower(filters.clean_text(getattr(question, group), group))
-            if value and group == "server" and not is_engineer:
-                raise FilterError("only engineers may ask by server")
-        if value:
-            narrowed.append((group, value))
-    return by, tuple(narrowed)
 
 
 def _read_cursor(word: str) -> Position | None:

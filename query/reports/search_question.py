@@ -10,8 +10,8 @@ from postwatch.query.errors import FilterError, about
 from postwatch.query.orders import Position, decode_cursor
 from postwatch.query.reports.report import asked
 from postwatch.query.search_terms import KINDS, Term, candidates
+from postwatch.query.spans import read_span
 from postwatch.query.viewer import Viewer
-from postwatch.query.zones import read_moment, read_zone
 from postwatch.streams.contracts.outcome import REASONS
 
 _SIZE = re.compile(r"(\d{1,15})\s?([kmg]?)(i?b)?", re.IGNORECASE)
@@ -91,7 +91,7 @@ def read_search(question: SearchQuestion, viewer: Viewer, retention_days: int, p
         most_bytes = read_size(question.smaller, "smaller")
     with about("days"):
         days = filters.read_days(question.days, retention_days)
-    since_ms, until_ms = _read_span(question)
+    since_ms, until_ms = read_span(question.since, question.until, question.zone)
     return SearchFilters(
         terms=terms,
         days=days,
@@ -107,23 +107,6 @@ def read_search(question: SearchQuestion, viewer: Viewer, retention_days: int, p
         until_ms=until_ms,
         after=after,
     )
-
-
-def _read_span(question: SearchQuestion) -> tuple[int | None, int | None]:
-    with about("zone"):
-        zone = read_zone(question.zone)
-    with about("since"):
-        since_ms = read_moment(filters.clean_text(question.since, "since"), "since", zone)
-    with about("until"):
-        until_ms = read_moment(filters.clean_text(question.until, "until"), "until", zone, is_end=True)
-    if since_ms is not None and until_ms is not None and since_ms >= until_ms:
-        with about("since"):
-            raise FilterError(
-                "since %(since)s is not before until %(until)s: nothing lies between them",
-                since=repr(question.since),
-                until=repr(question.until),
-            )
-    return since_ms, until_ms
 
 
 def read_size(text: str, name: str) -> int | None:

@@ -10,11 +10,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from postwatch.query import filters
-from postwatch.query.errors import FilterError, about
 from postwatch.query.exports import csv_text
+from postwatch.query.reports.groups import read_groups
 from postwatch.query.reports.report import DAY_MS, Report, Tables, asked
 from postwatch.query.reports.statistics_statements import BY_TIME, GROUPS, NARROWING, StatisticsWindow, state_groups
-from postwatch.query.search_terms import ascii_lower
 from postwatch.query.shapes import Shape, Time
 from postwatch.query.statements import Row
 from postwatch.query.terminal import short_table
@@ -134,7 +133,7 @@ class StatisticsReport(Report[StatisticsQuestion, Statistics]):
     shape_type = StatisticsShape
 
     def answer(self, tables: Tables, question: StatisticsQuestion) -> Statistics:
-        by, narrowed = _read_groups(question, tables.viewer.is_engineer)
+        by, narrowed = read_groups(question, GROUPS, NARROWING, tables.viewer.is_engineer)
         direction = filters.read_direction(question.direction) or SENT
         days = filters.read_days(question.days, tables.retention_days)
         since_ms = tables.now_ms - days * DAY_MS
@@ -184,26 +183,6 @@ REPORT = StatisticsReport()
 def _figures(group: StatisticsGroup) -> tuple[str, ...]:
     figures = (group.messages, group.delivered, group.waiting, group.failed, group.rejected)
     return (*map(str, figures), byte_size(group.size_bytes))
-
-
-def _read_groups(question: StatisticsQuestion, is_engineer: bool) -> tuple[str, tuple[tuple[str, str], ...]]:
-    with about("by"):
-        by = filters.clean_text(question.by, "by").lower() or GROUPS[0]
-        if by not in GROUPS:
-            raise FilterError(
-                "%(text)s is not one of these: %(choices)s", text=repr(question.by), choices=", ".join(GROUPS)
-            )
-        if by == "server" and not is_engineer:
-            raise FilterError("only engineers may ask by server")
-    narrowed = []
-    for group in NARROWING:
-        with about(group):
-            value = ascii_lower(filters.clean_text(getattr(question, group), group))
-            if value and group == "server" and not is_engineer:
-                raise FilterError("only engineers may ask by server")
-        if value:
-            narrowed.append((group, value))
-    return by, tuple(narrowed)
 
 
 def _group(by: str, row: Row) -> StatisticsGroup:

@@ -6,23 +6,19 @@ of: what has been read to its end is known by the end that librdkafka reports.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from postwatch.producers.service.errors import UnavailableError
 from postwatch.producers.service.health import Health
 from postwatch.producers.service.kafka import KafkaWatch, check_topics
+from postwatch.producers.service.kafka_admin import SILENT
 from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.producers.service.kafka_trouble import unavailable
 from postwatch.producers.service.outages import OutageLog
 
 _TIMEOUT_SECONDS = 10.0
 _POLL_SECONDS = 0.2
-
-_SILENT = logging.getLogger("postwatch.topic_reader")  # librdkafka's own words go nowhere: ours are for people
-_SILENT.addHandler(logging.NullHandler())
-_SILENT.propagate = False
 
 
 def read_topic(
@@ -43,7 +39,7 @@ def read_topic(
         "enable.partition.eof": True,
         **watch.config(),
     }
-    consumer = Consumer(config, logger=_SILENT)
+    consumer = Consumer(config, logger=SILENT)
     try:
         check_topics(consumer, kafka, [topic], watch.logger)
         ends = _ends(consumer, kafka, topic, from_beginning)
