@@ -12,58 +12,40 @@ from postwatch.query.sentences import say
 from postwatch.query.statements import Delivery
 from postwatch.query.story import Story
 from postwatch.query.wording import reply_lines, utc_time, visible
-from postwatch.streams.contracts.outcome import RECEIVED, Outcome
+from postwatch.streams.contracts.outcome import Outcome
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-WIDE_COLUMNS = 120
+WIDE_COLUMNS = 100
+"""From here on a time has its date and seconds."""
 _CUT = ".."
 _ID_COLUMNS = 22
 _STYLES = {"accepted": "green", "failed": "red", "pending": "yellow", "discarded": "magenta"}
 
 
-def deliveries_table(rows: tuple[Outcome, ...], is_wide: bool) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", expand=True)
-    table.add_column("Last event" if is_wide else "Time (UTC)", no_wrap=is_wide, width=19 if is_wide else 10)
-    if is_wide:
-        table.add_column("Sender", overflow="fold", ratio=3)
-    table.add_column("Recipient", overflow="fold", ratio=3)
-    table.add_column("Status", overflow="fold", width=20 if is_wide else 11)
-    table.add_column("Reply", overflow="fold", ratio=5)
-    if is_wide:
-        table.add_column("Message", overflow="fold", ratio=3)
-    for row in rows:
-        cells: list[RenderableType] = [
-            Text(utc_time(row.updated_at)),
-            Text(visible(row.recipient if is_wide else _recipient_words(row))),
-            Text(status_words(row), _STYLES.get(row.result, "")),
-            Text("\n".join(reply_lines(row.response))),
-        ]
-        if is_wide:
-            cells.insert(1, Text(visible(row.sender or "<>")))
-            cells.append(Text(visible(f"{row.server} {row.queue_id}"), "dim"))
-        table.add_row(*cells)
-    return table
+def delivery_lines(rows: Sequence[Delivery], width: int, account: str = "") -> Iterator[RenderableType]:
+    """Each delivery on two lines: when, its status, the recipient and the id to go on with; then sender and reply.
 
-
-def found_lines(rows: Sequence[Delivery], width: int) -> Iterator[RenderableType]:
-    """Each delivery on two lines: when, its status, the recipient and the id to go on with; then sender and reply."""
-    room = max(width - 11 - 9 - _ID_COLUMNS - 6, 12)
+    What `account` itself sent says nothing of the sender.
+    """
+    time = slice(0, 19) if width >= WIDE_COLUMNS else slice(5, 16)
+    first = time.stop - time.start
+    room = max(width - first - 9 - _ID_COLUMNS - 6, 12)
     yield Text(
-        f"{'Time (UTC)':11}  {'Status':9}  {'Recipient, sender, reply':{room}}  ID".rstrip(), "bold", no_wrap=True
+        f"{'Time (UTC)':{first}}  {'Status':9}  {'Recipient, sender, reply':{room}}  ID".rstrip(), "bold", no_wrap=True
     )
     for row in rows:
         recipient = cut_middle(visible(row.original_recipient or row.recipient), room)
         yield Text.assemble(
-            f"{utc_time(row.updated_at)[5:16]:11}  ",
+            f"{utc_time(row.updated_at)[time]:{first}}  ",
             (f"{visible(row.status)[:9]:9}", _STYLES.get(row.result, "")),
             f"  {recipient:{room}}  {row.id}",
             no_wrap=True,
         )
-        sender = cut_middle(f"from {visible(row.sender) or '<>'}", room)
-        more = f"{'':24}{sender}  {' '.join(reply_lines(row.response))}".rstrip()
+        sender = "" if row.sender == account else cut_middle(f"from {visible(row.sender) or '<>'}", room) + "  "
+        more = f"{'':{first + 13}}{sender}{' '.join(reply_lines(row.response))}".rstrip()
         yield Text(more if len(more) <= width else f"{more[: width - len(_CUT)]}{_CUT}", "dim", no_wrap=True)
 
 
@@ -85,11 +67,6 @@ def cut_middle(text: str, most: int) -> str:
         return text
     kept = most - len(_CUT)
     return f"{text[: kept - kept // 2]}{_CUT}{text[len(text) - kept // 2 :]}"
-
-
-def _recipient_words(row: Outcome) -> str:
-    """The recipient. For received mail that is the account itself, so the sender too."""
-    return f"{row.recipient} from {row.sender or '<>'}" if row.direction == RECEIVED else row.recipient
 
 
 def delivery_details(row: Outcome) -> RenderableType:

@@ -116,6 +116,9 @@ class AccountReport(DeliveriesReport[AccountQuestion, AccountMail]):
             stale_servers=silent_servers,
         )
 
+    def only_account(self, answer: AccountMail) -> str:
+        return account_words(answer.filters.account)
+
     def footer(self, answer: AccountMail) -> str:
         kept = f"the last {count(answer.filters.days, 'day')}"
         more = "; there are more" if answer.next_cursor else ""

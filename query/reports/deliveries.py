@@ -14,7 +14,7 @@ from postwatch.query.privacy import visible_row
 from postwatch.query.reports.report import Question, Report, Tables
 from postwatch.query.shapes import DeliveryShape, Shape, Time
 from postwatch.query.statements import Delivery, Statement, decode_row
-from postwatch.query.terminal import WIDE_COLUMNS, deliveries_table
+from postwatch.query.terminal import delivery_lines
 from postwatch.query.translation import gettext
 from postwatch.query.wording import count
 from postwatch.streams.contracts.heartbeat import STALE_AFTER_SECONDS
@@ -67,8 +67,12 @@ class DeliveriesReport(Report[Question, Found]):
 
     def table(self, answer: Found, width: int) -> Iterator[RenderableType]:
         if answer.rows:
-            yield deliveries_table(answer.rows, width >= WIDE_COLUMNS)
+            yield from delivery_lines(answer.rows, width, self.only_account(answer))
             yield Text(self.footer(answer), "dim")
+
+    def only_account(self, answer: Found) -> str:
+        """Whose mail alone is told; empty: several accounts' mail may be."""
+        return ""
 
     def footer(self, answer: Found) -> str:
         """What is said below a table."""

@@ -20,7 +20,7 @@ from postwatch.query.reports.report import Report, Tables, asked
 from postwatch.query.row_id import RowPlace, encode_row_id
 from postwatch.query.shapes import DeliveryShape, Shape, Time
 from postwatch.query.statements import Delivery, Row, decode_row
-from postwatch.query.terminal import found_lines, short_table
+from postwatch.query.terminal import delivery_lines, short_table
 from postwatch.query.translation import gettext
 from postwatch.query.wording import time_span
 from postwatch.streams.contracts.heartbeat import STALE_AFTER_SECONDS
@@ -172,7 +172,7 @@ class QueueReport(Report[QueueQuestion, Queue]):
         yield Text("Cleared and delivered: deferred before, in the last hour.", "dim")
         if answer.oldest:
             yield Text("\nWaiting longest", "bold")
-            yield from found_lines(answer.oldest, width)
+            yield from delivery_lines(answer.oldest, width)
 
     def csv(self, answer: Queue, has_heading: bool = True) -> str:
         cells = (QueueGroupShape.of(group).model_dump() for group in answer.groups)

@@ -24,7 +24,7 @@ from postwatch.query.reports.trace import without_partial
 from postwatch.query.search_terms import KINDS, MESSAGE_ID, NAMES, QUEUE_ID, Term
 from postwatch.query.shapes import DeliveryShape, Shape, Time
 from postwatch.query.statements import Row, Span, decode_row
-from postwatch.query.terminal import found_lines
+from postwatch.query.terminal import delivery_lines
 from postwatch.query.translation import gettext
 from postwatch.query.wording import count, utc_time, visible
 from postwatch.streams.contracts.heartbeat import STALE_AFTER_SECONDS
@@ -124,7 +124,7 @@ class SearchReport(DeliveriesReport[SearchQuestion, Found]):
 
     def table(self, answer: Found, width: int) -> Iterator[RenderableType]:
         if answer.rows:
-            yield from found_lines(answer.rows, width)
+            yield from delivery_lines(answer.rows, width)
             yield Text(self.footer(answer), "dim")
         if words := self.limits_met(answer):
             yield Text(words, "yellow")

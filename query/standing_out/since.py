@@ -38,7 +38,10 @@ def find_change(first_ms: int, now: Sequence[int], days: Sequence[Sequence[int]]
     is_over = inner_end < len(now) - QUARTER_MS // BIN_MS and inner > likelihood + _SURER
     if is_over:
         start, end = inner_start, inner_end
-    since_ms = _quarter(first_ms + start * BIN_MS + QUARTER_MS // 2)  # the nearest one
+    begun_ms = first_ms + start * BIN_MS
+    since_ms = _quarter(begun_ms + QUARTER_MS // 2)  # the nearest one
+    if since_ms >= first_ms + len(now) * BIN_MS:  # which is still to come
+        since_ms = _quarter(begun_ms)
     return Span(since_ms, _quarter(first_ms + end * BIN_MS + QUARTER_MS - 1) if is_over else 0)
 
 
