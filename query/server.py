@@ -10,6 +10,8 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 from postwatch.producers.service.errors import SettingsError
+from postwatch.producers.service.health import Health
+from postwatch.producers.service.systemd import Systemd
 from postwatch.query.access.entrance import Entrance
 from postwatch.query.access.site import Site
 from postwatch.query.answers import install_error_answers
@@ -79,7 +81,17 @@ class Application:
 class _Server(uvicorn.Server):
     """A server that ends the streams of open pages before it waits for the requests in flight."""
 
+    systemd: Systemd | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.systemd is not None and self.started:
+            self.systemd.ready()
+            self.systemd.watch_loop(asyncio.get_running_loop())
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self.systemd is not None:
+            self.systemd.stopping()
         if isinstance(self.config.app, Application):
             await self.config.app.hub.close()
         await super().shutdown(sockets)
@@ -159,7 +171,7 @@ def address_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
-def make_server(app: ASGIApp) -> uvicorn.Server:
+def make_server(app: ASGIApp, systemd: Systemd | None = None) -> uvicorn.Server:
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -170,12 +182,14 @@ def make_server(app: ASGIApp) -> uvicorn.Server:
         ws="none",
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
-    return _Server(config)
+    server = _Server(config)
+    server.systemd = systemd
+    return server
 
 
-def serve(app: ASGIApp, listener: socket.socket) -> None:
+def serve(app: ASGIApp, listener: socket.socket, health: Health) -> None:
     """Serve until SIGTERM or SIGINT; requests in flight get a few seconds to finish."""
-    server = make_server(app)
+    server = make_server(app, Systemd(health))
 
     def stop(_number: int, _frame: object) -> None:
         server.should_exit = True

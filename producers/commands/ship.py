@@ -18,6 +18,7 @@ from postwatch.producers.service.lifecycle import await_server, now_ms, stop_on_
 from postwatch.producers.service.logs import configure_logs
 from postwatch.producers.service.outages import OutageLog, Repeats
 from postwatch.producers.service.settings import describe, load
+from postwatch.producers.service.systemd import Systemd
 from postwatch.producers.ship_settings import ShipSettings, followed_globs, server_name, time_zone
 from postwatch.producers.shipper import Shipper, ShipPlan
 
@@ -39,12 +40,17 @@ example:
     parser.epilog = describe(ShipSettings, KafkaSettings)
 
 
-def _ship(shipper: Shipper, publisher: KafkaPublisher, health: Health, stopping: threading.Event) -> None:
+def _ship(
+    shipper: Shipper, publisher: KafkaPublisher, health: Health, stopping: threading.Event, systemd: Systemd
+) -> None:
     """Until it is time to stop. Raises PublishError."""
     while not stopping.is_set():
         shipper.turn()
+        systemd.ready()  # Kafka has answered, and the files are open
+        systemd.alive()
         if publisher.has_acknowledged:
             health.settle("clock")
+    systemd.stopping()
     shipper.stop()
 
 
@@ -67,14 +73,14 @@ def run(arguments: argparse.Namespace) -> int:
     outage = OutageLog("kafka", health)
     serve_metrics(settings.metrics_address, "POSTWATCH_SHIP_METRICS_ADDRESS", health)
     log.info("shipper_started", server=server, files=settings.files, tz=plan.tz, brokers=kafka.brokers)
-    repeats = Repeats()
+    repeats, systemd = Repeats(), Systemd(health)
     while not stopping.is_set():
         publisher = KafkaPublisher(kafka, server, outage)
         registry = FileRegistry(load_checkpoint(checkpoint_file), now_ms())
         shipper = Shipper(plan, registry, publisher, health, outage, now_ms)
         try:
-            if await_server(outage, publisher.check, stopping):
-                _ship(shipper, publisher, health, stopping)
+            if await_server(outage, publisher.check, stopping, systemd.alive):
+                _ship(shipper, publisher, health, stopping, systemd)
         except ClockError as error:
             publisher.close()
             registry.close()

@@ -26,9 +26,18 @@ def stop_on_signal(*others: signal.Signals) -> threading.Event:
     return stopping
 
 
-def await_server(outage: OutageLog, check: Callable[[], object], stopping: threading.Event) -> bool:
-    """Wait until `check` no longer raises UnavailableError, and complain meanwhile. False: it is time to stop."""
+def await_server(
+    outage: OutageLog,
+    check: Callable[[], object],
+    stopping: threading.Event,
+    alive: Callable[[], None] = lambda: None,
+) -> bool:
+    """Wait until `check` no longer raises UnavailableError, and complain meanwhile. False: it is time to stop.
+
+    `alive` is called at each try.
+    """
     while not stopping.is_set():
+        alive()
         try:
             check()
         except UnavailableError as error:

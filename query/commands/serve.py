@@ -33,7 +33,8 @@ def run(arguments: argparse.Namespace) -> int:
     bound_heap()
     query_settings = load(QuerySettings)
     clickhouse_settings = load(ClickHouseSettings)
-    read = WatchedReader(TableReader(query_settings, clickhouse_settings), OutageLog("clickhouse", Health()))
+    health = Health()
+    read = WatchedReader(TableReader(query_settings, clickhouse_settings), OutageLog("clickhouse", health))
     service = report_service(read, query_settings, clickhouse_settings)
     entrance = open_entrance(load(AccessSettings), load(OpenIdSettings))
     app = create_app(
@@ -48,12 +49,12 @@ def run(arguments: argparse.Namespace) -> int:
     configure_logs("query")
     if entrance is None:
         print(f"Track Delivery: {address_of(listener)} (this machine only: log-in is off)", flush=True)
-        serve(app, listener)
+        serve(app, listener, health)
         return 0
     print(f"Track Delivery: {entrance.door.site.url or address_of(listener)}", flush=True)
     entrance.start()
     try:
-        serve(app, listener)
+        serve(app, listener, health)
     finally:
         entrance.close()
     return 0

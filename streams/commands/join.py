@@ -20,6 +20,7 @@ from postwatch.producers.service.logs import configure_logs
 from postwatch.producers.service.memory import bound_arrow, bound_heap
 from postwatch.producers.service.outages import OutageLog
 from postwatch.producers.service.settings import load
+from postwatch.producers.service.systemd import Systemd
 from postwatch.streams.errors import EXIT_FAILED
 from postwatch.streams.settings import JoinSettings
 from prometheus_client import REGISTRY
@@ -64,20 +65,22 @@ def run(arguments: argparse.Namespace) -> int:
     health = Health()
     serve_metrics(settings.metrics_address, "POSTWATCH_JOIN_METRICS_ADDRESS", health)
     partitions: list[int] = []
-    outage = OutageLog("kafka", health)
+    outage, systemd = OutageLog("kafka", health), Systemd(health)
     quieten_libraries(outage)
     await_server(
         outage,
         lambda: partitions.append(ensure_changelog(kafka, changelog_topic(settings), settings.group)),
         threading.Event(),  # until Faust runs, a signal ends the process at once
+        systemd.alive,
     )
-    app, worker = create_app(settings, kafka, partitions[0], health, outage)
+    app, worker = create_app(settings, kafka, partitions[0], health, outage, systemd)
     REGISTRY.register(JoinCollector(worker))
     gc.collect()
     gc.freeze()
     gc.disable()
     faust_worker = Worker(app, loglevel="WARNING", override_logging=False, quiet=True, redirect_stdouts=False)
     faust_worker.spinner = None  # it writes terminal codes, into log files too
+    systemd.watch_loop(faust_worker.loop)
     try:
         faust_worker.execute_from_commandline()
     except SystemExit as ended:

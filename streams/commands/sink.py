@@ -16,6 +16,7 @@ from postwatch.producers.service.logs import configure_logs
 from postwatch.producers.service.memory import bound_arrow, bound_heap
 from postwatch.producers.service.outages import OutageLog
 from postwatch.producers.service.settings import load
+from postwatch.producers.service.systemd import Systemd
 from postwatch.streams.settings import ClickHouseSettings, SinkSettings
 from postwatch.streams.sink import metrics
 
@@ -42,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     stopping = stop_on_signal()
     health = Health()
+    systemd = Systemd(health)
     outage, clickhouse_outage = OutageLog("kafka", health), OutageLog("clickhouse", health)
     writer = ClickHouseWriter(clickhouse)
     try:
@@ -58,12 +60,14 @@ def run(arguments: argparse.Namespace) -> int:
     }
     log.info("sink_started", brokers=kafka.brokers, group=settings.group, clickhouse=clickhouse.url)
     topics = [*targets, kafka.dead_letters_topic]
-    if await_server(clickhouse_outage, writer.connect, stopping) and await_server(
-        outage, partial(check_topics, consumer, kafka, topics, watch.logger), stopping
+    if await_server(clickhouse_outage, writer.connect, stopping, systemd.alive) and await_server(
+        outage, partial(check_topics, consumer, kafka, topics, watch.logger), stopping, systemd.alive
     ):
         letters = DeadLetterSender(producer, kafka.dead_letters_topic)
         buffer = RowBatcher(settings.max_rows, settings.max_wait_ms / 1000)
-        Sink(consumer, targets, letters, buffer, health, clickhouse_outage, stopping).run()
+        systemd.ready()
+        Sink(consumer, targets, letters, buffer, health, clickhouse_outage, stopping, alive=systemd.alive).run()
+    systemd.stopping()
     consumer.close()  # commits the stored offsets and leaves the group
     log.info("sink_stopped")
     return 0

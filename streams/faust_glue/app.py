@@ -11,6 +11,7 @@ from postwatch.producers.service.health import Health
 from postwatch.producers.service.kafka import KafkaWatch
 from postwatch.producers.service.kafka_settings import MAX_MESSAGE_BYTES, KafkaSettings
 from postwatch.producers.service.outages import OutageLog
+from postwatch.producers.service.systemd import Systemd
 from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.enrichment.hosted_domains import DomainsSource, follow, read_domains
 from postwatch.streams.enrichment.reasons import BUILT_IN
@@ -70,7 +71,7 @@ def join_rules(settings: JoinSettings) -> JoinRules:
 
 
 def create_app(
-    settings: JoinSettings, kafka: KafkaSettings, partitions: int, health: Health, outage: OutageLog
+    settings: JoinSettings, kafka: KafkaSettings, partitions: int, health: Health, outage: OutageLog, systemd: Systemd
 ) -> tuple[Any, JoinWorker]:
     """The app, ready to be run by a Faust worker, and the join in it. `outage` is Kafka's."""
     app = faust.App(
@@ -112,12 +113,17 @@ def create_app(
 
     @app.timer(interval=TEND_EVERY_SECONDS)  # type: ignore[untyped-decorator]
     async def tend() -> None:
+        systemd.ready()  # timers begin when this worker is in the group, and its table is restored
         worker.tend()
 
     @app.on_partitions_revoked.connect
     @app.on_before_shutdown.connect  # the consumer leaves the group after that
     async def revoked(*_: Any, **__: Any) -> None:
         await worker.revoke_all()
+
+    @app.on_before_shutdown.connect
+    async def stopping(*_: Any, **__: Any) -> None:
+        systemd.stopping()
 
     return app, worker
 

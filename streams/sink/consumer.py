@@ -95,6 +95,7 @@ class Sink:
         outage: OutageLog,
         stopping: threading.Event,
         clock: Callable[[], float] = time.monotonic,
+        alive: Callable[[], None] = lambda: None,
     ) -> None:
         self._source = source
         self._targets = targets
@@ -105,6 +106,8 @@ class Sink:
         """ClickHouse's."""
         self._stopping = stopping
         self._clock = clock
+        self._alive = alive
+        """Called at each poll: the loop turns."""
         self._assignments = 0
         """Counts assignments and revocations. Each of them ends the batch."""
         self._paused = False
@@ -124,6 +127,7 @@ class Sink:
         self._flush()
 
     def _read(self, timeout_seconds: float) -> None:
+        self._alive()
         message = self._source.poll(timeout_seconds)
         if message is None:
             return

@@ -32,12 +32,14 @@ class Part:
     arguments: list[str]
     environment: dict[str, str]
     log_file: Path
+    launcher: list[str] = field(default_factory=list)
+    """The words of a command that runs it."""
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         with self.log_file.open("ab") as stream:
             self.process = subprocess.Popen(
-                [str(Path(sys.executable).with_name("postwatch")), *self.arguments],
+                [*self.launcher, str(Path(sys.executable).with_name("postwatch")), *self.arguments],
                 env={**os.environ, **self.environment},
                 stdout=stream,
                 stderr=stream,
@@ -73,6 +75,8 @@ class Pipeline:
     kafka: KafkaSettings
     clickhouse: ClickHouseSettings
     extra: dict[str, str] = field(default_factory=dict)
+    launchers: dict[str, list[str]] = field(default_factory=dict)
+    """Subcommand → what runs it, if not this process itself."""
     parts: dict[str, Part] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -111,12 +115,13 @@ class Pipeline:
         part = self.parts.get(name)
         if part is None:
             settings = {**self.environment(), **environment}
-            part = Part(name, list(arguments or [name]), settings, self.folder / f"{name}.log")
+            words = list(arguments or [name])
+            part = Part(name, words, settings, self.folder / f"{name}.log", self.launchers.get(words[0], []))
             self.parts[name] = part
         part.start()
         return part
 
-    def start_shipper(self, server: str) -> Part:
+    def start_shipper(self, server: str, **environment: str) -> Part:
         self.log_of(server).parent.mkdir(parents=True, exist_ok=True)
         return self.start(
             f"ship-{server}",
@@ -128,6 +133,7 @@ class Pipeline:
             POSTWATCH_SHIP_CHECKPOINT_FILE=str(self.checkpoint_file(server)),
             POSTWATCH_SHIP_METRICS_ADDRESS="",
             POSTWATCH_SHIP_HEARTBEAT_SECONDS="1",
+            **environment,
         )
 
     def rows(self) -> list[dict[str, Any]]:

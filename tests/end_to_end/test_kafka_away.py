@@ -1,10 +1,16 @@
-"""Kafka goes away for a while and comes back: a shipper, a join and a sink say so in a few lines, and go on."""
+"""Kafka goes away for a while and comes back: a shipper, a join and a sink say so in a few lines, and go on.
+
+They run as their systemd units would have it: what they tell systemd is read, and the units' filter of system calls and
+of memory is on, where this machine has what that takes.
+"""
 
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections import Counter
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +21,9 @@ from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.producers.service.lifecycle import now_ms
 from postwatch.streams.settings import ClickHouseSettings
 
+from tests import unit_sandbox
 from tests.end_to_end.pipeline import Part, Pipeline, running
+from tests.notify_socket import listening
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.stack
@@ -24,6 +32,9 @@ AWAY_SECONDS = 8.0
 """Long enough that the sink's session and the join's lease end."""
 REBALANCE = {"partitions_assigned", "partitions_revoked", "partition_begun", "batch_abandoned"}
 """What a join and a sink may say besides: their partitions go and come again."""
+UNITS = {"ship": "postwatch-ship.service", "join": "postwatch-join@.service", "sink": "postwatch-sink.service"}
+LAUNCHERS = {name: [sys.executable, "-m", "tests.unit_sandbox", unit] for name, unit in UNITS.items()}
+WATCHDOG_SECONDS = 4.0
 LOST_SESSION = {"committed_offsets_unknown", "kafka_client"}
 
 
@@ -55,18 +66,30 @@ def says(part: Part, begin: int, event: str) -> bool:
 def test_an_outage_of_kafka_is_a_line_when_it_begins_and_one_when_it_ends(
     tmp_path: Path, kafka: EmbeddedKafka, topics: KafkaSettings, database: ClickHouseSettings
 ) -> None:
-    pipeline = Pipeline(tmp_path, topics, database)
-    with running(pipeline):
-        parts = [pipeline.start("join"), pipeline.start("sink"), pipeline.start_shipper("mail1")]
+    pipeline = Pipeline(tmp_path, topics, database, launchers={} if unit_sandbox.unavailable() else LAUNCHERS)
+    with ExitStack() as stack:
+        told = {name: stack.enter_context(listening(tmp_path / f"{name}.notify")) for name in UNITS}
+        stack.enter_context(running(pipeline))
+        systemd = {name: socket.environment(WATCHDOG_SECONDS) for name, socket in told.items()}
+        parts = [
+            pipeline.start("join", **systemd["join"]),
+            pipeline.start("sink", **systemd["sink"]),
+            pipeline.start_shipper("mail1", **systemd["ship"]),
+        ]
         log = pipeline.log_of("mail1")
         log.write_text(message(1))
         wait_until(lambda: pipeline.count() == 1, "the first row is there", seconds=120)
+        assert [socket.count("READY=1") for socket in told.values()] == [1, 1, 1]
         before = {part.name: part.log_file.stat().st_size for part in parts}
         kafka.kill()
         try:
             for part in parts:
                 wait_until(partial(says, part, before[part.name], "kafka_away"), f"{part.name} says so")
+            beats = {name: socket.count("WATCHDOG=1") for name, socket in told.items()}
             time.sleep(AWAY_SECONDS)
+            for name, socket in told.items():
+                assert socket.count("WATCHDOG=1") - beats[name] >= AWAY_SECONDS / WATCHDOG_SECONDS, name
+                assert "kafka: " in socket.said("STATUS")[-1], name
         finally:
             kafka.start()
         for part in parts:
@@ -80,3 +103,7 @@ def test_an_outage_of_kafka_is_a_line_when_it_begins_and_one_when_it_ends(
             said.pop("kafka_still_away", 0)
             assert said.keys() <= REBALANCE | LOST_SESSION, part.name
             assert said.total() <= 12, part.name
+        for part in parts:
+            assert part.terminate() == 0, part.name
+        for name, socket in told.items():
+            assert socket.said("STATUS")[-1] == "stopping", name

@@ -2352,7 +2352,45 @@ STANDING_OUT = (
     ),
 )
 
+_NOTIFY = "producers/service/test_systemd.py::"
+_SHIP_TELLS = (
+    "producers/test_ship_kafka.py::test_systemd_is_told_after_kafka_has_answered_and_no_more_when_the_loop_hangs"
+)
+
+INSTALL = (
+    _mutation(
+        "a start that waits asks systemd for more time",
+        "producers/service/lifecycle.py",
+        "        alive()\n",
+        "",
+        _NOTIFY + "test_a_part_that_waits_for_its_server_asks_for_more_time_at_each_try",
+    ),
+    _mutation(
+        "systemd hears of a hanging loop by its silence",
+        "producers/service/systemd.py",
+        "        loop.call_later(min(self._every_seconds, _LOOP_SECONDS), self._turn, loop)\n",
+        "        import threading\n\n        timer = threading.Timer(0.1, self._turn, (loop,))\n"
+        "        timer.daemon = True\n        timer.start()\n",
+        _NOTIFY + "test_an_event_loop_that_hangs_is_silent_and_one_that_turns_is_not",
+    ),
+    _mutation(
+        "a shipper is ready when Kafka has answered",
+        "producers/commands/ship.py",
+        "    while not stopping.is_set():\n        publisher =",
+        "    systemd.ready()\n    while not stopping.is_set():\n        publisher =",
+        _SHIP_TELLS,
+    ),
+    _mutation(
+        "a systemd that does not read holds nothing up",
+        "producers/service/systemd.py",
+        "            sender.setblocking(False)\n",
+        "",
+        _NOTIFY + "test_a_systemd_that_does_not_read_holds_nothing_up",
+    ),
+)
+
 MUTATIONS = (
+    *INSTALL,
     *SLIM_TABLES,
     *SEARCHES,
     *LOG_IN,

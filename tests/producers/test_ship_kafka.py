@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ from postwatch.deploy.topics import create_topics
 from postwatch.producers.record import Heartbeat, RawHeaders, decode_headers
 from postwatch.producers.service.kafka_settings import KafkaSettings
 
+from tests.chaos.proxy import Behaviour, Proxy
+from tests.notify_socket import NotifySocket, listening
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.stack
@@ -41,6 +44,9 @@ class ShipProcess:
     kafka: KafkaSettings
     port: int = field(default_factory=choose_port)
     process: subprocess.Popen[bytes] | None = None
+    environ: dict[str, str] = field(default_factory=dict)
+    script: str = ""
+    """Python that runs the shipper in place of the command."""
 
     @property
     def mainlog(self) -> Path:
@@ -57,8 +63,9 @@ class ShipProcess:
             "POSTWATCH_SHIP_HEARTBEAT_SECONDS": "0.5",
             "POSTWATCH_SHIP_CHECKPOINT_FILE": str(self.folder / "state" / "checkpoint.json"),
             "POSTWATCH_SHIP_METRICS_ADDRESS": f"127.0.0.1:{self.port}",
+            **self.environ,
         }
-        command = [POSTWATCH, "ship"]
+        command = [sys.executable, "-c", self.script] if self.script else [POSTWATCH, "ship"]
         with open(self.folder / "log", "ab") as log:
             self.process = subprocess.Popen(command, env=environ, stderr=log)
 
@@ -292,3 +299,44 @@ def test_a_refused_clock_is_waited_for_until_the_topic_takes_the_brokers_time(
     wait_until(lambda: ship.complaints() == {}, "the shipper is content")
     assert ship.stop() == 0
     assert len(ship.logged("clock_refused")) == 1
+
+
+_HANGS_ON_A_SIGN = """
+import sys, time
+from pathlib import Path
+from postwatch.deploy.cli import main
+from postwatch.producers.shipper import Shipper
+turn = Shipper.turn
+def hang(self):
+    if Path({sign!r}).exists():
+        time.sleep(600)
+    turn(self)
+Shipper.turn = hang
+sys.exit(main(["ship"]))
+"""
+
+
+def test_systemd_is_told_after_kafka_has_answered_and_no_more_when_the_loop_hangs(
+    ship: ShipProcess, topics: KafkaSettings, tmp_path: Path
+) -> None:
+    create_topics(topics, PARTITIONS)
+    proxy = Proxy(int(topics.brokers.rpartition(":")[2]))
+    proxy.behaviour = Behaviour.REFUSE
+    sign = tmp_path / "hang"
+    with listening(tmp_path / "notify") as systemd, contextlib.closing(proxy):
+        ship.environ = systemd.environment(1.0) | {"POSTWATCH_KAFKA_BROKERS": f"127.0.0.1:{proxy.port}"}
+        ship.script = _HANGS_ON_A_SIGN.format(sign=str(sign))
+        ship.start()
+        wait_until(lambda: len(systemd.said("EXTEND_TIMEOUT_USEC")) >= 2, "it asks for more time")
+        assert "kafka: " in systemd.said("STATUS")[-1]
+        assert systemd.count("READY=1") == 0
+        proxy.behaviour = Behaviour.PASS
+        wait_until(lambda: systemd.count("READY=1") and systemd.count("WATCHDOG=1"), "it works")
+        sign.touch()
+        wait_until(lambda: systemd.count("WATCHDOG=1") == _a_second_later(systemd), "it is silent")
+        assert "process" not in ship.complaints()
+
+
+def _a_second_later(systemd: NotifySocket) -> int:
+    time.sleep(1.0)
+    return systemd.count("WATCHDOG=1")

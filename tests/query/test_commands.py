@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import httpx
 import pytest
@@ -21,8 +22,10 @@ from postwatch.query.reports.servers import ServersShape
 from postwatch.query.reports.trace import TraceShape
 from postwatch.streams.contracts.outcome import Attempt
 
+from tests import unit_sandbox
+from tests.notify_socket import NotifySocket, listening
 from tests.query.conftest import NOW_MS, Office, make_row, make_rows
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, wait_until
 
 HOSTILE = "[red]x[/red] :smile: \x1b[2J\x1b]0;owned\x07 \u202e =1+1 {} %s"
 
@@ -240,12 +243,25 @@ def test_serve_says_where_answers_and_ends_on_sigterm(office: Office) -> None:
     assert "Traceback" not in log
 
 
-def test_serve_while_clickhouse_is_away_logs_one_plain_line() -> None:
-    environ = os.environ | {
-        "POSTWATCH_QUERY_LISTEN": "127.0.0.1:0",
-        "POSTWATCH_CLICKHOUSE_URL": f"http://127.0.0.1:{choose_port()}",
-    }
+def test_serve_while_clickhouse_is_away_logs_one_plain_line_and_systemd_is_told(tmp_path: Path) -> None:
+    """It runs with the filters of its unit, where this machine has what that takes."""
+    with listening(tmp_path / "notify") as systemd:
+        _serve_while_clickhouse_is_away(systemd)
+    assert systemd.count("READY=1") == systemd.count("STOPPING=1") == 1
+
+
+def _serve_while_clickhouse_is_away(systemd: NotifySocket) -> None:
+    environ = (
+        os.environ
+        | systemd.environment(1.0)
+        | {
+            "POSTWATCH_QUERY_LISTEN": "127.0.0.1:0",
+            "POSTWATCH_CLICKHOUSE_URL": f"http://127.0.0.1:{choose_port()}",
+        }
+    )
     command = [sys.executable, "-c", "import sys; from postwatch.deploy.cli import main; sys.exit(main(['serve']))"]
+    if not unit_sandbox.unavailable():
+        command = [sys.executable, "-m", "tests.unit_sandbox", "postwatch-serve.service", *command]
     process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stdout
@@ -253,6 +269,9 @@ def test_serve_while_clickhouse_is_away_logs_one_plain_line() -> None:
         assert found
         for path in ("", "servers", "api/v1/servers", "health"):
             assert httpx.get(f"{found[0]}{path}", timeout=PATIENCE).status_code == 503
+        beats = systemd.count("WATCHDOG=1")
+        wait_until(lambda: systemd.count("WATCHDOG=1") > beats, "the loop turns")
+        assert "clickhouse: " in systemd.said("STATUS")[-1]
         process.send_signal(signal.SIGTERM)
         _, log = process.communicate(timeout=20)
     finally:

@@ -18,6 +18,7 @@ from postwatch.deploy.embedded.ports import choose_port
 from postwatch.producers.service.health import Health
 from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.producers.service.outages import OutageLog
+from postwatch.producers.service.systemd import Systemd
 from postwatch.streams.faust_glue.app import create_app
 from postwatch.streams.faust_glue.transport import METADATA_PAUSE_SECONDS, pace
 from postwatch.streams.faust_glue.worker import JoinWorker
@@ -26,7 +27,9 @@ from postwatch.streams.settings import JoinSettings
 
 def make_app(folder: Path) -> tuple[Any, JoinWorker]:
     health = Health()
-    return create_app(JoinSettings(data_dir=str(folder)), KafkaSettings(), 4, health, OutageLog("kafka", health))
+    return create_app(
+        JoinSettings(data_dir=str(folder)), KafkaSettings(), 4, health, OutageLog("kafka", health), Systemd(health)
+    )
 
 
 def test_few_fetches_wait_for_the_join_and_then_whoever_reads_on(tmp_path: Path) -> None:
