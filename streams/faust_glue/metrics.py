@@ -46,6 +46,9 @@ class JoinCollector(Collector):
             "postwatch_lost_records", "Records that Kafka deleted before they were read.", worker.lost_records
         )
         yield CounterMetricFamily(
+            "postwatch_join_rebalances", "Times that all partitions were revoked.", worker.rebalances
+        )
+        yield CounterMetricFamily(
             "postwatch_join_pauses", "Times that reading waited until Kafka confirmed results.", worker.waits
         )
         yield GaugeMetricFamily(
@@ -79,6 +82,11 @@ def _progress_metrics(progress: list[tuple[int, Progress]]) -> Iterator[Metric]:
     lag = GaugeMetricFamily(
         "postwatch_join_lag_records", "Raw records (offsets) that are not acknowledged.", labels=["partition"]
     )
+    behind = GaugeMetricFamily(
+        "postwatch_join_lag_seconds",
+        "How old the newest raw record that was read is, while Kafka has newer ones; else 0.",
+        labels=["partition"],
+    )
     acknowledged = GaugeMetricFamily(
         "postwatch_join_acknowledged_timestamp_seconds",
         "When an offset was committed last, or the partition was assigned.",
@@ -87,8 +95,10 @@ def _progress_metrics(progress: list[tuple[int, Progress]]) -> Iterator[Metric]:
     for partition, of_partition in progress:
         if of_partition.lag_records is not None:
             lag.add_metric([str(partition)], of_partition.lag_records)
+            behind.add_metric([str(partition)], of_partition.lag_seconds)
         acknowledged.add_metric([str(partition)], of_partition.acknowledged_ms / 1000)
     yield lag
+    yield behind
     yield acknowledged
 
 

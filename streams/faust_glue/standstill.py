@@ -38,13 +38,18 @@ class Progress:
         """When the group took the last commit that moved; at first, when the partition came."""
         self.lag_records: int | None = None
         """Offsets that are not committed; None: not known yet."""
+        self.read_ms = 0
+        """When Kafka took the newest record that was read; 0: none was."""
+        self.lag_seconds = 0.0
+        """How old the newest record that was read is, while Kafka has newer ones."""
         self._well_ms = now_ms
         """When Kafka last said that nothing waits."""
         self._first: int | None = None
         self._committed: int | None = None
         self._reading = Reading()
 
-    def see(self, committed: int | None, reading: Reading, now_ms: int) -> None:
+    def see(self, committed: int | None, reading: Reading, now_ms: int, next_offset: int | None = None) -> None:
+        """`next_offset` is the first that was not joined; None: no record came yet."""
         if self._first is None:
             self._first = self._committed = committed
         if self._first is None:
@@ -56,6 +61,9 @@ class Progress:
         begin = self._first if committed is None else committed
         if begin is not None and reading.end is not None:
             self.lag_records = max(reading.end - begin, 0)
+            is_behind = self.lag_records > 0 and (begin if next_offset is None else next_offset) < reading.end
+            since_ms = self.read_ms or self.acknowledged_ms
+            self.lag_seconds = max(now_ms - since_ms, 0) / 1000 if is_behind else 0.0
         if self.lag_records == 0 and reading.answered_ms is not None:
             self._well_ms = max(self._well_ms, reading.answered_ms)
 

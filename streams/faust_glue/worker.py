@@ -45,6 +45,7 @@ class JoinWorker:
         self.counts = JoinCounts()
         self.offset_gaps = 0
         self.lost_records = 0
+        self.rebalances = 0
         self.waits = 0
         """How often reading waited because enough was in flight to Kafka."""
         self.partitions: dict[int, PartitionJoin] = {}
@@ -113,6 +114,8 @@ class JoinWorker:
         if span.records and span.records[-1].offset >= join.next_offset:
             self._passed.pop(partition, None)
             join.take(span.records, now_ms(), acknowledge)
+            if progress := self.progress.get(partition):
+                progress.read_ms = span.records[-1].timestamp or now_ms()
         else:  # markers of transactions, and what was joined before
             self.counts.repeated_records += len(span.records)
             self._passed[partition] = acknowledge
@@ -185,6 +188,7 @@ class JoinWorker:
         The group waits for this. What is on its way to the changelog arrives first, or the process ends: a successor
         recovers the table as it is then. Faust's own flush gives up when nothing was sent for a tenth of a second.
         """
+        self.rebalances += 1
         if self.partitions:
             log.info("partitions_revoked", partitions=sorted(self.partitions))
         self.partitions.clear()
@@ -231,7 +235,9 @@ class JoinWorker:
         limit = max(STANDSTILL_MS, 2 * self._rules.park_after_ms)
         complaints = []
         for partition, progress in sorted(self.progress.items()):
-            progress.see(committed[partition], consumer.reading(TP(self._raw_topic, partition)), now)
+            join = self.partitions.get(partition)
+            reading = consumer.reading(TP(self._raw_topic, partition))
+            progress.see(committed[partition], reading, now, join.next_offset if join else None)
             complaints.append(progress.complaint(partition, now, limit, is_recovering=self._app.in_recovery))
         if complaints := [words for words in complaints if words]:
             more = f" (and {len(complaints) - 1} more partitions)" if len(complaints) > 1 else ""

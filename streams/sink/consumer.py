@@ -143,6 +143,7 @@ class Sink:
         self._health.settle("records")
         value = message.value() or b""
         self._count(origin)
+        metrics.READ_TIME.labels(origin.topic, origin.partition).set(message.timestamp()[1] / 1000)
         try:
             record = self._targets[origin.topic].decode(value)
         except ValueError as error:
@@ -304,6 +305,7 @@ class Sink:
         self._paused = False
         self._expected = _committed_offsets(source, partitions)
         metrics.PARTITIONS.set(len(partitions))
+        metrics.REBALANCES.inc()
         log.info("partitions_assigned", partitions=[f"{each.topic}:{each.partition}" for each in partitions])
 
     def _on_revoke(self, source: RecordSource, partitions: Partitions) -> None:
@@ -311,6 +313,7 @@ class Sink:
         self._assignments += 1
         self._buffer.clear()
         metrics.PARTITIONS.set(0)
+        metrics.READ_TIME.clear()
         log.info("partitions_revoked", partitions=[f"{each.topic}:{each.partition}" for each in partitions])
 
 

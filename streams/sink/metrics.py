@@ -30,6 +30,12 @@ REFUSALS = Counter(
     ["table"],
 )
 PAUSED = Gauge("postwatch_sink_paused", "1 while reading is paused to wait for ClickHouse or for a dead letter.")
+REBALANCES = Counter("postwatch_sink_rebalances_total", "Times that partitions were assigned anew.")
+READ_TIME = Gauge(
+    "postwatch_sink_read_timestamp_seconds",
+    "When Kafka took the newest record that was read.",
+    ["topic", "partition"],
+)
 PARTITIONS = Gauge("postwatch_sink_partitions", "Partitions assigned to this member.")
 LAG = Gauge(
     "postwatch_sink_lag_records", "Records that are not written yet, at the last fetch.", ["topic", "partition"]

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any, cast
 
 import postwatch.producers.ship_metrics
+import postwatch.query.guards
+import postwatch.query.reader
+import postwatch.query.report_service
 import postwatch.streams.contracts.dead_letters
 import postwatch.streams.sink.metrics  # noqa: F401 - each module tells the registry of its metrics
 import pytest
@@ -34,7 +37,7 @@ class IdleWorker:
         counts.unreadable["x"] = counts.ignored["y"] = 1
         self.counts.heard("web7", 1)
         self.counts.failures.counts["parser"] = 1
-        self.offset_gaps = self.lost_records = self.waits = self.bytes_in_flight = 0
+        self.offset_gaps = self.lost_records = self.rebalances = self.waits = self.bytes_in_flight = 0
         self.partitions: dict[int, Any] = {}
         self.progress = {0: Progress(1)}
         self.progress[0].see(1, Reading(2, 3, 3, 1), 1)

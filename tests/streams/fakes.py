@@ -93,6 +93,9 @@ class FakeMessage:
     def value(self) -> bytes | None:
         return self._value
 
+    def timestamp(self) -> tuple[int, int]:
+        return 2, 1000 * self._offset
+
     def error(self) -> KafkaError | None:
         return self._error
 

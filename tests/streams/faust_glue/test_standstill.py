@@ -40,6 +40,17 @@ def test_a_partition_whose_commits_move_is_well_however_much_waits() -> None:
     assert progress.acknowledged_ms == (SECONDS - 30) * 1000
 
 
+def test_a_partition_is_behind_by_the_age_of_what_was_read_while_kafka_has_more() -> None:
+    progress = Progress(1_000)
+    progress.see(7, Reading(9, 9, 9, 5_000), 5_000, 9)
+    assert progress.lag_seconds == 0.0  # all is read, though not acknowledged
+    progress.see(7, Reading(9, 12, 12, 6_000), 6_000)
+    assert progress.lag_seconds == 5.0  # nothing came yet since it was assigned
+    progress.read_ms = 4_500
+    progress.see(7, Reading(9, 12, 12, 7_000), 7_000, 9)
+    assert progress.lag_seconds == 2.5
+
+
 def test_records_that_came_a_moment_ago_are_no_standstill() -> None:
     _, complaint = watch([7] * SECONDS, answered(7, 7)[:-10] + answered(9, 9)[-10:])
     assert complaint == ""

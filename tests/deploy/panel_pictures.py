@@ -1,0 +1,199 @@
+"""Pictures of the dashboards' panels that ask ClickHouse, drawn from their own SQL over six hours of a simulated fleet.
+
+    .venv/bin/python -m pip install '.[pictures]'
+    .venv/bin/python -m tests.deploy.panel_pictures docs/images
+
+Grafana draws them in its own way; what is drawn is the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import random
+import re
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.dates
+import matplotlib.pyplot as plt
+from clickhouse_connect.driver.client import Client
+from postwatch.deploy.embedded.clickhouse import EmbeddedClickHouse
+from postwatch.deploy.migrate import migrate
+from postwatch.deploy.simulator.simulation import Simulation
+from postwatch.streams.clickhouse.client import connect
+
+from tests.deploy.grafana import DASHBOARDS, View, expand, panels
+from tests.drill.fleet import _joined, fill
+
+HOURS, INTERVAL_SECONDS, SEED, SERVERS = 6, 300, 7, 8
+MESSAGES_AN_HOUR = 3_000
+SHOWN_ROWS = 12
+
+
+def _arrivals(now_ms: int) -> Iterator[int]:
+    chance = random.Random(SEED)
+    at = now_ms - (HOURS + 1) * 3_600_000.0
+    while at < now_ms:
+        yield int(at)
+        at += chance.expovariate(MESSAGES_AN_HOUR * (0.7 + 0.5 * chance.random())) * 3_600_000
+
+
+def _fill(client: Client, now_ms: int) -> None:
+    simulation = Simulation(SEED, SERVERS, 2, None)
+    lines: dict[str, list[str]] = {}
+    for line in simulation.lines(_arrivals(now_ms), now_ms):
+        lines.setdefault(line.server, []).append(line.text)
+    domains = simulation.provider.domains()
+    for number, (server, texts) in enumerate(sorted(lines.items())):
+        fill(client, _joined(server, texts, domains, now_ms))
+        silent, lag, version = (400, 0, "0.1.0") if number == 3 else (7, 9_000_000 * (number == 5), "0.2.0")
+        client.command(
+            "INSERT INTO servers (server, sent_at, last_line_at, lag_bytes, files, shipper_version) SELECT "
+            f"'{server}', now64(3) - INTERVAL {silent} SECOND, now64(3) - INTERVAL {silent + 2} SECOND, {lag}, 2, "
+            f"'{version}'"
+        )
+
+
+def _shown(value: Any, unit: str) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, str):
+        return value if len(value) < 34 else value[:32] + "…"
+    if unit == "percentunit":
+        return f"{value:.1%}"
+    if unit == "s":
+        return (
+            f"{value / 3600:.1f} h" if value >= 3600 else f"{value / 60:.1f} min" if value >= 60 else f"{value:.0f} s"
+        )
+    if unit == "bytes":
+        return (
+            f"{value / 1e6:.1f} MB" if value >= 1e6 else f"{value / 1e3:.1f} kB" if value >= 1e3 else f"{value:.0f} B"
+        )
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.2f}"
+
+
+def _property(panel: dict[str, Any], name: str, of: str) -> Any:
+    """What the panel overrides for a column or series of that name."""
+    for one in panel["fieldConfig"]["overrides"]:
+        wanted = one["matcher"]["options"]
+        is_it = re.search(wanted.strip("/"), name) if wanted.startswith("/") else wanted == name
+        for each in one["properties"]:
+            if is_it and each["id"] == of:
+                return each["value"]
+    return None
+
+
+def _color(panel: dict[str, Any], name: str) -> str | None:
+    color = _property(panel, name, "color")
+    return str(color["fixedColor"]).replace("-", "") if color else None
+
+
+def _series(axes: Any, panel: dict[str, Any], names: Sequence[str], rows: list[tuple[Any, ...]]) -> None:
+    lines: dict[str, dict[Any, float]] = {}
+    for at, *rest in rows:
+        words = [one for one in rest if isinstance(one, str)]
+        for name, value in zip(names[1:], rest, strict=True):
+            if not isinstance(value, str):
+                lines.setdefault(" ".join(words) or name, {})[at] = value
+    times = sorted({at for line in lines.values() for at in line})
+    ordered = sorted(lines.items(), key=lambda one: -sum(one[1].values()))
+    if "stacking" in panel["fieldConfig"]["defaults"]["custom"]:
+        bottom = [0.0] * len(times)
+        for name, line in ordered:
+            values = [line.get(at, 0.0) for at in times]
+            axes.bar(times, values, INTERVAL_SECONDS / 86_400 * 0.9, bottom, label=name, color=_color(panel, name))
+            bottom = [low + high for low, high in zip(bottom, values, strict=True)]
+    else:
+        for name, line in ordered:
+            axes.plot(list(line), list(line.values()), label=name, linewidth=1)
+    axes.xaxis.set_major_formatter(matplotlib.dates.DateFormatter("%H:%M"))
+    axes.margins(x=0.01)
+    axes.spines[["top", "right"]].set_visible(False)
+    if panel["fieldConfig"]["defaults"]["unit"] == "s":
+        axes.set_ylabel("seconds", fontsize=7)
+    axes.legend(fontsize=6.5, ncols=8, loc="upper left", bbox_to_anchor=(-0.02, -0.07), frameon=False)
+
+
+def _table(axes: Any, panel: dict[str, Any], names: Sequence[str], rows: list[tuple[Any, ...]]) -> None:
+    cells = [
+        [_shown(value, _property(panel, name, "unit") or "") for name, value in zip(names, row, strict=True)]
+        for row in rows[:SHOWN_ROWS]
+    ]
+    labels = [_property(panel, name, "displayName") or name.replace("_", " ") for name in names]
+    axes.axis("off")
+    height = min(1.0, (len(cells) + 1) * 0.077)
+    table = axes.table(cells, colLabels=labels, cellLoc="left", colLoc="left", bbox=[0, 1 - height, 1, height])
+    table.auto_set_font_size(False)
+    table.set_fontsize(7.5)
+    for cell in table.get_celld().values():
+        cell.set_linewidth(0.3)
+
+
+def _draw(axes: Any, panel: dict[str, Any], names: Sequence[str], rows: list[tuple[Any, ...]]) -> None:
+    axes.set_title(panel["title"], fontsize=9, loc="left", fontweight="bold")
+    axes.tick_params(labelsize=7)
+    match panel["type"]:
+        case "stat":
+            axes.axis("off")
+            text = _shown(rows[0][0], panel["fieldConfig"]["defaults"]["unit"]) if rows else "none"
+            axes.text(0.0, 0.5, text, fontsize=20, color="#2a7a3f", va="center")
+        case "table":
+            _table(axes, panel, names, rows)
+        case "barchart":
+            axes.barh([name for name, _ in reversed(rows)], [value for _, value in reversed(rows)], color="#3b78b8")
+            axes.spines[["top", "right"]].set_visible(False)
+        case _:
+            _series(axes, panel, names, rows)
+
+
+def draw(dashboard: str, client: Client, view: View, path: Path) -> None:
+    """All panels that ask ClickHouse, where the dashboard has them."""
+    drawn = [panel for panel in panels(dashboard) if "rawSql" in panel["targets"][0]]
+    height = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in drawn)
+    figure = plt.figure(figsize=(15, height * 0.42))
+    for panel in drawn:
+        answer = client.query(expand(panel["targets"][0]["rawSql"], view))
+        at = panel["gridPos"]
+        below = 1.8 if panel["type"] == "timeseries" else 0.8  # the legend's
+        left = at["x"] + (2.6 if panel["type"] == "barchart" else 0.7)
+        axes = figure.add_axes(
+            (
+                left / 24,
+                1 - (at["y"] + at["h"] - below) / height,
+                (at["x"] + at["w"] - left - 0.3) / 24,
+                (at["h"] - below - 0.9) / height,
+            )
+        )
+        _draw(axes, panel, answer.column_names, [tuple(row) for row in answer.result_rows])
+    figure.suptitle(DASHBOARDS[dashboard]["title"], x=0.028, y=1.015, ha="left", fontsize=13, fontweight="bold")
+    figure.savefig(path, dpi=80, bbox_inches="tight")
+    plt.close(figure)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    folder = parser.parse_args().folder
+    mpl.use("agg")
+    with tempfile.TemporaryDirectory() as data:
+        engine = EmbeddedClickHouse(Path(data))
+        engine.start()
+        try:
+            migrate(connect(engine.settings, database=""), engine.settings)
+            client = connect(engine.settings)
+            now_ms = time.time_ns() // 1_000_000
+            _fill(client, now_ms)
+            view = View(now_ms // 1000 - HOURS * 3600, now_ms // 1000, INTERVAL_SECONDS)
+            for name in itertools.filterfalse("pipeline".__eq__, DASHBOARDS):
+                draw(name, client, view, folder / f"dashboard-{name}.png")
+        finally:
+            engine.kill()
+
+
+if __name__ == "__main__":
+    main()
