@@ -111,7 +111,8 @@ def _series(axes: Any, panel: dict[str, Any], names: Sequence[str], rows: list[t
     else:
         for name, line in ordered:
             axes.plot(list(line), list(line.values()), label=name, linewidth=1)
-    axes.xaxis.set_major_formatter(matplotlib.dates.DateFormatter("%H:%M"))
+    dates: Any = matplotlib.dates  # typed in part
+    axes.xaxis.set_major_formatter(dates.DateFormatter("%H:%M"))
     axes.margins(x=0.01)
     axes.spines[["top", "right"]].set_visible(False)
     if panel["fieldConfig"]["defaults"]["unit"] == "s":

@@ -44,8 +44,8 @@ def row(number: int, queued_at: int, status: str, attempts: tuple[Attempt, ...] 
 def rows_of(now: int) -> list[Outcome]:
     """Six sent recipients, two received; one retracted, one replaced, one of last week."""
     hour = now - HOUR_MS
-    no_user = {"reason": "unknown-user", "smtp_code": 550}
-    limit = {"reason": "rate-limit", "smtp_code": 451}
+    no_user: dict[str, Any] = {"reason": "unknown-user", "smtp_code": 550}
+    limit: dict[str, Any] = {"reason": "rate-limit", "smtp_code": 451}
     bob: dict[str, Any] = {"account": "bob@e.example", "account_domain": "e.example", "direction": "received"}
     return [
         row(1, hour, "delivered", (Attempt(hour + 10_000, "delivered"),), **GOOGLE),
