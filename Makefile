@@ -5,7 +5,7 @@ SECONDS ?= 1800
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install demo test drill chaos soak bench bench-fleet corpora fuzz mutations translations lint format clean
+.PHONY: install demo test drill chaos soak bench bench-fleet corpora fuzz mutations translations packages fleet-test lint format clean
 
 install: $(STAMP)
 
@@ -53,6 +53,14 @@ mutations: install
 
 translations: install
 	$(BIN)/python -m tests.translations $(NEW)
+
+# The Debian packages of this version, for the Python of this machine, in dist/.
+packages: install
+	deploy/packages/build dist
+
+# What takes too long for every landing: the pages of docs/ followed in a bare Debian, command by command. Needs root.
+fleet-test: install
+	POSTWATCH_FLEET=1 $(BIN)/python -m pytest -rA tests/fleet $(ARGS)
 
 lint: install
 	$(BIN)/ruff format --check .
