@@ -5,7 +5,7 @@ SECONDS ?= 1800
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install demo test drill chaos soak bench bench-fleet corpora fuzz mutations translations packages fleet-test lint format clean
+.PHONY: install compile demo test drill chaos soak bench bench-fleet corpora fuzz mutations translations packages fleet-test lint format clean
 
 install: $(STAMP)
 
@@ -16,6 +16,10 @@ $(STAMP): pyproject.toml requirements.lock
 	mkdir -p .venv/types/postwatch
 	for part in producers streams query deploy; do ln -sfn ../../../$$part .venv/types/postwatch/$$part; done
 	touch $(STAMP)
+
+# Parsers and joiner as machine code. Needs a C compiler; without it all runs interpreted. A minute.
+compile: install
+	$(BIN)/python deploy/core_build/compile.py $(ARGS)
 
 demo: install
 	$(BIN)/postwatch demo $(ARGS)
@@ -73,4 +77,4 @@ format: install
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf .venv build dist *.egg-info
+	rm -rf streams/compiled .venv build dist *.egg-info

@@ -14,6 +14,7 @@ from postwatch.deploy.topics import APPEND_TIME, TIMESTAMP_TYPE
 from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.query.wording import time_span
 from postwatch.streams.contracts.heartbeat import STALE_AFTER_SECONDS
+from postwatch.streams.core_build import CoreBuild
 from postwatch.streams.settings import LONGEST_RETRY_MS
 
 SKEW_WARNING_MS = 2_000
@@ -162,6 +163,11 @@ def judge_clickhouse(facts: ClickHouseFacts, now_ms: int) -> list[Finding]:
     if "servers" not in facts.missing_tables:
         found += _judge_servers(facts, now_ms)
     return found
+
+
+def judge_core(build: CoreBuild) -> Finding:
+    """Which build of parsers and joiner runs on this machine; either is right, the compiled one is faster."""
+    return Finding("join", OK, f"Parsers and joiner run {build.kind} here ({build.reason}).")
 
 
 def judge_files(found: int, errors: Sequence[tuple[str, str]]) -> Finding:

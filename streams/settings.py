@@ -99,6 +99,12 @@ class JoinSettings:
         doc="Close a message with its last status when it is older than this: the longest retry of the mail servers.",
         least=0,
     )
+    core: str = setting(
+        "compiled",
+        doc="compiled: parse and join with the compiled modules where there are any; interpreted: leave them alone. "
+        "From the environment only.",
+        choices=("compiled", "interpreted"),
+    )
     metrics_address: str = setting("127.0.0.1:9102", doc="host:port of /metrics and /health. Empty: not served.")
 
 

@@ -39,7 +39,7 @@ NEVER_IN_THE_CORE = {
     "time",
 }
 FLOORS = (
-    {"producers.record", "producers.service", "producers.ship_metrics"},
+    {"producers.record", "producers.service", "producers.ship_metrics", "streams.core_build"},
     {"producers.publisher", "producers.ship_settings", "streams.contracts", "streams.errors", "streams.settings"},
     {"producers.files", "streams.clickhouse", "streams.parsers"},
     {"producers.shipper", "streams.enrichment", "streams.sink"},

@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import json
 
-from postwatch.deploy.doctor import judge_clickhouse, judge_files, judge_kafka
+from postwatch.deploy.doctor import judge_clickhouse, judge_core, judge_files, judge_kafka
 from postwatch.deploy.doctor_facts import collect_clickhouse, collect_kafka
 from postwatch.deploy.findings import OK, TROUBLE, WARNING, Finding, worst
 from postwatch.deploy.topics import topic_configs
@@ -16,6 +16,7 @@ from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.producers.service.lifecycle import now_ms
 from postwatch.producers.service.settings import is_set, load
 from postwatch.producers.ship_settings import ShipSettings, followed_globs
+from postwatch.streams import core_build
 from postwatch.streams.settings import ClickHouseSettings, JoinSettings, SinkSettings
 from rich.console import Console
 from rich.table import Table
@@ -26,8 +27,8 @@ _STYLES = {OK: "green", WARNING: "yellow", TROUBLE: "bold red"}
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Check brokers, topics, lag, retention, dead letters, tables, migrations, clocks, servers and, where "
-        "POSTWATCH_SHIP_FILES is set, the log files of this machine. Changes nothing. "
+        "Check which build of the join is here, brokers, topics, lag, retention, dead letters, tables, migrations, "
+        "clocks, servers and, where POSTWATCH_SHIP_FILES is set, the log files of this machine. Changes nothing. "
         "Exit status: 0 if all is well, 1 with warnings, 2 with trouble."
     )
     parser.add_argument("--json", action="store_true", help="print the findings as one JSON array")
@@ -37,7 +38,11 @@ def run(arguments: argparse.Namespace) -> int:
     kafka, clickhouse = load(KafkaSettings), load(ClickHouseSettings)
     join, sink = load(JoinSettings), load(SinkSettings)
     globs = followed_globs(load(ShipSettings)) if is_set(ShipSettings, "files") else ()
-    findings = [*_look_at_kafka(kafka, join.group, sink.group), *_look_at_clickhouse(clickhouse)]
+    findings = [
+        judge_core(core_build.running),
+        *_look_at_kafka(kafka, join.group, sink.group),
+        *_look_at_clickhouse(clickhouse),
+    ]
     if globs:
         files, errors = discover(globs)
         findings.append(judge_files(len(files), errors))

@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 
 import structlog
-from postwatch.producers.service.errors import BadInputError
+from postwatch.producers.service.errors import BadInputError, SettingsError
 from postwatch.producers.service.health import Health, serve_metrics
 from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.producers.service.lifecycle import await_server, now_ms
@@ -21,6 +21,7 @@ from postwatch.producers.service.memory import bound_arrow, bound_heap
 from postwatch.producers.service.outages import OutageLog
 from postwatch.producers.service.settings import load
 from postwatch.producers.service.systemd import Systemd
+from postwatch.streams import core_build
 from postwatch.streams.errors import EXIT_FAILED
 from postwatch.streams.settings import JoinSettings
 from prometheus_client import REGISTRY
@@ -54,6 +55,9 @@ def run(arguments: argparse.Namespace) -> int:
     configure_logs("join")
     settings = load(JoinSettings)
     kafka = load(KafkaSettings)
+    if settings.core == core_build.INTERPRETED != core_build.running.kind:
+        raise SettingsError(f"{core_build.SWITCH} must stand in the environment: it is read before any file")
+    log.info("core_chosen", build=core_build.running.kind, reason=core_build.running.reason)
     from faust import Worker  # slow to import: settings are checked first
     from postwatch.streams.faust_glue.app import changelog_topic, create_app, join_rules
     from postwatch.streams.faust_glue.changelog import ensure_changelog

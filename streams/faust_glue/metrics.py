@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from postwatch.streams import core_build
 from postwatch.streams.faust_glue.standstill import Progress
 from postwatch.streams.faust_glue.worker import JoinWorker
 from postwatch.streams.parsers.lines import LineTally
@@ -21,6 +22,9 @@ class JoinCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         worker = self._worker
         counts = worker.counts
+        core = GaugeMetricFamily("postwatch_core_info", "Which build of parsers and joiner runs.", labels=["build"])
+        core.add_metric([core_build.running.kind], 1)
+        yield core
         yield from _line_metrics(counts.tally)
         yield CounterMetricFamily("postwatch_records", "Raw records joined.", counts.records)
         yield CounterMetricFamily("postwatch_heartbeat_records", "Heartbeats forwarded.", counts.heartbeats)

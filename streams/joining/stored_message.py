@@ -11,8 +11,9 @@ from collections.abc import Iterator
 import msgspec
 from postwatch.streams.contracts.outcome import DEFERRED
 from postwatch.streams.errors import StoreError
-from postwatch.streams.joining.message import Message
-from postwatch.streams.parsers.events import ENVELOPE, Attempt
+from postwatch.streams.joining.message import Lineage, Message, Try
+from postwatch.streams.parsers.events import ENVELOPE, Arrival, Attempt, LifecycleEvent, Refusal, Step
+from postwatch.streams.parsers.native_fields import FieldReader, replace, to_fields
 from postwatch.streams.parsers.queue_ids import queued_at
 
 OPEN = -1
@@ -29,7 +30,12 @@ class StoredMessage(msgspec.Struct, array_like=True):
     message: Message
 
 
-_decoder = msgspec.msgpack.Decoder(StoredMessage)
+IS_NATIVE = not issubclass(Message, msgspec.Struct)
+"""Whether the compiled build runs, whose classes msgspec does not know."""
+_NATIVES = (Message, Lineage, Try, Arrival, Attempt, LifecycleEvent, Refusal, Step)
+_decoder = msgspec.msgpack.Decoder(StoredMessage, dec_hook=FieldReader(*_NATIVES).read if IS_NATIVE else None)
+_encoder = msgspec.msgpack.Encoder(enc_hook=to_fields if IS_NATIVE else None)
+_replace = replace if IS_NATIVE else msgspec.structs.replace
 
 
 def stored_key(server: str, queue_id: str) -> bytes:
@@ -50,7 +56,7 @@ def encode_stored(message: Message, closed_by_offset: int = OPEN) -> bytes:
 def _encode(message: Message, closed_by_offset: int) -> bytes:
     changed, message.dirty = message.dirty, None
     try:
-        return _VERSION + msgspec.msgpack.encode(StoredMessage(closed_by_offset, message))
+        return _VERSION + _encoder.encode(StoredMessage(closed_by_offset, message))
     finally:
         message.dirty = changed
 
@@ -62,11 +68,11 @@ def _thinnings(message: Message) -> Iterator[None]:
             attempts[:] = _without_repetitions(attempts, most)
         yield
     for attempts in _all_attempts(message):
-        attempts[:] = [msgspec.structs.replace(attempt, line="") for attempt in attempts]
+        attempts[:] = [_replace(attempt, line="") for attempt in attempts]
     parts = message.parts or {}
     for name, part in parts.items():
         if part.part == ENVELOPE:
-            parts[name] = msgspec.structs.replace(part, line="")
+            parts[name] = _replace(part, line="")
     yield
     message.attempts.clear()
     message.earlier = None

@@ -122,4 +122,4 @@ def read_message(header: Header, line: str, stamps: StampReader) -> Parsed:
     return parse_message(found[1], header.text[found.end() :], header.at, line)
 
 
-FORMAT = LogFormat("dma", programs=("dma",), read_message=read_message)
+FORMAT: LogFormat = LogFormat("dma", programs=("dma",), read_message=read_message)

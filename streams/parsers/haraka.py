@@ -266,4 +266,4 @@ def read_message(header: Header, line: str, stamps: StampReader) -> Parsed:
     return parse_message(text[found.end() :] if found is not None else text, header.at, line) or _NOTE
 
 
-FORMAT = LogFormat("haraka", programs=("haraka",), read_message=read_message, line_reader=_line_reader)
+FORMAT: LogFormat = LogFormat("haraka", programs=("haraka",), read_message=read_message, line_reader=_line_reader)

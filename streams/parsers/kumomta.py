@@ -233,4 +233,4 @@ def read_line(line: str) -> Parsed | None:
     return parse_record(line)
 
 
-FORMAT = LogFormat("kumomta", line_reader=lambda stamps: read_line, parser=KumoMtaParser)
+FORMAT: LogFormat = LogFormat("kumomta", line_reader=lambda stamps: read_line, parser=KumoMtaParser)

@@ -112,4 +112,4 @@ def read_message(header: Header, line: str, stamps: StampReader) -> Parsed:
     return parse_message(process, header.text[header.start :], header.at, line)
 
 
-FORMAT = LogFormat("nullmailer", programs=("nullmailer", "nullmailer-send"), read_message=read_message)
+FORMAT: LogFormat = LogFormat("nullmailer", programs=("nullmailer", "nullmailer-send"), read_message=read_message)

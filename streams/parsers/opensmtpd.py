@@ -317,7 +317,7 @@ def _old(text: str, start: int, at: int, line: str) -> Parsed:
     return _attempt(queue_id, at, line, agent, to, rcpt, source, address, host, result, words)
 
 
-FORMAT = LogFormat(
+FORMAT: LogFormat = LogFormat(
     "opensmtpd",
     programs=("smtpd",),
     read_message=lambda header, line, stamps: parse_message(header.text, header.start, header.at, line),

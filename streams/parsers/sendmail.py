@@ -404,7 +404,7 @@ def _refusal(
     )
 
 
-FORMAT = LogFormat(
+FORMAT: LogFormat = LogFormat(
     "sendmail",
     programs=("sendmail", "sm-mta", "sm-msp-queue", "sm-msp", "sm-queue"),
     read_message=read_message,

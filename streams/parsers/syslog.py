@@ -7,9 +7,10 @@ Docker's stamp, journald's JSON) nothing is believed but the stamp, the program 
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
+from postwatch.streams.parsers.log_records import DOCKER, JOURNAL
 from postwatch.streams.parsers.timestamps import StampReader, fraction_ms
 
 _TAG = r"(?P<program>[\w./+@\\-]++)(?:\[\d++\])?+:? ?+(?:\[ID \d++ \w++\.\w++\] )?+"
@@ -116,7 +117,7 @@ def process_in(line: str, message: str) -> str:
         return found
     if line[:1] in "{\x1ed":
         try:
-            record = _journal_decoder.decode(line.removeprefix("\x1e").removeprefix("data: "))
+            record = JOURNAL.decode(line.removeprefix("\x1e").removeprefix("data: "))
         except msgspec.DecodeError:
             return ""
         return _number(record.claimed_process) or _number(record.process)
@@ -135,7 +136,7 @@ def unwrap(line: str) -> str:
     """The line without what Docker and terminals put around it; `docker logs`, its JSON files and compose alike."""
     if line.startswith(DOCKER_JSON):
         try:
-            line = _docker_decoder.decode(line).log.rstrip("\r\n")
+            line = DOCKER.decode(line).log.rstrip("\r\n")
         except (msgspec.DecodeError, UnicodeError):
             return line
     if "\x1b" in line[:64]:
@@ -171,7 +172,7 @@ class HeaderReader:
             found = _USUAL_ISO.match(line)
             if found is not None:
                 second, fraction, zone, program = found.groups()
-                return Header(self._stamps.read_iso(second, fraction, zone), program, line, found.end())
+                return Header(self._stamps.read(second, fraction, zone), program, line, found.end())
             return self._read_rarer(line)
         except ValueError:
             return None
@@ -186,12 +187,12 @@ class HeaderReader:
         found = _RFC5424.match(text)
         if found is not None:
             second, fraction, zone, program, process = found.groups()
-            at = self._stamps.read_iso(second, fraction, zone)
+            at = self._stamps.read(second, fraction, zone)
             return Header(at, program, text, found.end(), _number(process))
         found = _ISO.match(text)
         if found is not None:
             second, fraction, zone, module, program = found.groups()
-            return Header(self._stamps.read_iso(second, fraction, zone), module or program, text, found.end())
+            return Header(self._stamps.read(second, fraction, zone), module or program, text, found.end())
         found = _BSD.match(text)
         if found is not None:
             first, day, middle, time, fraction, last, program = found.groups()
@@ -218,7 +219,7 @@ class HeaderReader:
         if len(text) > _MOST_JSON:
             return None
         try:
-            record = _journal_decoder.decode(text)
+            record = JOURNAL.decode(text)
             at = int(record.at) // 1000
         except (msgspec.DecodeError, ValueError):
             return None
@@ -227,20 +228,3 @@ class HeaderReader:
             message = bytes(byte & 0xFF for byte in message).decode("utf-8", "backslashreplace")
         process = _number(record.claimed_process) or _number(record.process)
         return Header(at, record.program, message.replace("\n", "\\n"), 0, process) if record.program else None
-
-
-class _DockerRecord(msgspec.Struct):
-    log: str
-
-
-class _JournalRecord(msgspec.Struct):
-    at: str = msgspec.field(name="__REALTIME_TIMESTAMP")
-    message: str | list[int] = msgspec.field(name="MESSAGE")
-    program: str = msgspec.field(name="SYSLOG_IDENTIFIER", default="")
-    claimed_process: Any = msgspec.field(name="SYSLOG_PID", default="")
-    """What the program itself put into its line; `process` is what the kernel told the journal."""
-    process: Any = msgspec.field(name="_PID", default="")
-
-
-_docker_decoder = msgspec.json.Decoder(_DockerRecord)
-_journal_decoder = msgspec.json.Decoder(_JournalRecord)

@@ -66,15 +66,15 @@ class StampReader:
             self.seconds.clear()
 
     def read(self, second: str, fraction: str | None, offset: str | None) -> int:
-        """'2026-11-23 13:42:18', '.712' and ' +0100' → ms since the epoch. Raises ValueError on an impossible date."""
+        """'2026-11-23 13:42:18', '.712' and ' +0100' → ms since the epoch; with `T` and `+01:00` or `Z` as well.
+
+        Raises ValueError on an impossible date.
+        """
         key = second + offset if offset else second
         at = self.seconds.get(key)
         if at is None:
             at = self._keep(key, *self._convert(datetime.datetime.fromisoformat(second), offset))
         return at + fraction_ms(fraction) if fraction else at
-
-    read_iso = read
-    """'2026-11-23T13:42:18', '.712345' and '+01:00' or 'Z'."""
 
     def read_without_year(self, stamp: str) -> int:
         """'Nov  3 17:27:12' or 'Nov 3 17:27:12' → ms since the epoch. Raises ValueError on a date that no year has."""

@@ -22,7 +22,7 @@ from tests.mutations.mutation import ROOT, Mutation
 PARTS = ("producers", "streams", "query", "deploy")
 TEST_SECONDS = 60
 MUTATION_SECONDS = 240
-_LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".hypothesis", "__pycache__", ".*_cache", "*.egg-info")
+_LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".hypothesis", "__pycache__", ".*_cache", "*.egg-info", "compiled")
 
 
 def copy_project(folder: Path) -> dict[str, str]:
@@ -34,6 +34,7 @@ def copy_project(folder: Path) -> dict[str, str]:
         (packages / part).symlink_to(folder / part)
     # Compiled files are told from old ones by a time in seconds, which is too coarse here.
     environment = {**os.environ, "PYTHONPATH": str(packages.parent), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment["POSTWATCH_JOIN_CORE"] = "interpreted"
     environment["COLUMNS"] = "500"  # pytest cuts its words to the width of the terminal
     command = [sys.executable, "-c", "import postwatch.producers as found; print(found.__file__)"]
     found = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True).stdout

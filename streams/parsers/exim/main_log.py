@@ -427,6 +427,6 @@ def _line_reader(stamps: StampReader) -> ReadLine:
     return EximMainParser(stamps, is_alone=False).read
 
 
-MAIN = LogFormat("exim-main", line_reader=_line_reader, parser=EximMainParser)
-REJECT = LogFormat("exim-reject", read_rest=read_header, parser=EximMainParser)
+MAIN: LogFormat = LogFormat("exim-main", line_reader=_line_reader, parser=EximMainParser)
+REJECT: LogFormat = LogFormat("exim-reject", read_rest=read_header, parser=EximMainParser)
 """Entries of the main log, with headers below them; in a file of any format MAIN claims the entries."""

@@ -19,4 +19,4 @@ def read_message(header: Header, line: str, stamps: StampReader) -> Parsed:
     return EximMainParser(stamps).parse(text if STAMP.match(text) else with_stamp(text, header.at))
 
 
-FORMAT = LogFormat("exim-syslog", programs=("exim", "exim4", "exim5"), read_message=read_message)
+FORMAT: LogFormat = LogFormat("exim-syslog", programs=("exim", "exim4", "exim5"), read_message=read_message)

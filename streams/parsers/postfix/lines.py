@@ -89,7 +89,7 @@ def read_without_stamp(line: str) -> Parsed | None:
     return _STAMP_LOST if _WITHOUT_STAMP.match(line, 0, _MOST_HEAD) else None
 
 
-FORMAT = LogFormat(
+FORMAT: LogFormat = LogFormat(
     "postfix",
     programs=("postfix*/*", *sorted(FILTERS)),
     read_message=read_message,
