@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,7 +45,6 @@ setup(name={group!r}, packages=[], script_args=["build_ext", "--inplace", "--par
                            multi_file=True))
 """
 _MYPY = """[mypy]
-strict = True
 namespace_packages = True
 explicit_package_bases = True
 ignore_missing_imports = True
@@ -63,6 +63,8 @@ def compile_core(root: Path, target: Path, level: str = "3") -> None:
     """
     if not any(map(shutil.which, ("cc", "gcc", "clang"))):
         raise CompileError("no C compiler was found (Debian: apt-get install gcc)")
+    if not Path(sysconfig.get_path("include"), "Python.h").exists():
+        raise CompileError("Python.h was not found (Debian: apt-get install python3-dev)")
     if importlib.util.find_spec("mypyc") is None:
         raise CompileError("mypy is not installed")
     build, classes = _load(root, "streams/core_build.py"), _load(root, "deploy/core_build/native_classes.py")

@@ -35,7 +35,6 @@ IS_NATIVE = not issubclass(Message, msgspec.Struct)
 _NATIVES = (Message, Lineage, Try, Arrival, Attempt, LifecycleEvent, Refusal, Step)
 _decoder = msgspec.msgpack.Decoder(StoredMessage, dec_hook=FieldReader(*_NATIVES).read if IS_NATIVE else None)
 _encoder = msgspec.msgpack.Encoder(enc_hook=to_fields if IS_NATIVE else None)
-_replace = replace if IS_NATIVE else msgspec.structs.replace
 
 
 def stored_key(server: str, queue_id: str) -> bytes:
@@ -68,11 +67,11 @@ def _thinnings(message: Message) -> Iterator[None]:
             attempts[:] = _without_repetitions(attempts, most)
         yield
     for attempts in _all_attempts(message):
-        attempts[:] = [_replace(attempt, line="") for attempt in attempts]
+        attempts[:] = [replace(attempt, line="") for attempt in attempts]
     parts = message.parts or {}
     for name, part in parts.items():
         if part.part == ENVELOPE:
-            parts[name] = _replace(part, line="")
+            parts[name] = replace(part, line="")
     yield
     message.attempts.clear()
     message.earlier = None

@@ -9,13 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import msgspec
+
 _Native = TypeVar("_Native")
 _Convert = Callable[[Any], Any]
 _PLAIN: dict[str, type] = {"str": str, "int": int, "bool": bool}
 
 
 def replace(native: _Native, /, **changes: object) -> _Native:
-    """A copy with other values in some fields, as `msgspec.structs.replace` makes it of a struct."""
+    """A copy with other values in some fields, whichever build runs."""
+    if isinstance(native, msgspec.Struct):
+        return msgspec.structs.replace(native, **changes)
     fields = native.FIELDS  # type: ignore[attr-defined]  # which `deploy/core_build` gives each native class
     return type(native)(*[changes[name] if name in changes else getattr(native, name) for name, _ in fields])
 

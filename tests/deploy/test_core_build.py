@@ -34,6 +34,7 @@ def is_current(folder: Path) -> bool:
         return False
 
 
+@pytest.mark.timeout(900)  # where nothing was compiled before
 def test_the_compiled_core_makes_the_golden_rows(tmp_path: Path) -> None:
     """And reads what each version parked, byte for byte; and is left alone once a source has changed."""
     if not is_current(MADE):

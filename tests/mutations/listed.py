@@ -27,6 +27,29 @@ _STATUS = "streams/joining/test_status.py::"
 _LOG_IN = "query/access/test_log_in.py::"
 _PARTIAL = "streams/sink/test_partial_rows.py::"
 
+CORE_BUILD = (
+    _mutation(
+        "a compiled module that is older than its source is never used",
+        "streams/core_build.py",
+        'if manifest["sha256"] != digest_of',
+        'if manifest["sha256"] == 0 != digest_of',
+        "deploy/test_core_build.py::test_a_module_that_is_older_than_its_source_is_not_used",
+    ),
+    _mutation(
+        "modules that were compiled for another Python are not loaded",
+        "streams/core_build.py",
+        'if manifest["suffix"] != suffix():',
+        "if False:",
+        "deploy/test_core_build.py::test_another_python_runs_interpreted",
+    ),
+    _mutation(
+        "what an older version parked is read by the compiled core",
+        "streams/parsers/native_fields.py",
+        "in zip(kinds, fields)])  # noqa: B905",
+        "in zip(kinds, fields, strict=True)])",
+        "streams/parsers/test_native_fields.py::test_an_older_version_wrote_fewer_fields_and_a_newer_one_more",
+    ),
+)
 AFAR = (
     _mutation(
         "a filter with a public address gives a message back after a crash too",
@@ -2399,6 +2422,7 @@ INSTALL = (
 
 MUTATIONS = (
     *INSTALL,
+    *CORE_BUILD,
     *SLIM_TABLES,
     *SEARCHES,
     *LOG_IN,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 from postwatch.streams.contracts.outcome import BOUNCED, DEFERRED, DELIVERED
 from postwatch.streams.joining.merge import add_attempt
@@ -10,6 +9,7 @@ from postwatch.streams.joining.message import Message
 from postwatch.streams.joining.status import find_status
 from postwatch.streams.joining.stored_message import MOST_BYTES, decode_stored, encode_stored
 from postwatch.streams.parsers.events import Attempt
+from postwatch.streams.parsers.native_fields import replace
 
 from tests.streams.joining.test_joiner import part, tried
 
@@ -18,7 +18,7 @@ QUEUE_ID = "1vwyDG-000001-1X"
 
 def attempt_of(recipient: str, at: int, status: str, line_characters: int) -> Attempt:
     line = f"{at} {status} {recipient} ".ljust(line_characters, "x")
-    return msgspec.structs.replace(tried(QUEUE_ID, at, recipient, status), line=line)
+    return replace(tried(QUEUE_ID, at, recipient, status), line=line)
 
 
 def newsletter(recipients: int, deferrals: int, line_characters: int) -> Message:
