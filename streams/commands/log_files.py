@@ -18,7 +18,7 @@ from postwatch.producers.files.zip_archive import ZipLog, zip_logs
 from postwatch.producers.record import MAX_RECORD_BYTES
 from postwatch.producers.service.errors import BadInputError
 
-_CHUNK_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 18
 _MOST_OF_A_LINE = MAX_RECORD_BYTES
 """More characters than the parsers keep of a line."""
 

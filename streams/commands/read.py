@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-import msgspec
 from postwatch.producers.service.settings import split_list
+from postwatch.streams.commands.laid_aside import LaidAside
 from postwatch.streams.commands.log_files import LogFile, read_logs
-from postwatch.streams.contracts.outcome import Outcome, to_json_object
+from postwatch.streams.commands.newest_rows import NewestRows
+from postwatch.streams.commands.parsing import Block, FileEnd, parse_logs, side_by_side, usable_cores
 from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.enrichment.hosted_domains import read_domains
-from postwatch.streams.enrichment.reasons import BUILT_IN
+from postwatch.streams.enrichment.reasons import BUILT_IN, ReasonBook
 from postwatch.streams.enrichment.reasons_file import read_reasons
 from postwatch.streams.enrichment.trusted_networks import parse_networks
 from postwatch.streams.joining.failures import Failure, unfinished_entry
 from postwatch.streams.joining.joiner import Joiner
 from postwatch.streams.parsers.events import Ignored
 from postwatch.streams.parsers.explanation import explain, shown_line
-from postwatch.streams.parsers.lines import LineCounts, LineTally, decode_lines, parse_lines
+from postwatch.streams.parsers.lines import LineCounts, add_counts, decode_lines
 from postwatch.streams.parsers.log_format import LineParser
 from postwatch.streams.parsers.registry import AUTO, FORMAT_NAMES, make_parser
 from postwatch.streams.parsers.suppressed import SUPPRESSED
@@ -34,8 +37,9 @@ _NOT_OF_MAIL = ("no-stamp", "other-program", "wrapped", "other", "headers", "con
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Read mail logs without Kafka, and print one JSON row for each account, message and recipient, as the table "
-        "has them. A message that is still open at the end of the files has its last status. Counts go to standard "
-        "error."
+        "has them, in the order in which messages were received. A message that is still open at the end of the files "
+        "has its last status. Counts go to standard error. Memory stays flat: what it does not hold waits in "
+        "temporary files (TMPDIR)."
     )
     parser.epilog = (
         "Exit status: 0 if rows or unreadable lines about a message were found, 1 if nothing was found or no file "
@@ -65,6 +69,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "behind Docker's syslog driver; separate with commas, * stands for any characters",
     )
     parser.add_argument("--server", default="localhost", metavar="NAME", help="name of the server in the rows")
+    parser.add_argument(
+        "--processes",
+        type=int,
+        choices=(1, 2),
+        metavar="N",
+        help="1: parse and join in one process; 2: parse large files beside (default: 2 where two cores are there)",
+    )
     parser.add_argument("--explain", action="store_true", help="print each line and how it was read, instead of rows")
     parser.add_argument(
         "--domains",
@@ -91,34 +102,71 @@ def run(arguments: argparse.Namespace) -> int:
     parser = make_parser(arguments.format, StampReader(zone), split_list(arguments.wrapping_programs))
     if arguments.explain:
         return _explain(arguments.files, parser)
-    joiner = Joiner(AccountBook(domains, trusted), reasons=reasons)
-    tally = LineTally()
-    rows: dict[tuple[object, ...], Outcome] = {}
-    shown = 0
-    for file in _logs(arguments.files):
-        parser.stamps.shipped(file.written_ms)
-        counts = tally.of(file.name, arguments.format)
-        for block in file.blocks:
-            lines = decode_lines(block)
-            parsed = parse_lines(parser, lines, counts)
-            for unreadable in parsed.unreadable:
-                if shown < _SHOWN_UNREADABLE:
-                    shown += 1
-                    print(f"unreadable ({unreadable.reason}): {lines[unreadable.number][:500]!a}", file=sys.stderr)
-            joiner.add(arguments.server, parsed.events)
-            _keep_newest(rows, joiner.take_dirty()[0])
-            for failure in joiner.take_failures():
-                _tell_failure(failure, counts)
-        _warn_of_no_mail(file.name, counts)
-        for message in list(joiner.open_messages()):
+    parsed = parse_logs(arguments.files, parser)
+    with _collector_off():
+        reading = _Reading(arguments.server, AccountBook(domains, trusted), reasons)
+        counts = reading.take(side_by_side(parsed) if (arguments.processes or usable_cores()) > 1 else parsed)
+        return _FOUND if _print(reading.rows, counts) or counts.unreadable else _NOTHING_FOUND
+
+
+class _Reading:
+    """What was read so far: the open messages, the newest rows, and the counts."""
+
+    def __init__(self, server: str, accounts: AccountBook, reasons: ReasonBook) -> None:
+        self.rows = NewestRows()
+        self._server = server
+        self._aside = LaidAside()
+        self._joiner = Joiner(accounts, self._aside.find, reasons=reasons)
+        self._failed: list[Failure] = []
+        self._shown = 0
+
+    def take(self, parsed: Iterator[Block | FileEnd]) -> LineCounts:
+        """Join all there is. Returns the counts of all files."""
+        whole = LineCounts()
+        for one in parsed:
+            if isinstance(one, Block):
+                self._join(one)
+            else:
+                self._end_file(one)
+                add_counts(whole, one.counts)
+        for message in self._joiner.open_messages():
+            self.rows.add(self._joiner.pending_rows(message))
+        return whole
+
+    def _join(self, block: Block) -> None:
+        for reason, line in block.unreadable:
+            if self._shown < _SHOWN_UNREADABLE:
+                self._shown += 1
+                print(f"unreadable ({reason}): {line!a}", file=sys.stderr)
+        joiner = self._joiner
+        joiner.add(self._server, block.events)
+        rows, changed = joiner.take_dirty()
+        self.rows.add(rows)
+        self.rows.add(self._aside.tidy(joiner, changed))
+        self._failed += joiner.take_failures()
+
+    def _end_file(self, file: FileEnd) -> None:
+        for failure in self._failed:
+            _tell_failure(failure, file.counts)
+        self._failed.clear()
+        _warn_of_no_mail(file.name, file.counts)
+        for message in list(self._joiner.open_messages()):
             unfinished = unfinished_entry(message)
             if unfinished is not None:
-                _tell_failure(unfinished, counts)
-                joiner.forget(message)
-    for message in joiner.open_messages():
-        _keep_newest(rows, joiner.pending_rows(message))
-    counts = tally.total()
-    return _FOUND if _print(rows, counts) or counts.unreadable else _NOTHING_FOUND
+                _tell_failure(unfinished, file.counts)
+                self._joiner.forget(message)
+
+
+@contextmanager
+def _collector_off() -> Iterator[None]:
+    """Nothing that is read needs the collector, and it would walk all open messages again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _explain(files: Sequence[str], parser: LineParser) -> int:
@@ -166,27 +214,19 @@ def _tell_failure(failure: Failure, counts: LineCounts) -> None:
     counts.unreadable[failure.reason] += len(failure.lines)
 
 
-def _print(rows: dict[tuple[object, ...], Outcome], counts: LineCounts) -> int:
+def _print(rows: NewestRows, counts: LineCounts) -> int:
     """Print the rows, then the counts; returns the number of rows."""
-    encoder = msgspec.json.Encoder()
-    shown = [row for row in rows.values() if not row.is_deleted]
-    for row in shown:
-        sys.stdout.buffer.write(encoder.encode(to_json_object(row)) + b"\n")
+    shown = 0
+    write = sys.stdout.buffer.write
+    for line in rows.lines():
+        write(line)
+        shown += 1
     sys.stdout.flush()
     ignored = ", ".join(f"{count} {kind}" for kind, count in counts.ignored.most_common())
     lost = f"; the logger threw away {counts.suppressed_lines} more lines" if counts.suppressed_lines else ""
     print(
         f"{counts.lines} lines = {counts.events} events + {sum(counts.ignored.values())} ignored"
-        f"{f' ({ignored})' if ignored else ''} + {sum(counts.unreadable.values())} unreadable; {len(shown)} rows{lost}",
+        f"{f' ({ignored})' if ignored else ''} + {sum(counts.unreadable.values())} unreadable; {shown} rows{lost}",
         file=sys.stderr,
     )
-    return len(shown)
-
-
-def _keep_newest(rows: dict[tuple[object, ...], Outcome], fresh: list[Outcome]) -> None:
-    """What ReplacingMergeTree does: of the rows of one key the highest version stays."""
-    for row in fresh:
-        key = (row.account, row.queued_at, row.server, row.queue_id, row.recipient, row.direction)
-        known = rows.get(key)
-        if known is None or row.version >= known.version:
-            rows[key] = row
+    return shown

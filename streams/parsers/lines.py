@@ -52,12 +52,17 @@ class LineTally:
     def total(self) -> LineCounts:
         whole = LineCounts()
         for counts in list(self.sources.values()):
-            whole.lines += counts.lines
-            whole.events += counts.events
-            whole.ignored += counts.ignored
-            whole.unreadable += counts.unreadable
-            whole.suppressed_lines += counts.suppressed_lines
+            add_counts(whole, counts)
         return whole
+
+
+def add_counts(whole: LineCounts, counts: LineCounts) -> None:
+    """Add what was counted of a part."""
+    whole.lines += counts.lines
+    whole.events += counts.events
+    whole.ignored += counts.ignored
+    whole.unreadable += counts.unreadable
+    whole.suppressed_lines += counts.suppressed_lines
 
 
 def decode_lines(value: bytes) -> list[str]:

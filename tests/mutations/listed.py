@@ -233,6 +233,27 @@ SHIPPER = (
         "streams/commands/test_log_files.py::test_a_frame_that_is_still_written_is_read_to_its_last_whole_line",
     ),
     _mutation(
+        "read: rows beyond a number wait in a file",
+        "streams/commands/newest_rows.py",
+        "        if len(rows) >= MOST_ROWS or",
+        "        if len(rows) < 0 or",
+        "streams/commands/test_read_bounds.py::test_memory_stays_however_long_the_file",
+    ),
+    _mutation(
+        "read: of rows in the file the newest of a key is told",
+        "streams/commands/newest_rows.py",
+        "        elif row[2] >= kept[2]:\n",
+        "        elif row[2] < kept[2]:\n",
+        "streams/commands/test_read_bounds.py::test_of_each_key_the_highest_version_stays",
+    ),
+    _mutation(
+        "read: the pending recipients of a message that is laid aside have rows",
+        "streams/commands/laid_aside.py",
+        "            rows += joiner.pending_rows(message)\n",
+        "",
+        "streams/commands/test_read_bounds.py::test_what_is_laid_aside_changes_no_row",
+    ),
+    _mutation(
         "a line is cut only where it is too long, and alone",
         "producers/files/cutting.py",
         "        start = line = behind\n",

@@ -1,0 +1,135 @@
+"""`postwatch read` of long files: memory is flat, and rows do not depend on it or on the number of processes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from postwatch.deploy.cli import main
+from postwatch.streams.commands import laid_aside, newest_rows
+from postwatch.streams.commands.newest_rows import NewestRows
+from postwatch.streams.contracts.outcome import Attempt, Outcome, to_json_object
+from postwatch.streams.contracts.outcome_json import encode_row
+
+from tests.benchmarks.workload import PLAIN, make_lines
+from tests.streams.joining.test_golden import HOSTING_DAY, LOGS
+
+READ = """
+import resource, sys
+from postwatch.deploy.cli import main
+from postwatch.streams.commands import laid_aside, log_files, newest_rows, parsing
+laid_aside.MOST_OPEN, newest_rows.MOST_ROWS, newest_rows._MOST_RUNS = 200, 500, 8
+log_files._CHUNK_BYTES, parsing.FIRST_BLOCKS = 1 << 14, 1
+status = main(["read", *sys.argv[1:]])
+peak = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print("peak KiB", peak, "child", resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss > 0, file=sys.stderr)
+sys.exit(status)
+"""
+
+
+def read_apart(*arguments: object) -> tuple[int, str, str]:
+    """In a process of its own, with small bounds: exit status, standard output, standard error."""
+    done = subprocess.run(
+        [sys.executable, "-c", READ, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def write_log(path: Path, lines: int) -> Path:
+    """Of every tenth message the end is missing, so that ever more stay open."""
+    kept = [line for line in make_lines(PLAIN, lines) if not (line.endswith(b"Completed") and line[35:36] == b"7")]
+    path.write_bytes(b"".join(line + b"\n" for line in kept))
+    return path
+
+
+@pytest.mark.parametrize("log", LOGS, ids=lambda log: log.stem)
+def test_what_is_laid_aside_changes_no_row(
+    log: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Line by line, with room for no open message and for one row."""
+    assert main(["read", str(log)]) == 0
+    expected = capsys.readouterr()
+    monkeypatch.setattr(laid_aside, "MOST_OPEN", 0)
+    monkeypatch.setattr(newest_rows, "MOST_ROWS", 1)
+    monkeypatch.setattr("postwatch.streams.commands.log_files._CHUNK_BYTES", 64)
+    assert main(["read", str(log)]) == 0
+    said = capsys.readouterr()
+    assert (said.out, said.err) == (expected.out, expected.err)
+
+
+def test_two_processes_tell_what_one_tells(tmp_path: Path) -> None:
+    log = write_log(tmp_path / "mainlog", 5_000)
+    files = [log, *LOGS]
+    one = read_apart("--processes", 1, *files)
+    two = read_apart("--processes", 2, *files)
+    assert one[0] == two[0] == 0
+    assert one[1] == two[1]
+    assert one[1].count("\n") > 1_500
+    assert one[2].splitlines()[:-1] == two[2].splitlines()[:-1]
+    assert (one[2].split()[-1], two[2].split()[-1]) == ("False", "True")
+
+
+def test_a_file_that_the_second_process_can_not_read_is_named(tmp_path: Path) -> None:
+    log = write_log(tmp_path / "mainlog", 2_000)
+    status, out, err = read_apart("--processes", 2, log, tmp_path / "nowhere")
+    assert (status, out) == (2, "")
+    assert "nowhere can't be read: No such file or directory" in err
+
+
+def test_memory_stays_however_long_the_file(tmp_path: Path) -> None:
+    peaks = []
+    for lines in (20_000, 60_000):
+        status, out, err = read_apart("--processes", 1, write_log(tmp_path / "mainlog", lines))
+        assert status == 0
+        assert out.count("\n") > lines * 0.29
+        peaks.append(int(err.split()[-3]))
+    assert peaks[1] < peaks[0] + 8_000, peaks
+
+
+def test_rows_come_in_the_order_of_arrival(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["read", str(HOSTING_DAY)]) == 0
+    times = [json.loads(line)["queued_at"] for line in capsys.readouterr().out.splitlines()]
+    assert all(earlier <= later for earlier, later in pairwise(times))
+
+
+TEXTS = st.text(st.characters(codec="utf-8"), max_size=5)
+ROWS = st.builds(
+    Outcome,
+    account=st.sampled_from(["a@x.example", "b@x.example"]),
+    queue_id=st.sampled_from("QRS"),
+    queued_at=st.integers(0, 3),
+    response=TEXTS,
+    version=st.integers(0, 3),
+    is_deleted=st.integers(0, 1),
+    log_lines=st.lists(TEXTS, max_size=2).map(tuple),
+    attempts=st.lists(st.builds(Attempt, at=st.integers(0, 1 << 42), response=TEXTS), max_size=2).map(tuple),
+)
+
+
+@settings(deadline=None)
+@given(rows=st.lists(ROWS, max_size=40), most=st.integers(1, 9), runs=st.integers(2, 3))
+def test_of_each_key_the_highest_version_stays(rows: list[Outcome], most: int, runs: int) -> None:
+    expected: dict[tuple[object, ...], Outcome] = {}
+    for row in rows:
+        key = row.queued_at, row.server, row.queue_id, row.recipient, row.account, row.direction
+        if key not in expected or row.version >= expected[key].version:
+            expected[key] = row
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(newest_rows, "MOST_ROWS", most)
+        patch.setattr(newest_rows, "_MOST_RUNS", runs)
+        kept = NewestRows()
+        for row in rows:
+            kept.add([row])
+        told = list(kept.lines())
+    assert told == [encode_row(row) + b"\n" for _, row in sorted(expected.items()) if not row.is_deleted]
+
+
+@given(row=ROWS)
+def test_a_row_is_written_as_its_object_says(row: Outcome) -> None:
+    assert json.dumps(json.loads(encode_row(row))) == json.dumps(to_json_object(row))
