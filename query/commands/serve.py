@@ -9,14 +9,6 @@ from postwatch.producers.service.logs import configure_logs
 from postwatch.producers.service.memory import bound_heap
 from postwatch.producers.service.outages import OutageLog
 from postwatch.producers.service.settings import load
-from postwatch.query.access.entrance import open_entrance
-from postwatch.query.access.openid_settings import OpenIdSettings
-from postwatch.query.access.settings import AccessSettings
-from postwatch.query.proofs.issuer import open_issuer
-from postwatch.query.proofs.settings import ProofSettings
-from postwatch.query.reader import TableReader, WatchedReader
-from postwatch.query.report_service import report_service
-from postwatch.query.server import address_of, create_app, open_listener, serve
 from postwatch.query.settings import QuerySettings
 from postwatch.streams.settings import ClickHouseSettings
 
@@ -30,6 +22,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    # A second and more; `--help` does not wait for it.
+    from postwatch.query.access.entrance import open_entrance
+    from postwatch.query.access.openid_settings import OpenIdSettings
+    from postwatch.query.access.settings import AccessSettings
+    from postwatch.query.proofs.issuer import open_issuer
+    from postwatch.query.proofs.settings import ProofSettings
+    from postwatch.query.reader import TableReader, WatchedReader
+    from postwatch.query.report_service import report_service
+    from postwatch.query.server import address_of, create_app, open_listener, serve
+
     bound_heap()
     query_settings = load(QuerySettings)
     clickhouse_settings = load(ClickHouseSettings)
