@@ -60,6 +60,14 @@ class Heartbeat:
     """Bytes in the followed files that Kafka has not acknowledged yet."""
     files: int
     shipper_version: str
+    started_ms: int = 0
+    """Since when the shipper counts what follows; 0: a version that does not count."""
+    truncations: int = 0
+    """Followed files that were truncated: what was unread of them may be gone."""
+    unread_files: int = 0
+    """Files that disappeared, or could not be read, before their end: their lines are lost."""
+    cut_lines: int = 0
+    """Lines that were too long, so that only their beginning was sent."""
 
     def encode(self) -> Headers:
         body = {
@@ -67,6 +75,10 @@ class Heartbeat:
             "lag_bytes": self.lag_bytes,
             "files": self.files,
             "shipper": self.shipper_version,
+            "started": self.started_ms,
+            "truncations": self.truncations,
+            "unread_files": self.unread_files,
+            "cut_lines": self.cut_lines,
         }
         return [
             ("v", b"%d" % RECORD_VERSION),
@@ -115,6 +127,10 @@ def _decode_heartbeat(found: dict[str, bytes]) -> Heartbeat:
         lag_bytes=whole("lag_bytes", 1 << 63),
         files=whole("files", 1 << 32),
         shipper_version=str(body.get("shipper", "")).encode("utf-8", "replace").decode(),
+        started_ms=whole("started", _TOO_LATE_MS),
+        truncations=whole("truncations", 1 << 32),
+        unread_files=whole("unread_files", 1 << 32),
+        cut_lines=whole("cut_lines", 1 << 63),
     )
 
 

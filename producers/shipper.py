@@ -71,6 +71,7 @@ class Shipper:
         """Kafka's."""
         self._clock_ms = clock_ms
         self._last_turn_ms = self._last_line_ms = 0
+        self._started_ms = clock_ms()
         self._next_scan_ms = self._next_save_ms = self._next_heartbeat_ms = 0
         self._is_heartbeat_in_flight = self._has_progress = False
         self._is_paused = self._is_unsaved = False
@@ -174,6 +175,7 @@ class Shipper:
             self._publisher.publish(chunk.value, self._headers(file, known, chunk, now_ms), acknowledged, now_ms)
             if chunk.is_cut:
                 metrics.CUT_LINES.inc()
+                self._registry.losses.cut_lines += 1
                 log.warning("line_cut", path=file.found.path, byte_offset=chunk.byte_offset)
         if chunks:
             file.active_ms = self._last_line_ms = now_ms
@@ -199,7 +201,17 @@ class Shipper:
         """One heartbeat at a time: while Kafka is away they don't pile up."""
         if now_ms < self._next_heartbeat_ms or self._is_heartbeat_in_flight:
             return
-        beat = Heartbeat(now_ms, self._last_line_ms, self._registry.lag_bytes(), len(self._registry.open), VERSION)
+        beat = Heartbeat(
+            now_ms,
+            self._last_line_ms,
+            self._registry.lag_bytes(),
+            len(self._registry.open),
+            VERSION,
+            self._started_ms,
+            self._registry.losses.truncations,
+            self._registry.losses.unread_files,
+            self._registry.losses.cut_lines,
+        )
         self._is_heartbeat_in_flight = True
         self._publisher.publish(b"", beat.encode(), self._heartbeat_acknowledged, now_ms)
         self._next_heartbeat_ms = now_ms + self._plan.heartbeat_ms

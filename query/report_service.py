@@ -24,8 +24,9 @@ from postwatch.query.reader import TableReader
 from postwatch.query.reports.account_question import AccountQuestion, own_domains, read_question
 from postwatch.query.reports.account_window import Window
 from postwatch.query.reports.report import DAY_MS, Answered, Question, Report, Tables
+from postwatch.query.reports.server_states import ServerStates
 from postwatch.query.reports.servers import REPORT as SERVERS
-from postwatch.query.reports.servers import ServersQuestion, ServerStates
+from postwatch.query.reports.servers import ServersQuestion
 from postwatch.query.settings import QuerySettings
 from postwatch.query.statements import Read
 from postwatch.query.translation import gettext

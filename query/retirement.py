@@ -25,8 +25,8 @@ def retire(settings: ClickHouseSettings, server: str, now_ms: int) -> None:
             raise UnknownServerError(f"no server {server!r} has reported: `postwatch servers` lists their names")
         # One statement, so that a heartbeat that comes meanwhile is newer than what is written.
         client.command(
-            "INSERT INTO servers SELECT server, sent_at + toIntervalMillisecond(1), last_line_at, lag_bytes, files,"
-            " shipper_version, fromUnixTimestamp64Milli({now_ms:Int64})"
+            "INSERT INTO servers SELECT * REPLACE (sent_at + toIntervalMillisecond(1) AS sent_at,"
+            " fromUnixTimestamp64Milli({now_ms:Int64}) AS retired_at)"
             " FROM servers FINAL WHERE server = {server:String}",
             parameters={"server": server, "now_ms": now_ms},
         )

@@ -84,3 +84,8 @@ def byte_size(size_bytes: int) -> str:
 def count(number: int, noun: str) -> str:
     """For the terminal; pages use ngettext."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def decimal(number: float) -> str:
+    """A number with one digit behind the mark, in the reader's language."""
+    return language().number(number, 1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import structlog
 from postwatch.producers import ship_metrics as metrics
@@ -37,6 +38,15 @@ FORGET_AFTER_MS = 24 * 3_600_000
 """A file that can't be found for so long does not come back."""
 
 
+@dataclass(slots=True)
+class Losses:
+    """What was not sent as it stood, since the shipper's start; its heartbeats tell."""
+
+    truncations: int = 0
+    unread_files: int = 0
+    cut_lines: int = 0
+
+
 class FileRegistry:
     """The files of a shipper."""
 
@@ -49,6 +59,7 @@ class FileRegistry:
         self.has_news = checkpoint is None
         """Files were registered, or it's the first look of all: a checkpoint must be saved before more is published."""
         self.read_errors = ReadErrors()
+        self.losses = Losses()
         self.scanned_ms = checkpoint.scanned_ms if checkpoint else now_ms
         """Rotations that have not changed since then need no further look."""
         self._scan_errors: list[ReadError] = []
@@ -121,6 +132,7 @@ class FileRegistry:
     def truncated(self, file: OpenFile, now_ms: int) -> None:
         """The file is another one now; what was left of the old one may be found in a copy."""
         metrics.TRUNCATIONS.inc()
+        self.losses.truncations += 1
         log.warning("file_truncated", path=file.found.path, read_bytes=file.tail.byte_offset if file.tail else 0)
         file.detach()
         file.active_ms = now_ms
@@ -146,6 +158,7 @@ class FileRegistry:
     def give_up(self, file: OpenFile, reason: str, now_ms: int) -> None:
         """A compressed rotation is damaged: the rest of it stays unread."""
         metrics.UNREAD_ROTATIONS.inc()
+        self.losses.unread_files += 1
         log.error(
             "rotation_unread",
             path=file.found.path,
@@ -290,6 +303,7 @@ class FileRegistry:
             if not known.is_busy and not known.is_finished and now_ms - known.seen_ms >= MISSED_AFTER_MS:
                 known.is_finished = True
                 metrics.UNREAD_ROTATIONS.inc()
+                self.losses.unread_files += 1
                 log.error(
                     "rotation_unread",
                     path=known.path,

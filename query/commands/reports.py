@@ -18,7 +18,8 @@ from postwatch.query.files import NOT_OF_FILES, broken_off, file_texts
 from postwatch.query.report_service import ReportService, open_report_service
 from postwatch.query.reports.registry import AnyReport, load_report
 from postwatch.query.reports.report import Answer, Filter
-from postwatch.query.reports.servers import ServerStates, silence
+from postwatch.query.reports.server_states import ServerStates
+from postwatch.query.reports.servers import silence
 from postwatch.query.retirement import retire
 from postwatch.query.settings import QuerySettings
 from postwatch.query.viewer import ENGINEER
@@ -91,18 +92,25 @@ class ReportCommand:
 
 
 class ServersCommand(ReportCommand):
-    """`postwatch servers`, and `postwatch servers retire NAME`."""
+    """`postwatch servers`, `postwatch servers NAME`, and `postwatch servers retire NAME`."""
 
     def configure(self, parser: argparse.ArgumentParser) -> None:
         super().configure(parser)
-        parser.add_argument("action", nargs="?", choices=["retire"], help="a server is gone: do not call it silent")
         parser.add_argument(
-            "name", nargs="?", metavar="NAME", help="the server to retire; it is back when it sends again"
+            "action", nargs="?", metavar="NAME", help="show this server; or the word retire: it is gone on purpose"
+        )
+        parser.add_argument(
+            "name", nargs="?", metavar="RETIRED", help="the server to retire; it is back when it sends again"
         )
 
     def run(self, arguments: argparse.Namespace) -> int:
         if arguments.action is None:
             return super().run(arguments)
+        if arguments.action != "retire":
+            if arguments.name:
+                raise BadInputError(f"{arguments.action!r} is not known: postwatch servers retire NAME")
+            arguments.server = arguments.action
+            return command_of("server").run(arguments)
         if not arguments.name:
             raise BadInputError("which server? postwatch servers retire NAME")
         retire(load(ClickHouseSettings), arguments.name, now_ms())

@@ -26,5 +26,6 @@ LISTED = {
     "story": Listing("delivery", "tell what happened to one delivery, found by its id"),
     "bounces": Listing("bounces", "show who bounces, where and since when; what stands out first"),
     "dead-letters": Listing("dead_letters", "show the lines and rows that could not be used, and why"),
+    "server": Listing("server", "show one mail server: lines, lag, formats, losses, clock and dead letters"),
     "servers": Listing("servers", "show the last heartbeat of every mail server"),
 }

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from postwatch.query.errors import FilterError
 from postwatch.query.letters import ReadLetters, no_letters
+from postwatch.query.row_id import NO_SUCH_ROW
 from postwatch.query.shapes import Shape
 from postwatch.query.statements import Read
 from postwatch.query.translation import gettext
@@ -122,6 +123,8 @@ class Report(ABC, Generic[Question, Answered]):
     """Whether every page links to this one."""
     names_one: ClassVar[bool] = False
     """Whether a question names one thing, so that the API and the page answer 404 where it is not found."""
+    none_of_this_name: ClassVar[str] = NO_SUCH_ROW
+    """What is said then."""
     is_for_engineers: ClassVar[bool] = False
     is_for_several: ClassVar[bool] = False
     """Whether only who may see several accounts is led to it."""

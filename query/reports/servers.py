@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from postwatch.query.exports import csv_text
 from postwatch.query.reports.report import DAY_MS, Report, Tables
+from postwatch.query.reports.server_states import (
+    AHEAD_MS,
+    BEHIND_MS,
+    ServerState,
+    ServerStates,
+    newest_heartbeats,
+    state_of,
+)
 from postwatch.query.shapes import Shape, Time
-from postwatch.query.statements import SERVERS, Statement
 from postwatch.query.translation import gettext, ngettext
 from postwatch.query.viewer import Viewer
 from postwatch.query.wording import byte_size, time_span, utc_time, visible
@@ -21,55 +28,13 @@ from rich.text import Text
 
 MAX_SERVERS = 10_000
 _MOST_NAMED_SERVERS = 3
+_HEADING = ("Server", "State", "Last heartbeat", "Last line (UTC)", "Lines/s", "Not shipped", "Files", "Shipper")
+_FIGURES = ("Lines/s", "Not shipped", "Files")
 
 
 @dataclass(frozen=True, slots=True)
 class ServersQuestion:
     """It has no filters."""
-
-
-@dataclass(frozen=True, slots=True)
-class ServerState:
-    """A server's newest heartbeat, and what to think of it."""
-
-    server: str
-    sent_ms: int
-    last_line_ms: int
-    """When its shipper read a line for the last time; 0: never yet."""
-    lag_bytes: int
-    files: int
-    shipper_version: str
-    age_ms: int
-    is_stale: bool
-    is_retired: bool = False
-
-    @property
-    def as_of_ms(self) -> int:
-        """Its mail up to here is known: what a shipper has not sent yet is newer than the last line that it read."""
-        return (self.lag_bytes and self.last_line_ms) or self.sent_ms
-
-
-@dataclass(frozen=True, slots=True)
-class ServerStates:
-    """Every server that sent a heartbeat within the days that mail is kept."""
-
-    now_ms: int
-    servers: tuple[ServerState, ...]
-
-    @property
-    def rows(self) -> tuple[ServerState, ...]:
-        return self.servers
-
-    def stale(self) -> tuple[ServerState, ...]:
-        return tuple(server for server in self.servers if server.is_stale)
-
-    def reporting(self) -> tuple[ServerState, ...]:
-        """All but those that an engineer has retired."""
-        return tuple(server for server in self.servers if not server.is_retired)
-
-    def of(self, names: Collection[str]) -> ServerStates:
-        """Those of these names; all, where there are no names."""
-        return ServerStates(self.now_ms, tuple(one for one in self.servers if one.server in names)) if names else self
 
 
 class ServerShape(Shape):
@@ -85,9 +50,26 @@ class ServerShape(Shape):
     lag_bytes: int = Field(description="Bytes of its logs that are not shipped yet.")
     files: int
     shipper_version: str
+    lines_per_second: float = Field(description="Lines of the last one to two minutes; 0 while it is silent.")
+    joined_since: Time | None = Field(
+        description="Since when the join counts lines, dead letters and suppressed lines; null: it has not begun."
+    )
+    lines: int
+    formats: list[str] = Field(description="The log formats of its lines.")
+    dead_letters: dict[str, int] = Field(description="Lines that could not be used, by reason.")
+    suppressed_lines: int = Field(description="Lines that its own logger threw away: they are in no log.")
+    clock_skew_seconds: float = Field(
+        description="How far its stamps are behind the time when Kafka got the lines; negative: its clock or time zone"
+        f" is wrong. 0: less than {AHEAD_MS // 1000} s ahead and {BEHIND_MS // 1000} s behind."
+    )
+    shipper_started_at: Time | None = Field(description="Since when its shipper counts; null: it does not count.")
+    truncations: int = Field(description="Log files that were truncated: what was unread may be gone.")
+    unread_files: int = Field(description="Log files that disappeared before their end was read: lines are lost.")
+    cut_lines: int = Field(description="Lines that were too long: only their beginning was sent.")
 
     @classmethod
     def of(cls, state: ServerState) -> ServerShape:
+        joined, losses = state.lines, state.losses
         return cls(
             server=state.server,
             heartbeat_at=iso_time(state.sent_ms),
@@ -98,7 +80,24 @@ class ServerShape(Shape):
             lag_bytes=state.lag_bytes,
             files=state.files,
             shipper_version=state.shipper_version,
+            lines_per_second=round(state.lines_per_second, 2),
+            joined_since=iso_time(joined.since_ms) if joined.since_ms else None,
+            lines=joined.lines,
+            formats=list(joined.formats),
+            dead_letters=dict(joined.letters),
+            suppressed_lines=joined.suppressed_lines,
+            clock_skew_seconds=state.skew_ms / 1000,
+            shipper_started_at=iso_time(losses.since_ms) if losses.since_ms else None,
+            truncations=losses.truncations,
+            unread_files=losses.unread_files,
+            cut_lines=losses.cut_lines,
         )
+
+    def cells(self) -> list[object]:
+        """For CSV, where a list is one cell."""
+        letters = " ".join(f"{reason}={number}" for reason, number in self.dead_letters.items())
+        told = self.model_dump() | {"formats": " ".join(self.formats), "dead_letters": letters}
+        return list(told.values())
 
 
 class ServersShape(Shape):
@@ -122,7 +121,7 @@ class ServersReport(Report[ServersQuestion, ServerStates]):
         """A server silent for longer than mail is kept is gone."""
         since_ms = tables.now_ms - tables.retention_days * DAY_MS
         servers = [
-            _state(tables.now_ms, *row)
+            state_of(tables.now_ms, row)
             for row in tables.read(newest_heartbeats(tables.viewer, tables.database, since_ms, MAX_SERVERS))
         ]
         return ServerStates(tables.now_ms, tuple(servers))
@@ -135,9 +134,8 @@ class ServersReport(Report[ServersQuestion, ServerStates]):
             yield _table(answer)
 
     def csv(self, answer: ServerStates, has_heading: bool = True) -> str:
-        cells = (ServerShape.of(state).model_dump() for state in answer.servers)
         heading = list(ServerShape.model_fields) if has_heading else []
-        return csv_text(heading, (list(one.values()) for one in cells))
+        return csv_text(heading, (ServerShape.of(state).cells() for state in answer.servers))
 
     def records(self, answer: ServerStates) -> Iterable[Shape]:
         return map(ServerShape.of, answer.servers)
@@ -147,28 +145,6 @@ class ServersReport(Report[ServersQuestion, ServerStates]):
 
 
 REPORT = ServersReport()
-
-
-def _state(
-    now_ms: int, server: str, sent_ms: int, last_line_ms: int, lag_bytes: int, files: int, version: str, retired_ms: int
-) -> ServerState:
-    age_ms = max(now_ms - sent_ms, 0)  # a server's clock may be ahead
-    stale_after_seconds = STALE_AFTER_SECONDS if version else STALE_WITHOUT_HEARTBEATS_SECONDS
-    is_stale = not retired_ms and age_ms > stale_after_seconds * 1000
-    return ServerState(
-        server, sent_ms, last_line_ms, lag_bytes, files, version, age_ms, is_stale, is_retired=bool(retired_ms)
-    )
-
-
-def newest_heartbeats(viewer: Viewer, database: str, since_ms: int, rows: int) -> Statement:
-    """Each server's newest heartbeat: name, sent and last line, lag in bytes, files, shipper's version, when it was
-    retired. Times are in ms."""
-    sql = (
-        "SELECT server, toUnixTimestamp64Milli(sent_at), toUnixTimestamp64Milli(last_line_at), lag_bytes, files,"
-        f" shipper_version, toUnixTimestamp64Milli(retired_at) FROM {SERVERS} FINAL"
-        " WHERE sent_at >= fromUnixTimestamp64Milli({since_ms:Int64}) ORDER BY server LIMIT {rows:UInt32}"
-    )
-    return Statement(viewer, sql, {"database": database, "since_ms": since_ms, "rows": rows})
 
 
 def silence(states: ServerStates, viewer: Viewer) -> str:
@@ -202,14 +178,15 @@ def silence(states: ServerStates, viewer: Viewer) -> str:
 
 def _table(states: ServerStates) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("Server", "State", "Last heartbeat", "Last line (UTC)", "Not shipped", "Files", "Shipper"):
-        table.add_column(heading, overflow="fold", justify="right" if heading in ("Not shipped", "Files") else "left")
+    for heading in _HEADING:
+        table.add_column(heading, overflow="fold", justify="right" if heading in _FIGURES else "left")
     for state in states.servers:
         table.add_row(
             Text(visible(state.server)),
-            _state_word(state),
+            state_word(state),
             f"{time_span(state.age_ms)} ago",
             utc_time(state.last_line_ms) if state.last_line_ms else "none yet",
+            f"{state.lines_per_second:.1f}",
             byte_size(state.lag_bytes),
             str(state.files),
             Text(visible(state.shipper_version)),
@@ -217,7 +194,7 @@ def _table(states: ServerStates) -> Table:
     return table
 
 
-def _state_word(state: ServerState) -> Text:
+def state_word(state: ServerState) -> Text:
     if state.is_retired:
         return Text("retired", "dim")
     return Text("silent", "yellow") if state.is_stale else Text("alive", "green")

@@ -21,9 +21,8 @@ from postwatch.query.reports.account import AccountMail, AccountReport
 from postwatch.query.reports.queue import QueueReport
 from postwatch.query.reports.registry import AnyReport
 from postwatch.query.reports.search import SearchReport
-from postwatch.query.reports.servers import ServerStates
+from postwatch.query.reports.server_states import ServerStates
 from postwatch.query.reports.statistics import StatisticsReport
-from postwatch.query.row_id import NO_SUCH_ROW
 from postwatch.query.web.columns import chosen_columns, read_fields
 from postwatch.query.web.found import found_context
 from postwatch.query.web.list_choice import choice_of
@@ -71,7 +70,7 @@ def _page(service: ReportService, report: AnyReport, hub: LiveHub, makes_proofs:
                 fields = read_fields(chosen_columns(viewer, choice.columns, words["account"])) if is_list else None
                 answer = service.answer(viewer, report, report.question_of(words), fields)
                 if report.names_one and not answer.rows:
-                    raise NotFoundError(NO_SUCH_ROW)
+                    raise NotFoundError(report.none_of_this_name)
         except PostwatchError as error:
             if not report.has_form:
                 raise

@@ -14,6 +14,7 @@ from postwatch.query.details import attempt_words, facts, finer_status, way_word
 from postwatch.query.identity import asker
 from postwatch.query.labels import label
 from postwatch.query.reports.registry import load_reports
+from postwatch.query.reports.server import clock_words, loss_words, server_facts
 from postwatch.query.reports.servers import silence, up_to_date_ms
 from postwatch.query.sentences import Moment, Sentence, Value, plain
 from postwatch.query.translation import language, spelled
@@ -22,7 +23,7 @@ from postwatch.query.web.language_choice import PATH as LANGUAGE_PATH
 from postwatch.query.web.language_choice import page_address
 from postwatch.query.web.languages import languages
 from postwatch.query.web.track import own_account, status_label, telling_reason
-from postwatch.query.wording import byte_size, count, reply_lines, time_span, utc_time, visible
+from postwatch.query.wording import byte_size, count, decimal, reply_lines, time_span, utc_time, visible
 from postwatch.query.zones import zone_name, zone_names
 from postwatch.streams.contracts.outcome import iso_time
 
@@ -113,14 +114,18 @@ _environment.globals.update(
     page_address=page_address,
     attempt_words=attempt_words,
     byte_size=byte_size,
+    decimal=decimal,
+    clock_words=clock_words,
     count=count,
     facts=facts,
     finer_status=finer_status,
     iso_time=iso_time,
     label=label,
+    loss_words=loss_words,
     navigation=_navigation,
     reply_lines=reply_lines,
     said=_said,
+    server_facts=server_facts,
     silence=silence,
     status_label=status_label,
     telling_reason=telling_reason,

@@ -34,6 +34,7 @@ UINT8 = Kind(pa.uint8(), "UInt8")
 UINT16 = Kind(pa.uint16(), "UInt16")
 UINT32 = Kind(pa.uint32(), "UInt32")
 UINT64 = Kind(pa.uint64(), "UInt64")
+INT64 = Kind(pa.int64(), "Int64")
 TEXTS = TEXT.listed()
 NESTED = Kind(pa.null(), "Nested")
 """A list of rows of another NamedTuple, stored as one list for each of its fields."""

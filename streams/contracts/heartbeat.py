@@ -10,7 +10,7 @@ from typing import Annotated, NamedTuple
 import pyarrow as pa
 from postwatch.producers.record import Heartbeat
 from postwatch.streams.contracts.arrow_stream import encode_stream
-from postwatch.streams.contracts.columns import TEXT, TIME, UINT32, UINT64, About, columns_of
+from postwatch.streams.contracts.columns import INT64, TEXT, TEXTS, TIME, UINT32, UINT64, About, columns_of
 from postwatch.streams.contracts.row_contract import RowContract
 
 STALE_AFTER_SECONDS = 120
@@ -35,6 +35,34 @@ class HeartbeatRow(NamedTuple):
         str, About(TEXT, "The version of the shipper; empty: rsyslog or the like, which sends no heartbeats.")
     ] = ""
     retired_at: Annotated[int, About(TIME, "When an engineer retired the server; 1970: it is not retired.")] = 0
+    shipper_started_at: Annotated[
+        int, About(TIME, "Since when its shipper counts the three that follow; 1970: it does not count.")
+    ] = 0
+    truncations: Annotated[int, About(UINT32, "Log files that were truncated: what was unread may be gone.")] = 0
+    unread_files: Annotated[
+        int, About(UINT32, "Log files that disappeared, or could not be read, before their end: those lines are lost.")
+    ] = 0
+    cut_lines: Annotated[int, About(UINT64, "Lines that were too long: only their beginning was sent.")] = 0
+    joined_since: Annotated[
+        int, About(TIME, "Since when its join worker counts what follows; 1970: the worker does not count.")
+    ] = 0
+    lines: Annotated[int, About(UINT64, "Lines that were read, repeated ones left out.")] = 0
+    recent_lines: Annotated[int, About(UINT64, "How many of them in the last one to two minutes.")] = 0
+    recent_ms: Annotated[int, About(UINT32, "How long these took, in ms.")] = 0
+    formats: Annotated[tuple[str, ...], About(TEXTS, "The log formats of its lines.")] = ()
+    letter_reasons: Annotated[tuple[str, ...], About(TEXTS, "Why lines of it became dead letters.")] = ()
+    letter_counts: Annotated[tuple[int, ...], About(UINT64.listed(), "How many, for each of these reasons.")] = ()
+    suppressed_lines: Annotated[
+        int, About(UINT64, "Lines that its own logger threw away, as the log says: they are in no log.")
+    ] = 0
+    clock_skew_ms: Annotated[
+        int,
+        About(
+            INT64,
+            "How far its lines' stamps are behind the time when Kafka got them, the least of the last minutes, in ms;"
+            " negative: ahead of it, so its clock or its time zone is wrong.",
+        ),
+    ] = 0
 
 
 COLUMNS = columns_of(HeartbeatRow)
@@ -43,8 +71,25 @@ SCHEMA = CONTRACT.schema
 """The columns of `servers`."""
 
 
-def encode_heartbeat(server: str, beat: Heartbeat) -> bytes:
-    """A server's heartbeat → the value of a `mail.heartbeats` record."""
+class JoinedLines(NamedTuple):
+    """What a join worker knows of a server's lines: the columns of that name."""
+
+    since_ms: int = 0
+    lines: int = 0
+    recent_lines: int = 0
+    recent_ms: int = 0
+    formats: tuple[str, ...] = ()
+    letters: tuple[tuple[str, int], ...] = ()
+    """Reason and number."""
+    suppressed_lines: int = 0
+    clock_skew_ms: int = 0
+
+
+NOTHING_JOINED = JoinedLines()
+
+
+def encode_heartbeat(server: str, beat: Heartbeat, joined: JoinedLines = NOTHING_JOINED) -> bytes:
+    """A server's heartbeat, with what the join knows → the value of a `mail.heartbeats` record."""
     row = HeartbeatRow(
         server=server,
         sent_at=beat.sent_ms,
@@ -52,6 +97,19 @@ def encode_heartbeat(server: str, beat: Heartbeat) -> bytes:
         lag_bytes=beat.lag_bytes,
         files=beat.files,
         shipper_version=beat.shipper_version,
+        shipper_started_at=beat.started_ms,
+        truncations=beat.truncations,
+        unread_files=beat.unread_files,
+        cut_lines=beat.cut_lines,
+        joined_since=joined.since_ms,
+        lines=joined.lines,
+        recent_lines=joined.recent_lines,
+        recent_ms=joined.recent_ms,
+        formats=joined.formats,
+        letter_reasons=tuple(reason for reason, _ in joined.letters),
+        letter_counts=tuple(number for _, number in joined.letters),
+        suppressed_lines=joined.suppressed_lines,
+        clock_skew_ms=joined.clock_skew_ms,
     )
     arrays = [pa.array([value], field.type) for value, field in zip(row, SCHEMA, strict=True)]
     return encode_stream(pa.RecordBatch.from_arrays(arrays, schema=SCHEMA))

@@ -75,11 +75,25 @@ class FormatsParser:
             (_any_of(each.programs), each.read_message) for each in (*formats, LOGGERS) if each.read_message is not None
         ]
         self._known_programs: dict[str, ReadMessage] = {}
+        self._formats = formats
 
     def parse(self, line: str) -> Parsed:
         """One line without its newline → what it means. Never raises."""
         read = self._usual.get(line[:1])
         return (read(line) if read is not None else None) or self._parse_any(line, read)
+
+    def format_of(self, line: str) -> str:
+        """The name of the format that reads this line; empty: none does, or one that reads what others leave."""
+        with_readers = (each.name for each in self._formats if each.line_reader is not None)
+        for name, read in zip(with_readers, self._line_readers, strict=True):
+            if read(line) is not None:
+                return name
+        header = self._headers.read(line)
+        with_programs = (each.name for each in self._formats if each.read_message is not None)
+        for name, (pattern, _) in zip(with_programs, self._programs, strict=False):  # the loggers, the last, are none
+            if header is not None and pattern.match(header.program):
+                return name
+        return ""
 
     def _parse_any(self, line: str, tried: ReadLine | None, is_inner: bool = False) -> Parsed:
         while True:

@@ -16,7 +16,7 @@ from postwatch.producers.record import Headers, Heartbeat
 from postwatch.producers.service.kafka import KafkaWatch
 from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.streams.contracts.dead_letters import MAX_VALUE_BYTES, DeadLetter, dead_letter_headers
-from postwatch.streams.contracts.heartbeat import encode_heartbeat
+from postwatch.streams.contracts.heartbeat import JoinedLines, encode_heartbeat
 from postwatch.streams.contracts.outcome import Outcome, encode_outcomes
 from postwatch.streams.partition.ports import Confirm
 
@@ -84,8 +84,9 @@ class KafkaOutlet:
             self._produce(self._kafka.outcomes_topic, confirm, encode_outcomes(batch), partition=partition)
         return len(batches)
 
-    def send_heartbeat(self, server: str, beat: Heartbeat, confirm: Confirm) -> None:
-        self._produce(self._kafka.heartbeats_topic, confirm, encode_heartbeat(server, beat), key=server.encode())
+    def send_heartbeat(self, server: str, beat: Heartbeat, joined: JoinedLines, confirm: Confirm) -> None:
+        value = encode_heartbeat(server, beat, joined)
+        self._produce(self._kafka.heartbeats_topic, confirm, value, key=server.encode())
 
     def send_dead_letter(self, letter: DeadLetter, confirm: Confirm) -> None:
         value = letter.value[:MAX_VALUE_BYTES]

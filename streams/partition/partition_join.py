@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from postwatch.producers.record import Heartbeat
 from postwatch.streams.contracts.dead_letters import DeadLetter, LineOrigin
 from postwatch.streams.contracts.outcome import Outcome
 from postwatch.streams.enrichment.accounts import AccountBook
@@ -30,6 +31,7 @@ from postwatch.streams.partition.ports import Confirm, Outlet, ParkedTable, RawR
 from postwatch.streams.partition.processed_lines import ProcessedLines
 from postwatch.streams.partition.record_parser import RecordParser
 from postwatch.streams.partition.retained_fetches import MAX_RETAINED_FETCHES, RetainedFetch, RetainedFetches
+from postwatch.streams.partition.server_lines import ServersLines
 
 TURN_BYTES = 128 * 1024
 """Rows are made after so many bytes of lines, while the messages are still in the processor's cache."""
@@ -71,7 +73,8 @@ class PartitionJoin:
         self._joiner = Joiner(
             rules.accounts, self._store.find, rules.keep_lines, rules.reasons, self._processed.was_closed
         )
-        self._parser = RecordParser(rules.timezone, counts, self._processed, rules.wrapping_programs)
+        self._servers = ServersLines()
+        self._parser = RecordParser(rules.timezone, counts, self._processed, self._servers, rules.wrapping_programs)
         self._heard = HeardServers()
         self._retained = RetainedFetches()
         self._pending_due: deque[tuple[int, Message]] = deque()
@@ -153,13 +156,11 @@ class PartitionJoin:
     def _take_record(self, record: RawRecord, fetch: RetainedFetch) -> None:
         parsed = self._parser.parse(record, fetch.arrived_at)
         if parsed.heartbeat is not None:
-            fetch.unconfirmed += 1
-            self._outlet.send_heartbeat(parsed.server, parsed.heartbeat, fetch.confirm)
+            self._send_heartbeat(parsed.server, parsed.heartbeat, record, fetch)
         elif not record.headers and record.key and parsed.server not in self.counts.heard_ms:
             beat = self._heard.heartbeat(record.key, record.timestamp or fetch.arrived_at)
             if beat is not None:
-                fetch.unconfirmed += 1
-                self._outlet.send_heartbeat(parsed.server, beat, fetch.confirm)
+                self._send_heartbeat(parsed.server, beat, record, fetch)
         if parsed.piece is not None:
             fetch.pieces.append(parsed.piece)
         if parsed.events:
@@ -174,7 +175,14 @@ class PartitionJoin:
             self.counts.rows += len(rows)
             fetch.unconfirmed += self._outlet.send_outcomes(self.partition, rows, fetch.confirm)
 
+    def _send_heartbeat(self, server: str, beat: Heartbeat, record: RawRecord, fetch: RetainedFetch) -> None:
+        fetch.unconfirmed += 1
+        joined = self._servers.joined(server, record.timestamp or beat.sent_ms or fetch.arrived_at)
+        self._outlet.send_heartbeat(server, beat, joined, fetch.confirm)
+
     def _send_letter(self, letter: DeadLetter, fetch: RetainedFetch) -> None:
+        if isinstance(letter.origin, LineOrigin):
+            self._servers.count_letter(letter.origin.server, letter.reason)
         fetch.unconfirmed += 1
         self._outlet.send_dead_letter(letter, fetch.confirm)
 

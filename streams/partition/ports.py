@@ -7,6 +7,7 @@ from typing import Protocol
 
 from postwatch.producers.record import Heartbeat
 from postwatch.streams.contracts.dead_letters import DeadLetter
+from postwatch.streams.contracts.heartbeat import JoinedLines
 from postwatch.streams.contracts.outcome import Outcome
 
 Confirm = Callable[[], None]
@@ -36,7 +37,7 @@ class Outlet(Protocol):
         """Send rows in as many records as it takes; returns their number; each is confirmed."""
         ...
 
-    def send_heartbeat(self, server: str, beat: Heartbeat, confirm: Confirm) -> None: ...
+    def send_heartbeat(self, server: str, beat: Heartbeat, joined: JoinedLines, confirm: Confirm) -> None: ...
 
     def send_dead_letter(self, letter: DeadLetter, confirm: Confirm) -> None: ...
 

@@ -11,14 +11,17 @@ from postwatch.streams.contracts.dead_letters import DeadLetter, LineOrigin
 from postwatch.streams.parsers.events import Event
 from postwatch.streams.parsers.lines import PARSER_ERROR, UnreadableLine, decode_lines, parse_lines
 from postwatch.streams.parsers.log_format import LineParser
-from postwatch.streams.parsers.registry import make_parser
+from postwatch.streams.parsers.registry import AUTO, FormatsParser, make_parser
 from postwatch.streams.parsers.timestamps import StampReader, find_zone
 from postwatch.streams.partition.counts import JoinCounts
 from postwatch.streams.partition.failures import PARSER
 from postwatch.streams.partition.ports import RawRecord
 from postwatch.streams.partition.processed_lines import ProcessedLines
+from postwatch.streams.partition.server_lines import ServerLines, ServersLines
 
 _MAX_PARSERS = 64
+_LOOK_EVERY_MS = 500
+"""How often the format of a line is asked for, of one server whose records do not name it."""
 
 
 @dataclass(slots=True)
@@ -37,8 +40,14 @@ class RecordParser:
     """Keeps a parser for each log format and time zone. `timezone` is that of records which name none."""
 
     def __init__(
-        self, timezone: str, counts: JoinCounts, processed: ProcessedLines, wrapping_programs: Sequence[str] = ()
+        self,
+        timezone: str,
+        counts: JoinCounts,
+        processed: ProcessedLines,
+        servers: ServersLines,
+        wrapping_programs: Sequence[str] = (),
     ) -> None:
+        self._servers = servers
         self._timezone = timezone
         self._wrapping_programs = wrapping_programs
         self._counts = counts
@@ -60,11 +69,13 @@ class RecordParser:
             self._counts.repeated_lines += repeated_lines
             parsed.piece = parsed.server, headers.file, headers.byte_offset, headers.end_offset
         if value:
-            self._parse_lines(parsed, headers, value, arrived_at)
+            self._parse_lines(parsed, headers, value, arrived_at, record.timestamp or headers.sent_ms or arrived_at)
             parsed.events = self._processed.without_closed(parsed.server, parsed.events, record.offset)
         return parsed
 
-    def _parse_lines(self, parsed: ParsedRecord, headers: RawHeaders, value: bytes, arrived_at: int) -> None:
+    def _parse_lines(
+        self, parsed: ParsedRecord, headers: RawHeaders, value: bytes, arrived_at: int, at_ms: int
+    ) -> None:
         try:
             parser = self._parser(headers)
             counts = self._counts.tally.of(parsed.server, headers.format)
@@ -77,7 +88,14 @@ class RecordParser:
                 counts.unreadable["record"] += 1
             return
         parser.stamps.shipped(headers.sent_ms or arrived_at)
-        parsed.events, unreadable = parse_lines(parser, decode_lines(value), counts)
+        lines = decode_lines(value)
+        suppressed_before = counts.suppressed_lines
+        parsed.events, unreadable = parse_lines(parser, lines, counts)
+        if seen := self._servers.of(parsed.server, at_ms):
+            seen.add(at_ms, len(lines), counts.suppressed_lines - suppressed_before)
+            if parsed.events:
+                seen.stamped(at_ms, parsed.events[-1].at)
+                _see_format(seen, headers.format, parser, lines[-1], at_ms)
         if unreadable:
             raw = value.split(b"\n")
             for each in unreadable:
@@ -100,3 +118,11 @@ class RecordParser:
             parser = make_parser(key[0], StampReader(find_zone(key[1], "the header tz")), self._wrapping_programs)
             self._parsers[key] = parser
         return parser
+
+
+def _see_format(seen: ServerLines, name: str, parser: LineParser, line: str, at_ms: int) -> None:
+    if name != AUTO:
+        seen.seen_format(name)
+    elif at_ms >= seen.next_look_ms and isinstance(parser, FormatsParser):
+        seen.next_look_ms = at_ms + _LOOK_EVERY_MS
+        seen.seen_format(parser.format_of(line))

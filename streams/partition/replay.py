@@ -24,6 +24,7 @@ from postwatch.producers.service.kafka_trouble import unavailable
 from postwatch.producers.service.lifecycle import now_ms
 from postwatch.producers.service.outages import OutageLog
 from postwatch.streams.contracts.dead_letters import DeadLetter
+from postwatch.streams.contracts.heartbeat import JoinedLines
 from postwatch.streams.contracts.outcome import SENT, Outcome
 from postwatch.streams.contracts.version import is_whole
 from postwatch.streams.partition.counts import JoinCounts
@@ -66,7 +67,7 @@ class WholeRowsOutlet:
             return 0
         return self._outlet.send_outcomes(partition, [*whole, *_retractions(whole)], confirm)
 
-    def send_heartbeat(self, server: str, beat: Heartbeat, confirm: Confirm) -> None:
+    def send_heartbeat(self, server: str, beat: Heartbeat, joined: JoinedLines, confirm: Confirm) -> None:
         confirm()  # an old one; the live join has forwarded it
 
     def send_dead_letter(self, letter: DeadLetter, confirm: Confirm) -> None:

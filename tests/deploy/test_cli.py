@@ -101,6 +101,7 @@ def test_a_command_that_looks_for_something_fails_with_2_for_1_means_nothing_fou
         "dead-letters",
         "bounces",
         "story",
+        "server",
         "servers",
         "read",
         "verify",

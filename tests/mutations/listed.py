@@ -2441,10 +2441,49 @@ INSTALL = (
     ),
 )
 
+ONE_SERVER = (
+    _mutation(
+        "the rate of a server is that of its last minutes",
+        "streams/partition/server_lines.py",
+        "        if 0 <= age_ms < RECENT_MS:\n",
+        "        if True:\n",
+        "streams/partition/test_server_lines.py::test_a_silence_empties_the_window",
+    ),
+    _mutation(
+        "what was sent late tells no wrong clock",
+        "streams/partition/server_lines.py",
+        "min(self._window.least_skew_ms, at_ms - stamp_ms)",
+        "max(self._window.least_skew_ms % _MOST_SKEW_MS, at_ms - stamp_ms)",
+        "streams/partition/test_server_lines.py::test_the_least_skew_of_the_last_minutes_counts",
+    ),
+    _mutation(
+        "dead letters are told of the server whose lines they are",
+        "streams/partition/partition_join.py",
+        "            self._servers.count_letter(letter.origin.server, letter.reason)\n",
+        "            pass\n",
+        _JOIN + "test_a_heartbeat_tells_what_the_join_knows_of_the_lines",
+    ),
+    _mutation(
+        "one server is the engineer's affair",
+        "query/reports/server.py",
+        "    is_for_engineers = True\n",
+        "    is_for_engineers = False\n",
+        "query/test_server.py::test_one_server_is_the_engineer_s_affair",
+    ),
+    _mutation(
+        "a server's page is told where Kafka is away",
+        "query/reports/server.py",
+        "    except (UnavailableError, BusyError):\n        return None\n",
+        "    except (UnavailableError, BusyError):\n        raise\n",
+        "query/test_server.py::test_without_kafka_the_rest_is_told",
+    ),
+)
+
 MUTATIONS = (
     *INSTALL,
     *CORE_BUILD,
     *SLIM_TABLES,
+    *ONE_SERVER,
     *SEARCHES,
     *LOG_IN,
     *SHIPPER,

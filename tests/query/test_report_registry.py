@@ -98,6 +98,7 @@ GIVEN = {
     "story": {"id": "0" * 22},
     "bounces": {"by": "server,reason"},
     "dead-letters": {"server": "web1"},
+    "server": {"server": "web1"},
     "servers": {},
     NEW: {"server": "web1"},
 }
@@ -160,7 +161,9 @@ def _address(path: str, given: dict[str, str]) -> httpx.URL:
 def test_every_format_the_api_and_the_page_hold_what_was_found(
     name: str, office: Office, open_site: Open, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sought = "web1" if name in ("servers", "queue", "bounces", "dead-letters", "stats") else "gone@example.net"
+    sought = (
+        "web1" if name in ("server", "servers", "queue", "bounces", "dead-letters", "stats") else "gone@example.net"
+    )
     assert _run(office, name, "table", capsys)[0] == 1
     _fill(office, name)
     outputs = {}

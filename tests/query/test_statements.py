@@ -12,7 +12,7 @@ from postwatch.query.reports import (
     delivery,
     queue_statements,
     search_window,
-    servers,
+    server_states,
     sorted_rows,
     trace,
 )
@@ -70,7 +70,8 @@ def _every_statement(word: str) -> list[Statement]:
         account_window.newest_bound(_window(filters), Span(1, 2), 100),
         account_window.newest_rows(_window(filters), Span(1, 2), 100),
         trace.trace_rows(ENGINEER, "mail", word, 1, 2, 100),
-        servers.newest_heartbeats(ENGINEER, "mail", 1, 100),
+        server_states.newest_heartbeats(ENGINEER, "mail", 1, 100),
+        server_states.newest_heartbeats(ENGINEER, "mail", 1, 1, word),
         account_window.server_names(ENGINEER, "mail", 1),
         account_window.newest_rows(_window(user), Span(1), 100),
         account_window.newest_rows(_window(filters, anna), Span(1, 2), 100),

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from postwatch.producers.record import Heartbeat, RawHeaders
 from postwatch.streams.contracts.dead_letters import DeadLetter, LineOrigin
+from postwatch.streams.contracts.heartbeat import JoinedLines
 from postwatch.streams.contracts.outcome import Outcome, to_json_object
 from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.joining.stored_message import decode_stored
@@ -83,6 +84,7 @@ class Worker:
         self.local = dict(kafka.changelog)
         self.counts = JoinCounts()
         self.acknowledged: list[int] = []
+        self.joined: list[JoinedLines] = []
         self.join = PartitionJoin(0, RULES, self.counts, self, self, kafka.committed)
 
     def take(self, records: Sequence[Record], now: int = 0) -> None:
@@ -98,8 +100,9 @@ class Worker:
         self.kafka.send(lambda: self.kafka.rows.extend(rows), confirm)
         return 1
 
-    def send_heartbeat(self, server: str, beat: Heartbeat, confirm: Confirm) -> None:
+    def send_heartbeat(self, server: str, beat: Heartbeat, joined: JoinedLines, confirm: Confirm) -> None:
         self.kafka.send(lambda: self.kafka.beats.append((server, beat)), confirm)
+        self.joined.append(joined)
 
     def send_dead_letter(self, letter: DeadLetter, confirm: Confirm) -> None:
         self.kafka.send(lambda: self.kafka.letters.append(letter), confirm)
@@ -384,6 +387,37 @@ def test_lines_of_a_server_without_heartbeats_stand_for_one_now_and_then() -> No
     worker.take([Record(62, b"web7", b"", beat.encode()), Record(63, b"web7", b"a line\n", (), 200_000)])
     kafka.confirm_all()
     assert kafka.beats[3:] == [("web7", beat)]  # its shipper speaks for it
+
+
+def test_a_heartbeat_tells_what_the_join_knows_of_the_lines() -> None:
+    good = "Nov 23 13:42:18 mx postfix/qmgr[1]: 7F00AA: removed\n"
+    bad = "Nov 23 13:42:19 mx postfix/smtp[7]: 7F00AA: to=<a@b.example>; relay=none, delay=1, status=deferred (x)\n"
+    beat = Heartbeat(SENT_MS, SENT_MS, 0, 1, "0.1.0")
+    at_ms = 1_795_441_338_000  # 13:42:18
+    auto = RawHeaders("auto", "UTC", sent_ms=at_ms).encode()
+    unknown = RawHeaders("no-such", "UTC", sent_ms=at_ms).encode()
+    worker = Worker(Kafka())
+    worker.take(
+        [
+            Record(0, b"web7", (bad + 9 * good).encode(), auto, at_ms + 700),
+            Record(1, b"web7", good.encode(), auto, at_ms + 30_000),
+            Record(2, b"web7", b"a line\n", unknown, at_ms + 30_000),
+            Record(3, b"web8", good.encode(), RawHeaders("postfix", "UTC").encode(), at_ms - 7_200_000),
+            Record(4, b"web7", b"", beat.encode(), at_ms + 40_700),
+            Record(5, b"web8", b"", beat.encode(), at_ms - 7_200_000),
+        ]
+    )
+    of_web7, of_web8 = worker.joined
+    assert of_web7 == JoinedLines(
+        since_ms=at_ms + 700,
+        lines=11,
+        recent_lines=11,
+        recent_ms=40_000,
+        formats=("postfix",),
+        letters=(("line", 1), ("record", 1)),
+        clock_skew_ms=700,
+    )
+    assert of_web8.clock_skew_ms == -7_200_000  # its zone is not UTC
 
 
 def test_a_message_older_than_the_longest_retry_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import pytest
 from confluent_kafka import KafkaError, Message
 from postwatch.producers.record import Heartbeat
 from postwatch.streams.contracts.dead_letters import DeadLetter, LineOrigin
+from postwatch.streams.contracts.heartbeat import NOTHING_JOINED, JoinedLines
 from postwatch.streams.contracts.outcome import Outcome
 from postwatch.streams.joining.joiner import Joiner
 from postwatch.streams.parsers.events import WHOLE, Arrival, Event
@@ -39,7 +40,7 @@ class Sent:
         self.rows += rows
         return 1
 
-    def send_heartbeat(self, server: str, beat: Heartbeat, confirm: Confirm) -> None:
+    def send_heartbeat(self, server: str, beat: Heartbeat, joined: JoinedLines, confirm: Confirm) -> None:
         raise AssertionError("a heartbeat was sent again")
 
     def send_dead_letter(self, letter: DeadLetter, confirm: Confirm) -> None:
@@ -78,7 +79,7 @@ def test_heartbeats_and_dead_letters_are_not_sent_again() -> None:
     counts = ReplayCounts()
     confirmed: list[str] = []
     outlet = WholeRowsOutlet(Sent(), TIME_MS, counts)
-    outlet.send_heartbeat(SERVER, Heartbeat(1, 0, 0, 1, "1"), lambda: confirmed.append("beat"))
+    outlet.send_heartbeat(SERVER, Heartbeat(1, 0, 0, 1, "1"), NOTHING_JOINED, lambda: confirmed.append("beat"))
     outlet.send_dead_letter(DeadLetter(b"x", "line", LineOrigin(SERVER, "", -1)), lambda: confirmed.append("letter"))
     assert confirmed == ["beat", "letter"]
     assert counts.unreadable == 1
