@@ -139,6 +139,18 @@ class FailureStatements:
         )
         return self._statement(sql, parameters)
 
+    def course(self, first_ms: int, bin_ms: int) -> Statement:
+        """The number of each bin since a time, and how many attempts failed, and were deferred, in it; oldest first."""
+        parameters: dict[str, Any] = {"first_ms": first_ms, "bin_ms": bin_ms}
+        where = self._at(parameters)
+        sql = (
+            f"SELECT intDiv({_AT_MS} - {{first_ms:Int64}}, {{bin_ms:Int64}}) AS bin,"
+            f" countIf(status != 'deferred'), countIf(status = 'deferred') FROM {EVENTS} FINAL"
+            f" WHERE {VIEWER} AND at >= fromUnixTimestamp64Milli({{first_ms:Int64}})"
+            f" AND at < fromUnixTimestamp64Milli({{until_ms:Int64}}) AND {where} GROUP BY bin ORDER BY bin"
+        )
+        return self._statement(sql, parameters)
+
     def newest(self, at: Place, most: int) -> Statement:
         """Keys of the newest: account's domain, account, when it was queued in ms, hash."""
         parameters: dict[str, Any] = {"since_ms": self._wanted.since_ms, "rows": most}

@@ -21,6 +21,9 @@ from postwatch.query.standing_out.troubles import find_troubles
 from postwatch.query.statements import Delivery, Row, decode_row
 
 NEWEST_ROWS = 20
+COURSE_BIN_MS = 15 * 60 * 1000
+LEAST_COURSE_MS = 12 * 60 * 60 * 1000
+"""How far back a chart goes at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,8 @@ class Failures:
     groups: tuple[FailureGroup, ...]
     newest: tuple[Delivery, ...] = ()
     has_more: bool = False
+    course: tuple[tuple[int, int, int], ...] = ()
+    """When a bin of COURSE_BIN_MS began, and how many attempts failed and were deferred in it; oldest first."""
 
     @property
     def rows(self) -> tuple[Any, ...]:
@@ -111,6 +116,7 @@ class FailureReader:
             tuple(groups[self._wanted.offset : end]),
             self._newest() if has_newest else (),
             len(groups) > end,
+            self._course() if has_newest else (),
         )
 
     def _counts(self, without: Sequence[Place], days: list[int]) -> Counts:
@@ -146,6 +152,13 @@ class FailureReader:
             for first in ((wanted.baseline - day) * size for day in (0, *days))
         ]
         return first_ms, windows[0], windows[1:]
+
+    def _course(self) -> tuple[tuple[int, int, int], ...]:
+        first_ms = min(self._wanted.since_ms, self._wanted.until_ms - LEAST_COURSE_MS) // COURSE_BIN_MS * COURSE_BIN_MS
+        rows = self._tables.read(self._statements.course(first_ms, COURSE_BIN_MS))
+        return tuple(
+            (first_ms + int(number) * COURSE_BIN_MS, int(failed), int(waits)) for number, failed, waits in rows
+        )
 
     def _newest(self) -> tuple[Delivery, ...]:
         keys = self._tables.read(self._statements.newest(EVERYWHERE, NEWEST_ROWS))

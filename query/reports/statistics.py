@@ -7,7 +7,7 @@ now. It reads the slim table of states alone, so it costs the same for one accou
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from postwatch.query import filters
 from postwatch.query.exports import csv_text
@@ -28,6 +28,8 @@ from rich.text import Text
 MAX_GROUPS = 200
 MAX_TIMES = 31 * 24
 """Hours of a month."""
+MOST_DAYS_BY_HOUR = 2
+"""Of more days the course is told by day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +65,6 @@ class StatisticsGroup:
         return self.value or gettext("unknown")
 
 
-_NOTHING = StatisticsGroup("", 0, 0, 0, 0, 0, 0, 0, 0, 0)
-
-
 @dataclass(frozen=True, slots=True)
 class Statistics:
     by: str
@@ -75,6 +74,9 @@ class Statistics:
     total: StatisticsGroup
     groups: tuple[StatisticsGroup, ...]
     has_more_groups: bool = False
+    course: tuple[StatisticsGroup, ...] = ()
+    """The same by `course_by`, oldest first."""
+    course_by: str = "day"
 
     @property
     def rows(self) -> tuple[StatisticsGroup, ...]:
@@ -115,6 +117,10 @@ class StatisticsShape(Shape):
         description=f"Most messages first, at most {MAX_GROUPS}; days and hours newest first, at most {MAX_TIMES}."
     )
     has_more_groups: bool
+    course: list[StatisticsGroupShape] = Field(
+        description=f"All of it by day (UTC), of at most {MOST_DAYS_BY_HOUR} days by hour; oldest first, without gaps"
+        " filled."
+    )
     stale_servers: list[str] = Field(
         description=f"Servers silent for more than {STALE_AFTER_SECONDS} s: their newest mail may be missing."
     )
@@ -140,9 +146,18 @@ class StatisticsReport(Report[StatisticsQuestion, Statistics]):
         window = StatisticsWindow(tables.viewer, tables.database, narrowed, direction, since_ms)
         most = MAX_TIMES if by in BY_TIME else MAX_GROUPS
         found = [_group(by, row) for row in tables.read(state_groups(window, by, most + 1))]
-        [*total] = (_group("", row) for row in tables.read(state_groups(window, "", 1)))
+        course_by = "hour" if days <= MOST_DAYS_BY_HOUR else "day"
+        course = [_group(course_by, row) for row in tables.read(state_groups(window, course_by, MAX_TIMES))][::-1]
         return Statistics(
-            by, direction, days, since_ms, total[0] if total else _NOTHING, tuple(found[:most]), len(found) > most
+            by,
+            direction,
+            days,
+            since_ms,
+            _total(course),
+            tuple(found[:most]),
+            len(found) > most,
+            tuple(course),
+            course_by,
         )
 
     def shape(self, answer: Statistics, silent_servers: list[str]) -> StatisticsShape:
@@ -154,6 +169,7 @@ class StatisticsReport(Report[StatisticsQuestion, Statistics]):
             total=StatisticsGroupShape.of(answer.total),
             groups=[StatisticsGroupShape.of(group) for group in answer.groups],
             has_more_groups=answer.has_more_groups,
+            course=[StatisticsGroupShape.of(group) for group in answer.course],
             stale_servers=silent_servers,
         )
 
@@ -183,6 +199,12 @@ REPORT = StatisticsReport()
 def _figures(group: StatisticsGroup) -> tuple[str, ...]:
     figures = (group.messages, group.delivered, group.waiting, group.failed, group.rejected)
     return (*map(str, figures), byte_size(group.size_bytes))
+
+
+def _total(course: Iterable[StatisticsGroup]) -> StatisticsGroup:
+    """A message is of one time, so the sum of all times is all of it."""
+    names = [one.name for one in fields(StatisticsGroup) if one.name != "value"]
+    return StatisticsGroup("", *(sum(getattr(one, name) for one in course) for name in names))
 
 
 def _group(by: str, row: Row) -> StatisticsGroup:

@@ -23,6 +23,7 @@ from postwatch.query.reports.registry import AnyReport
 from postwatch.query.reports.search import SearchReport
 from postwatch.query.reports.server_states import ServerStates
 from postwatch.query.reports.statistics import StatisticsReport
+from postwatch.query.web.charts import charts_of
 from postwatch.query.web.columns import chosen_columns, read_fields
 from postwatch.query.web.found import found_context
 from postwatch.query.web.list_choice import choice_of
@@ -102,6 +103,7 @@ def _page(service: ReportService, report: AnyReport, hub: LiveHub, makes_proofs:
             older=address(cursor=next_cursor, trail=trail_words((*trail, cursor or FIRST))) if next_cursor else "",
             newer=_newer(address, trail),
             is_first=not cursor,
+            charts=charts_of(answer),
             files={form: address(of=page_path(report, form)) for form in (FORMATS if report.has_download else ())},
             live=live_address(words, position_ms) if answer and is_list and is_live(answer.filters) else "",
             chosen_days=chosen_days,

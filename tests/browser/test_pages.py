@@ -28,6 +28,8 @@ PAGES = {
     "nothing": ("/?account=nobody@larch-law.example", 200),
     "complaint": (f"/?account={ACCOUNT}&days=999", 422),
     "servers": ("/servers", 200),
+    "statistics": ("/statistics", 200),
+    "no such server": ("/servers/nothing", 404),
     "bounces": ("/bounces?last=day", 200),
     "bounces, asked wrongly": ("/bounces?since=yesterday", 422),
     "missing": ("/no-such-page", 404),

@@ -2171,9 +2171,9 @@ LIVE = (
     ),
     _mutation(
         "a retired server is not silent",
-        "query/reports/servers.py",
-        "    is_stale = not retired_ms and age_ms > stale_after_seconds * 1000\n",
-        "    is_stale = age_ms > stale_after_seconds * 1000\n",
+        "query/reports/server_states.py",
+        "        is_stale=not retired_ms and age_ms > stale_after_seconds * 1000,\n",
+        "        is_stale=age_ms > stale_after_seconds * 1000,\n",
         "query/test_freshness.py::test_a_retired_server_is_not_silent_and_comes_back",
     ),
 )
@@ -2442,6 +2442,13 @@ INSTALL = (
 )
 
 ONE_SERVER = (
+    _mutation(
+        "a chart shows the steps in which nothing was",
+        "query/web/charts.py",
+        "    times = tuple(range(min(found, default=0), max(found, default=-1) + 1, step_ms))\n",
+        "    times = tuple(sorted(found))\n",
+        "query/test_charts.py::test_the_course_of_the_statistics_is_drawn_and_sums_up_to_all",
+    ),
     _mutation(
         "the rate of a server is that of its last minutes",
         "streams/partition/server_lines.py",

@@ -102,6 +102,7 @@ def _failure_statements(viewer: Viewer, word: str) -> list[Statement]:
         failures.counts([place]),
         failures.rows(("reason",), place),
         failures.bins(place, 1),
+        failures.course(1, 2),
         failures.newest(place, 20),
         failures.deliveries([(word, word, 1, 2)]),
     ]
