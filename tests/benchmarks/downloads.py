@@ -45,7 +45,9 @@ def measure_downloads(
 ) -> list[DownloadSpeed]:
     """Fill the migrated, empty database of `settings` with so many rows of one domain, and download them all."""
     fill(settings, rows)
-    connect(settings, timeout_seconds=900).command(_ONE_DOMAIN, parameters={"database": settings.database, "domain": DOMAIN})
+    connect(settings, timeout_seconds=900).command(
+        _ONE_DOMAIN, parameters={"database": settings.database, "domain": DOMAIN}
+    )
     with _serving(settings) as (client, process):
         _download(client, "csv", "identity", process, "user0@d0.example")
         return [
