@@ -104,6 +104,10 @@ ROWS = st.builds(
     account=st.sampled_from(["a@x.example", "b@x.example"]),
     queue_id=st.sampled_from("QRS"),
     queued_at=st.integers(0, 3),
+    updated_at=st.integers(0, 1 << 42),
+    server=st.just("web7"),
+    recipient=st.sampled_from(["r", "s"]),
+    direction=st.just("sent"),
     response=TEXTS,
     version=st.integers(0, 3),
     is_deleted=st.integers(0, 1),
@@ -112,7 +116,7 @@ ROWS = st.builds(
 )
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(rows=st.lists(ROWS, max_size=40), most=st.integers(1, 9), runs=st.integers(2, 3))
 def test_of_each_key_the_highest_version_stays(rows: list[Outcome], most: int, runs: int) -> None:
     expected: dict[tuple[object, ...], Outcome] = {}
