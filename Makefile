@@ -5,7 +5,7 @@ SECONDS ?= 1800
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install compile demo test drill chaos soak bench bench-fleet corpora fuzz mutations translations packages fleet-test lint format clean
+.PHONY: install compile demo test drill chaos soak bench bench-fleet corpora fuzz mutations translations packages compose-secrets fleet-test lint format clean
 
 install: $(STAMP)
 
@@ -61,6 +61,10 @@ translations: install
 # The Debian packages of this version, for the Python of this machine, in dist/.
 packages: install
 	deploy/packages/build dist
+
+# Passwords for docker-compose.yml, in .env; never written over.
+compose-secrets:
+	deploy/compose/secrets
 
 # What takes too long for every landing: the pages of docs/ followed in a bare Debian, command by command. Needs root.
 fleet-test: install

@@ -2,7 +2,8 @@
 
 GET /metrics is the text exposition; GET /health answers 200 while the part works and 503, with the reason, while it
 is degraded (Kafka or ClickHouse away, say). A degraded part still runs and retries: restart it on a missing answer,
-not on 503.
+not on 503. For a supervisor, GET /alive answers 200 while the main loop turns, whoever is away, and GET /ready once the
+part has begun to work.
 """
 
 from __future__ import annotations
@@ -11,18 +12,35 @@ import json
 import socket
 import socketserver
 import threading
+import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from postwatch.producers.service.errors import SettingsError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+HANGS_AFTER_SECONDS = 300.0
+"""A main loop that did not turn for so long does not turn any more. An insert may take a minute."""
+
 
 class Health:
-    """What a part says of itself: a set of named complaints; none means healthy."""
+    """What a part says of itself: a set of named complaints; none means healthy. And whether its main loop turns."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.is_ready = False
+        """The part has begun to work."""
+        self._clock = clock
+        self._turned_at = clock()
         self._complaints: dict[str, str] = {}
         self._lock = threading.Lock()
+
+    def turn(self) -> None:
+        """The main loop, and nobody else, says that it turns."""
+        self._turned_at = self._clock()
+
+    @property
+    def is_alive(self) -> bool:
+        return self._clock() - self._turned_at < HANGS_AFTER_SECONDS
 
     def complain(self, name: str, reason: str) -> None:
         with self._lock:
@@ -61,8 +79,11 @@ def serve_metrics(address: str, setting: str, health: Health) -> ThreadingHTTPSe
                 complaints = health.complaints()
                 body = json.dumps({"healthy": not complaints, "complaints": complaints}).encode()
                 self._answer(503 if complaints else 200, "application/json", body)
+            elif path in ("/alive", "/ready"):
+                is_so = health.is_alive if path == "/alive" else health.is_ready
+                self._answer(200 if is_so else 503, "text/plain", b"yes\n" if is_so else b"no\n")
             else:
-                self._answer(404, "text/plain", b"GET /metrics or /health\n")
+                self._answer(404, "text/plain", b"GET /metrics, /health, /alive or /ready\n")
 
         do_HEAD = do_GET
 

@@ -44,6 +44,7 @@ class Systemd:
 
     def alive(self) -> None:
         """The main loop turns. Call as often as you like; one call in some seconds is sent."""
+        self._health.turn()
         now = self._clock()
         if self._is_stopping or now < self._next_beat:
             return
@@ -54,7 +55,7 @@ class Systemd:
     def ready(self) -> None:
         """The part works. Call as often as you like; the first call is sent."""
         if not self._is_ready:
-            self._is_ready = True
+            self._is_ready = self._health.is_ready = True
             self._send("READY=1", self._status())
 
     def stopping(self) -> None:
@@ -65,8 +66,7 @@ class Systemd:
 
     def watch_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Let an event loop, which runs or will run, say that it is alive."""
-        if self._address:
-            loop.call_soon(self._turn, loop)
+        loop.call_soon(self._turn, loop)
 
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
         self.alive()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import re
 import subprocess
 import sys
@@ -14,7 +15,10 @@ from typing import Any
 import pytest
 import yaml
 from postwatch.deploy.cli import COMMANDS
+from postwatch.deploy.embedded.ports import choose_port
 from postwatch.deploy.settings_page import SECTION_CLASSES
+from postwatch.producers.service.health import HANGS_AFTER_SECONDS, Health, serve_metrics
+from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.producers.service.settings import PREFIX, load
 from postwatch.query.access.site import Site
 from postwatch.query.guards import listen_address
@@ -69,6 +73,10 @@ def test_a_service_runs_a_known_command_with_options_it_has(name: str) -> None:
 @pytest.mark.parametrize("name", OURS)
 def test_a_service_has_only_settings_that_exist_with_values_that_fit(name: str) -> None:
     environment = {key: _filled_in(value) for key, value in OURS[name].get("environment", {}).items()}
+    for variable in [key for key in environment if key.endswith("_PASSWORD_FILE")]:
+        secret = environment.pop(variable).removeprefix("/run/secrets/")
+        assert secret in OURS[name]["secrets"]
+        environment[variable.removesuffix("_FILE")] = secret
     sections = {section.SECTION: section for section in SECTION_CLASSES}
     for variable in environment:
         assert variable.startswith(PREFIX), variable
@@ -88,12 +96,13 @@ def test_images_are_pinned_and_ours_has_our_version() -> None:
     images = [service["image"] for name, service in SERVICES.items() if name not in OURS]
     images += re.findall(r"^FROM (\S+)", docker_file, re.MULTILINE)
     for image in images:
-        assert re.search(r":\d+\.\d", image), image
+        assert re.search(r":v?\d+\.\d", image), image
 
 
 def test_servers_and_parts_that_last_are_watched_and_started_again() -> None:
     for name, service in SERVICES.items():
-        if name not in ("migrate", "simulate"):
+        assert "mem_limit" in service, name
+        if name not in ("migrate", "simulate", "kafka-users"):
             assert service["restart"] == "unless-stopped", name
             assert "test" in service["healthcheck"], name
 
@@ -115,4 +124,108 @@ def test_the_page_is_served_to_this_machine_alone() -> None:
 
 def test_every_volume_is_declared_and_used() -> None:
     used = {volume.partition(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
-    assert {name for name in used if not name.startswith("/")} == set(COMPOSE["volumes"])
+    assert {name for name in used if not name.startswith(".")} == set(COMPOSE["volumes"])
+    for name in used:
+        if name.startswith("."):
+            assert (ROOT / name).exists(), name
+
+
+def test_what_a_worker_keeps_is_in_a_named_volume() -> None:
+    for name in ("join", "serve", "ship"):
+        assert [each for each in OURS[name]["volumes"] if each.endswith(":/var/lib/postwatch")], name
+
+
+def test_our_parts_write_to_their_volumes_and_tmp_alone_and_have_no_rights() -> None:
+    for service in OURS.values():
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+def test_no_password_has_a_default_and_one_command_makes_all_of_them(tmp_path: Path) -> None:
+    made = tmp_path / ".env"
+
+    def make() -> subprocess.CompletedProcess[str]:
+        command = [str(ROOT / "deploy/compose/secrets"), str(made)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert make().returncode == 0
+    assert made.stat().st_mode & 0o777 == 0o600
+    text = made.read_text()
+    passwords = dict(re.findall(r"^(\w+)=([0-9a-f]{48})$", text, re.MULTILINE))
+    assert len(set(passwords.values())) == 4
+    declared = {secret["environment"] for secret in COMPOSE["secrets"].values()}
+    asked = set(re.findall(r"\$\{(\w+_PASSWORD)", COMPOSE_FILE.read_text(encoding="utf-8")))
+    assert declared | asked == set(passwords)
+    assert ":-" not in "".join(re.findall(r"\$\{\w+_PASSWORD[^}]*", COMPOSE_FILE.read_text(encoding="utf-8")))
+    assert make().returncode != 0
+    assert made.read_text() == text
+
+
+def test_each_service_is_shown_the_secrets_that_it_reads_alone() -> None:
+    for name, service in SERVICES.items():
+        read = {text for text in _texts(service) for text in re.findall(r"/run/secrets/([\w-]+)", text)}
+        for script in [each for each in service.get("volumes", []) if each.startswith("./deploy/compose/")]:
+            text = (ROOT / script.partition(":")[0]).read_text(encoding="utf-8")
+            read |= set(re.findall(r"/run/secrets/([\w-]+)", text))
+        assert read == set(service.get("secrets", [])), name
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [text for each in value.values() for text in _texts(each)]
+    return [text for each in value for text in _texts(each)] if isinstance(value, list) else [str(value)]
+
+
+def test_shippers_elsewhere_are_asked_for_a_password_and_may_write_lines_alone() -> None:
+    environment = SERVICES["kafka"]["environment"]
+    assert "EXTERNAL:SASL_PLAINTEXT" in environment["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"]
+    assert environment["KAFKA_SUPER_USERS"] == "User:ANONYMOUS"
+    script = (ROOT / "deploy/compose/kafka-users").read_text(encoding="utf-8")
+    assert re.findall(r"--operation (\w+)", script) == ["Write", "Describe"]
+    assert re.findall(r"--topic (\S+)", script) == [KafkaSettings().raw_topic]
+
+
+def test_what_grafana_is_told_is_what_its_data_sources_ask_for() -> None:
+    asked = set()
+    for path in (ROOT / "deploy/grafana/provisioning").rglob("*.yml"):
+        asked |= set(re.findall(r"\$\{(\w+)\}", path.read_text(encoding="utf-8")))
+    told = {name for name in SERVICES["grafana"]["environment"] if name.startswith("GRAFANA_")}
+    assert told == asked
+    provider = yaml.safe_load((ROOT / "deploy/grafana/provisioning/dashboards/postwatch.yml").read_text())
+    paths = {each.split(":")[1] for each in SERVICES["grafana"]["volumes"]}
+    assert {each["options"]["path"] for each in provider["providers"]} <= paths
+
+
+def test_the_image_is_a_user_s_and_says_whether_its_part_is_alive() -> None:
+    text = (ROOT / "deploy/docker/Dockerfile").read_text(encoding="utf-8")
+    assert re.search(r"^USER [1-9]\d*$", text, re.MULTILINE)
+    assert "HEALTHCHECK" in text
+    script = str(ROOT / "deploy/docker/healthcheck.py")
+
+    def check(**environ: str) -> int:
+        return subprocess.run([sys.executable, script], env={**os.environ, **environ}, check=False).returncode
+
+    now = 0.0
+    health = Health(lambda: now)
+    server = serve_metrics("127.0.0.1:0", "POSTWATCH_SINK_METRICS_ADDRESS", health)
+    assert server is not None
+    nobody = {f"POSTWATCH_{part}_METRICS_ADDRESS": f"0.0.0.0:{choose_port()}" for part in ("SHIP", "JOIN", "SINK")}
+    nobody["POSTWATCH_QUERY_LISTEN"] = f"0.0.0.0:{choose_port()}"
+    health.complain("kafka", "away")
+    sink = {**nobody, "POSTWATCH_SINK_METRICS_ADDRESS": f"0.0.0.0:{server.server_address[1]}"}
+    assert check(**sink) == 0
+    now += HANGS_AFTER_SECONDS
+    assert check(**sink) == 1
+    assert check(**nobody) == 1
+    server.shutdown()
+    server.server_close()
+
+
+def test_prometheus_asks_each_part_where_it_answers() -> None:
+    scraped = yaml.safe_load((ROOT / "deploy/compose/prometheus.yml").read_text(encoding="utf-8"))["scrape_configs"]
+    for job in scraped:
+        [found] = job["dns_sd_configs"]
+        [name] = found["names"]
+        address = f"0.0.0.0:{found['port']}"
+        assert OURS[name]["environment"][f"POSTWATCH_{name.upper()}_METRICS_ADDRESS"] == address

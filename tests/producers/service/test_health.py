@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 from postwatch.producers.service.errors import SettingsError
-from postwatch.producers.service.health import Health, parse_address, serve_metrics
+from postwatch.producers.service.health import HANGS_AFTER_SECONDS, Health, parse_address, serve_metrics
 from prometheus_client import Counter
 
 SETTING = "POSTWATCH_SINK_METRICS_ADDRESS"
@@ -52,9 +52,32 @@ def test_health_tells_every_complaint_until_it_is_settled(url: str, health: Heal
     assert httpx.get(f"{url}/health").status_code == 200
 
 
+def test_a_supervisor_hears_of_a_loop_that_hangs_and_not_of_a_server_that_is_away() -> None:
+    now = 0.0
+    health = Health(lambda: now)
+    server = serve_metrics("127.0.0.1:0", SETTING, health)
+    assert server is not None
+    url = f"http://127.0.0.1:{server.server_address[1]}"
+
+    def answers() -> list[int]:
+        return [httpx.get(f"{url}/{path}").status_code for path in ("alive", "ready", "health")]
+
+    health.complain("kafka", "away")
+    assert answers() == [200, 503, 503]
+    health.is_ready = True
+    for _ in range(3):
+        now += HANGS_AFTER_SECONDS - 1
+        health.turn()
+    assert answers() == [200, 200, 503]
+    now += HANGS_AFTER_SECONDS
+    assert answers() == [503, 200, 503]
+    server.shutdown()
+    server.server_close()
+
+
 def test_another_path_says_where_to_look(url: str) -> None:
     response = httpx.get(f"{url}/")
-    assert (response.status_code, response.text) == (404, "GET /metrics or /health\n")
+    assert (response.status_code, response.text) == (404, "GET /metrics, /health, /alive or /ready\n")
 
 
 def test_a_client_that_hangs_up_prints_nothing(url: str, capfd: pytest.CaptureFixture[str]) -> None:
