@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import os
 import re
 import subprocess
@@ -201,10 +202,12 @@ def test_the_image_is_a_user_s_and_says_whether_its_part_is_alive() -> None:
     text = (ROOT / "deploy/docker/Dockerfile").read_text(encoding="utf-8")
     assert re.search(r"^USER [1-9]\d*$", text, re.MULTILINE)
     assert "HEALTHCHECK" in text
-    script = str(ROOT / "deploy/docker/healthcheck.py")
+    [asked] = re.findall(r"^ +CMD (\[.*\])$", text, re.MULTILINE)
+    python, *words = json.loads(asked)
+    assert python == "python"
 
     def check(**environ: str) -> int:
-        return subprocess.run([sys.executable, script], env={**os.environ, **environ}, check=False).returncode
+        return subprocess.run([sys.executable, *words], env={**os.environ, **environ}, check=False).returncode
 
     now = 0.0
     health = Health(lambda: now)
