@@ -68,6 +68,16 @@ class JoinSettings:
     data_dir: str = setting("/var/lib/postwatch/join", doc="Folder of the worker's table. Each worker needs its own.")
     group: str = setting("postwatch-join", doc="Kafka consumer group.")
     timezone: str = setting("UTC", doc="Time zone (IANA name) of log timestamps in records that name none.")
+    line_fields: tuple[str, ...] = setting(
+        (),
+        doc="Fields that hold the log line where Vector, Fluent Bit or another shipper puts JSON around it, such as "
+        "message,log. Separate with commas; the first that an object has counts.",
+    )
+    hosts_file: str = setting(
+        "",
+        doc="TOML file that says which format, time zone or line field the records of a host have where they do not "
+        "say it themselves: see docs/other-shippers.md.",
+    )
     wrapping_programs: tuple[str, ...] = setting(
         (),
         doc="Programs, as syslog names them, whose messages are whole lines of a mail server: containers that log "

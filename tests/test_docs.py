@@ -140,11 +140,11 @@ def test_every_command_that_is_named_exists() -> None:
 
 def test_every_alert_has_an_entry_in_the_runbook() -> None:
     rules = yaml.safe_load(_text(ROOT / "deploy/prometheus/alerts.yml"))["groups"]
-    alerts = {rule["alert"] for group in rules for rule in group["rules"]}
+    links = {rule["alert"]: rule["annotations"]["runbook"] for group in rules for rule in group["rules"]}
     entries = re.findall(
-        r"^### (Postwatch\w+)\n(.*?)(?=^##)", _text(ROOT / "docs/operations.md"), re.MULTILINE | re.DOTALL
+        r"^## (Postwatch\w+)\n(.*?)(?=^##|\Z)", _text(ROOT / "docs/runbooks.md"), re.MULTILINE | re.DOTALL
     )
-    assert {name for name, _ in entries} == alerts
+    assert {name: f"docs/runbooks.md#{name.lower()}" for name, _ in entries} == links
     for name, entry in entries:
         assert all(f"**{word}:**" in entry for word in ("Means", "Look", "Do")), name
 

@@ -22,6 +22,7 @@ from postwatch.streams.faust_glue.table import end_on_failed_writes
 from postwatch.streams.faust_glue.transport import use_transport
 from postwatch.streams.faust_glue.worker import TEND_EVERY_SECONDS, JoinWorker, fail
 from postwatch.streams.parsers.timestamps import find_zone
+from postwatch.streams.partition.other_shippers import OtherShippers, read_hosts
 from postwatch.streams.partition.outlet import KafkaOutlet
 from postwatch.streams.partition.partition_join import JoinRules
 from postwatch.streams.settings import JoinSettings
@@ -29,6 +30,7 @@ from yarl import URL
 
 TABLE = "parked"
 _DOMAINS_SETTING = "POSTWATCH_JOIN_DOMAINS_FILE"
+_HOSTS_SETTING = "POSTWATCH_JOIN_HOSTS_FILE"
 _RECORDS_A_FETCH = 200
 _SESSION_SECONDS = 6.0
 _FETCH_BYTES = 1024 * 1024
@@ -67,6 +69,9 @@ def join_rules(settings: JoinSettings) -> JoinRules:
         if settings.reasons_file
         else BUILT_IN,
         wrapping_programs=settings.wrapping_programs,
+        other_shippers=OtherShippers(
+            settings.line_fields, read_hosts(settings.hosts_file, _HOSTS_SETTING) if settings.hosts_file else ()
+        ),
     )
 
 

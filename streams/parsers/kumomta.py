@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from postwatch.streams.contracts.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, EXPIRED
 from postwatch.streams.parsers.events import Arrival, Attempt, Event, Ignored, Parsed, Refusal, Unreadable
+from postwatch.streams.parsers.json_envelope import around_a_line
 from postwatch.streams.parsers.log_format import LogFormat
 from postwatch.streams.parsers.queue_ids import refusal_id
 from postwatch.streams.parsers.smtp import next_queue_id
@@ -104,9 +105,9 @@ def parse_record(line: str) -> Parsed:
     try:
         record = _decoder.decode(line)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return _LOST
+        return around_a_line(line) or _LOST
     if not record.type or (not record.id and record.type != "Rejection"):
-        return _OTHER
+        return around_a_line(line) or _OTHER
     if record.reception_protocol == "LogRecord":
         return _LOG_HOOK
     at = record.timestamp * 1000

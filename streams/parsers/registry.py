@@ -17,6 +17,7 @@ from postwatch.streams.parsers.events import Ignored, Parsed, Unreadable
 from postwatch.streams.parsers.exim import main_log, over_syslog
 from postwatch.streams.parsers.exim.grammar import ID as EXIM_ID
 from postwatch.streams.parsers.exim.main_log import STAMP as EXIM_STAMP
+from postwatch.streams.parsers.json_envelope import around_a_line
 from postwatch.streams.parsers.log_format import LineParser, LogFormat, ReadLine, ReadMessage
 from postwatch.streams.parsers.postfix import lines as postfix
 from postwatch.streams.parsers.suppressed import LOGGERS
@@ -156,7 +157,7 @@ class FormatsParser:
             parsed = read(line)
             if parsed is not None:
                 return parsed
-        return _NO_STAMP
+        return around_a_line(line) or _NO_STAMP
 
 
 def _any_of(programs: Sequence[str]) -> re.Pattern[str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from postwatch.producers.record import Heartbeat
 from postwatch.streams.contracts.dead_letters import DeadLetter, LineOrigin
@@ -27,6 +27,7 @@ from postwatch.streams.partition.counts import JoinCounts
 from postwatch.streams.partition.failures import JOINER
 from postwatch.streams.partition.heard_servers import HeardServers
 from postwatch.streams.partition.message_store import MessageStore
+from postwatch.streams.partition.other_shippers import OtherShippers
 from postwatch.streams.partition.ports import Confirm, Outlet, ParkedTable, RawRecord
 from postwatch.streams.partition.processed_lines import ProcessedLines
 from postwatch.streams.partition.record_parser import RecordParser
@@ -54,6 +55,7 @@ class JoinRules:
     give_up_after_ms: int
     reasons: ReasonBook = BUILT_IN
     wrapping_programs: tuple[str, ...] = ()
+    other_shippers: OtherShippers = field(default_factory=OtherShippers)
 
 
 class PartitionJoin:
@@ -74,7 +76,9 @@ class PartitionJoin:
             rules.accounts, self._store.find, rules.keep_lines, rules.reasons, self._processed.was_closed
         )
         self._servers = ServersLines()
-        self._parser = RecordParser(rules.timezone, counts, self._processed, self._servers, rules.wrapping_programs)
+        self._parser = RecordParser(
+            rules.timezone, counts, self._processed, self._servers, rules.wrapping_programs, rules.other_shippers
+        )
         self._heard = HeardServers()
         self._retained = RetainedFetches()
         self._pending_due: deque[tuple[int, Message]] = deque()

@@ -15,6 +15,7 @@ from postwatch.streams.parsers.registry import AUTO, FormatsParser, make_parser
 from postwatch.streams.parsers.timestamps import StampReader, find_zone
 from postwatch.streams.partition.counts import JoinCounts
 from postwatch.streams.partition.failures import PARSER
+from postwatch.streams.partition.other_shippers import OtherShippers
 from postwatch.streams.partition.ports import RawRecord
 from postwatch.streams.partition.processed_lines import ProcessedLines
 from postwatch.streams.partition.server_lines import ServerLines, ServersLines
@@ -46,10 +47,12 @@ class RecordParser:
         processed: ProcessedLines,
         servers: ServersLines,
         wrapping_programs: Sequence[str] = (),
+        other_shippers: OtherShippers | None = None,
     ) -> None:
         self._servers = servers
         self._timezone = timezone
         self._wrapping_programs = wrapping_programs
+        self._others = other_shippers or OtherShippers()
         self._counts = counts
         self._processed = processed
         self._parsers: dict[tuple[str, str], LineParser] = {}
@@ -76,6 +79,7 @@ class RecordParser:
     def _parse_lines(
         self, parsed: ParsedRecord, headers: RawHeaders, value: bytes, arrived_at: int, at_ms: int
     ) -> None:
+        headers = self._others.headers(parsed.server, headers)
         try:
             parser = self._parser(headers)
             counts = self._counts.tally.of(parsed.server, headers.format)
@@ -88,7 +92,7 @@ class RecordParser:
                 counts.unreadable["record"] += 1
             return
         parser.stamps.shipped(headers.sent_ms or arrived_at)
-        lines = decode_lines(value)
+        lines = self._others.lines(parsed.server, headers, decode_lines(value))
         suppressed_before = counts.suppressed_lines
         parsed.events, unreadable = parse_lines(parser, lines, counts)
         if seen := self._servers.of(parsed.server, at_ms):

@@ -83,6 +83,7 @@ SERVERS = [  # name, heartbeat's and line's age in seconds, lag, version, retire
     ("web3", 20, None, 7, "0.2.0", False),
     ("gone", 90_000, 90_000, 0, "0.1.0", True),
     ("it's", 5, 5, 0, "0.2.0", False),
+    ("fed", 1800, 1800, 0, "", False),  # by rsyslog
 ]
 EXPECTED: dict[tuple[str, str], Any] = {
     ("deliveries", "Recipients"): [(8,)],
@@ -116,13 +117,14 @@ EXPECTED: dict[tuple[str, str], Any] = {
         ("anna@d.example", 6, 0, 2, 2, 2 / 6, 6000),
         ("bob@e.example", 0, 2, 0, 0, 0, 2000),
     ],
-    ("servers", "Servers"): [(4,)],
+    ("servers", "Servers"): [(5,)],
     ("servers", "Silent"): [(1,)],
     ("servers", "Log bytes that wait"): [(5_000_007,)],
-    ("servers", "Versions of the shipper"): [("0.2.0", 3), ("0.1.0", 1)],
+    ("servers", "Versions of the shipper"): [("0.2.0", 3), ("0.1.0", 1), ("other shippers", 1)],
     ("servers", "Servers, the silent and the slow first"): [
         ("web2", pytest.approx(4000, abs=60), pytest.approx(4100, abs=60), 5_000_000, 1, "0.1.0"),
         ("web3", pytest.approx(20, abs=60), None, 7, 1, "0.2.0"),
+        ("fed", pytest.approx(1800, abs=60), pytest.approx(1800, abs=60), 0, 1, ""),
         ("it's", pytest.approx(5, abs=60), pytest.approx(5, abs=60), 0, 1, "0.2.0"),
         ("web1", pytest.approx(10, abs=60), pytest.approx(5, abs=60), 0, 1, "0.2.0"),
     ],
@@ -205,7 +207,13 @@ def test_of_servers_with_odd_names_none_is_offered(database_of_panels: Database)
     """The name of a server may come from anybody who can write to Kafka; in a statement it would be read as SQL."""
     for dashboard in ("deliveries", "servers"):
         [variable] = DASHBOARDS[dashboard]["templating"]["list"]
-        assert [name for (name,) in database_of_panels.answer(variable["query"])] == ["gone", "web1", "web2", "web3"]
+        assert [name for (name,) in database_of_panels.answer(variable["query"])] == [
+            "fed",
+            "gone",
+            "web1",
+            "web2",
+            "web3",
+        ]
 
 
 @pytest.mark.stack

@@ -68,6 +68,20 @@ AFAR = (
 )
 HOLDS = (
     _mutation(
+        "JSON around a line that no setting takes off is told, never passed over",
+        "streams/parsers/kumomta.py",
+        "return around_a_line(line) or _OTHER",
+        "return _OTHER",
+        "streams/partition/test_other_shippers.py::test_json_that_no_setting_takes_off_is_a_dead_letter_that_says_so",
+    ),
+    _mutation(
+        "a line break in the text of an envelope makes no second line",
+        "streams/partition/other_shippers.py",
+        '.rstrip("\\r\\n").replace("\\n", "\\\\n")',
+        '.rstrip("\\r\\n")',
+        "streams/partition/test_other_shippers.py::test_a_line_break_in_the_text_makes_no_second_line",
+    ),
+    _mutation(
         "a partition of which all is read is not behind, however much is unacknowledged",
         "streams/faust_glue/standstill.py",
         "(begin if next_offset is None else next_offset) < reading.end",

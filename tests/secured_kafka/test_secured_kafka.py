@@ -22,6 +22,7 @@ from postwatch.streams.settings import ClickHouseSettings
 from tests.certificates import make_certificates
 from tests.end_to_end.pipeline import Part, Pipeline, running
 from tests.secured_kafka.broker import CERTIFIED, Grant, SecuredKafka
+from tests.secured_kafka.rsyslog import OMKAFKA, Rsyslog
 from tests.waiting import wait_until
 
 PAGE = Path(__file__).parents[2] / "docs" / "secured-kafka.md"
@@ -178,3 +179,36 @@ def test_a_client_certificate_opens_the_way(secured: SecuredKafka, pipeline: Pip
         started(pipeline, part, dict(secured.settings_of(CERTIFIED)))
     deliver(pipeline, 1)
     wait_until(lambda: pipeline.count() == 1, "the row is in the table", seconds=120)
+
+
+@pytest.mark.skipif(not OMKAFKA.exists(), reason="no rsyslog with omkafka is installed (Debian: rsyslog rsyslog-kafka)")
+def test_rsyslog_ships_as_its_file_says_and_repeats_change_nothing(
+    secured: SecuredKafka, pipeline: Pipeline, tmp_path: Path
+) -> None:
+    """Debian's, with deploy/shippers/rsyslog.conf: imfile, a queue on disk, omkafka with a client certificate."""
+    for part in ("join", "sink"):
+        started(pipeline, part, dict(secured.settings_of(f"postwatch-{part}")))
+    rights = [grant for grant in documented_grants() if grant.user == "postwatch-ship"]
+    secured.grant(grant._replace(user=f"CN={CERTIFIED}") for grant in rights)
+    for number in (1, 2, 3):
+        deliver(pipeline, number)
+    rsyslog = Rsyslog(tmp_path, secured.settings_of(CERTIFIED))
+    rsyslog.start()
+    wait_until(lambda: pipeline.count() == 3, "rows of what stood in the log", seconds=120)
+    deliver(pipeline, 4)
+    wait_until(lambda: pipeline.count() == 4, "rows of what was written since", seconds=60)
+    rsyslog.stop()
+    deliver(pipeline, 5)
+    rsyslog.start()
+    wait_until(lambda: pipeline.count() == 5, "rows of what was written while it was away", seconds=60)
+    before = pipeline.rows()
+    assert {(row["server"], row["status"], row["account"]) for row in before} == {
+        ("mail1.example.net", "delivered", "anna@bakery.example")
+    }
+    rsyslog.stop()
+    rsyslog.forget()
+    deliver(pipeline, 6)
+    rsyslog.start()
+    wait_until(lambda: pipeline.count() == 6, "it sends everything again", seconds=60)
+    assert [row for row in pipeline.rows() if row["recipient"] != "user6@far.example"] == before
+    rsyslog.stop()

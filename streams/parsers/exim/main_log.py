@@ -37,6 +37,7 @@ from postwatch.streams.parsers.exim.grammar import (
     QUOTED,
     whole_addresses,
 )
+from postwatch.streams.parsers.json_envelope import around_a_line
 from postwatch.streams.parsers.log_format import LogFormat, ReadLine
 from postwatch.streams.parsers.queue_ids import refusal_id
 from postwatch.streams.parsers.smtp import reply_codes
@@ -114,7 +115,7 @@ class EximMainParser:
 
     def parse(self, line: str) -> Parsed:
         """One line without its newline → what it means. Never raises."""
-        return self.read(line) or read_header(line) or NO_STAMP
+        return self.read(line) or read_header(line) or around_a_line(line) or NO_STAMP
 
     def read(self, line: str) -> Parsed | None:
         """None: the line does not begin with a stamp of Exim's."""
