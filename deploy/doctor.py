@@ -6,7 +6,7 @@ What could not be checked is a finding too, never silence.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from postwatch.deploy.doctor_lag import LagFacts, judge_lag
 from postwatch.deploy.findings import OK, TROUBLE, WARNING, Finding
@@ -56,6 +56,9 @@ class ClickHouseFacts:
     """Servers whose newest heartbeat says that their shipper follows no file."""
     without_shipper: Sequence[str] = ()
     """Servers that rsyslog or the like feeds: their lines are known, and no shipper sends heartbeats."""
+    user: str = "default"
+    rights: Mapping[str, bool] = field(default_factory=dict)
+    """Whether the user has each of the rights that parts need."""
 
 
 def judge_kafka(
@@ -159,6 +162,8 @@ def judge_clickhouse(facts: ClickHouseFacts, now_ms: int) -> list[Finding]:
         found.append(Finding("migrations", TROUBLE, f"Missing: {names}.", "Run `postwatch migrate`."))
     else:
         found.append(Finding("migrations", OK, "All migrations are applied."))
+    if facts.rights:
+        found.append(_judge_rights(facts))
     found.append(_judge_clock("clock of ClickHouse", facts.now_ms - now_ms))
     if "servers" not in facts.missing_tables:
         found += _judge_servers(facts, now_ms)
@@ -168,6 +173,18 @@ def judge_clickhouse(facts: ClickHouseFacts, now_ms: int) -> list[Finding]:
 def judge_core(build: CoreBuild) -> Finding:
     """Which build of parsers and joiner runs on this machine; either is right, the compiled one is faster."""
     return Finding("join", OK, f"Parsers and joiner run {build.kind} here ({build.reason}).")
+
+
+_PARTS_OF_RIGHTS = {"SELECT": "serve", "INSERT": "sink", "CREATE TABLE": "migrate"}
+
+
+def _judge_rights(facts: ClickHouseFacts) -> Finding:
+    """Each part may have a user of its own: what this one may is told, and only nothing at all is trouble."""
+    can = [f"{part} ({right})" for right, part in _PARTS_OF_RIGHTS.items() if facts.rights[right]]
+    if not can:
+        seen = f"The user {facts.user!r} may neither read nor write the tables."
+        return Finding("rights in ClickHouse", TROUBLE, seen, "Give it a role: see docs/secured-clickhouse.md.")
+    return Finding("rights in ClickHouse", OK, f"The user {facts.user!r} may do what these need: {', '.join(can)}.")
 
 
 def judge_files(found: int, errors: Sequence[tuple[str, str]]) -> Finding:

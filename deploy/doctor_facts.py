@@ -128,6 +128,10 @@ def collect_clickhouse(settings: ClickHouseSettings) -> ClickHouseFacts:
                 "SELECT name FROM system.tables WHERE database = {d:String}", parameters={"d": settings.database}
             ).result_rows
         }
+        rights = {
+            right: bool(client.command(f"CHECK GRANT {right} ON {settings.database}.{table}"))
+            for right, table in (("SELECT", "*"), ("INSERT", "deliveries"), ("CREATE TABLE", "*"))
+        }
         applied: dict[str, str] = {}
         heartbeats: dict[str, int] = {}
         without_files: list[str] = []
@@ -162,4 +166,6 @@ def collect_clickhouse(settings: ClickHouseSettings) -> ClickHouseFacts:
         heartbeats=heartbeats,
         without_files=without_files,
         without_shipper=without_shipper,
+        user=settings.user,
+        rights=rights,
     )

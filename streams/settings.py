@@ -27,12 +27,21 @@ class ClickHouseSettings:
     )
     user: str = setting("default", doc="ClickHouse user.")
     password: str = setting("", doc="ClickHouse password.", secret=True)
+    ca_file: str = setting(
+        "",
+        doc="PEM file of the CA that signed the certificate of ClickHouse, for https; read at each new connection.",
+        is_read=True,
+    )
     database: str = setting("postwatch", doc="Database of the tables.")
     retention_days: int = setting(30, doc="Days for which rows are kept and shown.", least=1, most=3650)
     """ClickHouse's TTL ends in 2106: a longer one wraps around and deletes every row at once."""
 
     def __post_init__(self) -> None:
         _check_clickhouse_url(self.url)
+        if self.ca_file and not self.url.startswith("https:"):
+            raise SettingsError(
+                f"POSTWATCH_CLICKHOUSE_CA_FILE is set, but POSTWATCH_CLICKHOUSE_URL={self.url} uses no TLS: use https://"
+            )
 
 
 def _check_clickhouse_url(url: str) -> None:

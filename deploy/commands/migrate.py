@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from postwatch.deploy.migrate import migrate
+from postwatch.deploy.access import grant_access
+from postwatch.deploy.migrate import Place, migrate
 from postwatch.deploy.topics import create_topics
 from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.producers.service.settings import load
@@ -24,6 +25,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="",
         metavar="NAME",
         help="create replicated, distributed tables on all servers of this ClickHouse cluster; give it at every run",
+    )
+    parser.add_argument(
+        "--access",
+        action="store_true",
+        help="create the roles, limits and row policies of ClickHouse too; the user needs the right to manage access",
     )
     parser.add_argument("--topics", action="store_true", help="create or upgrade the topics too")
     parser.add_argument(
@@ -46,7 +52,10 @@ def run(arguments: argparse.Namespace) -> int:
     settings = load(ClickHouseSettings)
     kafka = load(KafkaSettings)
     try:
-        done = migrate(connect(settings, database=""), settings, arguments.cluster)
+        client = connect(settings, database="")
+        done = migrate(client, settings, arguments.cluster)
+        if arguments.access:
+            done += grant_access(client, Place(settings.database, settings.retention_days, arguments.cluster))
     except TRANSPORT_ERRORS as error:
         raise unavailable(settings, error) from error
     for line in done or [f"the tables of {settings.database} are up to date"]:

@@ -11,7 +11,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from postwatch.producers.service.errors import UnavailableError
 from postwatch.streams.clickhouse.error_codes import explain
-from postwatch.streams.clickhouse.transport import transport_reason
+from postwatch.streams.clickhouse.transport import transport_reason, untrusted
 from postwatch.streams.settings import ClickHouseSettings
 from urllib3.exceptions import HTTPError
 
@@ -47,6 +47,7 @@ def connect(settings: ClickHouseSettings, *, timeout_seconds: float = 60.0, data
             connect_timeout=_CONNECT_SECONDS,
             send_receive_timeout=timeout_seconds,
             compress="lz4",
+            ca_cert=settings.ca_file or None,
             # An insert returns when the rows are in the table, on every shard that they belong to.
             settings={"async_insert": "0", "distributed_foreground_insert": "1"},
         )
@@ -71,6 +72,9 @@ def unavailable(settings: ClickHouseSettings, error: Exception) -> UnavailableEr
         return UnavailableError(f"{url} answers, but it is not ClickHouse (HTTP status {status[1]}); {_SET_URL}")
     if "server version query" in text:
         return UnavailableError(f"{url} answers, but it is not ClickHouse; {_SET_URL}")
+    if refused := untrusted(error):
+        why, remedy = refused
+        return UnavailableError(f"ClickHouse at {url} shows a certificate that is not accepted ({why}); {remedy}")
     reason = transport_reason(error)
     return UnavailableError(
         f"ClickHouse does not answer at {url} ({reason}); start it, or set POSTWATCH_CLICKHOUSE_URL"

@@ -71,7 +71,7 @@ REMEDIES = {
     194: _LOG_IN,
     516: _LOG_IN,
     164: "give the user of POSTWATCH_CLICKHOUSE_USER the right to write",
-    497: "give the user of POSTWATCH_CLICKHOUSE_USER the right to INSERT",
+    497: "give the user of POSTWATCH_CLICKHOUSE_USER this right: docs/secured-clickhouse.md has the roles",
     243: "free space on ClickHouse's disks",
     TOO_MANY_PARTS: "wait until ClickHouse has merged its parts; raise POSTWATCH_SINK_MAX_WAIT_MS if it comes again",
 }

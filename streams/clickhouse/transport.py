@@ -19,6 +19,21 @@ def transport_reason(error: BaseException) -> str:
     return "no answer"
 
 
+def untrusted(error: BaseException) -> tuple[str, str] | None:
+    """Why its certificate is not accepted, and what to do; None: that is not what went wrong."""
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            match cause.verify_code:
+                case 10:  # X509_V_ERR_CERT_HAS_EXPIRED
+                    remedy = "renew it"
+                case 62 | 64:  # …_HOSTNAME_MISMATCH, …_IP_ADDRESS_MISMATCH
+                    remedy = "name the host that it is for in POSTWATCH_CLICKHOUSE_URL"
+                case _:
+                    remedy = "set POSTWATCH_CLICKHOUSE_CA_FILE to the certificate of the CA that signed it"
+            return cause.verify_message, remedy
+    return None
+
+
 def _causes(error: BaseException) -> Iterator[BaseException]:
     """The error and what it wraps: as its cause, its `reason` (urllib3, urllib) or among its arguments (urllib3)."""
     waiting: list[object] = [error]

@@ -68,6 +68,13 @@ AFAR = (
 )
 HOLDS = (
     _mutation(
+        "ClickHouse is believed by the CA that the settings name, and by no other",
+        "streams/clickhouse/client.py",
+        "            ca_cert=settings.ca_file or None,\n",
+        "            ca_cert=settings.ca_file or None,\n            verify=False,\n",
+        "streams/clickhouse/test_tls.py::test_a_private_ca_is_believed_and_no_other",
+    ),
+    _mutation(
         "JSON around a line that no setting takes off is told, never passed over",
         "streams/parsers/kumomta.py",
         "return around_a_line(line) or _OTHER",
