@@ -5,7 +5,7 @@ Every word of a log passes through `visible` and is never read as markup.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from postwatch.query.details import Fact, attempt_lines, facts, status_words, way_words
 from postwatch.query.sentences import say
@@ -49,15 +49,17 @@ def delivery_lines(rows: Sequence[Delivery], width: int, account: str = "") -> I
         yield Text(more if len(more) <= width else f"{more[: width - len(_CUT)]}{_CUT}", "dim", no_wrap=True)
 
 
-def short_table(heading: Sequence[str], lines: Sequence[Sequence[str]], width: int) -> Table:
+def short_table(heading: Sequence[str], lines: Iterable[Sequence[str | Text]], width: int) -> Table:
     """Figures by name: the first column is cut in the middle for the others to fit."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    lines = tuple(lines)
     widths = [max(len(line[place]) for line in (heading, *lines)) for place in range(1, len(heading))]
     room = max(width - sum(widths) - 2 * len(widths), 10)
     for place, word in enumerate(heading):
         table.add_column(word, no_wrap=True, justify="right" if place else "left")
     for name, *figures in lines:
-        table.add_row(Text(cut_middle(visible(name), room)), *map(Text, figures))
+        cells = (one if isinstance(one, Text) else Text(one) for one in figures)
+        table.add_row(Text(cut_middle(visible(str(name)), room)), *cells)
     return table
 
 

@@ -16,6 +16,7 @@ from postwatch.query.reports.server_states import (
     state_of,
 )
 from postwatch.query.shapes import Shape, Time
+from postwatch.query.terminal import short_table
 from postwatch.query.translation import gettext, ngettext
 from postwatch.query.viewer import Viewer
 from postwatch.query.wording import byte_size, time_span, utc_time, visible
@@ -23,13 +24,11 @@ from postwatch.streams.contracts.heartbeat import STALE_AFTER_SECONDS, STALE_WIT
 from postwatch.streams.contracts.outcome import iso_time
 from pydantic import Field
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 MAX_SERVERS = 10_000
 _MOST_NAMED_SERVERS = 3
-_HEADING = ("Server", "State", "Last heartbeat", "Last line (UTC)", "Lines/s", "Not shipped", "Files", "Shipper")
-_FIGURES = ("Lines/s", "Not shipped", "Files")
+_HEADING = ("Server", "State", "Heartbeat", "Last line (UTC)", "Lines/s", "Not shipped")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +130,7 @@ class ServersReport(Report[ServersQuestion, ServerStates]):
 
     def table(self, answer: ServerStates, width: int) -> Iterator[RenderableType]:
         if answer.servers:
-            yield _table(answer)
+            yield short_table(_HEADING, map(_line, answer.servers), width)
 
     def csv(self, answer: ServerStates, has_heading: bool = True) -> str:
         heading = list(ServerShape.model_fields) if has_heading else []
@@ -176,22 +175,15 @@ def silence(states: ServerStates, viewer: Viewer) -> str:
     )
 
 
-def _table(states: ServerStates) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in _HEADING:
-        table.add_column(heading, overflow="fold", justify="right" if heading in _FIGURES else "left")
-    for state in states.servers:
-        table.add_row(
-            Text(visible(state.server)),
-            state_word(state),
-            f"{time_span(state.age_ms)} ago",
-            utc_time(state.last_line_ms) if state.last_line_ms else "none yet",
-            f"{state.lines_per_second:.1f}",
-            byte_size(state.lag_bytes),
-            str(state.files),
-            Text(visible(state.shipper_version)),
-        )
-    return table
+def _line(state: ServerState) -> tuple[str | Text, ...]:
+    return (
+        state.server,
+        state_word(state),
+        f"{time_span(state.age_ms)} ago",
+        utc_time(state.last_line_ms)[5:] if state.last_line_ms else "none yet",
+        f"{state.lines_per_second:.1f}",
+        byte_size(state.lag_bytes),
+    )
 
 
 def state_word(state: ServerState) -> Text:
