@@ -16,7 +16,8 @@ MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 RECONNECT_MAX_MS = 2_000
 """Longest wait between two attempts to reach a broker that is away."""
 
-SASL_MECHANISMS = ("", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+OAUTH = "OAUTHBEARER"
+SASL_MECHANISMS = ("", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", OAUTH)
 _BROKER = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>\d{1,5}))?")
 
 
@@ -34,11 +35,20 @@ class KafkaSettings:
     )
     sasl_mechanism: str = setting(
         "",
-        doc="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, if SASL is used.",
+        doc="PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER, if SASL is used.",
         choices=SASL_MECHANISMS,
     )
     sasl_username: str = setting("", doc="SASL user.")
     sasl_password: str = setting("", doc="SASL password.", secret=True)
+    oauth_token_url: str = setting(
+        "", doc="Token endpoint for OAUTHBEARER: https://…; it gives tokens to this client (client_credentials)."
+    )
+    oauth_client_id: str = setting("", doc="Client id at the token endpoint.")
+    oauth_client_secret: str = setting("", doc="Client secret at the token endpoint.", secret=True)
+    oauth_scope: str = setting("", doc="Scope to ask the token endpoint for.")
+    oauth_ca_file: str = setting(
+        "", doc="PEM file of the CA that signed the token endpoint's certificate, if it is a private one.", is_read=True
+    )
     ssl_ca_file: str = setting("", doc="PEM file of the CA that signed the certificates of the brokers.", is_read=True)
     ssl_certificate_file: str = setting(
         "", doc="PEM file of this client's certificate, where the brokers want one.", is_read=True
@@ -66,7 +76,9 @@ class KafkaSettings:
             "bootstrap.servers": self.brokers,
             "security.protocol": self.security_protocol,
         }
-        if self.sasl_mechanism:
+        if self.sasl_mechanism == OAUTH:
+            config |= self._oauth_config()
+        elif self.sasl_mechanism:
             config |= {
                 "sasl.mechanism": self.sasl_mechanism,
                 "sasl.username": self.sasl_username,
@@ -76,6 +88,20 @@ class KafkaSettings:
             config["ssl.ca.location"] = self.ssl_ca_file
         if self.ssl_certificate_file:
             config |= {"ssl.certificate.location": self.ssl_certificate_file, "ssl.key.location": self.ssl_key_file}
+        return config
+
+    def _oauth_config(self) -> ClientConfig:
+        config: ClientConfig = {
+            "sasl.mechanism": OAUTH,
+            "sasl.oauthbearer.method": "oidc",
+            "sasl.oauthbearer.client.id": self.oauth_client_id,
+            "sasl.oauthbearer.client.secret": self.oauth_client_secret,
+            "sasl.oauthbearer.token.endpoint.url": self.oauth_token_url,
+        }
+        if self.oauth_scope:
+            config["sasl.oauthbearer.scope"] = self.oauth_scope
+        if self.oauth_ca_file:
+            config["https.ca.location"] = self.oauth_ca_file
         return config
 
     def producer_config(self, client_id: str) -> ClientConfig:
@@ -116,6 +142,31 @@ def _brokers_remedy(right: str) -> str:
     return "is not a list of HOST:PORT, comma-separated, such as kafka1:9092,kafka2:9092"
 
 
+_OF_USERS = ("sasl_username", "sasl_password")
+_OF_OAUTH = ("oauth_token_url", "oauth_client_id", "oauth_client_secret", "oauth_scope", "oauth_ca_file")
+_NEEDED_OF_OAUTH = _OF_OAUTH[:3]
+_TOKEN_URL = re.compile(r"https://[^\s@?#]+|http://(?:127\.0\.0\.1|localhost|\[::1\])(?::\d+)?(?:/[^\s@?#]*)?")
+
+
+def _check_log_in(kafka: KafkaSettings) -> None:
+    """What the mechanism needs is there, and nothing that it would ignore."""
+    mechanism = kafka.sasl_mechanism
+    needed, unused = (_NEEDED_OF_OAUTH, _OF_USERS) if mechanism == OAUTH else (_OF_USERS, _OF_OAUTH)
+    for name in needed:
+        if not getattr(kafka, name):
+            raise SettingsError(f"POSTWATCH_KAFKA_SASL_MECHANISM={mechanism} needs POSTWATCH_KAFKA_{name.upper()}")
+    for name in unused:
+        if getattr(kafka, name):
+            raise SettingsError(
+                f"POSTWATCH_KAFKA_{name.upper()} is set, but POSTWATCH_KAFKA_SASL_MECHANISM={mechanism} does not use it"
+            )
+    if mechanism == OAUTH and not _TOKEN_URL.fullmatch(kafka.oauth_token_url):
+        raise SettingsError(
+            f"POSTWATCH_KAFKA_OAUTH_TOKEN_URL={kafka.oauth_token_url!r} is not an https:// address without a user and "
+            "options: the client's secret goes there"
+        )
+
+
 def _check_security(kafka: KafkaSettings) -> None:
     """What the client would ignore or misunderstand is refused: librdkafka sends in the clear, and says nothing."""
     protocol, mechanism = kafka.security_protocol, kafka.sasl_mechanism
@@ -125,11 +176,9 @@ def _check_security(kafka: KafkaSettings) -> None:
                 f"POSTWATCH_KAFKA_SECURITY_PROTOCOL={protocol} needs POSTWATCH_KAFKA_SASL_MECHANISM: "
                 f"{', '.join(filter(None, SASL_MECHANISMS))}"
             )
-        for name in ("sasl_username", "sasl_password"):
-            if not getattr(kafka, name):
-                raise SettingsError(f"POSTWATCH_KAFKA_SASL_MECHANISM={mechanism} needs POSTWATCH_KAFKA_{name.upper()}")
+        _check_log_in(kafka)
     else:
-        for name in ("sasl_mechanism", "sasl_username", "sasl_password"):
+        for name in ("sasl_mechanism", *_OF_USERS, *_OF_OAUTH):
             if getattr(kafka, name):
                 raise SettingsError(
                     f"POSTWATCH_KAFKA_{name.upper()} is set, but POSTWATCH_KAFKA_SECURITY_PROTOCOL={protocol} uses no "

@@ -9,13 +9,14 @@ import re
 
 from confluent_kafka import KafkaError
 from postwatch.producers.service.errors import UnavailableError
-from postwatch.producers.service.kafka_settings import KafkaSettings
+from postwatch.producers.service.kafka_settings import OAUTH, KafkaSettings
 
 _FAILURE = re.compile(r"(?:\S+: )?(.*?)(?: \(after \d+ms.*)?", re.DOTALL)
 """'host:port/id: Connect to ipv4#… failed: Connection refused (after 0ms in state CONNECT, …)' → the middle."""
 _CERTIFICATE = re.compile(r"certificate verify failed|certificate could not be verified|CERTIFICATE_VERIFY_FAILED")
 _CLIENT_CERTIFICATE = re.compile(r"certificate required|(?:bad|unknown|expired|revoked) certificate|alert unknown ca")
 _PASSWORD = re.compile(r"SASL|[Aa]uthentication failed|SaslAuthenticationFailed")
+_TOKEN = re.compile(r"acquire SASL OAUTHBEARER token|OIDC")
 _NO_TLS = re.compile(r"wrong version number|packet length too long|SSL handshake failed: Disconnected|record layer")
 _CLOSED_AT_ONCE = re.compile(r"\d+/\d+ brokers are down|Disconnected.*")
 """A broker that was reached and closed the connection is no error of a connection: nothing else is said of it."""
@@ -45,6 +46,16 @@ def unavailable(kafka: KafkaSettings, reason: str) -> UnavailableError:
         return UnavailableError(
             f"{at} does not speak TLS on this port{said}; check the port and POSTWATCH_KAFKA_SECURITY_PROTOCOL"
         )
+    if kafka.sasl_mechanism == OAUTH and _TOKEN.search(reason):
+        return UnavailableError(
+            f"no token for {at} comes from {kafka.oauth_token_url}{said}; check POSTWATCH_KAFKA_OAUTH_TOKEN_URL, "
+            "POSTWATCH_KAFKA_OAUTH_CLIENT_ID, POSTWATCH_KAFKA_OAUTH_CLIENT_SECRET and POSTWATCH_KAFKA_OAUTH_CA_FILE"
+        )
+    if kafka.sasl_mechanism == OAUTH and _PASSWORD.search(reason):
+        return UnavailableError(
+            f"{at} refuses the token of {kafka.oauth_client_id!r}{said}; check that it has the audience, issuer and "
+            "scope that the brokers want (POSTWATCH_KAFKA_OAUTH_SCOPE)"
+        )
     if _PASSWORD.search(reason):
         return UnavailableError(
             f"{at} refuses the user {kafka.sasl_username!r}{said}; check POSTWATCH_KAFKA_SASL_USERNAME, "
@@ -64,7 +75,9 @@ def missing_topic(kafka: KafkaSettings, topic: str) -> UnavailableError:
         return UnavailableError(
             f"the topic {topic} does not exist at {kafka.brokers}; create it with `postwatch migrate --topics`"
         )
-    who = f"the user {kafka.sasl_username!r}" if kafka.sasl_username else "this client's certificate"
+    who = (
+        f"the user {name!r}" if (name := kafka.sasl_username or kafka.oauth_client_id) else "this client's certificate"
+    )
     return UnavailableError(
         f"the topic {topic} does not exist at {kafka.brokers}, or {who} may not see it; "
         "create it with `postwatch migrate --topics`, or grant `describe` on it"

@@ -9,7 +9,7 @@ import faust
 from postwatch.producers.service.errors import BadInputError, SettingsError
 from postwatch.producers.service.health import Health
 from postwatch.producers.service.kafka import KafkaWatch
-from postwatch.producers.service.kafka_settings import MAX_MESSAGE_BYTES, KafkaSettings
+from postwatch.producers.service.kafka_settings import MAX_MESSAGE_BYTES, OAUTH, KafkaSettings
 from postwatch.producers.service.outages import OutageLog
 from postwatch.producers.service.systemd import Systemd
 from postwatch.streams.enrichment.accounts import AccountBook
@@ -18,6 +18,7 @@ from postwatch.streams.enrichment.reasons import BUILT_IN
 from postwatch.streams.enrichment.reasons_file import read_reasons
 from postwatch.streams.enrichment.trusted_networks import parse_networks
 from postwatch.streams.faust_glue.lease import Lease
+from postwatch.streams.faust_glue.oauth import TokenSource
 from postwatch.streams.faust_glue.table import end_on_failed_writes
 from postwatch.streams.faust_glue.transport import use_transport
 from postwatch.streams.faust_glue.worker import TEND_EVERY_SECONDS, JoinWorker, fail
@@ -140,6 +141,8 @@ def _credentials(kafka: KafkaSettings) -> Any:
         context = ssl.create_default_context(cafile=kafka.ssl_ca_file or None)
         if kafka.ssl_certificate_file:
             context.load_cert_chain(kafka.ssl_certificate_file, kafka.ssl_key_file)
+    if kafka.sasl_mechanism == OAUTH:
+        return faust.OAuthCredentials(oauth_cb=TokenSource(kafka), ssl_context=context)
     if protocol.startswith("sasl"):
         return faust.SASLCredentials(
             mechanism=kafka.sasl_mechanism,

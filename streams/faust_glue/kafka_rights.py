@@ -33,7 +33,8 @@ def check_rights(admin: AdminClient, kafka: KafkaSettings, needs: Iterable[Need]
         return
     missing = list(_missing(admin, list(needs)))
     if missing:
-        who = f"user {kafka.sasl_username!r}" if kafka.sasl_username else "this client's certificate"
+        name = kafka.sasl_username or kafka.oauth_client_id
+        who = f"user {name!r}" if name else "this client's certificate"
         raise UnavailableError(
             f"Kafka at {kafka.brokers} does not let {who} {', '.join(missing)}; "
             "grant the rights that docs/secured-kafka.md lists"

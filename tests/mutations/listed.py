@@ -68,6 +68,13 @@ AFAR = (
 )
 HOLDS = (
     _mutation(
+        "a token is renewed before it ends",
+        "streams/faust_glue/oauth.py",
+        "            self._renew_at = self._clock() + life * _SHARE_OF_LIFE\n",
+        "            self._renew_at = self._clock() + life * 5\n",
+        "streams/faust_glue/test_oauth.py::test_a_token_is_kept_while_it_is_fresh_and_renewed_before_it_ends",
+    ),
+    _mutation(
         "ClickHouse is believed by the CA that the settings name, and by no other",
         "streams/clickhouse/client.py",
         "            ca_cert=settings.ca_file or None,\n",

@@ -21,8 +21,9 @@ from postwatch.streams.settings import ClickHouseSettings
 
 from tests.certificates import make_certificates
 from tests.end_to_end.pipeline import Part, Pipeline, running
-from tests.secured_kafka.broker import CERTIFIED, Grant, SecuredKafka
+from tests.secured_kafka.broker import CERTIFIED, OAUTH_CLIENTS, Grant, SecuredKafka
 from tests.secured_kafka.rsyslog import OMKAFKA, Rsyslog
+from tests.secured_kafka.token_server import SECRET
 from tests.waiting import wait_until
 
 PAGE = Path(__file__).parents[2] / "docs" / "secured-kafka.md"
@@ -179,6 +180,49 @@ def test_a_client_certificate_opens_the_way(secured: SecuredKafka, pipeline: Pip
         started(pipeline, part, dict(secured.settings_of(CERTIFIED)))
     deliver(pipeline, 1)
     wait_until(lambda: pipeline.count() == 1, "the row is in the table", seconds=120)
+
+
+def oauth_rights(secured: SecuredKafka) -> None:
+    secured.grant(grant._replace(user=grant.user.replace("postwatch-", OAUTH_CLIENTS)) for grant in documented_grants())
+
+
+def test_a_token_opens_the_way_for_each_part_and_is_renewed(secured: SecuredKafka, pipeline: Pipeline) -> None:
+    """Brokers end a log-in after 10 s here; tokens live for 20 s."""
+    oauth_rights(secured)
+    for part in PARTS:
+        started(pipeline, part, dict(secured.settings_of(f"{OAUTH_CLIENTS}{part}")))
+    deliver(pipeline, 1)
+    wait_until(lambda: pipeline.count() == 1, "the row is in the table", seconds=120)
+    findings = asked_of_doctor(pipeline, secured.settings_of(f"{OAUTH_CLIENTS}doctor"))
+    of_kafka = [one for one in findings if one["check"].startswith(("brokers", "topic", "lag", "dead letters"))]
+    assert [one for one in of_kafka if one["state"] != "ok"] == []
+    given = secured.tokens.given
+    wait_until(lambda: secured.tokens.given >= given + 3, "tokens were renewed", seconds=60)
+    deliver(pipeline, 2)
+    wait_until(lambda: pipeline.count() == 2, "the row of after that is there too", seconds=60)
+    assert SECRET not in "".join(process.log_file.read_text() for process in pipeline.parts.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "sentence"),
+    [
+        ("POSTWATCH_KAFKA_OAUTH_CLIENT_SECRET", "not the one", "no token for Kafka at"),
+        ("POSTWATCH_KAFKA_OAUTH_TOKEN_URL", "http://127.0.0.1:1/token", "no token for Kafka at"),
+    ],
+)
+def test_each_part_names_what_is_wrong_with_its_token(
+    name: str, wrong: str, sentence: str, secured: SecuredKafka, pipeline: Pipeline
+) -> None:
+    parts = {}
+    for part in PARTS:
+        settings = dict(secured.settings_of(f"{OAUTH_CLIENTS}{part}")) | {name: wrong}
+        if name.endswith("SECRET"):
+            del settings[f"{name}_FILE"]
+        parts[part] = started(pipeline, part, settings)
+    deliver(pipeline, 1)
+    for part, process in parts.items():
+        wait_until(partial(_says, process, sentence), f"{part} says what is wrong", seconds=120)
+    assert "Traceback" not in "".join(process.log_file.read_text() for process in parts.values())
 
 
 @pytest.mark.skipif(not OMKAFKA.exists(), reason="no rsyslog with omkafka is installed (Debian: rsyslog rsyslog-kafka)")

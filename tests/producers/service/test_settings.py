@@ -315,7 +315,7 @@ SASL = {"sasl_mechanism": "SCRAM-SHA-512", "sasl_username": "postwatch", "sasl_p
         (
             {"security_protocol": "sasl_ssl"},
             "POSTWATCH_KAFKA_SECURITY_PROTOCOL=sasl_ssl needs POSTWATCH_KAFKA_SASL_MECHANISM: "
-            "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512",
+            "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER",
         ),
         (
             SASL | {"security_protocol": "sasl_ssl", "sasl_password": ""},
