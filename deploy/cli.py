@@ -47,6 +47,7 @@ COMMANDS = {
     "join": Command("streams.commands.join", "stream", "join the lines of each message into outcomes"),
     "sink": Command("streams.commands.sink", "stream", "write outcomes to ClickHouse"),
     "migrate": Command("deploy.commands.migrate", "stream", "create or upgrade the tables"),
+    "erase": Command("deploy.commands.erase", "query", "erase an account or an address on request"),
     "doctor": Command("deploy.commands.doctor", "query", "check everything: what is wrong, and what to do"),
     "simulate": Command("deploy.commands.simulate", "", "write realistic mail logs with known delivery statuses"),
 }

@@ -33,7 +33,12 @@ ENGINE = {engine} ORDER BY name
 _CLUSTER_LEDGER = (
     "ReplicatedReplacingMergeTree('/clickhouse/tables/{database}/migrations', '{shard}-{replica}', applied_at)"
 )
-_TTL = {"deliveries": "updated_at", "delivery_states": "updated_at", "delivery_events": "at"}
+_TTL = {
+    "deliveries": "updated_at",
+    "delivery_states": "updated_at",
+    "delivery_events": "at",
+    "delivery_hops": "updated_at",
+}
 """The tables that are kept for the days set, and the time from which these count."""
 _TTL_DAYS = re.compile(r"TTL toDateTime\(\w+\).*?toIntervalDay\((\d+)\)")
 

@@ -69,6 +69,20 @@ def create_topics(kafka: KafkaSettings, partitions: int) -> Mapping[str, str]:
     return done
 
 
+def topic_retentions(kafka: KafkaSettings) -> dict[str, int]:
+    """Topic → for how many ms it keeps a record; -1: for ever. Raises UnavailableError."""
+    admin, failure = open_admin(kafka)
+    check_topics(admin, kafka, list(topic_configs(kafka)), failure)
+    asked = [ConfigResource(ConfigResource.Type.TOPIC, topic) for topic in topic_configs(kafka)]
+    try:
+        described = admin.describe_configs(asked, request_timeout=_TIMEOUT_SECONDS)
+        return {
+            one.name: int(found.result(2 * _TIMEOUT_SECONDS)["retention.ms"].value) for one, found in described.items()
+        }
+    except KafkaException as error:
+        raise UnavailableError(f"the settings of the topics can't be read: {with_remedy(error.args[0])}") from error
+
+
 def _set_append_time(admin: AdminClient, topics: Iterable[str]) -> list[str]:
     """Topics that an earlier version created go by the sender's time: change it. Returns those that were changed."""
     asked = [ConfigResource(ConfigResource.Type.TOPIC, topic) for topic in topics]

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from typing import TypeVar
 
+from postwatch.query.statements import Delivery
 from postwatch.query.viewer import Viewer
 from postwatch.streams.contracts.outcome import RECEIVED, SENT, Attempt, Outcome
 
@@ -43,6 +44,8 @@ def visible_row(viewer: Viewer, row: Shown) -> Shown:
     """The row as the viewer may see it. An engineer sees all of it."""
     if viewer.is_engineer:
         return row
+    if isinstance(row, Delivery) and row.hops:
+        row.hops = tuple(one._replace(server="", queue_id="") for one in row.hops)
     shown = _without_server(row)._replace(server="", next_queue_id="", parent_queue_id="", log_lines=(), source_ip="")
     if row.direction == RECEIVED and row.authenticated_as and not viewer.owns(row.sender):
         shown = shown._replace(client_host="", client_ip="", authenticated_as="", auth_method="")

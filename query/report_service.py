@@ -17,6 +17,7 @@ from postwatch.producers.service.settings import load
 from postwatch.query.concerned import ConcernedServers
 from postwatch.query.errors import ForbiddenError
 from postwatch.query.filters import AccountScope, OwnDomains
+from postwatch.query.hops.own_servers import OwnServers, read_own_servers, some_servers
 from postwatch.query.identity import asker
 from postwatch.query.letters import KafkaLetters, ReadLetters, no_letters
 from postwatch.query.live.arrivals import Arrivals
@@ -70,6 +71,9 @@ class ReportService:
         self._asking_servers = threading.Lock()
         self._servers: ServerStates | None = None
         self._servers_at = 0.0
+        self._own = read_own_servers(query_settings.own_servers)
+        self._known: tuple[str, ...] = ()
+        self._known_at = 0.0
 
     def answer(
         self,
@@ -104,6 +108,7 @@ class ReportService:
             self.now_ms(),
             viewer,
             self._letters,
+            own=self._own_servers(),
         )
 
     def window(self, viewer: Viewer, question: AccountQuestion) -> Window:
@@ -118,6 +123,20 @@ class ReportService:
     def arrivals(self) -> Arrivals:
         """What is inserted from now on."""
         return Arrivals(self._read, self._database)
+
+    def _own_servers(self) -> OwnServers | None:
+        """None where there is no second server that a message could be handed to."""
+        if not self._own.names and not self._own.networks and len(self._known_servers()) < 2:
+            return None
+        return self._own
+
+    def _known_servers(self) -> tuple[str, ...]:
+        """Names of the servers that have sent logs, as of the last seconds."""
+        now = time.monotonic()
+        if now - self._known_at >= SERVERS_SECONDS:
+            self._known = tuple(str(name) for (name,) in self._read(some_servers(self._database)))
+            self._known_at = now
+        return self._known
 
     @staticmethod
     def _audit(viewer: Viewer, operation: str, question: object) -> None:

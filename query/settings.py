@@ -31,6 +31,11 @@ class QuerySettings:
     live_seconds: float = setting(
         0.25, doc="New rows are looked for this often, for all open pages together.", least=0.1
     )
+    own_servers: tuple[str, ...] = setting(
+        (),
+        doc="Names and networks of your mail servers, as the logs of others name them, beside the names of those that "
+        "send logs: what one hands to another is told by the last one. Name none whose log is not read.",
+    )
     time_zone: str = setting(
         "UTC",
         doc="Time zone of the pages, such as Europe/Berlin, for browsers without scripts. Others show their own.",

@@ -47,6 +47,7 @@ class Statement:
             SHOWN: viewer.shown_recipient(),
             SEES_TARGET: viewer.sees_target(),
             SEES_TARGET_OF_EVENT: viewer.sees_target_of_event(),
+            OURS: (_OURS, {}),
         }
         for placeholder, (text, values) in meanings.items():
             if placeholder in sql:
@@ -73,6 +74,11 @@ STATES = "{database:Identifier}.delivery_states"
 """The newest row of each recipient without its long texts, by time; as deliveries, it is read with FINAL."""
 EVENTS = "{database:Identifier}.delivery_events"
 """Each attempt, and each end without one, by the time when it happened; read with FINAL too."""
+HOPS = "{database:Identifier}.delivery_hops"
+"""What ties the rows of one message on several of our servers. It tells no address, and of a message that the viewer
+may see how it went on is his affair, whoever's the rows there are. So it is not bound to the viewer."""
+OURS = "{ours}"
+"""Whether the remote server of a row is one of ours. `OwnServers.parameters` of query/hops must be given."""
 VIEWER = "{viewer}"
 SHOWN = "{shown_recipient}"
 """The recipient that the viewer may see. What people search, sort and page by is this one."""
@@ -81,6 +87,13 @@ SEES_TARGET = "{sees_target}"
 are hidden. Over deliveries and states."""
 SEES_TARGET_OF_EVENT = "{sees_target_of_event}"
 """The same over events."""
+_OURS = (
+    f"(lower(remote_host) GLOBAL IN (SELECT lower(server) FROM {SERVERS})"
+    " OR has({own_names:Array(String)}, lower(remote_host))"
+    " OR (isIPv4String(remote_ip) AND remote_ip NOT LIKE '127.%' OR isIPv6String(remote_ip) AND remote_ip != '::1')"
+    " AND arrayExists(network -> isIPAddressInRange(if(remote_ip = '', '::1', remote_ip), network),"
+    " {own_networks:Array(String)}))"
+)
 _OF_ACCOUNTS = (DELIVERIES, STATES, EVENTS)
 _BOUND = re.compile(rf"(?:{'|'.join(map(re.escape, _OF_ACCOUNTS))})(?: FINAL)? WHERE {re.escape(VIEWER)}")
 _VIEWS = re.compile(r"\.(?:deliveries_now|events)\b")
@@ -134,14 +147,29 @@ def scope_conditions(account: AccountScope) -> tuple[list[str], dict[str, Any]]:
     return conditions, {"servers": list(account.servers), "accounts": accounts}
 
 
+class Hop(NamedTuple):
+    """What one of our servers behind the first one tells of a message; its names are for engineers."""
+
+    server: str
+    queue_id: str
+    status: str
+    at_ms: int
+    is_told: bool = True
+    """False: the message was handed to it, and its log has not told yet."""
+
+
 class Delivery(Outcome):
     """A row that was read, with the id by which links and the API name it. What is shown of it keeps the id."""
 
     id: str = ""
+    hops: tuple[Hop, ...] = ()
+    """Of a message that one of our servers handed to another one: what those behind it tell, as far as is known."""
+    last_event_ms: int = 0
+    """When the last of them told it; 0: the message was not handed over."""
 
     def _replace(self, **changed: Any) -> Self:
         replaced = super()._replace(**changed)
-        replaced.id = self.id
+        replaced.id, replaced.hops, replaced.last_event_ms = self.id, self.hops, self.last_event_ms
         return replaced
 
 

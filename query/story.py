@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from postwatch.query.advice import ADVICE, Advice
 from postwatch.query.sentences import Clause, Moment, Sentence, Span, Value
+from postwatch.query.statements import Delivery
 from postwatch.query.translation import N_
 from postwatch.streams.contracts.outcome import (
     BOUNCED,
@@ -135,6 +136,19 @@ def _headline(row: Outcome, reason: str) -> Sentence:
     who = far_server(row.remote_provider, row.remote_host, row.remote_ip)
     if row.status == DELIVERED:
         return _arrived(row, who)
+    if row.status == PENDING and isinstance(row, Delivery) and row.hops and not row.hops[-1].is_told:
+        if row.hops[-1].server:
+            return Sentence(
+                N_("The message was handed to %(server)s on %(at)s, whose log has not told yet what became of it."),
+                {"server": row.hops[-1].server, "at": at},
+            )
+        return Sentence(
+            N_(
+                "The message went on to another mail server of your provider on %(at)s, whose log has not told yet what"
+                " became of it."
+            ),
+            {"at": at},
+        )
     if row.status == PENDING:
         return Sentence(N_("The message is on its way. The log's last word on it is of %(at)s."), {"at": at})
     if row.status == CANCELLED:
@@ -278,6 +292,9 @@ def _without_time(said: Sentence) -> Sentence:
 
 def _notes(row: Outcome) -> list[Sentence]:
     notes: list[Sentence] = []
+    if isinstance(row, Delivery) and row.hops and row.hops[0].server:
+        names = " → ".join(dict.fromkeys((row.server, *(hop.server for hop in row.hops))))
+        notes.append(Sentence(N_("The message went from server to server: %(servers)s."), {"servers": names}))
     who = far_server(row.remote_provider, row.remote_host, row.remote_ip)
     if row.status == DELIVERED and who and "lmtp" not in row.transport.lower():
         notes.append(

@@ -85,7 +85,7 @@ def operator() -> str:
 def _create(book: TokenBook, arguments: argparse.Namespace) -> int:
     scope = TokenScope(
         accounts=frozenset(map(read_mailbox, arguments.account)),
-        domains=frozenset(map(_read_domain, arguments.domain)),
+        domains=frozenset(map(read_domain, arguments.domain)),
         sees_all=arguments.all,
         is_engineer=arguments.engineer,
         hands_over=arguments.hand_over,
@@ -96,7 +96,7 @@ def _create(book: TokenBook, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _read_domain(word: str) -> str:
+def read_domain(word: str) -> str:
     scope = read_account(f"@{word.removeprefix('@')}")
     if not isinstance(scope, Domain):
         raise BadInputError(f"{word!r} is not a domain")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from postwatch.query.errors import TooManyRowsError
 from postwatch.query.filters import RESULT_WORDS, OwnDomains, SystemUser, account_words
+from postwatch.query.hops.follow import FIELDS as FOLLOWED
 from postwatch.query.labels import label
 from postwatch.query.orders import Position, encode_cursor, is_by_time
 from postwatch.query.privacy import visible_row
@@ -205,7 +206,7 @@ def mail_pages(tables: Tables, wanted: AccountFilters) -> Iterator[AccountMail]:
     in its last version, also if it changes meanwhile.
     """
     wanted = replace(wanted, by="sent", is_ascending=False, after=None, limit=FILE_PAGE_ROWS)
-    window = open_window(tables, wanted)
+    window = open_window(tables, wanted, reads_status=bool(wanted.statuses))
     place: Position | None = None
     while True:
         window = replace(window, wanted=replace(window.wanted, after=place))
@@ -221,7 +222,7 @@ def _file_page(tables: Tables, window: Window) -> tuple[AccountMail, Position | 
     return _mail(tables, window, rows, place, {}), place
 
 
-def open_window(tables: Tables, wanted: AccountFilters) -> Window:
+def open_window(tables: Tables, wanted: AccountFilters, *, reads_status: bool = True) -> Window:
     """Everything that the filters ask for."""
     since_ms = max(tables.now_ms - wanted.days * DAY_MS, wanted.since_ms or 0)
     if isinstance(wanted.account, OwnDomains):
@@ -230,8 +231,12 @@ def open_window(tables: Tables, wanted: AccountFilters) -> Window:
         names = server_names(tables.viewer, tables.database, since_ms - tables.open_ms)
         servers = tuple(server for (server,) in tables.read(names))
         wanted = replace(wanted, account=replace(wanted.account, servers=servers))
-    columns = row_columns(tables.fields)
-    return Window(tables.viewer, tables.database, wanted, since_ms, tables.open_ms, columns)
+    fields = tables.fields | FOLLOWED if tables.fields is not None and tables.own is not None else tables.fields
+    columns = row_columns(fields)
+    window = Window(tables.viewer, tables.database, wanted, since_ms, tables.open_ms, columns)
+    if not reads_status:
+        return window
+    return replace(window, last=tables.last_status(*window.everything()))
 
 
 def _mail(
@@ -239,7 +244,9 @@ def _mail(
 ) -> AccountMail:
     return AccountMail(
         since_ms=window.since_ms,
-        rows=tuple(visible_row(tables.viewer, window.columns.decode(row[1:])) for row in rows),
+        rows=tuple(
+            visible_row(tables.viewer, row) for row in tables.follow(window.columns.decode(row[1:]) for row in rows)
+        ),
         next_cursor=encode_cursor(place) if place else "",
         has_more=bool(place),
         filters=window.wanted,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from postwatch.query.hops.fates import OWN_STATUS, LastStatus
 from postwatch.query.orders import is_by_time
 from postwatch.query.reports.account_question import AccountFilters
 from postwatch.query.search import text_condition
@@ -41,6 +42,8 @@ class Window:
     """The longest time from a message's first event to its last."""
     columns: RowColumns = ALL_COLUMNS
     """What is read of each row."""
+    last: LastStatus = OWN_STATUS
+    """How the status of these rows is read, of which one server of ours may have handed some to another."""
 
     @property
     def column(self) -> str:
@@ -52,7 +55,19 @@ class Window:
         """No row is older than this, by that column."""
         return self.since_ms - self.open_ms if self.wanted.by == "sent" else self.since_ms
 
+    def everything(self) -> tuple[str, dict[str, Any]]:
+        """What is true of each row, whatever its status and its page."""
+        conditions, parameters = self._all_of(Span(self.earliest_ms))
+        return " AND ".join(conditions), parameters
+
     def conditions(self, span: Span) -> tuple[str, dict[str, Any]]:
+        """What is true of each row of the page. A statement with it begins with `last.beginning`."""
+        conditions, parameters = self._all_of(span)
+        of_page, more = self.place_conditions()
+        return " AND ".join(conditions + of_page), parameters | more
+
+    def _all_of(self, span: Span) -> tuple[list[str], dict[str, Any]]:
+        """What is true of each row, whatever its status and its page."""
         wanted = self.wanted
         conditions, parameters = scope_conditions(wanted.account)
         # The primary key and the partitions go by queued_at.
@@ -85,8 +100,8 @@ class Window:
             parameters["text"] = wanted.text
         if not wanted.bounces:
             conditions.append("NOT (sender = '' AND parent_queue_id != '')")
-        of_page, more = self.place_conditions()
-        return " AND ".join(conditions + of_page), parameters | more
+        parameters |= self.last.parameters
+        return conditions, parameters
 
     def place_conditions(self) -> tuple[list[str], dict[str, Any]]:
         """What the counts of all pages go without: the statuses asked for, and the place of the page."""
@@ -94,7 +109,7 @@ class Window:
         conditions: list[str] = []
         parameters: dict[str, Any] = {}
         if wanted.statuses:
-            conditions.append("status IN {statuses:Array(String)}")
+            conditions.append(f"{self.last.sql} IN {{statuses:Array(String)}}")
             parameters["statuses"] = list(wanted.statuses)
         if wanted.after and is_by_time(wanted.by, wanted.is_ascending):
             after = "fromUnixTimestamp64Milli({after_ms:Int64})"
@@ -127,6 +142,7 @@ def newest_bound(window: Window, span: Span, rows: int) -> Statement:
     """
     where, parameters = window.conditions(span)
     sql = (
+        f"{window.last.beginning}"
         f"SELECT toUnixTimestamp64Milli(min({window.column})), count() FROM (SELECT {window.column}"
         f" FROM {DELIVERIES} WHERE {VIEWER} AND {where} ORDER BY {window.column} DESC LIMIT {{rows:UInt32}})"
     )
@@ -137,6 +153,7 @@ def newest_rows(window: Window, span: Span, rows: int) -> Statement:
     """The newest `rows` matching rows of the span, each in its last version: ROW_HASH, and then the columns."""
     where, parameters = window.conditions(span)
     sql = (
+        f"{window.last.beginning}"
         f"SELECT {ROW_HASH}, {window.columns.sql} FROM {DELIVERIES} FINAL WHERE {VIEWER} AND {where}"
         f"{window.one_of_each()} ORDER BY {window.column} DESC, {ROW_HASH} DESC LIMIT {{rows:UInt32}}"
     )
@@ -160,9 +177,10 @@ def overview(window: Window, most_rows: int) -> Statement:
         f" {' AND '.join(asked_for) or '1'})"
     )
     sql = (
-        "SELECT status, count(), toUnixTimestamp64Milli(max(updated_at)),"
+        f"{whole.last.beginning}SELECT {whole.last.sql}, count(),"
+        " toUnixTimestamp64Milli(max(updated_at)),"
         f" groupUniqArray({MOST_SERVERS})(toString(server)), {rows} FROM {DELIVERIES} FINAL"
-        f" WHERE {VIEWER} AND {where}{whole.one_of_each()} GROUP BY status SETTINGS max_rows_to_read = {most_rows:d}"
+        f" WHERE {VIEWER} AND {where}{whole.one_of_each()} GROUP BY 1 SETTINGS max_rows_to_read = {most_rows:d}"
     )
     return Statement(whole.viewer, sql, {"database": whole.database, **parameters, **more})
 
@@ -172,8 +190,9 @@ def row_counts(window: Window) -> Statement:
     whole = replace(window, wanted=replace(window.wanted, statuses=(), after=None))
     where, parameters = whole.conditions(Span(whole.earliest_ms))
     sql = (
-        f"SELECT status, count(), toUnixTimestamp64Milli(max(updated_at)) FROM {DELIVERIES} FINAL"
-        f" WHERE {VIEWER} AND {where}{whole.one_of_each()} GROUP BY status ORDER BY status"
+        f"{whole.last.beginning}SELECT {whole.last.sql}, count(),"
+        f" toUnixTimestamp64Milli(max(updated_at)) FROM {DELIVERIES} FINAL"
+        f" WHERE {VIEWER} AND {where}{whole.one_of_each()} GROUP BY 1 ORDER BY 1"
     )
     return Statement(whole.viewer, sql, {"database": whole.database, **parameters})
 

@@ -94,4 +94,5 @@ class DeliveriesReport(Report[Question, Found]):
 
 def read_newest(tables: Tables, statement: Statement) -> tuple[Delivery, ...]:
     """The rows of a statement that selects `statements.ROW_COLUMNS`, as the viewer may see them."""
-    return tuple(visible_row(tables.viewer, decode_row(row)) for row in tables.read(statement))
+    followed = tables.follow(decode_row(row) for row in tables.read(statement))
+    return tuple(visible_row(tables.viewer, row) for row in followed)

@@ -115,7 +115,7 @@ class DeliveryReport(Report[DeliveryQuestion, DeliveryFound]):
         rows = read_newest(tables, row_at(tables.viewer, tables.database, place, since_ms))
         if not rows:
             return DeliveryFound(rows=(), is_engineer=is_engineer)
-        [row] = rows
+        [row] = rows = tuple(_as_of_last_hop(one) for one in rows)
         message = message_rows(tables.viewer, tables.database, place, since_ms, MAX_OTHERS + 2)
         others = tuple(one for one in read_newest(tables, message) if one.id != row.id)
         return DeliveryFound(
@@ -174,6 +174,13 @@ class DeliveryReport(Report[DeliveryQuestion, DeliveryFound]):
 
 
 REPORT = DeliveryReport()
+
+
+def _as_of_last_hop(row: Delivery) -> Delivery:
+    """With the time of the last event on any of our servers; lists are in the order of the first one's."""
+    if row.last_event_ms <= row.updated_at:
+        return row
+    return row._replace(updated_at=row.last_event_ms, delay_ms=max(row.last_event_ms - row.queued_at, 0))
 
 
 def _at_place() -> str:

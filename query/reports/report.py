@@ -14,10 +14,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from postwatch.query.errors import FilterError
+from postwatch.query.hops.fates import LastStatus
+from postwatch.query.hops.follow import follow
+from postwatch.query.hops.own_servers import OwnServers
+from postwatch.query.hops.walk import last_status
 from postwatch.query.letters import ReadLetters, no_letters
 from postwatch.query.row_id import NO_SUCH_ROW
 from postwatch.query.shapes import Shape
-from postwatch.query.statements import Read
+from postwatch.query.statements import Delivery, Read
 from postwatch.query.translation import gettext
 from postwatch.query.viewer import Viewer
 from rich.console import RenderableType
@@ -40,6 +44,16 @@ class Tables:
     letters: ReadLetters = no_letters
     fields: frozenset[str] | None = None
     """What is needed of each row; None: all of it."""
+    own: OwnServers | None = None
+    """Which servers are ours, for what one hands to another; None: nothing is followed."""
+
+    def follow(self, rows: Iterable[Delivery]) -> list[Delivery]:
+        """The rows, each with its last fate; privacy.py is still to see them."""
+        return follow(self.read, self.database, self.own, self.viewer, rows)
+
+    def last_status(self, where: str, parameters: Mapping[str, Any]) -> LastStatus:
+        """How a statement reads the status of the rows that meet `where`."""
+        return last_status(self.read, self.database, self.own, self.viewer, where, parameters)
 
 
 class Answer(Protocol):

@@ -18,7 +18,7 @@ from postwatch.query.privacy import visible_row
 from postwatch.query.reports.deliveries import Deliveries, DeliveriesReport
 from postwatch.query.reports.report import DAY_MS, Tables
 from postwatch.query.reports.search_question import SearchFilters, SearchQuestion, read_search
-from postwatch.query.reports.search_window import SearchWindow, newest_bound, newest_rows
+from postwatch.query.reports.search_window import SearchWindow, newest_bound, newest_rows, with_last_status
 from postwatch.query.reports.trace import REPORT as TRACE
 from postwatch.query.reports.trace import without_partial
 from postwatch.query.search_terms import KINDS, MESSAGE_ID, NAMES, QUEUE_ID, Term
@@ -181,7 +181,10 @@ def _found(
 ) -> Found:
     return Found(
         since_ms=since_ms,
-        rows=tuple(visible_row(tables.viewer, row) for row in without_partial(decode_row(row[1:]) for row in rows)),
+        rows=tuple(
+            visible_row(tables.viewer, row)
+            for row in tables.follow(without_partial(decode_row(row[1:]) for row in rows))
+        ),
         next_cursor=encode_cursor(place) if place else "",
         has_more=bool(place),
         filters=window.wanted,
@@ -233,6 +236,7 @@ def _steps(tables: Tables, window: SearchWindow) -> Iterator[Span]:
 
 def _rows_of_step(tables: Tables, window: SearchWindow, step: Span, needed: int) -> list[Row]:
     rows: list[Row] = []
+    window = with_last_status(tables, window, step)
     sought = needed + needed // 4  # some are old versions
     until_ms = step.until_ms
     while True:

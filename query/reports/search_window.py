@@ -7,9 +7,11 @@ say otherwise. No statement reads a row outside the window, nor one that the vie
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from postwatch.query.hops.fates import OWN_STATUS, LastStatus
+from postwatch.query.reports.report import Tables
 from postwatch.query.reports.search_question import SearchFilters
 from postwatch.query.search import term_conditions
 from postwatch.query.search_terms import Term, ascii_lower
@@ -45,6 +47,8 @@ class SearchWindow:
     """The longest time from a message's first event to its last."""
     by_sent: bool = False
     """In the order of the time when the messages were sent, which never changes: for files."""
+    last: LastStatus | None = None
+    """How the status of the rows of a span is read; None: each row's own."""
 
     @property
     def column(self) -> str:
@@ -59,9 +63,21 @@ class SearchWindow:
         """Conditions of which one must be true, and their parameters."""
         return term_conditions(self.viewer, self.term) if self.term else (["1"], {})
 
+    @property
+    def beginning(self) -> str:
+        """What each statement begins with."""
+        return self.last.beginning if self.last else ""
+
+    def everything(self, span: Span) -> tuple[str, dict[str, Any]]:
+        """What is true of each row, whatever its status."""
+        either, values = self.alternatives()
+        where, more = replace(self, wanted=replace(self.wanted, statuses=())).conditions(span)
+        return f"({' OR '.join(f'({one})' for one in either)}) AND {where}", values | more
+
     def conditions(self, span: Span) -> tuple[str, dict[str, Any]]:
         """What must be true beside them."""
         wanted = self.wanted
+        status = self.last.sql if self.last else "status"
         found = [
             "queued_at >= fromUnixTimestamp64Milli({queued_since_ms:Int64})",
             "updated_at >= fromUnixTimestamp64Milli({since_ms:Int64})",
@@ -80,7 +96,7 @@ class SearchWindow:
         for condition, name, value in (
             ("lower(server) = {server:String}", "server", wanted.server),
             ("direction = {direction:String}", "direction", wanted.direction),
-            ("status IN {statuses:Array(String)}", "statuses", list(wanted.statuses)),
+            (f"{status} IN {{statuses:Array(String)}}", "statuses", list(wanted.statuses)),
             ("reason = {reason:String}", "reason", wanted.reason),
             (
                 f"lower(remote_provider) = {{provider:String}} AND {SEES_TARGET}",
@@ -107,10 +123,20 @@ class SearchWindow:
     @property
     def keys_from(self) -> str:
         """Where the keys are found: without a text all that is asked for is in the slim table."""
-        return STATES if self.term is None and self.viewer.sees_all else DELIVERIES
+        is_slim = self.term is None and self.viewer.sees_all and self.last is None
+        return STATES if is_slim else DELIVERIES
 
     def statement(self, sql: str, rows: int, values: dict[str, Any]) -> Statement:
-        return Statement(self.viewer, sql, {"database": self.database, "rows": rows, **values})
+        known = self.last.parameters if self.last else {}
+        return Statement(self.viewer, sql, {"database": self.database, "rows": rows, **known, **values})
+
+
+def with_last_status(tables: Tables, window: SearchWindow, span: Span) -> SearchWindow:
+    """The window for statements over this span."""
+    if not window.wanted.statuses:
+        return window
+    last = tables.last_status(*window.everything(span))
+    return window if last is OWN_STATUS else replace(window, last=last)
 
 
 def newest_bound(window: SearchWindow, span: Span, rows: int) -> Statement:
@@ -126,7 +152,7 @@ def newest_bound(window: SearchWindow, span: Span, rows: int) -> Statement:
         for one in any_of
     )
     sql = (
-        "SELECT toUnixTimestamp64Milli(min(at)), count() FROM"
+        f"{window.beginning}SELECT toUnixTimestamp64Milli(min(at)), count() FROM"
         f" (SELECT at FROM ({found}) ORDER BY at DESC LIMIT {{rows:UInt32}})"
     )
     return window.statement(sql, rows, values | more)
@@ -141,6 +167,7 @@ def newest_rows(window: SearchWindow, span: Span, rows: int) -> Statement:
     )
     either = " OR ".join(f"({one})" for one in any_of)
     sql = (
+        f"{window.beginning}"
         f"SELECT {ROW_HASH}, {ROW_COLUMNS} FROM {DELIVERIES} FINAL WHERE {VIEWER} AND ({_KEY}) GLOBAL IN"
         f" (SELECT DISTINCT * FROM ({keys})) AND ({either}) AND {where} AND {one_of_each(window.viewer, DELIVERIES)}"
         f" ORDER BY {window.column} DESC, {ROW_HASH} DESC LIMIT {{rows:UInt32}}"

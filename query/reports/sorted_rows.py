@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from postwatch.query.errors import FilterError
+from postwatch.query.hops.fates import OWN_STATUS, LastStatus
 from postwatch.query.orders import BY_NAME, MAX_KEY_CHARACTERS, Position
 from postwatch.query.reports.account_window import Window
 from postwatch.query.reports.report import Tables
@@ -26,6 +27,7 @@ from postwatch.query.statements import (
     scope_conditions,
 )
 from postwatch.query.viewer import Viewer
+from postwatch.streams.contracts.outcome import RESULTS
 
 _KEYS = {
     "event": "toUnixTimestamp64Milli(updated_at)",
@@ -38,8 +40,11 @@ _KEYS = {
 }
 
 
-def sort_key(viewer: Viewer, by: str) -> str:
+def sort_key(viewer: Viewer, by: str, last: LastStatus = OWN_STATUS) -> str:
     """SQL of what rows are ordered by, as far as the viewer sees it."""
+    if by == "status" and last is not OWN_STATUS:
+        words, results = (", ".join(map(repr, one)) for one in (RESULTS, RESULTS.values()))
+        return f"concat(transform({last.sql} AS last, [{words}], [{results}], ''), ' ', last)"
     if by != "host":
         return _KEYS[by]
     host = "remote_host" if viewer.is_engineer else f"if({SHOWN} = recipient, {without_addresses('remote_host')}, '')"
@@ -88,7 +93,7 @@ def key_of_row(window: Window, after: Position) -> Statement:
 def sorted_keys(window: Window, after_key: int | str | None, as_of_ms: int) -> Statement:
     """One row more than a page holds: (ROW_HASH, queued_at in ms, what it is ordered by)."""
     wanted = window.wanted
-    key = sort_key(window.viewer, wanted.by)
+    key = sort_key(window.viewer, wanted.by, window.last)
     way, behind = ("ASC", ">") if wanted.is_ascending else ("DESC", "<")
     where, parameters = window.conditions(Span(window.earliest_ms))
     if as_of_ms:
@@ -106,6 +111,7 @@ def sorted_keys(window: Window, after_key: int | str | None, as_of_ms: int) -> S
             "after_hash": wanted.after.row_hash,
         }
     sql = (
+        f"{window.last.beginning}"
         f"SELECT {ROW_HASH}, toUnixTimestamp64Milli(queued_at), {key} FROM {DELIVERIES} FINAL"
         f" WHERE {VIEWER} AND {where}{window.one_of_each()}"
         f" ORDER BY {key} {way}, queued_at DESC, {ROW_HASH} DESC LIMIT {{rows:UInt32}}"

@@ -17,7 +17,7 @@ from postwatch.streams.settings import ClickHouseSettings
 
 pytestmark = pytest.mark.stack
 
-TABLES = ("delivery_states", "delivery_events")
+TABLES = ("delivery_states", "delivery_events", "delivery_hops")
 ROWS = """
 INSERT INTO deliveries (account_domain, account, server, queue_id, recipient, queued_at, updated_at, status, result,
     reason, attempts.at, attempts.status, attempts.smtp_code, attempts.response, attempts.remote_host,
@@ -133,5 +133,5 @@ def test_on_a_cluster_all_shards_are_read_and_written() -> None:
     for migration in read_migrations():
         for one in migration.backfills(place):
             assert one.source == "mail.deliveries"
-            assert one.target in {"mail.delivery_states", "mail.delivery_events"}
+            assert one.target in {"mail.delivery_states", "mail.delivery_events", "mail.delivery_hops"}
             assert "_local" not in one.statement("2026-11-23", 0, 1)

@@ -60,8 +60,8 @@ def test_migrations_at_the_same_time_end_in_the_same_schema(clickhouse: Embedded
             pass
     tables = connect(settings).query("SELECT name FROM system.tables WHERE database = 'at_once'").result_rows
     assert {row[0] for row in tables} == {
-        *("deliveries", "servers", "arrivals", "delivery_states", "delivery_events", "migrations"),
-        *("to_arrivals", "to_delivery_states", "to_delivery_events", "deliveries_now", "events"),
+        *("deliveries", "servers", "arrivals", "delivery_states", "delivery_events", "delivery_hops", "migrations"),
+        *("to_arrivals", "to_delivery_states", "to_delivery_events", "to_delivery_hops", "deliveries_now", "events"),
     }
     assert migrate(connect(settings, database=""), settings) == []
 
@@ -147,7 +147,7 @@ def test_the_memory_of_merges_is_bounded(
     assert "text_index_max_memory_usage_before_flush = 33554432" in engine
 
 
-@pytest.mark.parametrize("table", ["deliveries", "delivery_states", "delivery_events"])
+@pytest.mark.parametrize("table", ["deliveries", "delivery_states", "delivery_events", "delivery_hops"])
 def test_a_week_without_inserts_is_merged_to_one_part(database: ClickHouseSettings, table: str) -> None:
     client = connect(database)
     query = "SELECT engine_full FROM system.tables WHERE database = {d:String} AND name = {t:String}"
@@ -160,7 +160,7 @@ def test_days_that_are_changed_later_are_those_of_every_table(database: ClickHou
     longer = replace(database, retention_days=90)
     migrate(connect(longer, database=""), longer)
     query = "SELECT engine_full FROM system.tables WHERE database = {d:String} AND name IN {t:Array(String)}"
-    wanted = {"d": database.database, "t": ["deliveries", "delivery_states", "delivery_events"]}
+    wanted = {"d": database.database, "t": ["deliveries", "delivery_states", "delivery_events", "delivery_hops"]}
     engines = [engine for (engine,) in connect(database).query(query, parameters=wanted).result_rows]
-    assert len(engines) == 3
+    assert len(engines) == 4
     assert all("toIntervalDay(90)" in engine for engine in engines)

@@ -2511,12 +2511,56 @@ ONE_SERVER = (
         "    except (UnavailableError, BusyError):\n        return None\n",
         "    except (UnavailableError, BusyError):\n        raise\n",
         "query/test_server.py::test_without_kafka_the_rest_is_told",
+_HOPS = "query/hops/test_follow.py::"
+HOPS = (
+    _mutation(
+        "two servers that may be the next one are none",
+        "query/hops/walk.py",
+        "    if len(servers) != 1 or way.server",
+        "    if not servers or way.server",
+        _HOPS + "test_two_servers_that_may_be_the_next_one_are_none",
+    ),
+    _mutation(
+        "what the next server has not told is not delivered",
+        "query/hops/walk.py",
+        "        if self.is_open or not self.passed or ",
+        "        if not self.passed or ",
+        _HOPS + "test_the_log_of_any_server_behind_may_be_missing",
+    ),
+    _mutation(
+        "a stranger's server is none of ours",
+        "query/hops/follow.py",
+        'AS message) WHERE {OURS}"',
+        'AS message) WHERE 1 OR {OURS}"',
+        _HOPS + "test_a_far_server_that_names_a_queue_id_of_ours_ties_nothing",
+    ),
+    _mutation(
+        "ClickHouse counts what it has followed",
+        "query/hops/fates.py",
+        "min(if(open_tie != 0, 1, greatest(fate, 1)))",
+        "min(greatest(fate, 1))",
+        _HOPS + "test_clickhouse_follows_many_as_the_server_follows_few",
+    ),
+    _mutation(
+        "no name of a server of ours is the owner's",
+        "query/privacy.py",
+        'one._replace(server="", queue_id="")',
+        "one",
+        _HOPS + "test_the_last_answer_is_shown_and_no_name_of_a_server_of_ours_to_the_owner",
+    ),
+    _mutation(
+        "an old version that names an erased address goes too, in every table",
+        "deploy/erase.py",
+        """            where += f" OR {_HASHES.get(table, 'k')} IN ({hashes})"\n""",
+        """            where += f" OR {_HASHES.get(table, 'k')} IN ({hashes})" if table != "deliveries" else ""\n""",
+        "deploy/test_erase.py::test_everywhere_means_every_row_and_old_version_that_names_it",
     ),
 )
 
 MUTATIONS = (
     *INSTALL,
     *CORE_BUILD,
+    *HOPS,
     *SLIM_TABLES,
     *ONE_SERVER,
     *SEARCHES,

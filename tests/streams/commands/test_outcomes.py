@@ -99,3 +99,28 @@ def test_a_missing_topic_is_one_line_with_the_remedy(topics: KafkaSettings) -> N
         f"postwatch outcomes: the topic {topics.outcomes_topic} does not exist at {topics.brokers}; "
         "create it with `postwatch migrate --topics`\n"
     )
+
+
+def test_filters_choose_rows(kafka_topics: KafkaSettings) -> None:
+    rows = [
+        row(1)._replace(
+            account="ann@a.example", account_domain="a.example", server="web1", status="bounced", reason="dns"
+        ),
+        row(2)._replace(
+            account="ben@a.example", account_domain="a.example", server="WEB2", status="delivered", reason=""
+        ),
+        row(3)._replace(
+            account="ann@b.example", account_domain="b.example", server="web1", status="deferred", reason="dns"
+        ),
+    ]
+    send(kafka_topics, kafka_topics.outcomes_topic, [encode_outcomes(rows)])
+    for options, numbers in (
+        (["--domain", "@A.example"], "12"),
+        (["--account", "Ann@a.example", "--account", "ben@a.example"], "12"),
+        (["--reason", "dns", "--server", "web1"], "13"),
+        (["--server", "web2"], "2"),
+        (["--status", "deferred", "--status", "delivered", "--domain", "a.example"], "2"),
+    ):
+        done = outcomes(kafka_topics, *options)
+        assert [json.loads(line)["queue_id"][-1] for line in done.stdout.splitlines()] == list(numbers), options
+    assert "invalid choice: 'sent'" in outcomes(kafka_topics, "--status", "sent").stderr

@@ -1,0 +1,1 @@
+"""One message on several of our servers: what became of it on the last one."""
