@@ -108,7 +108,7 @@ class ReportService:
             self.now_ms(),
             viewer,
             self._letters,
-            own=self._own_servers(),
+            find_own=self._own_servers,
         )
 
     def window(self, viewer: Viewer, question: AccountQuestion) -> Window:

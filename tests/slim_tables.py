@@ -22,5 +22,10 @@ def differences(place: ClickHouseSettings) -> Iterator[tuple[str, str, tuple[obj
             ("missing", f"({made}) EXCEPT DISTINCT ({stored})"),
             ("unexpected", f"({stored}) EXCEPT DISTINCT ({made})"),
         ):
-            for row in client.query(f"SELECT * FROM ({rows})").result_rows:
+            for row in client.query(f"SELECT * FROM ({rows}){_known(one.target)}").result_rows:
                 yield one.target.partition(".")[2], kind, tuple(row)
+
+
+def _known(target: str) -> str:
+    """A row whose Message-ID was not known yet is no part of a message there: nothing is tied to it, so it may stay."""
+    return " WHERE message != cityHash64('')" if target.endswith(".delivery_hops") else ""

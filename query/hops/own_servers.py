@@ -52,3 +52,8 @@ def some_servers(database: str) -> Statement:
     """The names of two servers that have sent logs, if there are so many."""
     sql = f"SELECT DISTINCT server FROM {SERVERS} LIMIT 2"
     return Statement(ENGINEER, sql, {"database": database})
+
+
+def no_own_servers() -> OwnServers | None:
+    """Nothing is followed."""
+    return None

@@ -10,13 +10,13 @@ import dataclasses
 import inspect
 import typing
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from postwatch.query.errors import FilterError
 from postwatch.query.hops.fates import LastStatus
 from postwatch.query.hops.follow import follow
-from postwatch.query.hops.own_servers import OwnServers
+from postwatch.query.hops.own_servers import OwnServers, no_own_servers
 from postwatch.query.hops.walk import last_status
 from postwatch.query.letters import ReadLetters, no_letters
 from postwatch.query.row_id import NO_SUCH_ROW
@@ -44,8 +44,12 @@ class Tables:
     letters: ReadLetters = no_letters
     fields: frozenset[str] | None = None
     """What is needed of each row; None: all of it."""
-    own: OwnServers | None = None
-    """Which servers are ours, for what one hands to another; None: nothing is followed."""
+    find_own: Callable[[], OwnServers | None] = no_own_servers
+
+    @property
+    def own(self) -> OwnServers | None:
+        """Which servers are ours, for what one hands to another; None: nothing is followed."""
+        return self.find_own()
 
     def follow(self, rows: Iterable[Delivery]) -> list[Delivery]:
         """The rows, each with its last fate; privacy.py is still to see them."""
