@@ -93,9 +93,7 @@ def _mutate(client: Client, place: Place, stored: str, where: str, account: Mail
     while running := _running(client, place, stored):
         failed = [reason for _, reason in running if reason]
         if failed:
-            raise UnavailableError(
-                f"{stored} can't be rewritten: {failed[0][:200]}; mend the cause, and it goes on"
-            )
+            raise UnavailableError(f"{stored} can't be rewritten: {failed[0][:200]}; mend the cause, and it goes on")
         if time.monotonic() > deadline:
             raise UnavailableError(f"{stored} is still being rewritten: see system.mutations, and run this again")
         time.sleep(0.2)

@@ -2511,6 +2511,8 @@ ONE_SERVER = (
         "    except (UnavailableError, BusyError):\n        return None\n",
         "    except (UnavailableError, BusyError):\n        raise\n",
         "query/test_server.py::test_without_kafka_the_rest_is_told",
+    ),
+)
 _HOPS = "query/hops/test_follow.py::"
 HOPS = (
     _mutation(
