@@ -165,7 +165,7 @@ def finish(worker: Worker, records: Sequence[Record], now: int) -> None:
 
 
 @pytest.mark.parametrize("log", LOGS, ids=lambda log: log.stem)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_crashes_change_no_row(log: Any, seed: int) -> None:
     chooser = random.Random(seed)
@@ -405,7 +405,8 @@ def test_a_heartbeat_tells_what_the_join_knows_of_the_lines() -> None:
             Record(3, b"web8", good.encode(), RawHeaders("postfix", "UTC").encode(), at_ms - 7_200_000),
             Record(4, b"web7", b"", beat.encode(), at_ms + 40_700),
             Record(5, b"web8", b"", beat.encode(), at_ms - 7_200_000),
-        ]
+        ],
+        at_ms,
     )
     of_web7, of_web8 = worker.joined
     assert of_web7 == JoinedLines(
