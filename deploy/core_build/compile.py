@@ -34,7 +34,8 @@ _LEFT_OUT = frozenset(
 """They read files, hold tables alone, or have structs that msgspec decodes."""
 _ALSO_COMPILED_IN = ("contracts", "errors.py")
 """Not compiled, but the compiled modules are made for them as they are."""
-_WITHOUT_DEBUGGING = ("-g0",)
+_CONSTANTS = ("contracts/outcome.py", "contracts/version.py")
+"""Their texts and numbers become part of the compiled modules."""
 _SETUP = """
 import sys
 from setuptools import setup
@@ -76,7 +77,7 @@ def compile_core(root: Path, target: Path, level: str = "3") -> None:
         work = Path(temporary)
         for part in ("producers", "streams"):
             shutil.copytree(root / part, work / "postwatch" / part, ignore=shutil.ignore_patterns(build.FOLDER, "*.so"))
-        for name in core:
+        for name in (*core, *_CONSTANTS):
             file = work / "postwatch/streams" / name
             file.write_text(classes.to_native(file.read_text()))
         (work / "mypy.ini").write_text(_MYPY)

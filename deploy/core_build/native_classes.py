@@ -1,4 +1,4 @@
-"""Structs of msgspec → native classes of mypyc, in the text of a module that is about to be compiled.
+"""Structs of msgspec → native classes of mypyc, and constants → Final, in the text of a module to be compiled.
 
 Invariant: fields, their order and their defaults stay, and every line keeps its number, so that a traceback of the
 compiled build names lines of the source. msgspec can't decode a native class: `parsers/native_fields.py` does.
@@ -7,13 +7,15 @@ compiled build names lines of the source. msgspec can't decode a native class: `
 from __future__ import annotations
 
 import ast
+import re
 from typing import NamedTuple
 
 REPLACE = "msgspec.structs.replace("
 _IMPORTS = (
-    "from __future__ import annotations; from typing import ClassVar; from mypy_extensions import mypyc_attr;"
+    "from __future__ import annotations; from typing import ClassVar, Final; from mypy_extensions import mypyc_attr;"
     " from postwatch.streams.parsers.native_fields import replace as _replace"
 )
+_CONSTANT = re.compile(r"_?[A-Z][A-Z0-9_]*")
 _FUTURE = "from __future__ import annotations"
 
 
@@ -28,10 +30,25 @@ def to_native(source: str) -> str:
     """The module's text with native classes in place of its structs. Raises ValueError for a class it can't render."""
     lines = source.split("\n")
     for node in ast.parse(source).body:
-        if isinstance(node, ast.ClassDef) and any(ast.unparse(base) == "msgspec.Struct" for base in node.bases):
+        if isinstance(node, ast.Assign) and len(node.targets) == 1:
+            _fix_constant(lines, node.targets[0], node)
+        elif isinstance(node, ast.ClassDef) and any(ast.unparse(base) == "msgspec.Struct" for base in node.bases):
             _replace_class(lines, node)
     text = "\n".join(lines).replace(REPLACE, "_replace(")
     return text.replace(_FUTURE, _IMPORTS, 1) if text != source else text
+
+
+def _fix_constant(lines: list[str], target: ast.expr, node: ast.Assign) -> None:
+    """`NAME = value` → a Final, which mypyc keeps in place of a look-up by its name. So do `A, B = "a", "b"`."""
+    if isinstance(target, ast.Name) and _CONSTANT.fullmatch(target.id):
+        lines[node.lineno - 1] = lines[node.lineno - 1].replace(f"{target.id} =", f"{target.id}: Final =", 1)
+    elif isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
+        pairs = zip(target.elts, node.value.elts, strict=True)
+        lines[node.lineno - 1] = "; ".join(
+            f"{ast.unparse(name)}: Final = {ast.unparse(value)}" for name, value in pairs
+        )
+        for index in range(node.lineno, node.end_lineno or node.lineno):
+            lines[index] = ""
 
 
 def _replace_class(lines: list[str], node: ast.ClassDef) -> None:

@@ -182,7 +182,7 @@ GENERIC = re.compile(
 )
 """A refusal whose words tell no more; a code goes before it."""
 
-ECHOED = re.compile(r"<[^<>]{0,320}>|[^\s<>@]{1,64}@[^\s<>@]{1,255}")
+ECHOED = re.compile(r"<[^<>]{0,320}+>|[^\s<>@]{1,64}+@[^\s<>@]{1,255}+")
 """Addresses, which a reply only quotes."""
 LINKS = re.compile(r"(?:https?://|www\.)\S+")
 """Links name their subject, and other subjects too."""

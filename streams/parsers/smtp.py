@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 SMTP_CODE = re.compile(r"([2-5]\d\d)(?:[ -](?:(\d\.\d{1,3}\.\d{1,3})(?=[ \\]|$))?|$)")
 """Reply code and enhanced code (RFC 5321 §4.2, RFC 3463 §2)."""
@@ -22,6 +23,17 @@ def reply_codes(answer: str) -> tuple[int, str]:
     """Reply code and enhanced code with which the answer begins; 0 and empty where it begins otherwise."""
     found = SMTP_CODE.match(answer)
     return (int(found[1]), found[2] or "") if found is not None else (0, "")
+
+
+_MOST_OF_CODES = 14
+"""Characters that decide: `550 5.123.456` and the one behind it."""
+_begin_codes = lru_cache(maxsize=8192)(reply_codes)
+"""Few answers begin in more than a handful of ways."""
+
+
+def codes_of(answer: str) -> tuple[int, str]:
+    """As `reply_codes`, remembered."""
+    return _begin_codes(answer[:_MOST_OF_CODES])
 
 
 def is_lmtp(transport: str) -> bool:

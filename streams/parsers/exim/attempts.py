@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
-import msgspec
 from postwatch.streams.contracts.outcome import BOUNCED, CANCELLED, DEFERRED, DISCARDED, EXPIRED
 from postwatch.streams.parsers.events import ASIDE, FILTER, REPLY, Attempt
 from postwatch.streams.parsers.exim import ambiguous
 from postwatch.streams.parsers.exim.grammar import ID, SMTP_WORDS
 from postwatch.streams.parsers.programs import what_runs
-from postwatch.streams.parsers.smtp import is_lmtp, is_near, is_saved, named_mailbox, reply_codes
+from postwatch.streams.parsers.smtp import codes_of, is_lmtp, is_near, is_saved, named_mailbox
 
 _WAIT_NUMBERS = frozenset(("-51", "-52", "-53", "-54", "-56", "-57"))
 """Exim's numbers from ERRNO_RRETRY on, some of which stood for another error before 4.95. So the words decide."""
@@ -48,8 +46,6 @@ _DELIVER_TIME = re.compile(r" DT=[\d.dhmsw]++$")
 _LONGEST_ID = 40
 _NEXT_ID = re.compile(r"(?:\bid=|\bqueued as )([\w.-]{5,40})(?![\w@-])")
 NO_ANSWER = (0, "", "", "")
-_reply_codes = lru_cache(maxsize=8192)(reply_codes)
-"""Of the first characters of an answer: few answers begin in more than a handful of ways."""
 
 
 def answered(answer: str, ip: str) -> tuple[int, str, str, str]:
@@ -64,7 +60,7 @@ def answered(answer: str, ip: str) -> tuple[int, str, str, str]:
                 next_id, handover = _next_hop(answer, ip)
     elif "id=" in answer:
         next_id, handover = _next_hop(answer, ip)
-    code, enhanced = _reply_codes(answer[:12])
+    code, enhanced = codes_of(answer)
     return code, enhanced, next_id, handover
 
 
@@ -126,9 +122,9 @@ def failed(queue_id: str, at: int, line: str, status: str, fields: tuple[str, ..
         words = SMTP_WORDS.match(response)
         if words:
             response = response[words.end() :]
-    code, enhanced = _reply_codes(response[:12])
+    code, enhanced = codes_of(response)
     if not code and _EHLO_ANSWER in response:
-        code, enhanced = _reply_codes(response.partition(_EHLO_ANSWER)[2][:12])
+        code, enhanced = codes_of(response.partition(_EHLO_ANSWER)[2])
     if transport and code and "<" in response[:12] and (not ip or (is_near(ip) and is_lmtp(transport))):
         final, original = named_mailbox(response, final, original)
     if status == BOUNCED and code < 500:
@@ -138,12 +134,10 @@ def failed(queue_id: str, at: int, line: str, status: str, fields: tuple[str, ..
             status = CANCELLED
         elif not ip and response.endswith("Message discarded."):
             status = DISCARDED  # cPanel's limits: nobody is told
-    attempt = Attempt(
-        queue_id, at, line, status, True, final, original, code, enhanced, response, host, ip, tls, router, transport
-    )
-    if beside or is_made or source_ip:
-        return msgspec.structs.replace(attempt, beside=beside, is_expanded=is_made, source_ip=source_ip)
-    return attempt
+    return Attempt(
+        queue_id, at, line, status, True, final, original, code, enhanced, response, host, ip, tls, router, transport,
+        "", "", is_made, "", "", "", beside, False, source_ip,
+    )  # fmt: skip
 
 
 def what_beside(final: str) -> str:

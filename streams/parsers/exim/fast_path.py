@@ -25,7 +25,7 @@ _USUAL_ARRIVAL = (
     rf"(?:H=(?:([0-9A-Za-z_.-]++) |)(?:\([0-9A-Za-z_.:\[\]-]++\) |)\[([0-9A-Za-z.:]++)\]{_PORT} |)"
     rf"(?:I=\[[0-9A-Za-z.:]++\]{_PORT} |)(?:U=([^ ]++) |)P=[^ ]++ (?:X=[^ ]++ CV=[a-z]++ |)(?:SNI=[0-9A-Za-z.-]++ |)"
     r"(?:A=([0-9A-Za-z_]++):([0-9A-Za-z_.@+-]++) |)S=([0-9]{1,18}+)(?: M8S=[0-9]|)(?: id=([^ ]++)|)"
-    r"(?: T=\"([^\"]*+)(?<!\\)\"|)(?: from <[^>\"]*+>|)(?: for ([^\"]++)(?<![>@.-])|)$"
+    r"(?: T=\"([^\"\\]*+(?:\\.[^\"\\]*+)*+)\"|)(?: from <[^>\"]*+>|)(?: for ([^\"]++)(?<![>@.-])|)$"
 )
 _USUAL_DELIVERY = (
     r"[=>-]> ([^ \"(<|>/:][^ ]*+) (?:<([^ \"<>]++)> |)(?:F=<[^>\"]*+> |)R=([^ ]++) T=([^ ]++)(?: S=[0-9]++|)"
@@ -38,7 +38,7 @@ USUAL_DELIVERY = re.compile(rf" ({ID}) {_USUAL_DELIVERY}", re.ASCII)
 """The same with the groups of DELIVERY."""
 USUAL_END = re.compile(rf" ({ID}) Completed(?: |$)", re.ASCII)
 USUAL_TRY = re.compile(
-    rf" ({ID}) (==|\*\*) ([^ \"(<|>/:][^ ]*+) (?:<([^ \"<>]++)> |)R=([^ :]++)(?: T=([^ :]++)|)"
+    rf" ({ID}) (==|\*\*) ([^ \"(<|>/:][^ ]*+) (?:<([^ \"<>]++)> |)(?:R=([^ :]++)(?: T=([^ :]++)|)|routing(?= defer))"
     r"(?: defer \((-?[0-9]++)\)|)"
     rf"(?: H=([^ ]++) \[([0-9A-Za-z.:]++)\]{_PORT}\*?+(?: I=\[([0-9A-Za-z.:]++)\]{_PORT}|)"
     r"(?: X=([^ ]++) CV=[a-z]++|)|): (.*)$",
@@ -47,11 +47,12 @@ USUAL_TRY = re.compile(
 """The same for what did not get through: queue id, flag, the groups of DEFER."""
 USUAL_REFUSAL = re.compile(
     rf" H=(?:([0-9A-Za-z_.-]++) |)(?:\([0-9A-Za-z_.:\[\]-]++\) |)\[([0-9A-Za-z.:]++)\]{_PORT} "
-    r"(?:X=[^ ]++ CV=[a-z]++ |)F=<([^ >\"\[]*+)> (temporarily |)rejected RCPT <([^ >\"\[]++)>: (.*)$",
+    r"(?:X=[^ ]++ CV=[a-z]++ |)F=<([^ >\"\[]*+)> "
+    r"(?:A=([0-9A-Za-z_]++):([0-9A-Za-z_.@+-]++) |)(temporarily |)rejected RCPT <([^ >\"\[]++)>: (.*)$",
     re.ASCII,
 )
-"""What was refused without a queue id: host, address, sender, whether for now, recipient, words. Where the words say
-`rejected ` again it takes `rejections.refusal` to tell."""
+"""What was refused without a queue id: host, address, sender, authenticator, login, whether for now, recipient, words.
+Where the words say `rejected ` again it takes `rejections.refusal` to tell."""
 
 
 def read_arrival(line: str, found: re.Match[str], at: int) -> Parsed | None:
@@ -149,11 +150,12 @@ def read_try(line: str, found: re.Match[str], at: int) -> Parsed | None:
 
 def read_refusal(line: str, found: re.Match[str], at: int) -> Refusal | None:
     """What the groups of USUAL_REFUSAL mean, as `refusal` would read them; None: it takes that to tell."""
-    name, ip, sender, for_now, recipient, words = found.groups("")
+    name, ip, sender, method, login, for_now, recipient, words = found.groups("")
     if "rejected " in words:
         return None
     code, enhanced = code_in(words, 451 if for_now else 550)
-    return Refusal(refusal_id(line), at, line, sender, recipient.lower(), name, ip, "", "", "", code, enhanced, words)
+    own_id = refusal_id(line)
+    return Refusal(own_id, at, line, sender, recipient.lower(), name, ip, "", method, login, code, enhanced, words)
 
 
 class FastForm(NamedTuple):

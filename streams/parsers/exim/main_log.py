@@ -57,6 +57,8 @@ NO_STAMP = Ignored("no-stamp")
 _ARGUMENTS = Ignored("arguments")
 _CALLED = " cwd="
 _FROM_HOST = " H="
+_CONNECTED = " SMTP connection from ["
+_DISCARDED = ": discarded by "
 _QUEUE_RUN = Ignored("queue-run")
 _QUEUE_RUNS = ("Start queue run", "End queue run", "Start '", "End '")
 _USUAL_QUEUE_RUNS = (" Start queue run: pid=", " End queue run: pid=")
@@ -136,6 +138,8 @@ class EximMainParser:
             elif line.startswith(_FROM_HOST, _STAMP_LENGTH):
                 found = USUAL_REFUSAL.match(line, _STAMP_LENGTH)
                 parsed = read_refusal(line, found, at) if found is not None else None
+            elif line.startswith(_CONNECTED, _STAMP_LENGTH) and "rejected " not in line and _DISCARDED not in line:
+                return _OTHER
             else:
                 parsed = None
             if parsed is not None:
@@ -200,7 +204,7 @@ def _unflagged(line: str, start: int, at: int, queue_id: str | None) -> Parsed:
             return Unreadable("a refusal whose fields make no sense")
         if _REFUSED_SESSION.match(line, start):
             return _REFUSED
-    if ": discarded by " in line:
+    if _DISCARDED in line:
         discard = rejections.discard(line, start, at, queue_id or refusal_id(line))
         if discard is not None:
             return discard

@@ -82,7 +82,7 @@ from postwatch.streams.parsers.queue_ids import (
 )
 from postwatch.streams.parsers.smtp import (
     ENHANCED,
-    SMTP_CODE,
+    codes_of,
     is_loopback,
     is_near,
     named_mailbox,
@@ -351,7 +351,7 @@ def read_attempt(queue_id: str, at: int, line: str, agent: str, fields: tuple[st
             response = words[said.end() :]
             if said[1]:
                 enhanced = ""  # Postfix changes its class, so that the login is tried again
-    code = SMTP_CODE.match(response)
+    code, told_enhanced = codes_of(response)
     is_socket = "/" in address
     next_id = handover = passage_id = ""
     if status == DELIVERED:
@@ -377,13 +377,13 @@ def read_attempt(queue_id: str, at: int, line: str, agent: str, fields: tuple[st
         recipient, submitted = named_mailbox(response, recipient, submitted)
         if status == DELIVERED and (saved := SAVED.match(response)):
             passage_id = DOVECOT_PREFIX + saved[1]
-    attempt = Attempt(
+    return Attempt(
         queue_id, at, line, status, not words.startswith(_SUSPENDED),
         recipient, submitted if submitted != recipient else "",
-        int(code[1]) if code else 0, enhanced or (code[2] or "" if code else ""), response,
+        code, enhanced or told_enhanced, response,
         relay if address else "", "" if is_socket else address, tls, "", agent, next_id, handover, False, passage_id,
+        "", "", beside,
     )  # fmt: skip
-    return msgspec.structs.replace(attempt, beside=beside) if beside else attempt
 
 
 def _what_beside(agent: str, service: str, words: str) -> str:

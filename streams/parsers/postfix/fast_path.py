@@ -66,8 +66,9 @@ class FastForm(NamedTuple):
 
 
 _DELIVERING = ("smtp", "lmtp", "local", "virtual", "pipe", "error", "discard")
+SERVER_FORM = FastForm("smtpd", _CLIENT, _client)
 FAST_FORMS = {
-    "smtpd": FastForm("smtpd", _CLIENT, _client),
+    "smtpd": SERVER_FORM,
     "cleanup": FastForm("cleanup", _NAMED, _named),
     "qmgr": FastForm("qmgr", _QUEUED, _queued),
     **{agent: FastForm(agent, _DELIVERED, _delivered) for agent in _DELIVERING},

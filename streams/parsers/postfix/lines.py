@@ -11,7 +11,7 @@ import re
 from postwatch.streams.parsers.events import Parsed, Unreadable
 from postwatch.streams.parsers.log_format import LogFormat
 from postwatch.streams.parsers.postfix import daemons
-from postwatch.streams.parsers.postfix.fast_path import FAST_FORMS, FastForm
+from postwatch.streams.parsers.postfix.fast_path import FAST_FORMS, SERVER_FORM, FastForm
 from postwatch.streams.parsers.postfix.filters import FILTERS
 from postwatch.streams.parsers.postfix.grammar import HEAD, ID
 from postwatch.streams.parsers.syslog import Header
@@ -43,6 +43,8 @@ class PostfixLines:
         if usual is not None:
             at = self._seconds.get(line[:_STAMP_LENGTH])
             if at is not None:
+                if usual is SERVER_FORM and line.startswith("connect from ", start):
+                    return daemons.CONNECT
                 found = usual.expression.match(line, start)
                 if found is not None:
                     return usual.read(usual.agent, found.groups(""), at, line)
