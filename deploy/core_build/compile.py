@@ -57,7 +57,7 @@ class CompileError(Exception):
     """The core can't be compiled here; it runs interpreted."""
 
 
-def compile_core(root: Path, target: Path, level: str = "3") -> None:
+def compile_core(root: Path, target: Path, level: str = "2") -> None:
     """Compile the checkout in `root`, and put the modules into `target`, a folder `streams`. Raises CompileError.
 
     `level`: how much the C compiler tries, 0 to 3.
@@ -150,7 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--into", type=Path, default=root / "streams", help="the folder `streams` that gets the modules"
     )
-    parser.add_argument("--level", default="3", choices=("0", "1", "2", "3"), help="how much the C compiler tries")
+    parser.add_argument("--level", default="2", choices=("0", "1", "2", "3"), help="how much the C compiler tries")
     options = parser.parse_args(arguments)
     try:
         compile_core(root, options.into, options.level)

@@ -15,7 +15,7 @@ _IMPORTS = (
     "from __future__ import annotations; from typing import ClassVar, Final; from mypy_extensions import mypyc_attr;"
     " from postwatch.streams.parsers.native_fields import replace as _replace"
 )
-_CONSTANT = re.compile(r"_?[A-Z][A-Z0-9_]*")
+_CONSTANT = re.compile(r"_?[A-Z][A-Z0-9_]+")
 _FUTURE = "from __future__ import annotations"
 
 

@@ -161,19 +161,21 @@ def read_refusal(line: str, found: re.Match[str], at: int) -> Refusal | None:
 class FastForm(NamedTuple):
     """What Exim usually writes behind a flag, and what that means."""
 
-    expression: re.Pattern[str]
+    match: Callable[[str, int], re.Match[str] | None]
+    """Line, and the end of its stamp."""
     read: Callable[[str, re.Match[str], int], Parsed | None]
     """Line, match, time; None: it takes the grammar to tell."""
 
 
-_DELIVERY_FORM, _TRY_FORM = FastForm(USUAL_DELIVERY, read_delivery), FastForm(USUAL_TRY, read_try)
+_DELIVERY_FORM = FastForm(USUAL_DELIVERY.match, read_delivery)
+_TRY_FORM = FastForm(USUAL_TRY.match, read_try)
 FAST_FORMS = {
-    " <=": FastForm(USUAL_ARRIVAL, read_arrival),
+    " <=": FastForm(USUAL_ARRIVAL.match, read_arrival),
     " =>": _DELIVERY_FORM,
     " ->": _DELIVERY_FORM,
     " >>": _DELIVERY_FORM,
     " ==": _TRY_FORM,
     " **": _TRY_FORM,
-    " Co": FastForm(USUAL_END, read_end),
+    " Co": FastForm(USUAL_END.match, read_end),
 }
 """By the flag, which stands behind a queue id of either length."""

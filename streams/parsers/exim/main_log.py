@@ -129,8 +129,9 @@ class EximMainParser:
                 line[_LONG_ID_END:_LONG_FLAG_END]
             )
             if form is not None:
-                found = form.expression.match(line, _STAMP_LENGTH)
-                parsed = form.read(line, found, at) if found is not None else None
+                match, read = form
+                found = match(line, _STAMP_LENGTH)
+                parsed = read(line, found, at) if found is not None else None
             elif line.startswith(_CALLED, _STAMP_LENGTH):
                 return _ARGUMENTS
             elif line.startswith(_USUAL_QUEUE_RUNS, _STAMP_LENGTH) and len(line) < _MOST_OF_QUEUE_RUN:

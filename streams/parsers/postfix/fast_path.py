@@ -60,17 +60,18 @@ class FastForm(NamedTuple):
     """What a daemon usually writes behind its head, and what that means."""
 
     agent: str
-    expression: re.Pattern[str]
+    match: Callable[[str, int], re.Match[str] | None]
+    """Line, and the end of its head."""
     read: Callable[[str, tuple[str, ...], int, str], Parsed]
     """Agent, the groups of the expression, time, line."""
 
 
 _DELIVERING = ("smtp", "lmtp", "local", "virtual", "pipe", "error", "discard")
-SERVER_FORM = FastForm("smtpd", _CLIENT, _client)
+SERVER_FORM = FastForm("smtpd", _CLIENT.match, _client)
 FAST_FORMS = {
     "smtpd": SERVER_FORM,
-    "cleanup": FastForm("cleanup", _NAMED, _named),
-    "qmgr": FastForm("qmgr", _QUEUED, _queued),
-    **{agent: FastForm(agent, _DELIVERED, _delivered) for agent in _DELIVERING},
+    "cleanup": FastForm("cleanup", _NAMED.match, _named),
+    "qmgr": FastForm("qmgr", _QUEUED.match, _queued),
+    **{agent: FastForm(agent, _DELIVERED.match, _delivered) for agent in _DELIVERING},
 }
 """By agent."""

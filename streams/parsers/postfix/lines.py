@@ -45,9 +45,10 @@ class PostfixLines:
             if at is not None:
                 if usual is SERVER_FORM and line.startswith("connect from ", start):
                     return daemons.CONNECT
-                found = usual.expression.match(line, start)
+                agent, match, read = usual
+                found = match(line, start)
                 if found is not None:
-                    return usual.read(usual.agent, found.groups(""), at, line)
+                    return read(agent, found.groups(""), at, line)
         return self.read_any(line)
 
     def read_any(self, line: str) -> Parsed | None:
