@@ -53,7 +53,7 @@ def _parser() -> PostfixLines:
 
 def _takes_fast_path(line: str) -> bool:
     agent = line[line.index("/") + 1 : line.index("[")]
-    return FAST_FORMS[agent].expression.match(line, line.index("]: ") + 3) is not None
+    return FAST_FORMS[agent].match(line, line.index("]: ") + 3) is not None
 
 
 @pytest.mark.parametrize("queue_id", _IDS)
