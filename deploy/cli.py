@@ -11,7 +11,7 @@ import argparse
 import importlib
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib.metadata import version
 from typing import NamedTuple
 
@@ -49,6 +49,7 @@ COMMANDS = {
     "migrate": Command("deploy.commands.migrate", "stream", "create or upgrade the tables"),
     "erase": Command("deploy.commands.erase", "query", "erase an account or an address on request"),
     "doctor": Command("deploy.commands.doctor", "query", "check everything: what is wrong, and what to do"),
+    "completion": Command("deploy.commands.completion", "query", "print the script that completes commands in a shell"),
     "simulate": Command("deploy.commands.simulate", "", "write realistic mail logs with known delivery statuses"),
 }
 
@@ -56,21 +57,8 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand and return its exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
-    parser = argparse.ArgumentParser(
-        prog="postwatch",
-        description="Tracks the delivery of every message on every mail server, within seconds and for 30 days.",
-        epilog="Run `postwatch COMMAND --help` for the options of a command.",
-    )
-    parser.add_argument("--version", action="version", version=f"postwatch {version('postwatch')}")
-    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     chosen = next((word for word in words if not word.startswith("-")), None)
-    for name, command in COMMANDS.items():
-        subparser = subparsers.add_parser(name, help=command.summary, description=command.summary)
-        if name == chosen:
-            module = _import(name, command)
-            part = module.command_of(name) if command.is_report else module
-            part.configure(subparser)
-            subparser.set_defaults(run=part.run)
+    parser = _make_parser({chosen})
     arguments = parser.parse_args(words)
     error_status = COMMANDS[arguments.command].error_status
     try:
@@ -91,6 +79,38 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         traceback.print_exc()
         return error_status
+
+
+def whole_parser() -> argparse.ArgumentParser:
+    """The parser with the options of every command whose packages are here."""
+    return _make_parser(set(COMMANDS), is_lenient=True)
+
+
+def _make_parser(chosen: Collection[str | None], is_lenient: bool = False) -> argparse.ArgumentParser:
+    """With the options of the chosen commands; lenient: without those of commands whose packages are missing."""
+    parser = argparse.ArgumentParser(
+        prog="postwatch",
+        description="Tracks the delivery of every message on every mail server, within seconds and for 30 days.",
+        epilog="Run `postwatch COMMAND --help` for the options of a command.",
+    )
+    parser.add_argument("--version", action="version", version=f"postwatch {version('postwatch')}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, command in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=command.summary, description=command.summary)
+        if name in chosen and not (is_lenient and not _is_installed(command)):
+            module = _import(name, command)
+            part = module.command_of(name) if command.is_report else module
+            part.configure(subparser)
+            subparser.set_defaults(run=part.run)
+    return parser
+
+
+def _is_installed(command: Command) -> bool:
+    try:
+        importlib.import_module(f"postwatch.{command.module}")
+    except ModuleNotFoundError:
+        return False
+    return True
 
 
 def _import(name: str, command: Command):  # type: ignore[no-untyped-def]

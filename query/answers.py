@@ -27,6 +27,7 @@ from postwatch.query.errors import (
     TooLargeError,
     TooManyPagesError,
     TooManyTriesError,
+    TooMuchMemoryError,
 )
 from postwatch.query.identity import viewer_of
 from postwatch.query.shapes import ErrorDetail, ErrorShape
@@ -69,6 +70,12 @@ _KINDS = [
     _ErrorKind(StateError, 503, "log_in_unavailable", _NO_LOG_IN),
     _ErrorKind(OpenIdAwayError, 503, "log_in_unavailable", _NO_LOG_IN),
     _ErrorKind(UnavailableError, 503, "unavailable", _AWAY),
+    _ErrorKind(
+        TooMuchMemoryError,
+        504,
+        "too_large",
+        N_("This report needs more memory than one report may have. Ask for fewer days or for one recipient."),
+    ),
     _ErrorKind(
         TooLargeError, 504, "too_large", N_("This report took too long. Ask for fewer days or for one recipient.")
     ),

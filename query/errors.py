@@ -100,6 +100,10 @@ class TooLargeError(PostwatchError):
     """The query exceeded its time or size."""
 
 
+class TooMuchMemoryError(TooLargeError):
+    """The query needed more memory than one may have."""
+
+
 class TooManyRowsError(TooLargeError):
     """The statement would read more rows than it said; nothing was read."""
 

@@ -14,13 +14,27 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from postwatch.producers.service.errors import PostwatchError, UnavailableError
 from postwatch.producers.service.outages import OutageLog
 from postwatch.query import statements
-from postwatch.query.errors import BusyError, NotMigratedError, QueryError, TooLargeError, TooManyRowsError
+from postwatch.query.errors import (
+    BusyError,
+    NotMigratedError,
+    QueryError,
+    TooLargeError,
+    TooManyRowsError,
+    TooMuchMemoryError,
+)
 from postwatch.query.settings import QuerySettings
 from postwatch.query.statements import Read, Row, Statement
 from postwatch.query.turns import Turns
 from postwatch.query.viewer import ENGINEER
 from postwatch.streams.clickhouse.client import connect, unavailable
-from postwatch.streams.clickhouse.error_codes import QUERY_TOO_LARGE, TABLES_MISSING, TOO_MANY_QUERIES, TOO_MANY_ROWS
+from postwatch.streams.clickhouse.error_codes import (
+    MEMORY_LIMIT_EXCEEDED,
+    QUERY_TOO_LARGE,
+    TABLES_MISSING,
+    TOO_LONG,
+    TOO_MANY_QUERIES,
+    TOO_MANY_ROWS,
+)
 from postwatch.streams.settings import ClickHouseSettings
 from prometheus_client import Counter, Histogram
 from urllib3.exceptions import HTTPError
@@ -45,6 +59,7 @@ class TableReader:
         self._turns = Turns(query_settings.max_queries, query_settings.timeout_seconds)
         self._server_settings = statements.SETTINGS | {
             "max_execution_time": query_settings.timeout_seconds,
+            "max_memory_usage": query_settings.max_memory_mib * 1024**2,
             "max_result_rows": MAX_RESULT_ROWS,
             "max_result_bytes": MAX_RESULT_BYTES,
             "result_overflow_mode": "throw",
@@ -87,16 +102,31 @@ class TableReader:
                 f"database {settings.database!r} at {settings.url} lacks Postwatch's tables; run `postwatch migrate`"
             )
         if code in QUERY_TOO_LARGE:
-            kind = TooManyRowsError if code == TOO_MANY_ROWS else TooLargeError
-            return kind("the report is too large or took too long; ask for fewer days or for one recipient")
+            return self._limit_met(code)
         if code in TOO_MANY_QUERIES:
             return BusyError("ClickHouse runs too many queries already; try again soon")
         return QueryError(f"ClickHouse at {settings.url} refused the query: {_first_line(error)}")
+
+    def _limit_met(self, code: int) -> TooLargeError:
+        own = self._query_settings
+        if code == MEMORY_LIMIT_EXCEEDED:
+            return TooMuchMemoryError(
+                f"the report needs more memory than {own.max_memory_mib} MiB; ask for fewer days or for one recipient,"
+                " or raise POSTWATCH_QUERY_MAX_MEMORY_MIB"
+            )
+        if code in TOO_LONG:
+            return TooLargeError(
+                f"the report took longer than {own.timeout_seconds:g} s; ask for fewer days or for one recipient,"
+                " or raise POSTWATCH_QUERY_TIMEOUT_SECONDS"
+            )
+        kind = TooManyRowsError if code == TOO_MANY_ROWS else TooLargeError
+        return kind("the report is too large; ask for fewer days or for one recipient")
 
 
 _ENDS = {
     NotMigratedError: "not_migrated",
     TooLargeError: "too_large",
+    TooMuchMemoryError: "too_much_memory",
     TooManyRowsError: "too_many_rows",
     BusyError: "busy",
     QueryError: "refused",

@@ -15,6 +15,7 @@ from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.producers.service.lifecycle import now_ms
 from postwatch.producers.service.settings import load
 from postwatch.query.concerned import ConcernedServers
+from postwatch.query.cpanel.owner_names import OwnerNames
 from postwatch.query.errors import ForbiddenError
 from postwatch.query.filters import AccountScope, OwnDomains
 from postwatch.query.hops.own_servers import OwnServers, read_own_servers, some_servers
@@ -60,6 +61,8 @@ class ReportService:
     ) -> None:
         self._read = read
         self._letters = letters
+        self.owners: Callable[[], OwnerNames] = OwnerNames
+        """Whose each domain is; the site tells it where there is a log-in with lists."""
         self._page_rows = query_settings.page_rows
         self._open_ms = int(join_settings.give_up_after_days * DAY_MS) + DAY_MS  # and a day for clocks
         self._database = clickhouse_settings.database
@@ -108,6 +111,7 @@ class ReportService:
             self.now_ms(),
             viewer,
             self._letters,
+            self.owners(),
             find_own=self._own_servers,
         )
 

@@ -135,7 +135,8 @@ def create_app(
     app.include_router(live_router(service, hub))
     app.include_router(download_router(Downloads(service, max_downloads), reports))
     app.include_router(proof_router(service, proofs))
-    app.include_router(cpanel_router(service, entrance.people.names if entrance else OwnerNames))
+    service.owners = entrance.people.names if entrance else OwnerNames
+    app.include_router(cpanel_router(service, service.owners))
     app.include_router(language_router())
     app.include_router(choice_router())
     for router in entrance.routers if entrance else ():

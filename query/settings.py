@@ -19,6 +19,9 @@ class QuerySettings:
         50, doc="Rows on a page of a report unless the request says otherwise, at most 1000.", least=1
     )
     timeout_seconds: float = setting(10.0, doc="A query that takes longer is cancelled.", least=1)
+    max_memory_mib: int = setting(
+        2048, doc="A query that needs more memory of ClickHouse than so many MiB is cancelled.", least=16
+    )
     max_queries: int = setting(8, doc="Most queries at a time; further ones wait.", least=1)
     max_downloads: int = setting(4, doc="Most files that are downloaded at a time; one viewer may have two.", least=1)
     language: str = setting(

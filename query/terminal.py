@@ -63,6 +63,11 @@ def short_table(heading: Sequence[str], lines: Iterable[Sequence[str | Text]], w
     return table
 
 
+def cut_end(text: str, most: int) -> str:
+    """At most so many characters."""
+    return text if len(text) <= most else text[: max(most - len(_CUT), 0)] + _CUT
+
+
 def cut_middle(text: str, most: int) -> str:
     """At most so many characters: an address keeps its begin and its domain's end."""
     if len(text) <= most:

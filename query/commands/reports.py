@@ -12,6 +12,7 @@ from typing import Any
 from postwatch.producers.service.errors import BadInputError, PostwatchError
 from postwatch.producers.service.lifecycle import now_ms
 from postwatch.producers.service.settings import load
+from postwatch.query.commands.following import follow
 from postwatch.query.exports import to_json
 from postwatch.query.files import FORMATS as FILE_FORMATS
 from postwatch.query.files import NOT_OF_FILES, broken_off, file_texts
@@ -50,6 +51,9 @@ class ReportCommand:
             + ("; csv and ndjson hold all rows, unless --limit or --cursor asks for a page" if has_pages else ""),
         )
         parser.epilog = "Exit status: 0 if something was found, 1 if nothing was found, 2 if an error occurred."
+        if self._report.can_follow:
+            parser.add_argument("--follow", action="store_true", help="go on, and print what is new until Ctrl-C")
+            parser.epilog += " With --follow: 130 after Ctrl-C."
 
     def run(self, arguments: argparse.Namespace) -> int:
         return self.show(open_report_service(load(QuerySettings), load(ClickHouseSettings)), arguments)
@@ -59,6 +63,8 @@ class ReportCommand:
         report = self._report
         given = {one.name: getattr(arguments, one.name) for one in report.filters}
         question = report.question(**given)
+        if report.can_follow and arguments.follow:
+            follow(service, report, question, arguments.format)
         if arguments.format in FILE_FORMATS and not any(given.get(name) for name in NOT_OF_FILES):
             return self._show_all(service, question, arguments.format)
         answer, servers = service.ask(ENGINEER, report, question)

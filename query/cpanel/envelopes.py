@@ -6,11 +6,13 @@ gets 403 and the words `Access denied`, as from cPanel's own server.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from string import ascii_lowercase
 from typing import Any
 
-from postwatch.query.cpanel.shaping import Chunk
+from postwatch.query.cpanel.shaping import Chunk, Match
 
 Document = dict[str, Any]
 PLACES = ("/json-api", "/execute", "/xml-api")
@@ -23,7 +25,12 @@ HOW_TO_COME_IN = (
 MODULE = "EmailTrack"
 
 
+_SESSION = re.compile(r"/cpsess[0-9]{1,20}(?=/)")
+"""Scripts that were made for a session of cPanel have its number in front. The token alone says who asks."""
+
+
 def is_cpanel_path(path: str) -> bool:
+    path = _SESSION.sub("", path, count=1) if path.startswith("/cpsess") else path
     return any(path == place or path.startswith(f"{place}/") for place in PLACES)
 
 
@@ -43,6 +50,8 @@ class Listed:
     overflowed: bool = False
     warnings: tuple[str, ...] = ()
     chunk: Chunk | None = None
+    filters: tuple[Match, ...] = ()
+    """What the answer repeats of the question."""
 
 
 def whm_answer(function: str, listed: Listed) -> Document:
@@ -55,6 +64,11 @@ def whm_answer(function: str, listed: Listed) -> Document:
     }
     if listed.warnings:
         metadata["output"] = {"warnings": list(listed.warnings)}
+    if listed.filters:
+        metadata["filter"] = {
+            letter: {"field": one.field, "type": one.operator, "arg0": one.word}
+            for letter, one in zip(ascii_lowercase, listed.filters, strict=False)
+        }
     if listed.chunk:
         metadata["__chunked"] = 1
         if listed.chunk.is_verbose:

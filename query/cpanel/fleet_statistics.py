@@ -15,8 +15,7 @@ from postwatch.query.reports.report import Tables
 from postwatch.query.statements import EVENTS, STATES, VIEWER, Statement
 from postwatch.streams.contracts.outcome import DEFERRED, PENDING
 
-MOST_MEMORY_BYTES = 2 * 1024**3
-LIMITS = f" SETTINGS max_memory_usage = {MOST_MEMORY_BYTES}, optimize_aggregation_in_order = 1"
+IN_ORDER = " SETTINGS optimize_aggregation_in_order = 1"
 MESSAGE = "cityHash64(server, queue_id, queued_at)"
 GROUP = (
     "account_domain, if(account_domain = server, server, '') AS host, if(account_domain = server, account, '') AS user"
@@ -46,7 +45,7 @@ def is_served(tables: Tables, call: StatisticsCall) -> bool:
 def sent_messages(tables: Tables, call: StatisticsCall) -> Statement:
     """Domain, server and system user; messages, their size, rows that wait without an attempt, rows in progress."""
     conditions, parameters = _conditions(call, window_of(tables, call).condition())
-    sql = f"SELECT account_domain, host, user, {_STATES_SUMS} {_busiest(conditions)}{LIMITS}"
+    sql = f"SELECT account_domain, host, user, {_STATES_SUMS} {_busiest(conditions)}{IN_ORDER}"
     return _statement(tables, sql, parameters, groups=MOST_GROUPS + 1)
 
 
@@ -69,7 +68,7 @@ def sent_events(tables: Tables, call: StatisticsCall, is_cut: bool) -> Statement
         parameters |= {**values, "groups": MOST_GROUPS + 1}
     sql = (
         f"SELECT {GROUP}, {_EVENT_SUMS} FROM {EVENTS} FINAL WHERE {VIEWER} AND direction = 'sent'{conditions}"
-        f" GROUP BY account_domain, host, user{LIMITS}"
+        f" GROUP BY account_domain, host, user{IN_ORDER}"
     )
     return _statement(tables, sql, parameters)
 
@@ -79,7 +78,7 @@ def total_messages(tables: Tables, call: StatisticsCall) -> Statement:
     conditions, parameters = _conditions(call, window_of(tables, call).condition())
     sql = (
         f"SELECT {_STATES_SUMS} FROM (SELECT {_OF_ROWS} FROM {STATES} FINAL WHERE {VIEWER} AND direction = 'sent'"
-        f"{conditions} GROUP BY account_domain, account, {MESSAGE}){LIMITS}"
+        f"{conditions} GROUP BY account_domain, account, {MESSAGE}){IN_ORDER}"
     )
     return _statement(tables, sql, parameters)
 
@@ -87,7 +86,7 @@ def total_messages(tables: Tables, call: StatisticsCall) -> Statement:
 def total_events(tables: Tables, call: StatisticsCall) -> Statement:
     """Of all accounts together: successes, deferrals, failures."""
     conditions, parameters = _conditions(call, window_of(tables, call).condition_of_events())
-    sql = f"SELECT {_EVENT_SUMS} FROM {EVENTS} FINAL WHERE {VIEWER} AND direction = 'sent'{conditions}{LIMITS}"
+    sql = f"SELECT {_EVENT_SUMS} FROM {EVENTS} FINAL WHERE {VIEWER} AND direction = 'sent'{conditions}{IN_ORDER}"
     return _statement(tables, sql, parameters)
 
 
@@ -96,7 +95,7 @@ def outside_messages(tables: Tables, call: StatisticsCall) -> Statement:
     rows, parameters = _from_outside(tables, call)
     sql = (
         f"SELECT {_STATES_SUMS} FROM (SELECT {_OF_ROWS} FROM {STATES} FINAL WHERE {VIEWER}{rows}"
-        f" GROUP BY {MESSAGE}){LIMITS}"
+        f" GROUP BY {MESSAGE}){IN_ORDER}"
     )
     return _statement(tables, sql, parameters)
 
@@ -107,7 +106,7 @@ def outside_events(tables: Tables, call: StatisticsCall) -> Statement:
     of_events, values = _conditions(call, window_of(tables, call).condition_of_events())
     sql = (
         f"SELECT {_EVENT_SUMS} FROM {EVENTS} FINAL WHERE {VIEWER} AND direction = 'received'{of_events}"
-        f" AND k GLOBAL IN (SELECT k FROM {STATES} FINAL WHERE {VIEWER}{rows}){LIMITS}"
+        f" AND k GLOBAL IN (SELECT k FROM {STATES} FINAL WHERE {VIEWER}{rows}){IN_ORDER}"
     )
     return _statement(tables, sql, parameters | values)
 

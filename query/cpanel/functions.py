@@ -104,6 +104,7 @@ def _listed_whm(tables: Tables, names: OwnerNames, function: str, parameters: Pa
         found.overflowed,
         warnings,
         shaping.chunk,
+        shaping.matches if shaping.tells_filters else (),
     )
 
 
@@ -117,6 +118,7 @@ def _search(
         found.overflowed,
         found.warnings,
         shaping.chunk,
+        shaping.matches if shaping.tells_filters else (),
     )
 
 

@@ -9,6 +9,7 @@ import ipaddress
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from postwatch.query.cpanel.expressions import matches
 from postwatch.query.cpanel.parameters import number_of
 from postwatch.query.cpanel.shaping import ANY, Chunk, Match, Order
 from postwatch.query.search import fold
@@ -23,9 +24,9 @@ class Page(NamedTuple, Generic[Record]):
     found: int
 
 
-def holds(record: Any, matches: Iterable[Match]) -> bool:
+def holds(record: Any, filters: Iterable[Match]) -> bool:
     """Whether all filters hold. `record` is a NamedTuple that has their fields."""
-    return all(_holds(record, match) for match in matches)
+    return all(_holds(record, match) for match in filters)
 
 
 def _holds(record: Any, match: Match) -> bool:
@@ -61,6 +62,7 @@ _COMPARISONS: dict[str, Callable[[object, str], bool]] = {
     "ends": _textual(lambda value, word: value.endswith(word)),
     "eq": _textual(lambda value, word: value == word),
     "ne": _textual(lambda value, word: value != word),
+    "matches": lambda value, word: matches(_text(value), word),
     "defined": lambda value, _word: value not in (None, ""),
     "undefined": lambda value, _word: value in (None, ""),
 }

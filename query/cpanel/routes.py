@@ -33,6 +33,7 @@ def cpanel_router(service: ReportService, names: Callable[[], OwnerNames]) -> AP
     router = APIRouter()
 
     @router.api_route("/json-api/{function}", methods=_METHODS, include_in_schema=False)
+    @router.api_route("/cpsess{session}/json-api/{function}", methods=_METHODS, include_in_schema=False)
     async def json_api(request: Request, function: str) -> Response:
         authorization = request.headers.get("authorization", "")
         if authorization.partition(" ")[0].lower() == "basic":
@@ -46,10 +47,12 @@ def cpanel_router(service: ReportService, names: Callable[[], OwnerNames]) -> AP
         return JSONResponse(await run_in_threadpool(answer_whm, service, caller, function, parameters))
 
     @router.api_route("/execute/{module}/{function}", methods=_METHODS, include_in_schema=False)
+    @router.api_route("/cpsess{session}/execute/{module}/{function}", methods=_METHODS, include_in_schema=False)
     def execute(module: str, function: str) -> Response:
         return JSONResponse(answer_uapi(module, function))
 
     @router.api_route("/xml-api/{function}", methods=_METHODS, include_in_schema=False)
+    @router.api_route("/cpsess{session}/xml-api/{function}", methods=_METHODS, include_in_schema=False)
     def xml_api(function: str) -> Response:
         return JSONResponse(envelopes.whm_failure(function[:80], NO_XML))
 

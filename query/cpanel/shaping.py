@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from postwatch.query.cpanel.errors import CallError
+from postwatch.query.cpanel.expressions import ExpressionError, compiled
 from postwatch.query.cpanel.parameters import Parameters, number_of, read_choice, read_flag, read_whole_number
 
 ANY = "*"
@@ -24,7 +25,7 @@ NUMERIC = {
     "gt_handle_unlimited": "gt",
 }
 """Nothing here is unlimited."""
-TEXTUAL = ("contains", "begins", "ends", "eq", "ne")
+TEXTUAL = ("contains", "begins", "ends", "eq", "ne", "matches")
 PRESENCE = ("defined", "undefined")
 OPERATORS = (*NUMERIC, *TEXTUAL, *PRESENCE)
 METHODS = ("lexicographic", "numeric", "numeric_zero_as_max", "ipv4")
@@ -73,6 +74,8 @@ class Shaping:
     orders: tuple[Order, ...] = ()
     chunk: Chunk | None = None
     columns: tuple[str, ...] = ()
+    tells_filters: bool = False
+    """Whether the answer repeats the filters."""
     """None: all."""
 
 
@@ -85,6 +88,7 @@ def read_whm(parameters: Parameters, fields: Collection[str]) -> Shaping:
         _orders(groups["sort"], fields, "api.sort") if read_flag(parameters, "api.sort.enable") else (),
         _chunk(parameters) if read_flag(parameters, "api.chunk.enable") else None,
         _known_columns(columns, fields) if read_flag(parameters, "api.columns.enable") else (),
+        read_flag(parameters, "api.filter.enable") and read_flag(parameters, "api.filter.verbose"),
     )
 
 
@@ -135,8 +139,6 @@ def _matches(groups: list[dict[str, str]], fields: Collection[str], prefix: str)
             continue
         _check_field(field, (*fields, ANY), prefix)
         word, operator = parts.get("arg0", ""), parts.get("type", "").strip() or "contains"
-        if operator == "matches":
-            raise CallError("%(prefix)s: matches (regular expressions) is not served; use contains", prefix=prefix)
         if operator not in OPERATORS:
             raise CallError(
                 "%(prefix)s: %(operator)s is no filter type; use %(types)s",
@@ -153,8 +155,22 @@ def _matches(groups: list[dict[str, str]], fields: Collection[str], prefix: str)
                 operator=operator,
                 word=repr(word[:40]),
             )
+        if operator == "matches":
+            _check_expression(word, prefix)
         matches.append(Match(field, NUMERIC.get(operator, operator), word))
     return tuple(matches)
+
+
+def _check_expression(word: str, prefix: str) -> None:
+    try:
+        compiled(word)
+    except ExpressionError as error:
+        raise CallError(
+            "%(prefix)s: %(word)s is no regular expression that can be served: %(why)s",
+            prefix=prefix,
+            word=repr(word[:40]),
+            why=str(error)[:200],
+        ) from None
 
 
 def _orders(groups: list[dict[str, str]], fields: Collection[str], prefix: str) -> tuple[Order, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from postwatch.query.cpanel import fleet_statistics as fleet
-from postwatch.query.cpanel.fleet_statistics import GROUP, LIMITS, MESSAGE, statuses_of_type
+from postwatch.query.cpanel.fleet_statistics import GROUP, IN_ORDER, MESSAGE, statuses_of_type
 from postwatch.query.cpanel.owner_names import REMOTE, OwnerNames
 from postwatch.query.cpanel.records import DEFER, FAILURE, IN_PROGRESS, SUCCESS, account_user
 from postwatch.query.cpanel.scopes import joined
@@ -143,7 +143,7 @@ def sent_counts(tables: Tables, call: StatisticsCall) -> Statement:
     sql = (
         f"SELECT {GROUP}, {_SUMS} FROM ({messages})"
         " GROUP BY account_domain, host, user ORDER BY count() DESC, account_domain, user"
-        f" LIMIT {{groups:UInt32}}{LIMITS}"
+        f" LIMIT {{groups:UInt32}}{IN_ORDER}"
     )
     return Statement(tables.viewer, sql, {"database": tables.database, "groups": MOST_GROUPS + 1, **parameters})
 
@@ -154,7 +154,7 @@ def total_counts(tables: Tables, call: StatisticsCall) -> Statement:
     group = "account_domain, account, queued_at, server, queue_id"
     messages = _messages(tables, call, f" AND direction = 'sent'{conditions}", group)
     return Statement(
-        tables.viewer, f"SELECT {_SUMS} FROM ({messages}){LIMITS}", {"database": tables.database, **parameters}
+        tables.viewer, f"SELECT {_SUMS} FROM ({messages}){IN_ORDER}", {"database": tables.database, **parameters}
     )
 
 
@@ -165,5 +165,5 @@ def received_counts(tables: Tables, call: StatisticsCall) -> Statement:
     outside = f" AND direction = 'received' AND {MESSAGE} GLOBAL NOT IN ({sent}){conditions}"
     messages = _messages(tables, call, outside, "server, queue_id, queued_at")
     return Statement(
-        tables.viewer, f"SELECT {_SUMS} FROM ({messages}){LIMITS}", {"database": tables.database, **parameters}
+        tables.viewer, f"SELECT {_SUMS} FROM ({messages}){IN_ORDER}", {"database": tables.database, **parameters}
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 
 from postwatch.query import filters
@@ -118,6 +118,15 @@ class DeadLettersReport(Report[DeadLettersQuestion, DeadLetters]):
     template = "dead_letters.html"
     is_for_engineers = True
     shape_type = DeadLettersShape
+
+    can_follow = True
+
+    def key_of(self, row: Letter) -> Hashable:
+        return row.id
+
+    def line(self, row: Letter, width: int) -> Text:
+        place = visible(row.server or f"{row.topic} {row.partition} {row.kafka_offset}")
+        return Text(f"{utc_time(row.at_ms)}  {visible(row.reason)}  {place}  {visible(row.line)}")
 
     def answer(self, tables: Tables, question: DeadLettersQuestion) -> DeadLetters:
         with about("server"):

@@ -10,10 +10,12 @@ import dataclasses
 import inspect
 import typing
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
+from postwatch.query.cpanel.owner_names import OwnerNames
 from postwatch.query.errors import FilterError
+from postwatch.query.filters import MAX_PAGE_ROWS
 from postwatch.query.hops.fates import LastStatus
 from postwatch.query.hops.follow import follow
 from postwatch.query.hops.own_servers import OwnServers, no_own_servers
@@ -24,8 +26,11 @@ from postwatch.query.shapes import Shape
 from postwatch.query.statements import Delivery, Read
 from postwatch.query.translation import gettext
 from postwatch.query.viewer import Viewer
+from postwatch.streams.contracts.outcome import iso_time
 from rich.console import RenderableType
+from rich.text import Text
 
+NO_NAMES = OwnerNames()
 DAY_MS = 24 * 60 * 60 * 1000
 
 
@@ -42,6 +47,8 @@ class Tables:
     now_ms: int
     viewer: Viewer
     letters: ReadLetters = no_letters
+    owners: OwnerNames = NO_NAMES
+    """Whose each domain is, as the lists say."""
     fields: frozenset[str] | None = None
     """What is needed of each row; None: all of it."""
     find_own: Callable[[], OwnServers | None] = no_own_servers
@@ -148,6 +155,8 @@ class Report(ABC, Generic[Question, Answered]):
     """Whether only who may see several accounts is led to it."""
     has_download: ClassVar[bool] = False
     """Whether its whole result can be had as a file, from the page and the API too."""
+    can_follow: ClassVar[bool] = False
+    """Whether its command can go on printing what is new. It then has `key_of`, `newer` and `line`."""
     shape_type: ClassVar[type[Shape]]
     """Its JSON."""
 
@@ -174,6 +183,20 @@ class Report(ABC, Generic[Question, Answered]):
     def pages(self, tables: Tables, question: Question) -> Iterator[Answered]:
         """The whole result, a page at a time: what files hold. A report without pages has one."""
         yield self.answer(tables, question)
+
+    def key_of(self, row: Any) -> Hashable:
+        """Tells a row, in this version, from every other."""
+        raise NotImplementedError
+
+    def newer(self, question: Question, since_ms: int) -> Question:
+        """The same question about what came since then, as much of it as one answer holds."""
+        since = iso_time(since_ms)[:16].replace("T", " ")
+        changed = {"since": since, "zone": "UTC", "limit": MAX_PAGE_ROWS}
+        return typing.cast(Question, dataclasses.replace(typing.cast(Any, question), **changed))
+
+    def line(self, row: Any, width: int) -> Text:
+        """A row on one line of a terminal, or on a few."""
+        raise NotImplementedError
 
     def nothing_found(self, answer: Answered) -> str:
         """What is said in place of an empty table."""

@@ -7,11 +7,12 @@ the search, the answer says how far back it got.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, replace
 from time import monotonic
 from urllib.parse import urlencode
 
+from postwatch.query.details import status_words
 from postwatch.query.errors import TooLargeError
 from postwatch.query.orders import Position, encode_cursor
 from postwatch.query.privacy import visible_row
@@ -23,8 +24,8 @@ from postwatch.query.reports.trace import REPORT as TRACE
 from postwatch.query.reports.trace import without_partial
 from postwatch.query.search_terms import KINDS, MESSAGE_ID, NAMES, QUEUE_ID, Term
 from postwatch.query.shapes import DeliveryShape, Shape, Time
-from postwatch.query.statements import Row, Span, decode_row
-from postwatch.query.terminal import delivery_lines
+from postwatch.query.statements import Delivery, Row, Span, decode_row
+from postwatch.query.terminal import cut_end, delivery_lines
 from postwatch.query.translation import gettext
 from postwatch.query.wording import count, utc_time, visible
 from postwatch.streams.contracts.heartbeat import STALE_AFTER_SECONDS
@@ -88,6 +89,15 @@ class SearchReport(DeliveriesReport[SearchQuestion, Found]):
     has_link = False
     has_download = True
     shape_type = FoundShape
+
+    can_follow = True
+
+    def key_of(self, row: Delivery) -> Hashable:
+        return row.id, row.version
+
+    def line(self, row: Delivery, width: int) -> Text:
+        words = f"{utc_time(row.updated_at)}  {status_words(row)}  {visible(row.recipient)}  {visible(row.response)}"
+        return Text(f"{cut_end(words, width - len(row.id) - 2)}  {row.id}")
 
     def answer(self, tables: Tables, question: SearchQuestion) -> Found:
         wanted = read_search(question, tables.viewer, tables.retention_days, tables.page_rows)

@@ -1,23 +1,35 @@
-"""`postwatch stats`: what was sent or received, and what became of it, by domain, account, provider, time or server.
+"""`postwatch stats`: what was sent or received, and what became of it, by domain, account, owner and so on.
 
 Messages count by the time when they were sent, once each; what became of them counts for each recipient, as it stands
-now. It reads the slim table of states alone, so it costs the same for one account and for the fleet.
+now. It reads the slim table of states, so it costs the same for one account and for the fleet; only who sent a message
+stands in deliveries alone, so that is counted for a domain or an account.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from postwatch.query import filters
+from postwatch.query.errors import FilterError, about
 from postwatch.query.exports import csv_text
 from postwatch.query.reports.groups import read_groups
 from postwatch.query.reports.report import DAY_MS, Report, Tables, asked
-from postwatch.query.reports.statistics_statements import BY_TIME, GROUPS, NARROWING, StatisticsWindow, state_groups
+from postwatch.query.reports.statistics_statements import (
+    ASKED,
+    BY_TIME,
+    NARROWING,
+    OWNER,
+    SENDER,
+    SORTS,
+    StatisticsWindow,
+    state_groups,
+)
 from postwatch.query.shapes import Shape, Time
 from postwatch.query.statements import Row
 from postwatch.query.terminal import short_table
 from postwatch.query.translation import gettext, ngettext
+from postwatch.query.viewer import Viewer
 from postwatch.query.wording import byte_size, utc_time
 from postwatch.streams.contracts.heartbeat import STALE_AFTER_SECONDS
 from postwatch.streams.contracts.outcome import SENT, iso_time
@@ -26,6 +38,8 @@ from rich.console import RenderableType
 from rich.text import Text
 
 MAX_GROUPS = 200
+MAX_OWNED_DOMAINS = 10_000
+"""By owner the busiest domains are put together."""
 MAX_TIMES = 31 * 24
 """Hours of a month."""
 MOST_DAYS_BY_HOUR = 2
@@ -34,9 +48,10 @@ MOST_DAYS_BY_HOUR = 2
 
 @dataclass(frozen=True, slots=True)
 class StatisticsQuestion:
-    by: str = asked("domain", doc="count by this", choices=GROUPS)
+    by: str = asked("domain", doc="count by this", choices=ASKED)
     direction: str = asked(SENT, doc="sent or received mail", choices=filters.DIRECTIONS)
     days: int | None = asked(None, doc="mail of the last N days (default: 30)")
+    sort: str = asked("messages", doc="most of these first", choices=SORTS)
     account: str = asked("", doc="only mail of this account")
     domain: str = asked("", doc="only mail of the accounts of this domain")
     server: str = asked("", doc="only mail of this server of ours")
@@ -77,6 +92,7 @@ class Statistics:
     course: tuple[StatisticsGroup, ...] = ()
     """The same by `course_by`, oldest first."""
     course_by: str = "day"
+    sort: str = SORTS[0]
 
     @property
     def rows(self) -> tuple[StatisticsGroup, ...]:
@@ -114,7 +130,7 @@ class StatisticsShape(Shape):
     since: Time
     total: StatisticsGroupShape
     groups: list[StatisticsGroupShape] = Field(
-        description=f"Most messages first, at most {MAX_GROUPS}; days and hours newest first, at most {MAX_TIMES}."
+        description=f"Most of `sort` first, at most {MAX_GROUPS}; days and hours newest first, at most {MAX_TIMES}."
     )
     has_more_groups: bool
     course: list[StatisticsGroupShape] = Field(
@@ -127,7 +143,8 @@ class StatisticsShape(Shape):
 
 
 class StatisticsReport(Report[StatisticsQuestion, Statistics]):
-    """How much was sent or received, and what became of it, by account, domain, server, provider, day or hour."""
+    """How much was sent or received, and what became of it, by account, domain, owner, sender, server, provider,
+    day or hour."""
 
     question = StatisticsQuestion
     path = "/api/v1/statistics"
@@ -139,13 +156,24 @@ class StatisticsReport(Report[StatisticsQuestion, Statistics]):
     shape_type = StatisticsShape
 
     def answer(self, tables: Tables, question: StatisticsQuestion) -> Statistics:
-        by, narrowed = read_groups(question, GROUPS, NARROWING, tables.viewer.is_engineer)
+        by, narrowed = read_groups(question, ASKED, NARROWING, tables.viewer.is_engineer)
+        with about("sort"):
+            sort = filters.clean_text(question.sort, "sort").lower() or SORTS[0]
+            if sort not in SORTS:
+                raise FilterError(
+                    "%(text)s is not one of these: %(choices)s", text=repr(question.sort), choices=", ".join(SORTS)
+                )
         direction = filters.read_direction(question.direction) or SENT
         days = filters.read_days(question.days, tables.retention_days)
         since_ms = tables.now_ms - days * DAY_MS
-        window = StatisticsWindow(tables.viewer, tables.database, narrowed, direction, since_ms)
+        key_domain = _key_domain(tables.viewer, by, dict(narrowed))
+        window = StatisticsWindow(tables.viewer, tables.database, narrowed, direction, since_ms, sort, key_domain)
         most = MAX_TIMES if by in BY_TIME else MAX_GROUPS
-        found = [_group(by, row) for row in tables.read(state_groups(window, by, most + 1))]
+        if by == OWNER:
+            found, has_more = _by_owner(tables, window)
+        else:
+            found = [_group(by, row) for row in tables.read(state_groups(window, by, most + 1))]
+            has_more = len(found) > most
         course_by = "hour" if days <= MOST_DAYS_BY_HOUR else "day"
         course = [_group(course_by, row) for row in tables.read(state_groups(window, course_by, MAX_TIMES))][::-1]
         return Statistics(
@@ -155,9 +183,10 @@ class StatisticsReport(Report[StatisticsQuestion, Statistics]):
             since_ms,
             _total(course),
             tuple(found[:most]),
-            len(found) > most,
+            has_more or len(found) > most,
             tuple(course),
             course_by,
+            sort,
         )
 
     def shape(self, answer: Statistics, silent_servers: list[str]) -> StatisticsShape:
@@ -176,7 +205,7 @@ class StatisticsReport(Report[StatisticsQuestion, Statistics]):
     def table(self, answer: Statistics, width: int) -> Iterator[RenderableType]:
         if not answer.groups:
             return
-        heading = (answer.by.capitalize(), "Messages", "Delivered", "Waiting", "Failed", "Rejected", "Size")
+        heading = (answer.by.capitalize(), "Messages", "Delivered", "Waiting", "Failed", "Rejected", "Limited", "Size")
         lines = [(group.name, *_figures(group)) for group in answer.groups]
         yield short_table(heading, [*lines, ("all", *_figures(answer.total))], width)
         yield Text(f"{answer.direction.capitalize()} since {utc_time(answer.since_ms)} UTC, as it stands now.", "dim")
@@ -197,8 +226,35 @@ REPORT = StatisticsReport()
 
 
 def _figures(group: StatisticsGroup) -> tuple[str, ...]:
-    figures = (group.messages, group.delivered, group.waiting, group.failed, group.rejected)
+    figures = (group.messages, group.delivered, group.waiting, group.failed, group.rejected, group.limited)
     return (*map(str, figures), byte_size(group.size_bytes))
+
+
+def _key_domain(viewer: Viewer, by: str, narrowed: dict[str, str]) -> str:
+    """The domain that narrows a count by sender; raises FilterError where all of a fleet would be read."""
+    if by != SENDER:
+        return ""
+    domain = narrowed.get("domain") or narrowed.get("account", "").rpartition("@")[2]
+    if not domain and viewer.sees_all:
+        refused = FilterError("by sender needs a domain or an account: top senders of the fleet are its accounts")
+        refused.field = "by"
+        raise refused
+    return domain
+
+
+def _by_owner(tables: Tables, window: StatisticsWindow) -> tuple[list[StatisticsGroup], bool]:
+    """The busiest domains put together by who owns them, as the lists say; whether there are more domains."""
+    viewer = tables.viewer
+    groups = [_group("domain", row) for row in tables.read(state_groups(window, "domain", MAX_OWNED_DOMAINS + 1))]
+    by_owner: dict[str, list[StatisticsGroup]] = {}
+    for group in groups[:MAX_OWNED_DOMAINS]:
+        is_told = viewer.sees_all or group.value in viewer.domains
+        owner = tables.owners.owner(group.value) if is_told else ""
+        by_owner.setdefault(owner, []).append(group)
+    found = [replace(_total(some), value=owner) for owner, some in by_owner.items()]
+    name = "size_bytes" if window.sort == "size" else window.sort
+    found.sort(key=lambda one: (-getattr(one, name), -one.messages, one.value))
+    return found, len(groups) > MAX_OWNED_DOMAINS
 
 
 def _total(course: Iterable[StatisticsGroup]) -> StatisticsGroup:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from postwatch.query.statements import SEES_TARGET, STATES, VIEWER, Statement, one_of_each
+from postwatch.query.statements import DELIVERIES, SEES_TARGET, STATES, VIEWER, Statement, one_of_each
 from postwatch.query.viewer import Viewer
 from postwatch.streams.contracts.outcome import (
     BOUNCED,
@@ -18,16 +18,20 @@ from postwatch.streams.contracts.outcome import (
 )
 
 GROUPS = ("domain", "account", "provider", "day", "hour", "server")
-"""By what is counted."""
+"""By what is counted in the slim table of states."""
+OWNER, SENDER = "owner", "sender"
+ASKED = (*GROUPS, OWNER, SENDER)
+SORTS = ("messages", "failed", "limited", "size")
+"""What there may be most of in the first line."""
 BY_TIME = ("day", "hour")
 NARROWING = ("account", "domain", "server", "provider")
 UNKNOWN = "unknown"
-MOST_MEMORY_BYTES = 2 * 1024**3
 _KEYS = {
     "": "''",
     "domain": "account_domain",
     "account": "account",
     "server": "server",
+    SENDER: "lower(sender)",
     "provider": f"if({SEES_TARGET}, remote_provider, '')",
     "day": "toString(toUnixTimestamp(toStartOfDay(queued_at)))",
     "hour": "toString(toUnixTimestamp(toStartOfHour(queued_at)))",
@@ -51,6 +55,9 @@ class StatisticsWindow:
     """One of NARROWING, and the only value of it that counts."""
     direction: str
     since_ms: int
+    sort: str = SORTS[0]
+    key_domain: str = ""
+    """The only domain whose accounts count, where the key of deliveries is to be used."""
 
 
 def state_groups(window: StatisticsWindow, group: str, rows: int) -> Statement:
@@ -66,16 +73,23 @@ def state_groups(window: StatisticsWindow, group: str, rows: int) -> Statement:
     for name, value in window.narrowed:
         conditions.append(f"lower({_KEYS[name]}) = {{only_{name}:String}}")
         values[f"only_{name}"] = "" if value == UNKNOWN else value
+    table = STATES
+    if group == SENDER:  # who sent a message only deliveries tell; a domain narrows them, or what the viewer may see
+        table = DELIVERIES
+        if window.key_domain:
+            conditions.insert(0, "account_domain = {key_domain:String}")
+            values["key_domain"] = window.key_domain
     counts = ", ".join(
         f"countIf(status IN ({', '.join(map(repr, statuses))})) AS {name}" for name, statuses in _COUNTS.items()
     )
     sums = ", ".join(f"sum({name})" for name in ("recipients", *_COUNTS, "limited", "size"))
-    order = "value DESC" if group in BY_TIME else "count() DESC, value"
+    sort = {"messages": "count()", "size": "sum(size)"}.get(window.sort, f"sum({window.sort})")
+    order = "value DESC" if group in BY_TIME else f"{sort} DESC, count() DESC, value"
     sql = (
         f"SELECT value, count(), {sums} FROM (SELECT {_KEYS[group]} AS value, count() AS recipients, {counts},"
         " countIf(reason = 'rate-limit') AS limited, max(size_bytes) AS size"
-        f" FROM {STATES} FINAL WHERE {VIEWER} AND {' AND '.join(conditions)}"
-        f" AND {one_of_each(window.viewer, STATES)} GROUP BY value, cityHash64(server, queue_id, queued_at))"
-        f" GROUP BY value ORDER BY {order} LIMIT {{rows:UInt32}} SETTINGS max_memory_usage = {MOST_MEMORY_BYTES}"
+        f" FROM {table} FINAL WHERE {VIEWER} AND {' AND '.join(conditions)}"
+        f" AND {one_of_each(window.viewer, table)} GROUP BY value, cityHash64(server, queue_id, queued_at))"
+        f" GROUP BY value ORDER BY {order} LIMIT {{rows:UInt32}}"
     )
     return Statement(window.viewer, sql, values)

@@ -51,6 +51,8 @@ QUERY_TOO_LARGE = {
     307: "TOO_MANY_BYTES",
     396: "TOO_MANY_ROWS_OR_BYTES",
 }
+MEMORY_LIMIT_EXCEEDED = 241
+TOO_LONG = (159, 160)
 TOO_MANY_ROWS = 158  # refused before anything is read
 TOO_MANY_QUERIES = {202: "TOO_MANY_SIMULTANEOUS_QUERIES"}
 TOO_MANY_PARTS = 252  # of the table, which only waiting cures; or partitions of one insert, which halving cures

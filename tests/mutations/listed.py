@@ -2471,6 +2471,34 @@ INSTALL = (
 
 ONE_SERVER = (
     _mutation(
+        "no expression of a filter takes long",
+        "query/cpanel/expressions.py",
+        "    return compiled(expression).search(value) is not None\n",
+        "    import re\n\n    return re.search(expression, value) is not None\n",
+        "query/cpanel/test_calls.py::test_no_expression_takes_long",
+    ),
+    _mutation(
+        "no owner's name is told to who has one mailbox",
+        "query/reports/statistics.py",
+        "        is_told = viewer.sees_all or group.value in viewer.domains\n",
+        "        is_told = True\n",
+        "query/test_statistics.py::test_by_owner_the_domains_of_the_lists_are_put_together",
+    ),
+    _mutation(
+        "--follow prints each row once",
+        "query/commands/following.py",
+        "new = [row for row in answer.rows if printed.is_new(report.key_of(row))]",
+        "new = [row for row in answer.rows if printed.is_new(report.key_of(row)) or True]",
+        "query/test_following.py::test_each_row_is_printed_once_and_again_when_it_changes",
+    ),
+    _mutation(
+        "no query takes more of ClickHouse's memory than it may",
+        "query/reader.py",
+        '            "max_memory_usage": query_settings.max_memory_mib * 1024**2,\n',
+        "",
+        "query/test_reader.py::test_a_query_that_needs_too_much_memory_is_ended_and_says_so",
+    ),
+    _mutation(
         "a chart shows the steps in which nothing was",
         "query/web/charts.py",
         "    times = tuple(range(min(found, default=0), max(found, default=-1) + 1, step_ms))\n",

@@ -9,7 +9,8 @@ from postwatch.deploy.embedded.ports import choose_port
 from postwatch.producers.service.errors import UnavailableError
 from postwatch.producers.service.health import Health
 from postwatch.producers.service.outages import OutageLog
-from postwatch.query.errors import BusyError, NotMigratedError, QueryError, TooLargeError
+from postwatch.query.answers import public_words
+from postwatch.query.errors import BusyError, NotMigratedError, QueryError, TooLargeError, TooMuchMemoryError
 from postwatch.query.reader import MAX_RESULT_ROWS, TableReader, WatchedReader
 from postwatch.query.reports.account import REPORT as ACCOUNT
 from postwatch.query.reports.account_question import AccountQuestion
@@ -59,9 +60,18 @@ def test_a_database_that_is_not_migrated_is_told_with_the_remedy(office: Office)
 
 
 def test_a_query_that_takes_too_long_is_ended(reader: TableReader) -> None:
-    with pytest.raises(TooLargeError, match="fewer days"):
+    with pytest.raises(TooLargeError, match="took longer than"):
         reader(SLOW)
     assert list(reader(ONE)) == [(1,)]
+
+
+def test_a_query_that_needs_too_much_memory_is_ended_and_says_so(office: Office) -> None:
+    small = TableReader(QuerySettings(max_memory_mib=64), office.settings)
+    many = Statement(ENGINEER, "SELECT uniqExact(number) FROM numbers(20000000)", {})
+    with pytest.raises(TooMuchMemoryError, match="more memory than 64 MiB") as met:
+        small(many)
+    assert public_words(met.value).startswith("This report needs more memory than one report may have.")
+    assert list(small(ONE)) == [(1,)]
 
 
 def test_an_answer_is_bounded(reader: TableReader) -> None:

@@ -7,9 +7,10 @@ import re
 from typing import Any
 
 import pytest
+from postwatch.query.cpanel.owner_names import OwnerNames
 from postwatch.query.errors import FilterError
 from postwatch.query.reports.statistics import REPORT, Statistics, StatisticsQuestion
-from postwatch.query.reports.statistics_statements import GROUPS, StatisticsWindow, state_groups
+from postwatch.query.reports.statistics_statements import GROUPS, SORTS, StatisticsWindow, state_groups
 from postwatch.query.viewer import ENGINEER, Viewer
 from postwatch.streams.contracts.outcome import RESULTS, Outcome, iso_time
 
@@ -201,3 +202,51 @@ def test_the_api_tells_the_same(office: Office, open_site: Open) -> None:
     answer = _statistics(office, by="day", days=7)
     assert [one["value"] for one in told["groups"]] == [one.value for one in answer.groups]
     assert told["total"]["messages"] == answer.total.messages
+
+
+def test_by_owner_the_domains_of_the_lists_are_put_together(office: Office) -> None:
+    rows = _random_rows(10)
+    office.insert(rows)
+    names = OwnerNames({"d1.example": "olga", "d2.example": "olga", "d0.example": "boris"})
+    domains = {one.value: one for one in _statistics(office, by="domain").groups}
+    service = office.service
+    service.owners = lambda: names
+    for viewer, owned in ((ENGINEER, {"olga", "boris", ""}), (OWNER, {"olga"})):
+        answer = service.answer(viewer, REPORT, StatisticsQuestion(by="owner"))
+        found = {one.value: one for one in answer.groups}
+        assert set(found) <= owned
+        if viewer is ENGINEER:
+            assert found["olga"].messages == domains["d1.example"].messages + domains["d2.example"].messages
+            assert sum(one.recipients for one in answer.groups) == answer.total.recipients
+    anna = Viewer("anna", mailboxes=frozenset({"anna@d1.example"}))
+    assert {one.value for one in service.answer(anna, REPORT, StatisticsQuestion(by="owner")).groups} == {""}
+
+
+def test_by_sender_a_domain_or_an_account_is_counted(office: Office) -> None:
+    rows = [row._replace(sender=f"s{index % 3}@{row.account_domain}") for index, row in enumerate(_random_rows(11))]
+    rows += [row._replace(version=9, sender="s0@d1.example") for row in rows[:5]]
+    office.insert(rows)
+    newest: dict[tuple[Any, ...], Outcome] = {}
+    for row in sorted(rows, key=lambda one: one.version):
+        newest[row.account, row.queued_at, row.server, row.queue_id, row.recipient, row.direction] = row
+    expected: dict[str, set[tuple[Any, ...]]] = {}
+    for row in newest.values():
+        is_counted = row.direction == "sent" and row.account_domain == "d1.example"
+        if is_counted and not row.is_deleted and row.queued_at >= NOW_MS - 30 * DAY_MS:
+            expected.setdefault(row.sender, set()).add((row.server, row.queue_id, row.queued_at))
+    answer = _statistics(office, by="sender", domain="d1.example")
+    assert {one.value: one.messages for one in answer.groups} == {name: len(ids) for name, ids in expected.items()}
+    assert {one.value for one in _statistics(office, OWNER, by="sender").groups} <= set(expected)
+    with pytest.raises(FilterError, match="needs a domain or an account"):
+        _statistics(office, by="sender")
+
+
+@pytest.mark.parametrize("sort", SORTS)
+def test_who_has_most_of_what_is_asked_for_comes_first(sort: str, office: Office) -> None:
+    office.insert(_random_rows(12))
+    name = "size_bytes" if sort == "size" else sort
+    for by in ("account", "owner", "provider"):
+        figures = [getattr(one, name) for one in _statistics(office, by=by, sort=sort).groups]
+        assert figures == sorted(figures, reverse=True)
+    with pytest.raises(FilterError, match="not one of these"):
+        _statistics(office, sort="best")

@@ -177,6 +177,7 @@ def panel(clickhouse: EmbeddedClickHouse, tmp_path_factory: pytest.TempPathFacto
         passwords=str(tmp_path / "passwords"),
         owners=str(tmp_path / "owners"),
         resellers=str(tmp_path / "resellers"),
+        public_url="http://127.0.0.1/postwatch",
     )
     entrance = open_entrance(settings, OpenIdSettings())
     assert entrance is not None

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import re
+import time
 
 import pytest
 from postwatch.query.access.tokens import read_authorization
+from postwatch.query.cpanel.expressions import matches
 from postwatch.query.cpanel.records import TrackRecord
 
 from tests.query.conftest import MINUTE_MS
@@ -384,7 +387,9 @@ def test_an_unknown_function(function: str, panel: Panel) -> None:
         ({"api.chunk.enable": "1", "api.chunk.size": "ten"}, "api.chunk.size=ten"),
         (_filters(("subject", "eq", "x")), "'subject' is no field of these records; use type, msgid"),
         (_filters(("sender", "like", "x")), "like is no filter type; use ==, lt"),
-        (_filters(("sender", "matches", "(a+)+b")), "matches (regular expressions) is not served; use contains"),
+        (_filters(("sender", "matches", "(a")), "'(a' is no regular expression that can be served: missing )"),
+        (_filters(("sender", "matches", r"(a)\1")), "is no regular expression that can be served: invalid escape"),
+        (_filters(("sender", "matches", "(a{999}){999}")), "is no regular expression that can be served"),
         (_filters(("sendunixtime", "gt", "yesterday")), "gt compares numbers, and 'yesterday' is none"),
         (_filters(("sender", "eq", "x" * 999)), "a word of more than 998 characters"),
         ({**BY_TIME, "api.sort.a.method": "random"}, "method=random: use lexicographic"),
@@ -462,3 +467,58 @@ def test_times_are_those_of_the_attempts(panel: Panel) -> None:
     for one in panel.records(**ALL):
         assert one["sendunixtime"] <= one["actionunixtime"] <= SECOND + 60 * MINUTE_MS // 1000
         assert len(one["actiontime"]) == len("2026-11-28 12:00:00")
+
+
+def test_matches_is_a_regular_expression_of_re2(panel: Panel) -> None:
+    every = {one["msgid"]: one["sender"] for one in panel.records(**ALL)}
+    for expression in ("^anna@", "bakery[.]example$", "(?i)BAKERY", "(a|e)+na@", "^$", "x|y"):
+        wanted = {found for found, sender in every.items() if re.search(expression, sender)}
+        assert set(panel.ids(**ALL, **_filters(("sender", "matches", expression)))) == wanted
+    assert panel.ids(**ALL, **_filters(("sender", "matches", "BAKERY"))) == []  # it tells the cases apart
+    assert panel.ids("shop", **ALL, **_filters(("*", "matches", "secret"))) == []  # hidden from him
+    asked = {"api2_filter": "1", "api2_filter_column": "sender", "api2_filter_type": "matches"}
+    found = panel.api2("search", "bakery", "bakery", **ALL, **asked, api2_filter_term="^anna@")
+    assert {one["sender"] for one in found["data"]} == {"anna@bakery.example"}
+
+
+def test_no_expression_takes_long() -> None:
+    """What takes a backtracking matcher until the end of the world."""
+    began = time.process_time()
+    assert not matches("a" * 5000, "^(a+)+$b")
+    assert not matches("a" * 30 + "!", "^(([a-z])+.)+[A-Z]([a-z])+$")
+    assert time.process_time() - began < 1
+
+
+def test_the_filters_are_repeated_where_a_script_asks_for_them(panel: Panel) -> None:
+    asked = {**ALL, **_filters(("sender", "contains", "bakery"), ("sendunixtime", "gt", "1"))}
+    told = panel.whm("emailtrack_search", **asked, **{"api.filter.verbose": "1"}).json()["metadata"]
+    assert told["filter"] == {
+        "a": {"field": "sender", "type": "contains", "arg0": "bakery"},
+        "b": {"field": "sendunixtime", "type": "gt", "arg0": "1"},
+    }
+    assert "filter" not in panel.whm("emailtrack_search", **asked).json()["metadata"]
+
+
+@pytest.mark.parametrize("session", ["/cpsess1234567890", "/cpsess0"])
+def test_the_number_of_a_session_in_front_changes_nothing(session: str, panel: Panel) -> None:
+    plain = panel.whm("emailtrack_search", **ALL).json()["data"]
+    headers = {"Authorization": f"whm root:{panel.tokens['engineer']}"}
+    asked = {"api.version": "1", **ALL}
+    answer = panel.client.get(f"{session}/json-api/emailtrack_search", params=asked, headers=headers)
+    assert answer.json()["data"] == plain
+    refused = panel.client.get(f"{session}/json-api/emailtrack_search", params=asked)  # a session is no log-in here
+    assert refused.status_code == 403
+    assert refused.json()["cpanelresult"]["error"] == "Access denied"
+    assert panel.client.get("/cpsessx/json-api/emailtrack_search", params=asked).status_code != 200
+
+
+@pytest.mark.parametrize("before", ["/postwatch", "/postwatch/cpsess1234567890"])
+def test_below_a_base_path_all_is_as_it_is_at_the_top(before: str, panel: Panel) -> None:
+    headers = {"Authorization": f"whm root:{panel.tokens['engineer']}"}
+    asked = {"api.version": "1", **ALL}
+    answers = [
+        panel.client.get(f"{base}/json-api/emailtrack_search", params=asked, headers=headers) for base in ("", before)
+    ]
+    assert answers[0].json()["data"]["records"]
+    assert answers[0].content == answers[1].content
+    assert panel.client.get(f"{before}/json-api/emailtrack_search", params=asked).status_code == 403
