@@ -5,7 +5,7 @@ SECONDS ?= 1800
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install compile demo test drill chaos soak bench bench-fleet corpora fuzz mutations translations packages compose-secrets fleet-test lint format clean
+.PHONY: install compile demo test drill chaos soak bench bench-peers bench-fleet corpora fuzz mutations translations packages compose-secrets fleet-test lint format clean
 
 install: $(STAMP)
 
@@ -39,8 +39,12 @@ chaos: install
 soak: install
 	$(BIN)/python -m tests.chaos.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(RATE),--rate $(RATE)) $(if $(PICTURE),--picture $(PICTURE))
 
+# This build, and that of BASELINE in turn with it. One benchmark alone, in detail: python -m tests.benchmarks NAME.
 bench: install
-	$(BIN)/python -m tests.benchmarks $(ARGS)
+	$(BIN)/python -m tests.benchmarks.compare $(if $(BASELINE),--baseline $(BASELINE)) $(if $(PICTURE),--picture $(PICTURE)) $(ARGS)
+
+bench-peers: install
+	$(BIN)/python -m tests.benchmarks.peers $(if $(PICTURE),--picture $(PICTURE)) $(ARGS)
 
 bench-fleet: install
 	$(BIN)/python -m tests.benchmarks.fleet $(if $(ROWS),--rows $(ROWS)) $(ARGS)

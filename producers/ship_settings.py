@@ -44,7 +44,7 @@ class ShipSettings:
     checkpoint_file: str = setting(
         "/var/lib/postwatch/ship/checkpoint.json", doc="File that remembers how far each log file has reached Kafka."
     )
-    linger_ms: int = setting(250, doc="Longest wait for a record to fill.", least=0)
+    linger_ms: int = setting(150, doc="Longest wait for a record to fill.", least=0)
     heartbeat_seconds: float = setting(10.0, doc="Seconds between two heartbeats.", least=0.1)
     metrics_address: str = setting("127.0.0.1:9101", doc="host:port of /metrics and /health. Empty: not served.")
 

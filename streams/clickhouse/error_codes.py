@@ -75,7 +75,10 @@ REMEDIES = {
     164: "give the user of POSTWATCH_CLICKHOUSE_USER the right to write",
     497: "give the user of POSTWATCH_CLICKHOUSE_USER this right: docs/secured-clickhouse.md has the roles",
     243: "free space on ClickHouse's disks",
-    TOO_MANY_PARTS: "wait until ClickHouse has merged its parts; raise POSTWATCH_SINK_MAX_WAIT_MS if it comes again",
+    TOO_MANY_PARTS: (
+        "wait until ClickHouse has merged its parts; "
+        "raise POSTWATCH_SINK_MAX_WAIT_MS and POSTWATCH_SINK_BUSY_WAIT_MS if it comes again"
+    ),
 }
 """What to do about a code that is not the rows' fault, where there is something to do but to wait."""
 

@@ -64,7 +64,9 @@ def run(arguments: argparse.Namespace) -> int:
         outage, partial(check_topics, consumer, kafka, topics, watch.logger), stopping, systemd.alive
     ):
         letters = DeadLetterSender(producer, kafka.dead_letters_topic)
-        buffer = RowBatcher(settings.max_rows, settings.max_wait_ms / 1000)
+        buffer = RowBatcher(
+            settings.max_rows, settings.max_wait_ms / 1000, busy_wait_seconds=settings.busy_wait_ms / 1000
+        )
         systemd.ready()
         Sink(consumer, targets, letters, buffer, health, clickhouse_outage, stopping, alive=systemd.alive).run()
     systemd.stopping()

@@ -261,6 +261,13 @@ SHIPPER = (
         "streams/commands/test_log_files.py::test_a_frame_that_is_still_written_is_read_to_its_last_whole_line",
     ),
     _mutation(
+        "a batch with many rows waits for more",
+        "streams/sink/batch.py",
+        "        wait_seconds = self._busy_wait_seconds if self._rows >= BUSY_ROWS else self._max_wait_seconds\n",
+        "        wait_seconds = self._max_wait_seconds\n",
+        "streams/sink/test_batch.py::test_a_batch_with_many_rows_waits_for_more",
+    ),
+    _mutation(
         "read: rows beyond a number wait in a file",
         "streams/commands/newest_rows.py",
         "        if len(rows) >= MOST_ROWS or",

@@ -6,7 +6,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 from postwatch.streams.contracts.dead_letters import DeadLetter, RecordOrigin
-from postwatch.streams.sink.batch import RowBatcher
+from postwatch.streams.sink.batch import BUSY_ROWS, RowBatcher
 
 
 def record(kafka_offset: int, partition: int = 0, topic: str = "mail.outcomes") -> RecordOrigin:
@@ -34,6 +34,19 @@ def test_a_batch_is_due_when_its_first_record_has_waited() -> None:
     assert buffer.seconds_until_due(100.375, at_most=1.0) == 0.125
     assert not buffer.is_due(100.375)
     assert buffer.is_due(100.5)
+
+
+def test_a_batch_with_many_rows_waits_for_more() -> None:
+    buffer = RowBatcher(max_rows=10_000, max_wait_seconds=0.25, busy_wait_seconds=1.5)
+    buffer.add_rows(record(0), rows(BUSY_ROWS - 1), 100, now=100.0)
+    assert buffer.is_due(100.25)
+    buffer.add_rows(record(1), rows(1), 100, now=100.125)
+    assert not buffer.is_due(101.25)
+    assert buffer.seconds_until_due(101.25, at_most=1.0) == 0.25
+    assert buffer.is_due(101.5)
+    buffer.take()
+    buffer.add_rows(record(2), rows(1), 100, now=200.0)
+    assert buffer.is_due(200.25)
 
 
 def test_a_batch_is_due_when_it_has_rows_enough() -> None:
