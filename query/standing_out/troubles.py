@@ -44,12 +44,16 @@ def find_troubles(count: Count, days: int, growth: float = 1.0, most: int = MOST
 
 
 def _sender_of(judged: Judged, counts: Counts, usual: Expectation) -> Place:
-    """The account whose failures are most of what stands out of a domain; else the place itself."""
+    """The account whose failures are most of what stands out of a domain, with or without one reason; else the place
+    itself. Else the domain would be named beside its account, whose failures have other reasons too."""
     place = judged.group.place
-    if place.level != (DOMAIN,):
+    *others, last = place.level or ("",)
+    if last != DOMAIN:
         return place
     for group in counts.groups:
-        is_of_it = group.place.level == (ACCOUNT,) and group.place.values[0].endswith(f"@{place.values[0]}")
+        *before, account = group.place.values or ("",)
+        is_account = group.place.level == (*others, ACCOUNT) and tuple(before) == place.values[:-1]
+        is_of_it = is_account and account.endswith(f"@{place.values[-1]}")
         if is_of_it and group.now - usual.judge(group).expected > _MOST * (judged.group.now - judged.expected):
             return group.place
     return place

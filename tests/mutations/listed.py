@@ -2478,6 +2478,13 @@ INSTALL = (
 
 ONE_SERVER = (
     _mutation(
+        "a domain is not named beside its account",
+        "query/standing_out/troubles.py",
+        "    if last != DOMAIN:\n",
+        "    if last != DOMAIN or others:\n",
+        "query/standing_out/test_troubles.py::test_a_domain_is_not_named_beside_its_account",
+    ),
+    _mutation(
         "no expression of a filter takes long",
         "query/cpanel/expressions.py",
         "    return compiled(expression).search(value) is not None\n",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from postwatch.query.standing_out.groups import BASELINE_DAYS, EVERYWHERE, LEVELS, Group
+from postwatch.query.standing_out.groups import BASELINE_DAYS, EVERYWHERE, LEVELS, Counts, Group
 from postwatch.query.standing_out.surprise import LEAST_EVENTS, Expectation, growth_of
-from postwatch.query.standing_out.troubles import MOST_TROUBLES, find_troubles
+from postwatch.query.standing_out.troubles import MOST_TROUBLES, _sender_of, find_troubles
 
 from tests.query.standing_out.events import (
     NOW,
@@ -89,6 +90,20 @@ def test_two_troubles_are_two_and_their_shadows_are_none() -> None:
     failures = added(failures, lambda chance: _greylisted(chance, accounts), 80, 3)
     found = [one.group.place.named for one in find_troubles(counter_of(failures), BASELINE_DAYS)]
     assert sorted(found, key=str) == sorted((KINDS[kind][1] for kind in list(KINDS)[1::2]), key=str)
+
+
+def test_a_domain_is_not_named_beside_its_account() -> None:
+    """One reason of the spam stands out at the domain: there are fewer domains to look at, and the account has failed
+    for other reasons before."""
+    reason = Group(place_of(reason="reputation", domain="a.example"), 26, (0,) * BASELINE_DAYS)
+    of_account = Group(place_of(reason="reputation", account="x@a.example"), 25, (0,) * BASELINE_DAYS)
+    sizes: dict[tuple[str, ...], int] = {("reason",): 10, ("domain",): 1000, ("account",): 4000}
+    counts = Counts((Group(EVERYWHERE, 300, (250,) * BASELINE_DAYS), reason, of_account), sizes)
+    usual = Expectation(counts, BASELINE_DAYS)
+    assert _sender_of(usual.judge(reason), counts, usual) == of_account.place
+    other = replace(of_account, place=place_of(reason="spam", account="x@a.example"))
+    counts = replace(counts, groups=(counts.groups[0], reason, other))
+    assert _sender_of(usual.judge(reason), counts, usual) == reason.place
 
 
 def test_a_group_with_few_events_is_never_named() -> None:
