@@ -10,7 +10,7 @@ from postwatch.deploy.topics import create_topics
 from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.producers.service.settings import load
 from postwatch.streams.clickhouse.client import TRANSPORT_ERRORS, connect, unavailable
-from postwatch.streams.settings import ClickHouseSettings
+from postwatch.streams.settings import ClickHouseSettings, JoinSettings
 
 _PARTITIONS = 6
 
@@ -39,6 +39,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="partitions of new topics; no more join workers than this can run (default: %(default)s)",
     )
+    parser.add_argument(
+        "--raise-partitions",
+        type=_partitions,
+        metavar="N",
+        help="instead: raise the partitions of the topics that are there, and move the parked messages of the join; "
+        "stop the shippers first, then, when everything is joined, the join (docs/partitions.md)",
+    )
+    parser.add_argument(
+        "--undrained",
+        action="store_true",
+        help="with --raise-partitions: although records are not joined yet; messages under way may stay pending",
+    )
 
 
 def _partitions(text: str) -> int:
@@ -49,8 +61,13 @@ def _partitions(text: str) -> int:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    settings = load(ClickHouseSettings)
     kafka = load(KafkaSettings)
+    if arguments.raise_partitions:
+        from postwatch.deploy.partitions import PartitionRaise  # imports Faust, which is slow
+
+        PartitionRaise(kafka, load(JoinSettings), arguments.raise_partitions, print).run(undrained=arguments.undrained)
+        return 0
+    settings = load(ClickHouseSettings)
     try:
         client = connect(settings, database="")
         done = migrate(client, settings, arguments.cluster)

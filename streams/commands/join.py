@@ -59,8 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise SettingsError(f"{core_build.SWITCH} must stand in the environment: it is read before any file")
     log.info("core_chosen", build=core_build.running.kind, reason=core_build.running.reason)
     from faust import Worker  # slow to import: settings are checked first
-    from postwatch.streams.faust_glue.app import changelog_topic, create_app, join_rules
-    from postwatch.streams.faust_glue.changelog import ensure_changelog
+    from postwatch.streams.faust_glue.app import create_app, join_rules
     from postwatch.streams.faust_glue.internals import start_of
     from postwatch.streams.faust_glue.library_logs import quieten_libraries
     from postwatch.streams.faust_glue.metrics import JoinCollector
@@ -73,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     quieten_libraries(outage)
     await_server(
         outage,
-        lambda: partitions.append(ensure_changelog(kafka, changelog_topic(settings), settings.group)),
+        lambda: partitions.append(_prepare(kafka, settings)),
         threading.Event(),  # until Faust runs, a signal ends the process at once
         systemd.alive,
     )
@@ -92,6 +91,17 @@ def run(arguments: argparse.Namespace) -> int:
     finally:
         worker.close()
     return 0
+
+
+def _prepare(kafka: KafkaSettings, settings: JoinSettings) -> int:
+    """The changelog is there and the group's offsets are of this topic; returns the number of partitions."""
+    from postwatch.streams.faust_glue.app import changelog_topic
+    from postwatch.streams.faust_glue.changelog import ensure_changelog
+    from postwatch.streams.faust_glue.group_offsets import correct_offsets
+
+    partitions = ensure_changelog(kafka, changelog_topic(settings), settings.group)
+    correct_offsets(kafka, settings.group, kafka.raw_topic, partitions)
+    return partitions
 
 
 def _lost_kafka(started: asyncio.Future[None] | None) -> bool:

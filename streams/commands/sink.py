@@ -87,6 +87,7 @@ def _consumer_config(settings: SinkSettings, kafka: KafkaSettings) -> dict[str, 
         "enable.auto.offset.store": False,
         "enable.partition.eof": True,  # so that markers of transactions behind the last record are committed too
         "partition.assignment.strategy": "range",  # eager: all partitions at once, see Sink
+        "topic.metadata.refresh.interval.ms": 10_000,  # by default a new partition is read after five minutes
         "session.timeout.ms": 6_000,
         "heartbeat.interval.ms": 1_000,
         # What is fetched ahead, in plain bytes; and one answer of a broker, which is compressed to a fifth.

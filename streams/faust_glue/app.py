@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from typing import Any
 
@@ -20,6 +21,7 @@ from postwatch.streams.enrichment.trusted_networks import parse_networks
 from postwatch.streams.faust_glue.lease import Lease
 from postwatch.streams.faust_glue.oauth import TokenSource
 from postwatch.streams.faust_glue.table import end_on_failed_writes
+from postwatch.streams.faust_glue.topic_watch import LOOK_EVERY_SECONDS, TopicWatch
 from postwatch.streams.faust_glue.transport import use_transport
 from postwatch.streams.faust_glue.worker import TEND_EVERY_SECONDS, JoinWorker, fail
 from postwatch.streams.parsers.timestamps import find_zone
@@ -121,6 +123,14 @@ def create_app(
     async def tend() -> None:
         systemd.ready()  # timers begin when this worker is in the group, and its table is restored
         worker.tend()
+
+    watch = TopicWatch(kafka, {kafka.raw_topic: partitions, changelog_topic(settings): partitions})
+
+    @app.timer(interval=LOOK_EVERY_SECONDS)  # type: ignore[untyped-decorator]
+    async def look() -> None:
+        change = await asyncio.get_running_loop().run_in_executor(None, watch.look)
+        if change is not None:
+            fail(change.reason, change.remedy)
 
     @app.on_partitions_revoked.connect
     @app.on_before_shutdown.connect  # the consumer leaves the group after that

@@ -15,6 +15,7 @@ from postwatch.producers.service.kafka_settings import MAX_MESSAGE_BYTES, KafkaS
 from postwatch.producers.service.kafka_trouble import with_remedy
 from postwatch.streams.faust_glue.internals import NewTopic
 from postwatch.streams.faust_glue.kafka_rights import READ, WRITE, Need, check_rights
+from postwatch.streams.faust_glue.topic_watch import raise_remedy
 
 log = structlog.get_logger()
 
@@ -26,6 +27,11 @@ _CONFIG = {
     "max.message.bytes": str(MAX_MESSAGE_BYTES),
 }
 _TIMEOUT_SECONDS = 10.0
+
+
+def raise_marker(changelog: str) -> str:
+    """The topic that is there while partitions are raised; see deploy/partitions.py."""
+    return f"{changelog}-raise"
 
 
 def ensure_changelog(kafka: KafkaSettings, topic: str, group: str) -> int:
@@ -53,12 +59,17 @@ def ensure_changelog(kafka: KafkaSettings, topic: str, group: str) -> int:
             Need("group", group, READ),
         ],
     )
+    if raise_marker(topic) in metadata.topics:
+        raise SettingsError(
+            f"the partitions of {kafka.raw_topic} are being raised, or that was cut off: "
+            "run `postwatch migrate --raise-partitions` again, with the same number, then start this worker"
+        )
     known = metadata.topics.get(topic)
     if known is not None and known.partitions:
         if len(known.partitions) != partitions:
             raise SettingsError(
-                f"{topic} has {len(known.partitions)} partitions and {kafka.raw_topic} has {partitions}: "
-                "set POSTWATCH_JOIN_GROUP to a new name to begin a new table"
+                f"{topic}, the table of the join, has {len(known.partitions)} partitions and {kafka.raw_topic} has "
+                f"{partitions}: {raise_remedy(max(partitions, len(known.partitions)))}"
             )
         return partitions
     replication = min(3, len(metadata.brokers))

@@ -141,6 +141,9 @@ class FetchConsumer(driver.Consumer):
         self._renew_lease_by_heartbeats()
         offsets = await super().seek_to_committed()
         self.committed = {TP(tp.topic, tp.partition): offset for tp, offset in offsets.items()}
+        for tp, offset in self.committed.items():
+            if tp.topic == self.raw_topic and offset == 0:  # aiokafka goes back to what is more than 0
+                await self._seek(tp, 0)
         return offsets
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:

@@ -259,7 +259,7 @@ class JoinWorker:
                 log.warning("outcomes_unconfirmed_at_exit", records=remaining)
 
 
-def fail(reason: str) -> None:
+def fail(reason: str, remedy: str = "the supervisor starts it again; it reads on from the last commit") -> None:
     """End the process at once; nothing of what failed was acknowledged."""
-    log.error("join_failed", reason=reason, remedy="the supervisor starts it again; it reads on from the last commit")
+    log.error("join_failed", reason=reason, remedy=remedy)
     os._exit(EXIT_FAILED)

@@ -100,8 +100,8 @@ def test_a_commit_that_the_group_refused_is_none(tmp_path: Path, is_rebalancing:
 def test_a_join_whose_kafka_goes_away_while_it_starts_ends_as_one_that_could_not_go_on(tmp_path: Path) -> None:
     """Its supervisor starts it again. Here Kafka is gone as soon as the changelog is seen to be there."""
     join = (
-        "import sys; from postwatch.streams.faust_glue import changelog; from postwatch.deploy import cli; "
-        "changelog.ensure_changelog = lambda *_: 3; sys.exit(cli.main(['join']))"
+        "import sys; from postwatch.streams.commands import join; from postwatch.deploy import cli; "
+        "join._prepare = lambda *_: 3; sys.exit(cli.main(['join']))"
     )
     settings = {
         "POSTWATCH_KAFKA_BROKERS": f"127.0.0.1:{choose_port()}",
