@@ -2601,7 +2601,46 @@ HOPS = (
     ),
 )
 
+PARTITIONS = (
+    _mutation(
+        "a parked message that goes to another partition forgets the offsets of the former one",
+        "streams/partition/table_move.py",
+        "    message.read_until = message.parked_at = -1\n",
+        "    pass\n",
+        "streams/partition/test_table_move.py::test_everything_goes_to_where_its_server_goes",
+    ),
+    _mutation(
+        "processed ranges go with their server",
+        "streams/partition/table_move.py",
+        "    _move_ranges(move, ranges, partitions)\n",
+        "    pass\n",
+        "streams/partition/test_table_move.py::test_everything_goes_to_where_its_server_goes",
+    ),
+    _mutation(
+        "an entry is deleted where it was when it is safe where it belongs",
+        "streams/partition/table_move.py",
+        "    move.then += [(number, key, None) for number in gone]\n",
+        "    move.first[:0] = [(number, key, None) for number in gone]\n",
+        "streams/partition/test_table_move.py::test_cut_off_anywhere_and_repeated_it_ends_the_same",
+    ),
+    _mutation(
+        "partitions are not raised while lines come",
+        "deploy/partitions.py",
+        "        if came:\n",
+        "        if not came:\n",
+        "deploy/test_partitions.py::test_it_refuses_while_lines_are_under_way",
+    ),
+    _mutation(
+        "a topic that was made anew is noticed",
+        "streams/faust_glue/topic_watch.py",
+        "    if now.topic_id != began.topic_id:\n",
+        "    if False:\n",
+        "streams/faust_glue/test_topic_watch.py::test_a_topic_that_was_made_anew_or_deleted_is_named",
+    ),
+)
+
 MUTATIONS = (
+    *PARTITIONS,
     *INSTALL,
     *CORE_BUILD,
     *HOPS,
