@@ -12,6 +12,7 @@ import shlex
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 FOLDER = Path("/usr/lib/systemd/system")
@@ -19,7 +20,7 @@ STARTED = Path("/run/started-units")
 PATIENCE = 120.0
 
 
-def settings_of(name):
+def settings_of(name: str) -> Iterator[tuple[str, str]]:
     template, _, instance = name.removesuffix(".service").partition("@")
     path = FOLDER / (f"{template}@.service" if instance else f"{template}.service")
     for line in path.read_text().splitlines():
@@ -28,11 +29,12 @@ def settings_of(name):
             yield key, value.replace("%i", instance)
 
 
-def environment_of(settings):
+def environment_of(settings: list[tuple[str, str]]) -> dict[str, str]:
     found = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
     for key, value in settings:
         if key == "Environment":
-            found.update([value.split("=", 1)])
+            variable, _, text = value.partition("=")
+            found[variable] = text
     for key, value in settings:
         if key == "EnvironmentFile":
             path = Path(value.removeprefix("-"))
@@ -45,7 +47,7 @@ def environment_of(settings):
     return found
 
 
-def start(name):
+def start(name: str) -> int:
     settings = list(settings_of(name))
     one = dict(settings)
     user, group = pwd.getpwnam(one["User"]), grp.getgrnam(one["Group"])
@@ -68,7 +70,7 @@ def start(name):
     words = [os.path.expandvars(word) for word in one["ExecStart"].split()]
     words = [part for word in words for part in (environment.get(word[1:], "").split() if word[:1] == "$" else [word])]
 
-    def become():
+    def become() -> None:
         os.setgroups(more)
         os.setgid(group.gr_gid)
         os.setuid(user.pw_uid)

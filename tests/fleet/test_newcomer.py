@@ -112,7 +112,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     packages = os.environ.get("POSTWATCH_PACKAGES", "")
     if not packages:
         packages = str(tmp_path / "dist")
-        environ = {**os.environ, "BIN": str(Path(sys.executable).parent)}
+        environ = {**os.environ, "BIN": str(Path(sys.executable).parent), "CORE": ""}
         subprocess.run([str(ROOT / "deploy/packages/build"), packages], env=environ, check=True)
     for package in Path(packages).glob("*.deb"):
         shutil.copy(package, folder / "root")
