@@ -163,8 +163,17 @@ def test_the_page_leads_from_a_bare_machine_to_the_report(machine: Machine) -> N
         )
     settings, _, asked = block("4. The report").partition("\n")
     report = f"{settings}\npostwatch report anna@bakery.example --format csv"
-    seen = wait_until(lambda: "otto@far.example" in machine.run(f"{report} || true"), "the row is there", seconds=120)
-    assert seen
+    said = ""
+
+    def is_told() -> bool:
+        nonlocal said
+        said = machine.run(f"({report}) 2>&1 || true")
+        return "otto@far.example" in said
+
+    try:
+        wait_until(is_told, "the row is there", seconds=120)
+    except AssertionError:
+        pytest.fail(f"{said}{machine.logs()}")
     ended = time.monotonic()
     print(f"workers {workers - began:.0f} s, mail server {shipped - workers:.0f} s, report {ended - shipped:.0f} s")
     # A doctor's warnings (one broker alone) are no trouble; the page's other commands end well.
