@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from postwatch.deploy.embedded.clickhouse import EmbeddedClickHouse
 
@@ -90,6 +91,15 @@ class Machine:
     def logs(self) -> str:
         logs = sorted((self.folder / "var/log").glob("postwatch-*.log"))
         return "".join(f"\n--- {log.name}\n{log.read_text()[-2000:]}" for log in logs)
+
+    def healths(self) -> str:
+        found = []
+        for port in (9101, 9103, 9121, 9122):
+            for page in ("health", "metrics"):
+                text = httpx.get(f"http://127.0.0.1:{port}/{page}").text
+                lines = [line for line in text.splitlines() if page == "health" or line.startswith("postwatch_")]
+                found += [f"{port}: {line}" for line in lines if not line.endswith(" 0.0")]
+        return "\n".join(found)
 
     def end(self) -> None:
         started = self.folder / "run/started-units"
@@ -173,7 +183,7 @@ def test_the_page_leads_from_a_bare_machine_to_the_report(machine: Machine) -> N
     try:
         wait_until(is_told, "the row is there", seconds=120)
     except AssertionError:
-        pytest.fail(f"{said}{machine.logs()}")
+        pytest.fail(f"{said}{machine.logs()}\n{machine.healths()}")
     ended = time.monotonic()
     print(f"workers {workers - began:.0f} s, mail server {shipped - workers:.0f} s, report {ended - shipped:.0f} s")
     # A doctor's warnings (one broker alone) are no trouble; the page's other commands end well.
