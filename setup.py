@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 
@@ -21,7 +22,7 @@ class BuildWithCore(build_py):
 
     def run(self) -> None:
         super().run()
-        if not self.editable_mode:
+        if not self.editable_mode and os.environ.get("POSTWATCH_JOIN_CORE") != "interpreted":
             spec = importlib.util.spec_from_file_location("compile_core", _COMPILER)
             assert spec is not None
             assert spec.loader is not None

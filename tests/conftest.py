@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,9 @@ from typing import Any
 import hypothesis
 import pytest
 import structlog
+
+os.environ.setdefault("POSTWATCH_JOIN_CORE", "interpreted")  # tests exchange functions; `test_core_build` has the other
+
 from postwatch.deploy.embedded import ports
 from postwatch.deploy.embedded.clickhouse import EmbeddedClickHouse
 from postwatch.deploy.embedded.kafka import EmbeddedKafka

@@ -45,7 +45,7 @@ def test_the_compiled_core_makes_the_golden_rows(tmp_path: Path) -> None:
                 pytest.skip(str(error))
             raise
     environment = copy_project(tmp_path)
-    del environment["POSTWATCH_JOIN_CORE"]
+    environment["POSTWATCH_JOIN_CORE"] = "compiled"
     shutil.copytree(MADE / FOLDER, tmp_path / "streams" / FOLDER)
 
     def run(*arguments: str) -> str:
@@ -62,7 +62,8 @@ def test_the_compiled_core_makes_the_golden_rows(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def streams(tmp_path: Path) -> Path:
+def streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("POSTWATCH_JOIN_CORE", "compiled")
     (tmp_path / FOLDER).mkdir()
     (tmp_path / "lines.py").write_text("x = 1\n")
     write_manifest(tmp_path)
@@ -81,7 +82,8 @@ def write_manifest(streams: Path, **other: object) -> None:
     (streams / FOLDER / MANIFEST).write_text(json.dumps(manifest | other))
 
 
-def test_without_compiled_modules_the_core_is_interpreted(tmp_path: Path) -> None:
+def test_without_compiled_modules_the_core_is_interpreted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("POSTWATCH_JOIN_CORE")
     assert choose(tmp_path) == (INTERPRETED, "not compiled")
 
 
