@@ -37,6 +37,8 @@ COMMANDS = {
     },
     "serve": Command("query.commands.serve", "query", "serve the Track Delivery page and the JSON API"),
     "token": Command("query.commands.token", "query", "create, list and revoke API tokens"),
+    "webhook": Command("query.commands.webhook", "query", "create, list and revoke webhooks"),
+    "push": Command("query.commands.push", "query", "send new final statuses to webhooks"),
     "password": Command("query.commands.password", "query", "make a line for the password file"),
     "handover": Command("query.commands.handover", "query", "make a link that opens the page for one mailbox"),
     "verify": Command("query.commands.verify", "query", "check a proof of delivery, without a server", error_status=2),

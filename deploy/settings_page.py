@@ -17,6 +17,7 @@ from postwatch.producers.ship_settings import ShipSettings
 from postwatch.query.access.openid_settings import OpenIdSettings
 from postwatch.query.access.settings import AccessSettings
 from postwatch.query.proofs.settings import ProofSettings
+from postwatch.query.push.settings import PushSettings
 from postwatch.query.settings import QuerySettings
 from postwatch.streams.settings import ClickHouseSettings, JoinSettings, SinkSettings
 
@@ -30,6 +31,7 @@ SECTION_CLASSES: tuple[Any, ...] = (
     AccessSettings,
     OpenIdSettings,
     ProofSettings,
+    PushSettings,
 )
 
 _HEAD = f"""\

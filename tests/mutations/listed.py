@@ -2638,9 +2638,41 @@ PARTITIONS = (
         "streams/faust_glue/test_topic_watch.py::test_a_topic_that_was_made_anew_or_deleted_is_named",
     ),
 )
+_PUSH = "query/push/test_push.py::"
+PUSH = (
+    _mutation(
+        "an old version of what was sent tells nothing",
+        "query/push/outbox.py",
+        "if known is not None and event.version <= known.version:",
+        "if False:",
+        _PUSH + "test_a_replay_a_repeat_and_an_old_version_tell_nothing",
+    ),
+    _mutation(
+        "every address of a name is checked, not the first alone",
+        "query/push/addresses.py",
+        "    for text in found:\n",
+        "    for text in found[:1]:\n",
+        "query/push/test_sender.py::test_no_address_that_is_not_public_is_led_to",
+    ),
+    _mutation(
+        "what was checked is what is connected to",
+        "query/push/sender.py",
+        "socket.create_connection((self._address, self.port)",
+        "socket.create_connection((self.host, self.port)",
+        "query/push/test_sender.py::test_what_was_checked_is_what_is_connected_to",
+    ),
+    _mutation(
+        "an event is one process's to send",
+        "query/push/outbox.py",
+        "        is_free = events.c.next_at == due.next_at\n",
+        "        is_free = events.c.next_at >= 0\n",
+        _PUSH + "test_one_of_two_processes_sends_an_event",
+    ),
+)
 
 MUTATIONS = (
     *PARTITIONS,
+    *PUSH,
     *INSTALL,
     *CORE_BUILD,
     *HOPS,
