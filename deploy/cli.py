@@ -15,6 +15,7 @@ from collections.abc import Collection, Sequence
 from importlib.metadata import version
 from typing import NamedTuple
 
+from postwatch.producers.service import renewal
 from postwatch.producers.service.errors import PostwatchError
 from postwatch.query.reports import LISTED
 
@@ -65,6 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     error_status = COMMANDS[arguments.command].error_status
     try:
         status = int(arguments.run(arguments))
+        if renewal.is_due():
+            renewal.begin_anew()
         sys.stdout.flush()  # here, where a reader that is gone is expected, and not at the interpreter's exit
         return status
     except PostwatchError as error:

@@ -17,6 +17,7 @@ from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.producers.service.lifecycle import await_server, now_ms, stop_on_signal
 from postwatch.producers.service.logs import configure_logs
 from postwatch.producers.service.outages import OutageLog, Repeats
+from postwatch.producers.service.renewal import Renewal, end_in_order
 from postwatch.producers.service.settings import describe, load
 from postwatch.producers.service.systemd import Systemd
 from postwatch.producers.ship_settings import ShipSettings, followed_globs, server_name, time_zone
@@ -72,6 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     health = Health()
     outage = OutageLog("kafka", health)
     serve_metrics(settings.metrics_address, "POSTWATCH_SHIP_METRICS_ADDRESS", health)
+    Renewal([KafkaSettings], end_in_order).watch(kafka.renewal_seconds)
     log.info("shipper_started", server=server, files=settings.files, tz=plan.tz, brokers=kafka.brokers)
     repeats, systemd = Repeats(), Systemd(health)
     while not stopping.is_set():

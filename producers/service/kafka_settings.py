@@ -54,6 +54,12 @@ class KafkaSettings:
         "", doc="PEM file of this client's certificate, where the brokers want one.", is_read=True
     )
     ssl_key_file: str = setting("", doc="PEM file of that certificate's key, without a password.", is_read=True)
+    renewal_seconds: float = setting(
+        30.0,
+        doc="Seconds between two looks at secrets and certificates in files. What was renewed is taken up: the part "
+        "finishes what it has begun, and begins anew as the same process. 0: never.",
+        least=0,
+    )
     raw_topic: str = setting("mail.raw", doc="Topic of raw log lines.")
     outcomes_topic: str = setting("mail.outcomes", doc="Topic of delivery rows.")
     heartbeats_topic: str = setting("mail.heartbeats", doc="Topic of heartbeats, as rows.")

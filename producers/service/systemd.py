@@ -15,6 +15,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 
+from postwatch.producers.service import renewal
 from postwatch.producers.service.health import Health
 
 MORE_TIME_SECONDS = 120
@@ -62,7 +63,11 @@ class Systemd:
         """The part ends what it has begun, and then itself."""
         if not self._is_stopping:
             self._is_stopping = True
-            self._send("STOPPING=1", "STATUS=stopping")
+            if renewal.is_due():  # the same process begins anew: to systemd that is a reload
+                now_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+                self._send("RELOADING=1", f"MONOTONIC_USEC={now_us}", "STATUS=taking up renewed credentials")
+            else:
+                self._send("STOPPING=1", "STATUS=stopping")
 
     def watch_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Let an event loop, which runs or will run, say that it is alive."""

@@ -19,6 +19,7 @@ from postwatch.producers.service.lifecycle import await_server, now_ms
 from postwatch.producers.service.logs import configure_logs
 from postwatch.producers.service.memory import bound_arrow, bound_heap
 from postwatch.producers.service.outages import OutageLog
+from postwatch.producers.service.renewal import Renewal, begin_anew, end_in_order
 from postwatch.producers.service.settings import load
 from postwatch.producers.service.systemd import Systemd
 from postwatch.streams import core_build
@@ -67,6 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
     join_rules(settings)
     health = Health()
     serve_metrics(settings.metrics_address, "POSTWATCH_JOIN_METRICS_ADDRESS", health)
+    renewal = Renewal([KafkaSettings], begin_anew)  # nothing is begun yet
+    renewal.watch(kafka.renewal_seconds)
     partitions: list[int] = []
     outage, systemd = OutageLog("kafka", health), Systemd(health)
     quieten_libraries(outage)
@@ -77,6 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
         systemd.alive,
     )
     app, worker = create_app(settings, kafka, partitions[0], health, outage, systemd)
+    renewal.act = end_in_order  # Faust knows what to do
     REGISTRY.register(JoinCollector(worker))
     gc.collect()
     gc.freeze()

@@ -15,6 +15,7 @@ from postwatch.producers.service.lifecycle import await_server, stop_on_signal
 from postwatch.producers.service.logs import configure_logs
 from postwatch.producers.service.memory import bound_arrow, bound_heap
 from postwatch.producers.service.outages import OutageLog
+from postwatch.producers.service.renewal import Renewal, end_in_order
 from postwatch.producers.service.settings import load
 from postwatch.producers.service.systemd import Systemd
 from postwatch.streams.settings import ClickHouseSettings, SinkSettings
@@ -58,6 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         kafka.outcomes_topic: Target("deliveries", outcome.CONTRACT.decode, writer.insert_deliveries),
         kafka.heartbeats_topic: Target("servers", heartbeat.CONTRACT.decode, partial(writer.insert, "servers")),
     }
+    Renewal([KafkaSettings, ClickHouseSettings], end_in_order).watch(kafka.renewal_seconds)
     log.info("sink_started", brokers=kafka.brokers, group=settings.group, clickhouse=clickhouse.url)
     topics = [*targets, kafka.dead_letters_topic]
     if await_server(clickhouse_outage, writer.connect, stopping, systemd.alive) and await_server(

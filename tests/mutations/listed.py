@@ -68,6 +68,13 @@ AFAR = (
 )
 HOLDS = (
     _mutation(
+        "a renewed certificate is not taken up before its key",
+        "producers/service/renewal.py",
+        "        if reason := self._unusable():\n",
+        '        if reason := "":\n',
+        "producers/service/test_renewal.py::test_a_certificate_waits_for_its_key",
+    ),
+    _mutation(
         "a token is renewed before it ends",
         "streams/faust_glue/oauth.py",
         "            self._renew_at = self._clock() + life * _SHARE_OF_LIFE\n",

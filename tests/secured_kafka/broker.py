@@ -57,7 +57,7 @@ class SecuredKafka:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder = folder
+        self.folder = folder
         make_certificates(folder, CERTIFIED)
         key_store = folder / "server-all.pem"
         key_store.write_bytes((folder / "server.key").read_bytes() + (folder / "server.pem").read_bytes())
@@ -103,9 +103,9 @@ class SecuredKafka:
         self.broker.kill()
         self.tokens.close()
 
-    def add_user(self, name: str) -> None:
+    def add_user(self, name: str, password: str = PASSWORD) -> None:
         scram = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
-        asked: list[UserScramCredentialAlteration] = [UserScramCredentialUpsertion(name, scram, PASSWORD.encode())]
+        asked: list[UserScramCredentialAlteration] = [UserScramCredentialUpsertion(name, scram, password.encode())]
         for done in self._admin.alter_user_scram_credentials(asked).values():
             done.result(_SECONDS)
 
@@ -118,12 +118,12 @@ class SecuredKafka:
             return {
                 "POSTWATCH_KAFKA_BROKERS": f"{LOOPBACK}:{self.tls_port}",
                 "POSTWATCH_KAFKA_SECURITY_PROTOCOL": "ssl",
-                "POSTWATCH_KAFKA_SSL_CA_FILE": str(self._folder / "ca.pem"),
-                "POSTWATCH_KAFKA_SSL_CERTIFICATE_FILE": str(self._folder / f"{user}.pem"),
-                "POSTWATCH_KAFKA_SSL_KEY_FILE": str(self._folder / f"{user}.key"),
+                "POSTWATCH_KAFKA_SSL_CA_FILE": str(self.folder / "ca.pem"),
+                "POSTWATCH_KAFKA_SSL_CERTIFICATE_FILE": str(self.folder / f"{user}.pem"),
+                "POSTWATCH_KAFKA_SSL_KEY_FILE": str(self.folder / f"{user}.key"),
             }
         if user.startswith(OAUTH_CLIENTS):
-            secret = self._folder / f"{user}.secret"
+            secret = self.folder / f"{user}.secret"
             secret.write_text(SECRET)
             return {
                 "POSTWATCH_KAFKA_BROKERS": f"{LOOPBACK}:{self.oauth_port}",
@@ -133,9 +133,9 @@ class SecuredKafka:
                 "POSTWATCH_KAFKA_OAUTH_CLIENT_ID": user,
                 "POSTWATCH_KAFKA_OAUTH_CLIENT_SECRET_FILE": str(secret),
                 "POSTWATCH_KAFKA_OAUTH_SCOPE": SCOPE,
-                "POSTWATCH_KAFKA_SSL_CA_FILE": str(self._folder / "ca.pem"),
+                "POSTWATCH_KAFKA_SSL_CA_FILE": str(self.folder / "ca.pem"),
             }
-        password = self._folder / f"{user}.password"
+        password = self.folder / f"{user}.password"
         password.write_text(f"{PASSWORD}\n")
         return {
             "POSTWATCH_KAFKA_BROKERS": f"{LOOPBACK}:{self.sasl_port}",
@@ -143,7 +143,7 @@ class SecuredKafka:
             "POSTWATCH_KAFKA_SASL_MECHANISM": "SCRAM-SHA-512",
             "POSTWATCH_KAFKA_SASL_USERNAME": user,
             "POSTWATCH_KAFKA_SASL_PASSWORD_FILE": str(password),
-            "POSTWATCH_KAFKA_SSL_CA_FILE": str(self._folder / "ca.pem"),
+            "POSTWATCH_KAFKA_SSL_CA_FILE": str(self.folder / "ca.pem"),
         }
 
 

@@ -21,7 +21,7 @@ from postwatch.streams.settings import ClickHouseSettings
 
 from tests.certificates import make_certificates
 from tests.end_to_end.pipeline import Part, Pipeline, running
-from tests.secured_kafka.broker import CERTIFIED, OAUTH_CLIENTS, Grant, SecuredKafka
+from tests.secured_kafka.broker import CERTIFIED, OAUTH_CLIENTS, PASSWORD, Grant, SecuredKafka
 from tests.secured_kafka.rsyslog import OMKAFKA, Rsyslog
 from tests.secured_kafka.token_server import SECRET
 from tests.waiting import wait_until
@@ -223,6 +223,41 @@ def test_each_part_names_what_is_wrong_with_its_token(
     for part, process in parts.items():
         wait_until(partial(_says, process, sentence), f"{part} says what is wrong", seconds=120)
     assert "Traceback" not in "".join(process.log_file.read_text() for process in parts.values())
+
+
+def test_what_is_renewed_in_its_file_is_taken_up_by_every_part_that_runs(
+    secured: SecuredKafka, pipeline: Pipeline, tmp_path: Path
+) -> None:
+    """First the CA, while each part waits for a broker that it can't trust; then the password, while all work."""
+    (tmp_path / "renewed").mkdir()
+    make_certificates(tmp_path / "renewed")
+    ca, password = tmp_path / "renewed" / "ca.pem", tmp_path / "renewed" / "password"
+    password.write_text(PASSWORD)
+    users = {part: f"renewed-{part}" for part in PARTS}
+    for part, user in users.items():
+        secured.add_user(user)
+        rights = [grant for grant in documented_grants() if grant.user == f"postwatch-{part}"]
+        secured.grant(grant._replace(user=user) for grant in rights)
+        renewed = {"POSTWATCH_KAFKA_SSL_CA_FILE": str(ca), "POSTWATCH_KAFKA_SASL_PASSWORD_FILE": str(password)}
+        started(pipeline, part, {**secured.settings_of(user), **renewed, "POSTWATCH_KAFKA_RENEWAL_SECONDS": "1"})
+    processes = {name: part.process.pid for name, part in pipeline.parts.items() if part.process}
+    deliver(pipeline, 1)
+    for part in PARTS:
+        wait_until(partial(_says, pipeline.parts[part], "shows a certificate that"), f"{part} waits", seconds=120)
+    ca.write_bytes((secured.folder / "ca.pem").read_bytes())
+    wait_until(lambda: pipeline.count() == 1, "the row is in the table", seconds=180)
+    for user in users.values():
+        secured.add_user(user, "another password")
+    password.write_text("another password")
+    for part in PARTS:
+        wait_until(partial(_has_begun_anew, pipeline.parts[part], 2), f"{part} begins anew", seconds=120)
+    deliver(pipeline, 2)
+    wait_until(lambda: pipeline.count() == 2, "the row of after that is there too", seconds=180)
+    assert {name: part.process.pid for name, part in pipeline.parts.items() if part.process} == processes
+
+
+def _has_begun_anew(part: Part, times: int) -> bool:
+    return part.log_file.read_text().count("part_begins_anew") == times
 
 
 @pytest.mark.skipif(not OMKAFKA.exists(), reason="no rsyslog with omkafka is installed (Debian: rsyslog rsyslog-kafka)")
