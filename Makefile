@@ -72,7 +72,7 @@ compose-secrets:
 
 # What takes too long for every landing: the pages of docs/ followed in a bare Debian, command by command. Needs root.
 fleet-test: install
-	POSTWATCH_FLEET=1 $(BIN)/python -m pytest -rA tests/fleet $(ARGS)
+	POSTWATCH_FLEET=1 $(BIN)/python -m pytest -rA tests/fleet tests/secured_kafka $(ARGS)
 
 lint: install
 	$(BIN)/ruff format --check .

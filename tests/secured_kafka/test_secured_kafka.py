@@ -104,6 +104,8 @@ def test_every_part_works_with_the_documented_rights(secured: SecuredKafka, pipe
     assert [one for one in of_kafka if one["state"] != "ok"] == []
 
 
+fleet_only = pytest.mark.skipif(not os.environ.get("POSTWATCH_FLEET"), reason="takes minutes: `make fleet-test`")
+
 WRONG = {
     "another CA": "shows a certificate that",
     "a wrong password": "refuses the user 'postwatch-{part}'",
@@ -203,6 +205,7 @@ def test_a_token_opens_the_way_for_each_part_and_is_renewed(secured: SecuredKafk
     assert SECRET not in "".join(process.log_file.read_text() for process in pipeline.parts.values())
 
 
+@fleet_only
 @pytest.mark.parametrize(
     ("name", "wrong", "sentence"),
     [
@@ -225,6 +228,7 @@ def test_each_part_names_what_is_wrong_with_its_token(
     assert "Traceback" not in "".join(process.log_file.read_text() for process in parts.values())
 
 
+@fleet_only
 def test_what_is_renewed_in_its_file_is_taken_up_by_every_part_that_runs(
     secured: SecuredKafka, pipeline: Pipeline, tmp_path: Path
 ) -> None:
