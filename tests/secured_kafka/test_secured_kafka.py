@@ -20,7 +20,7 @@ from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.streams.settings import ClickHouseSettings
 
 from tests.certificates import make_certificates
-from tests.end_to_end.pipeline import Part, Pipeline, running
+from tests.end_to_end.pipeline import Part, Pipeline, parents_environment, running
 from tests.secured_kafka.broker import CERTIFIED, OAUTH_CLIENTS, PASSWORD, Grant, SecuredKafka
 from tests.secured_kafka.rsyslog import OMKAFKA, Rsyslog
 from tests.secured_kafka.token_server import SECRET
@@ -86,7 +86,7 @@ def deliver(pipeline: Pipeline, number: int) -> None:
 
 def asked_of_doctor(pipeline: Pipeline, settings: Mapping[str, str]) -> list[dict[str, str]]:
     command = [str(Path(sys.executable).with_name("postwatch")), "doctor", "--json"]
-    environment = {**os.environ, **pipeline.environment(), **settings}
+    environment = {**parents_environment(), **pipeline.environment(), **settings}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.stdout, done.stderr
     findings: list[dict[str, str]] = json.loads(done.stdout)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from postwatch.producers.service.errors import SettingsError
@@ -296,7 +296,7 @@ def test_brokers_of_which_nothing_can_be_made(brokers: str) -> None:
         KafkaSettings(brokers=brokers)
 
 
-SASL = {"sasl_mechanism": "SCRAM-SHA-512", "sasl_username": "postwatch", "sasl_password": "s3cret"}
+SASL: dict[str, Any] = {"sasl_mechanism": "SCRAM-SHA-512", "sasl_username": "postwatch", "sasl_password": "s3cret"}
 
 
 @pytest.mark.parametrize(
@@ -336,7 +336,7 @@ SASL = {"sasl_mechanism": "SCRAM-SHA-512", "sasl_username": "postwatch", "sasl_p
         ),
     ],
 )
-def test_security_that_would_silently_not_be_used_is_refused(changes: dict[str, str], complaint: str) -> None:
+def test_security_that_would_silently_not_be_used_is_refused(changes: dict[str, Any], complaint: str) -> None:
     with pytest.raises(SettingsError) as caught:
         KafkaSettings(**changes)
     assert str(caught.value) == complaint

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaConnectionError
@@ -25,7 +26,7 @@ def endpoint(tmp_path: Path) -> Iterator[TokenServer]:
 
 
 def settings(url: str, **changes: str) -> KafkaSettings:
-    values = {
+    values: dict[str, Any] = {
         "security_protocol": "sasl_ssl",
         "sasl_mechanism": "OAUTHBEARER",
         "oauth_token_url": url,
