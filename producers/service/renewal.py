@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from postwatch.producers.service.errors import SettingsError
+from postwatch.producers.service.errors import PostwatchError
 from postwatch.producers.service.settings import load
 
 log = structlog.get_logger()
@@ -59,7 +59,7 @@ class Renewal:
         """Whether there is something new, whole and usable. Never raises."""
         try:
             found = self._read()
-        except (SettingsError, OSError) as error:
+        except (PostwatchError, OSError) as error:
             self._tell(str(error))
             return False
         if found in (self._in_use, b"") or found != self._candidate:
@@ -83,7 +83,7 @@ class Renewal:
         self.act()
 
     def _read(self) -> bytes:
-        """A digest of all secrets and of the files that are named. Raises SettingsError or OSError."""
+        """A digest of all secrets and named files. Raises PostwatchError or OSError where one is missing."""
         digest = hashlib.sha256()
         for value in self._values(is_file=False):
             digest.update(b"%d " % len(value) + value.encode())

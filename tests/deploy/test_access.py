@@ -19,6 +19,7 @@ from postwatch.deploy import access
 from postwatch.deploy.access import ROLES, access_statements, grant_access
 from postwatch.deploy.migrate import Place, migrate
 from postwatch.producers.service.errors import PostwatchError
+from postwatch.query.settings import QuerySettings
 from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.contracts.outcome import to_batch
 from postwatch.streams.settings import ClickHouseSettings
@@ -136,6 +137,22 @@ def test_a_customer_sees_the_rows_of_his_domain_alone(users: Users) -> None:
 def test_a_wrong_password_is_named(users: Users) -> None:
     with pytest.raises(PostwatchError, match="check POSTWATCH_CLICKHOUSE_USER and POSTWATCH_CLICKHOUSE_PASSWORD"):
         connect(replace(users["postwatch_writer"], password="wrong"))
+
+
+def test_what_reports_set_themselves_is_within_their_limits() -> None:
+    """A setting that is READONLY in the profile would refuse every statement that sets it."""
+    [profile] = [
+        statement
+        for _, statement in access_statements(Place("postwatch", 30))
+        if statement.startswith("CREATE SETTINGS PROFILE IF NOT EXISTS postwatch_reports")
+    ]
+    assert "READONLY" not in profile
+    limits = {
+        name: (int(least), int(most)) for name, least, most in re.findall(r"(\w+) = \d+ MIN (\d+) MAX (\d+)", profile)
+    }
+    memory = QuerySettings().max_memory_mib * 1024**2
+    assert limits["max_memory_usage"][0] <= memory <= limits["max_memory_usage"][1]
+    assert limits["max_execution_time"][0] <= QuerySettings().timeout_seconds <= limits["max_execution_time"][1]
 
 
 def test_the_files_are_found_as_a_package() -> None:

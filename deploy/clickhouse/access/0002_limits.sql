@@ -7,10 +7,11 @@ CREATE SETTINGS PROFILE IF NOT EXISTS postwatch_dashboards{on_cluster} SETTINGS
     max_result_rows = 100000 READONLY,
     max_rows_to_read = 500000000 READONLY
     TO postwatch_dashboards, postwatch_customer;
--- serve limits each statement itself; this is what it can't exceed by mistake.
+-- serve limits each statement itself, by these settings too; POSTWATCH_QUERY_MAX_MEMORY_MIB and
+-- POSTWATCH_QUERY_TIMEOUT_SECONDS can't exceed this.
 CREATE SETTINGS PROFILE IF NOT EXISTS postwatch_reports{on_cluster} SETTINGS
     max_execution_time = 60 MIN 1 MAX 600,
-    max_memory_usage = 4000000000 READONLY
+    max_memory_usage = 4000000000 MIN 1 MAX 17179869184
     TO postwatch_reports;
 -- Of each user in an hour. A dashboard of 20 panels that is refreshed each minute asks 1,200 times.
 CREATE QUOTA IF NOT EXISTS postwatch_dashboards{on_cluster} KEYED BY user_name
