@@ -34,6 +34,11 @@ SCAN_MS = 1_000
 SAVE_MS = 1_000
 IDLE_POLL_SECONDS = 0.05
 """How long a turn waits when there is nothing to read: short beside the linger."""
+_REST = 20
+"""A look at thousands of quiet files, or a scan of them, takes its time: so many times as long passes before the next,
+so that it takes a twentieth of a core at most."""
+_LONGEST_IDLE_POLL_SECONDS = 0.5
+_LONGEST_SCAN_MS = 5_000
 READS_IN_A_TURN = 16
 """So that acknowledgements, heartbeats and a signal don't wait behind a backlog."""
 KAFKA_AWAY_MS = 5_000
@@ -90,7 +95,7 @@ class Shipper:
             self._save(now_ms)
         has_more = not self._registry.has_news and self._read_files(now_ms)
         self._beat(now_ms)
-        self._publisher.poll(0 if has_more else IDLE_POLL_SECONDS)
+        self._publisher.poll(0 if has_more else self._idle_seconds(now_ms))
         if now_ms >= self._next_save_ms and (self._has_progress or self._registry.has_news):
             self._save(now_ms)
 
@@ -101,10 +106,15 @@ class Shipper:
         self._save(self._clock_ms())
         self._registry.close()
 
+    def _idle_seconds(self, started_ms: int) -> float:
+        rest_seconds = (self._clock_ms() - started_ms) * _REST / 1000
+        return min(max(IDLE_POLL_SECONDS, rest_seconds), _LONGEST_IDLE_POLL_SECONDS)
+
     def _scan(self, now_ms: int) -> None:
         found, read_errors = discover(self._plan.globs)
         self._registry.scan(found, read_errors, now_ms)
-        self._next_scan_ms = now_ms + SCAN_MS
+        took_ms = self._clock_ms() - now_ms
+        self._next_scan_ms = now_ms + min(max(SCAN_MS, took_ms * _REST), _LONGEST_SCAN_MS)
         metrics.FILES.set(len(self._registry.open))
         metrics.LAG_BYTES.set(self._registry.lag_bytes())
         self._tell_health(now_ms)

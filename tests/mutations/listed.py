@@ -275,6 +275,13 @@ SHIPPER = (
         "streams/sink/test_batch.py::test_a_batch_with_many_rows_waits_for_more",
     ),
     _mutation(
+        "a long look at quiet files is followed by a longer rest",
+        "producers/shipper.py",
+        "        rest_seconds = (self._clock_ms() - started_ms) * _REST / 1000\n",
+        "        rest_seconds = 0.0\n",
+        "producers/test_shipper.py::test_a_long_look_at_quiet_files_is_followed_by_a_longer_rest",
+    ),
+    _mutation(
         "read: rows beyond a number wait in a file",
         "streams/commands/newest_rows.py",
         "        if len(rows) >= MOST_ROWS or",

@@ -575,3 +575,28 @@ def test_rotations_to_a_date_are_followed_and_compressed_ones_left_alone(server:
     server.restart()
     server.pass_time(5000)
     assert server.publisher.lines() == [b"one\n", b"two\n", b"three\n", b"four\n"]
+
+
+def test_a_long_look_at_quiet_files_is_followed_by_a_longer_rest(
+    server: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So thousands of them cost a twentieth of a core at most."""
+    waits: list[float] = []
+    monkeypatch.setattr(server.publisher, "poll", waits.append)
+    server.shipper.turn()
+    assert waits == [shipper.IDLE_POLL_SECONDS]
+
+    def look(found: object, read_errors: object, now_ms: int) -> None:
+        server.now_ms += 80
+
+    monkeypatch.setattr(server.registry, "scan", look)
+    server.now_ms += shipper.SCAN_MS
+    scanned_ms = server.now_ms
+    server.shipper.turn()
+    assert waits[1:] == [0.5]
+    server.now_ms = scanned_ms + 1_600 - 1
+    server.shipper.turn()
+    assert server.now_ms == scanned_ms + 1_600 - 1
+    server.now_ms += 1
+    server.shipper.turn()
+    assert server.now_ms == scanned_ms + 1_600 + 80
