@@ -123,8 +123,12 @@ def describe(*sections: type[Any]) -> str:
     for section in sections:
         for field in dataclasses.fields(section):
             variable = f"{PREFIX}{section.SECTION.upper()}_{field.name.upper()}"
-            or_file = f" (or {variable}_FILE)" if field.metadata["secret"] else ""
-            lines.append(f"  {variable}{_shown_default(field.default)}{or_file}")
+            shown = f"  {variable}{_shown_default(field.default)}"
+            or_file = f"(or {variable}_FILE)" if field.metadata["secret"] else ""
+            if or_file and len(shown) + 1 + len(or_file) > 80:
+                lines += [shown, f"      {or_file}"]
+            else:
+                lines.append(f"{shown} {or_file}".rstrip())
             lines += _wrapped(field.metadata["doc"])
     return "\n".join(lines)
 

@@ -43,9 +43,11 @@ class Rsyslog:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
 
     def stop(self) -> None:
-        assert self._process is not None
-        self._process.terminate()
-        self._process.wait(60)
+        """It is gone then; again, that is nothing to do."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(60)
+            self._process = None
 
     def forget(self) -> None:
         """It does not know any more how far it was: the worst of its repetitions."""

@@ -266,7 +266,7 @@ def _has_begun_anew(part: Part, times: int) -> bool:
 
 @pytest.mark.skipif(not OMKAFKA.exists(), reason="no rsyslog with omkafka is installed (Debian: rsyslog rsyslog-kafka)")
 def test_rsyslog_ships_as_its_file_says_and_repeats_change_nothing(
-    secured: SecuredKafka, pipeline: Pipeline, tmp_path: Path
+    secured: SecuredKafka, pipeline: Pipeline, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """Debian's, with deploy/shippers/rsyslog.conf: imfile, a queue on disk, omkafka with a client certificate."""
     for part in ("join", "sink"):
@@ -276,6 +276,7 @@ def test_rsyslog_ships_as_its_file_says_and_repeats_change_nothing(
     for number in (1, 2, 3):
         deliver(pipeline, number)
     rsyslog = Rsyslog(tmp_path, secured.settings_of(CERTIFIED))
+    request.addfinalizer(rsyslog.stop)
     rsyslog.start()
     wait_until(lambda: pipeline.count() == 3, "rows of what stood in the log", seconds=120)
     deliver(pipeline, 4)
