@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 from postwatch.deploy.doctor_lag import LagFacts, judge_lag
 from postwatch.deploy.findings import OK, TROUBLE, WARNING, Finding
-from postwatch.deploy.topics import APPEND_TIME, TIMESTAMP_TYPE
+from postwatch.deploy.topic_settings import TopicSettings
+from postwatch.deploy.topics import APPEND_TIME, TIMESTAMP_TYPE, topic_configs
 from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.query.wording import time_span
 from postwatch.streams.contracts.heartbeat import STALE_AFTER_SECONDS
@@ -62,12 +63,17 @@ class ClickHouseFacts:
 
 
 def judge_kafka(
-    facts: KafkaFacts, wanted: Mapping[str, Mapping[str, str]], kafka: KafkaSettings, now_ms: int
+    facts: KafkaFacts,
+    wanted: Mapping[str, Mapping[str, str]],
+    kafka: KafkaSettings,
+    now_ms: int,
+    topics: TopicSettings | None = None,
 ) -> list[Finding]:
-    """`wanted`: topic → the settings that `postwatch migrate --topics` gives it."""
+    """`wanted`: topic → the settings that `postwatch migrate --topics` gives it, as `topics` says."""
+    copies = (topics or TopicSettings()).copies(facts.brokers)
     found = [Finding("brokers", OK, f"{facts.brokers} answered.")]
     for topic, settings in wanted.items():
-        found += _judge_topic(topic, facts, settings, kafka)
+        found += _judge_topic(topic, facts, settings, kafka, copies)
     for lag in facts.lags:
         topic_facts = facts.topics.get(lag.topic)
         if topic_facts is not None:
@@ -76,7 +82,9 @@ def judge_kafka(
     return found
 
 
-def _judge_topic(topic: str, facts: KafkaFacts, wanted: Mapping[str, str], kafka: KafkaSettings) -> Iterator[Finding]:
+def _judge_topic(
+    topic: str, facts: KafkaFacts, wanted: Mapping[str, str], kafka: KafkaSettings, copies: int
+) -> Iterator[Finding]:
     check = f"topic {topic}"
     known = facts.topics.get(topic)
     if known is None:
@@ -99,6 +107,12 @@ def _judge_topic(topic: str, facts: KafkaFacts, wanted: Mapping[str, str], kafka
     for name in ("retention.ms", "max.message.bytes"):
         if name in wanted and 0 <= int(known.settings.get(name, "-1")) < int(wanted[name]):
             odd.append(f"{name} is {known.settings[name]}, less than {wanted[name]}")
+    longest, usual = wanted.get("retention.ms"), topic_configs(kafka).get(topic, {}).get("retention.ms")
+    kept_ms = int(known.settings.get("retention.ms", "-1"))
+    if longest and longest != usual and not 0 <= kept_ms <= int(longest):  # else it is the operator's own
+        odd.append(f"retention.ms is {kept_ms}, more than {longest}")
+    if known.replicas < copies:
+        odd.append(f"it is on {known.replicas} brokers, fewer than {copies}")
     if known.settings.get(TIMESTAMP_TYPE, APPEND_TIME) != APPEND_TIME:
         yield Finding(
             check,
@@ -123,7 +137,11 @@ def _judge_topic(topic: str, facts: KafkaFacts, wanted: Mapping[str, str], kafka
         odd.append("min.insync.replicas is 1: a record may be acknowledged by a single broker and die with it")
     if odd:
         yield Finding(
-            check, WARNING, f"{'; '.join(odd)}.", "Change it with kafka-configs.sh or kafka-topics.sh --alter."
+            check,
+            WARNING,
+            f"{'; '.join(odd)}.",
+            "Change it with kafka-configs.sh, kafka-topics.sh or, for copies, kafka-reassign-partitions.sh; or set "
+            "POSTWATCH_TOPICS_* as you want it.",
         )
         return
     days = int(known.settings.get("retention.ms", "-1")) / 86_400_000

@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
+from postwatch.deploy.topic_settings import TopicSettings
 from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.producers.service.settings import CONFIG_VARIABLE, PREFIX
 from postwatch.producers.ship_settings import ShipSettings
@@ -23,6 +24,7 @@ from postwatch.streams.settings import ClickHouseSettings, JoinSettings, SinkSet
 
 SECTION_CLASSES: tuple[Any, ...] = (
     KafkaSettings,
+    TopicSettings,
     ClickHouseSettings,
     ShipSettings,
     JoinSettings,

@@ -16,6 +16,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.cimpl import NewTopic
+from postwatch.deploy.topic_settings import TopicSettings, in_sync_copies
 from postwatch.producers.service.errors import UnavailableError
 from postwatch.producers.service.kafka import check_topics
 from postwatch.producers.service.kafka_admin import open_admin
@@ -25,23 +26,28 @@ from postwatch.producers.service.kafka_trouble import with_remedy
 TIMESTAMP_TYPE = "message.timestamp.type"
 APPEND_TIME = "LogAppendTime"
 
-_DAY_MS = 86_400_000
+_HOUR_MS = 3_600_000
 _TIMEOUT_SECONDS = 10.0
 
 
-def topic_configs(kafka: KafkaSettings) -> dict[str, dict[str, str]]:
-    """Topic → its settings."""
+def topic_configs(kafka: KafkaSettings, settings: TopicSettings | None = None) -> dict[str, dict[str, str]]:
+    """Topic → its settings. `settings`: None: the defaults."""
+    settings = settings or TopicSettings()
     largest = {"max.message.bytes": str(MAX_MESSAGE_BYTES)}
     append_time = {TIMESTAMP_TYPE: APPEND_TIME}
+
+    def kept(hours: int) -> dict[str, str]:
+        return {"retention.ms": str(hours * _HOUR_MS)}
+
     return {
-        kafka.raw_topic: {"retention.ms": str(3 * _DAY_MS), **largest, **append_time},
-        kafka.outcomes_topic: {"retention.ms": str(3 * _DAY_MS), **largest, **append_time},
-        kafka.heartbeats_topic: {"retention.ms": str(_DAY_MS), **append_time},
-        kafka.dead_letters_topic: {"retention.ms": str(14 * _DAY_MS), **append_time},
+        kafka.raw_topic: {**kept(settings.raw_retention_hours), **largest, **append_time},
+        kafka.outcomes_topic: {**kept(settings.outcomes_retention_hours), **largest, **append_time},
+        kafka.heartbeats_topic: {**kept(settings.heartbeats_retention_hours), **append_time},
+        kafka.dead_letters_topic: {**kept(settings.dead_letters_retention_hours), **append_time},
     }
 
 
-def create_topics(kafka: KafkaSettings, partitions: int) -> Mapping[str, str]:
+def create_topics(kafka: KafkaSettings, partitions: int, settings: TopicSettings | None = None) -> Mapping[str, str]:
     """Create the topics that are missing, and let the others go by append time too.
 
     Returns topic → what was done: 'created', 'exists', or 'exists, message.timestamp.type set to LogAppendTime'. Other
@@ -49,11 +55,13 @@ def create_topics(kafka: KafkaSettings, partitions: int) -> Mapping[str, str]:
     """
     admin, failure = open_admin(kafka)
     known = check_topics(admin, kafka, [], failure)
-    configs = topic_configs(kafka)
+    settings = settings or TopicSettings()
+    configs = topic_configs(kafka, settings)
     done = dict.fromkeys(configs, "exists")
-    replication = min(3, len(known.brokers))
+    copies = settings.copies(len(known.brokers))
+    in_sync = {"min.insync.replicas": str(in_sync_copies(copies))}
     wanted = [
-        NewTopic(topic, partitions, replication, config=config)
+        NewTopic(topic, partitions, copies, config=config | in_sync)
         for topic, config in configs.items()
         if topic not in known.topics
     ]

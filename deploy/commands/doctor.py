@@ -9,6 +9,7 @@ import json
 from postwatch.deploy.doctor import judge_clickhouse, judge_core, judge_files, judge_kafka
 from postwatch.deploy.doctor_facts import collect_clickhouse, collect_kafka
 from postwatch.deploy.findings import OK, TROUBLE, WARNING, Finding, worst
+from postwatch.deploy.topic_settings import TopicSettings
 from postwatch.deploy.topics import topic_configs
 from postwatch.producers.files.discovery import discover
 from postwatch.producers.service.errors import UnavailableError
@@ -54,14 +55,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _look_at_kafka(kafka: KafkaSettings, join_group: str, sink_group: str) -> list[Finding]:
-    wanted = topic_configs(kafka)
+    topics = load(TopicSettings)
+    wanted = topic_configs(kafka, topics)
     groups = [(join_group, kafka.raw_topic), (sink_group, kafka.outcomes_topic)]
     at_ms = now_ms()
     try:
         facts = collect_kafka(kafka, list(wanted), groups, at_ms)
     except UnavailableError as error:
         return [_unanswered("brokers", error), Finding("topics, lag, dead letters", WARNING, "Not checked.")]
-    return judge_kafka(facts, wanted, kafka, at_ms)
+    return judge_kafka(facts, wanted, kafka, at_ms, topics)
 
 
 def _look_at_clickhouse(settings: ClickHouseSettings) -> list[Finding]:

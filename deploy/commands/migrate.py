@@ -6,6 +6,7 @@ import argparse
 
 from postwatch.deploy.access import grant_access
 from postwatch.deploy.migrate import Place, migrate
+from postwatch.deploy.topic_settings import TopicSettings
 from postwatch.deploy.topics import create_topics
 from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.producers.service.settings import load
@@ -67,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
 
         PartitionRaise(kafka, load(JoinSettings), arguments.raise_partitions, print).run(undrained=arguments.undrained)
         return 0
-    settings = load(ClickHouseSettings)
+    settings, topics = load(ClickHouseSettings), load(TopicSettings)
     try:
         client = connect(settings, database="")
         done = migrate(client, settings, arguments.cluster)
@@ -78,6 +79,6 @@ def run(arguments: argparse.Namespace) -> int:
     for line in done or [f"the tables of {settings.database} are up to date"]:
         print(line)
     if arguments.topics:
-        for topic, state in create_topics(kafka, arguments.partitions).items():
+        for topic, state in create_topics(kafka, arguments.partitions, topics).items():
             print(f"topic {topic}: {state}")
     return 0

@@ -27,7 +27,7 @@ PREFIX = "POSTWATCH_"
 CONFIG_VARIABLE = "POSTWATCH_CONFIG"
 FILE_SUFFIX = "_file"
 """`POSTWATCH_KAFKA_SASL_PASSWORD_FILE` names a file that holds what `POSTWATCH_KAFKA_SASL_PASSWORD` would."""
-SECTIONS = ("kafka", "ship", "join", "sink", "clickhouse", "query", "access", "openid", "proof", "push")
+SECTIONS = ("kafka", "topics", "ship", "join", "sink", "clickhouse", "query", "access", "openid", "proof", "push")
 """Every section of every part, so that a shared file or environment can be checked by whichever part reads it."""
 
 _TRUE = {"1", "true", "yes", "on"}

@@ -15,7 +15,8 @@ from postwatch.deploy.doctor import ClickHouseFacts, KafkaFacts, TopicFacts, jud
 from postwatch.deploy.doctor_lag import LagFacts, judge_lag
 from postwatch.deploy.embedded.ports import choose_port
 from postwatch.deploy.findings import OK, TROUBLE, WARNING, Finding, worst
-from postwatch.deploy.topics import create_topics
+from postwatch.deploy.topic_settings import TopicSettings
+from postwatch.deploy.topics import create_topics, topic_configs
 from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.settings import ClickHouseSettings
@@ -55,10 +56,31 @@ def test_all_is_well() -> None:
         (replace(FINE, settings={**FINE.settings, "retention.ms": "-1"}), OK),
         (replace(FINE, settings={**FINE.settings, "message.timestamp.type": "CreateTime"}), WARNING),
         (replace(FINE, partitions=3), WARNING),
+        (replace(FINE, replicas=2), WARNING),
     ],
 )
 def test_topics(topic: TopicFacts | None, state: str) -> None:
     assert kafka_states(topics={"raw": FINE, "answers": topic})["topic answers"] == state
+
+
+@pytest.mark.parametrize(
+    ("settings", "retention_ms", "words"),
+    [
+        (TopicSettings(), "-1", ""),
+        (TopicSettings(raw_retention_hours=24), "-1", "retention.ms is -1, more than 86400000"),
+        (TopicSettings(raw_retention_hours=24), str(72 * HOUR), "retention.ms is 259200000, more than 86400000"),
+        (TopicSettings(raw_retention_hours=96), str(72 * HOUR), "retention.ms is 259200000, less than 345600000"),
+        (TopicSettings(replication=4), str(72 * HOUR), "it is on 3 brokers, fewer than 4"),
+        (TopicSettings(replication=3), str(72 * HOUR), ""),
+    ],
+)
+def test_topics_that_differ_from_their_settings(settings: TopicSettings, retention_ms: str, words: str) -> None:
+    known = replace(FINE, settings={**FINE.settings, "retention.ms": retention_ms})
+    facts = KafkaFacts(5, {"raw": known}, [], {})
+    wanted = {"raw": topic_configs(NAMES, settings)["raw"]}
+    [found] = [one for one in judge_kafka(facts, wanted, NAMES, NOW, settings) if one.check == "topic raw"]
+    assert (found.state == OK) == (not words)
+    assert words in found.seen
 
 
 @pytest.mark.parametrize(

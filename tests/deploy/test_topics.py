@@ -17,6 +17,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from postwatch.deploy import cli
+from postwatch.deploy.topic_settings import TopicSettings, in_sync_copies
 from postwatch.deploy.topics import APPEND_TIME, TIMESTAMP_TYPE, create_topics, topic_configs
 from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.streams.settings import ClickHouseSettings
@@ -88,6 +89,24 @@ def test_a_clock_ahead_or_days_behind_costs_no_record(topics: KafkaSettings) -> 
         kind, at_ms = message.timestamp()
         assert kind == TIMESTAMP_LOG_APPEND_TIME
         assert abs(now_ms - at_ms) < HOUR_MS  # so neither retention nor a replay by time goes by the sender's clock
+
+
+@pytest.mark.stack
+def test_topics_are_kept_and_copied_as_the_settings_say(topics: KafkaSettings) -> None:
+    create_topics(topics, 1, TopicSettings(replication=1, raw_retention_hours=200))
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topics.raw_topic)
+    admin = AdminClient(topics.client_config())
+    found = admin.describe_configs([resource])[resource].result(10)
+    assert found["retention.ms"].value == str(200 * HOUR_MS)
+    assert found["min.insync.replicas"].value == "1"
+
+
+@pytest.mark.parametrize(
+    ("brokers", "asked", "copies", "in_sync"), [(1, 0, 1, 1), (2, 0, 2, 1), (5, 0, 3, 2), (5, 4, 4, 2)]
+)
+def test_a_record_of_three_copies_is_acknowledged_by_two(brokers: int, asked: int, copies: int, in_sync: int) -> None:
+    assert TopicSettings(replication=asked).copies(brokers) == copies
+    assert in_sync_copies(copies) == in_sync
 
 
 @pytest.mark.stack

@@ -1,0 +1,38 @@
+"""How the topics are made: copies and how long records are kept. `postwatch migrate --topics` and doctor read them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from postwatch.producers.service.settings import setting
+
+MOST_COPIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSettings:
+    """New topics; those that are there are compared with it by doctor, and changed with Kafka's own tools."""
+
+    SECTION: ClassVar[str] = "topics"
+
+    replication: int = setting(
+        0, doc="Brokers that have a copy of each record. 0: 3, or all where there are fewer.", least=0, most=32
+    )
+    raw_retention_hours: int = setting(
+        72, doc="Hours for which raw lines are kept: how long the join may be away, and how far a replay goes.", least=1
+    )
+    outcomes_retention_hours: int = setting(
+        72, doc="Hours for which outcomes are kept: how long the sink or ClickHouse may be away.", least=1
+    )
+    heartbeats_retention_hours: int = setting(24, doc="Hours for which heartbeats are kept.", least=1)
+    dead_letters_retention_hours: int = setting(336, doc="Hours for which dead letters are kept.", least=1)
+
+    def copies(self, brokers: int) -> int:
+        """How many a topic is to have in a cluster of so many brokers."""
+        return self.replication or min(MOST_COPIES, brokers)
+
+
+def in_sync_copies(copies: int) -> int:
+    """How many must have a record before it is acknowledged: one broker of three may be away, and one may die."""
+    return 2 if copies >= MOST_COPIES else 1
