@@ -41,7 +41,7 @@ NEVER_IN_THE_CORE = {
 FLOORS = (
     {"producers.record", "producers.service", "producers.ship_metrics", "streams.core_build"},
     {"producers.publisher", "producers.ship_settings", "streams.contracts", "streams.errors", "streams.settings"},
-    {"producers.files", "streams.clickhouse", "streams.parsers"},
+    {"producers.files", "streams.clickhouse", "streams.parsers", "streams.python_check"},
     {"producers.shipper", "streams.enrichment", "streams.sink"},
     {"streams.joining"},
     {"streams.partition"},

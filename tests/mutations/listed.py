@@ -2460,6 +2460,13 @@ _SHIP_TELLS = (
 
 INSTALL = (
     _mutation(
+        "a Python that misreads log lines is refused",
+        "streams/python_check.py",
+        "    if not has_sound_expressions():\n",
+        "    if False:\n",
+        "streams/test_python_check.py::test_whoever_reads_logs_ends_with_the_remedy",
+    ),
+    _mutation(
         "a start that waits asks systemd for more time",
         "producers/service/lifecycle.py",
         "        alive()\n",
