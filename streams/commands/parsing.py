@@ -20,6 +20,7 @@ from typing import IO, Any, NamedTuple, NoReturn
 import msgspec
 from postwatch.producers.service.errors import BadInputError, PostwatchError
 from postwatch.streams.commands.log_files import read_logs
+from postwatch.streams.joining.stored_message import IS_NATIVE
 from postwatch.streams.parsers.events import Arrival, Attempt, Event, LifecycleEvent, Refusal, Step
 from postwatch.streams.parsers.lines import LineCounts, decode_lines, parse_lines
 from postwatch.streams.parsers.log_format import LineParser
@@ -67,10 +68,11 @@ def parse_logs(paths: Sequence[str], parser: LineParser) -> Iterator[Block | Fil
 def side_by_side(parsed: Iterator[Block | FileEnd]) -> Iterator[Block | FileEnd]:
     """The same; after the first blocks a child of this process goes on where this one stands, and sends what it parsed.
 
-    Only where this process has one thread: a fork copies what the others hold.
+    Only where this process has one thread: a fork copies what the others hold. The compiled core parses and joins in
+    one process: its events are no structs, and would cost more on their way than a second process gives.
     """
     yield from itertools.islice(parsed, FIRST_BLOCKS)
-    if threading.active_count() > 1:
+    if threading.active_count() > 1 or IS_NATIVE:
         yield from parsed
         return
     readable, writable = os.pipe()
