@@ -159,7 +159,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
         "'PASSWORD'": f"'{PASSWORD}'",
     }
     made = Machine(folder, addresses)
-    for place, words in (("proc", ["-t", "proc", "proc"]), ("dev", ["--rbind", "/dev"])):
+    for place, words in (("proc", ["-t", "proc", "proc"]), ("dev", ["--bind", "/dev"])):
         subprocess.run(["mount", *words, str(folder / place)], check=True)
     try:
         yield made
