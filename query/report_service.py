@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 import structlog
@@ -18,6 +18,7 @@ from postwatch.query.concerned import ConcernedServers
 from postwatch.query.cpanel.owner_names import OwnerNames
 from postwatch.query.errors import ForbiddenError
 from postwatch.query.filters import AccountScope, OwnDomains
+from postwatch.query.hops.follow import follow
 from postwatch.query.hops.own_servers import OwnServers, read_own_servers, some_servers
 from postwatch.query.identity import asker
 from postwatch.query.letters import KafkaLetters, ReadLetters, no_letters
@@ -30,7 +31,7 @@ from postwatch.query.reports.server_states import ServerStates
 from postwatch.query.reports.servers import REPORT as SERVERS
 from postwatch.query.reports.servers import ServersQuestion
 from postwatch.query.settings import QuerySettings
-from postwatch.query.statements import Read
+from postwatch.query.statements import Delivery, Read
 from postwatch.query.translation import gettext
 from postwatch.query.viewer import ENGINEER, Viewer
 from postwatch.streams.settings import ClickHouseSettings, JoinSettings
@@ -43,6 +44,7 @@ _RETIRED = Gauge(
 )
 
 _MOST_ASKED_CHARACTERS = 300
+_SEES_LEAST = Viewer("live")
 SERVERS_SECONDS = 1.0
 """Heartbeats come every half a minute."""
 
@@ -126,7 +128,10 @@ class ReportService:
 
     def arrivals(self) -> Arrivals:
         """What is inserted from now on."""
-        return Arrivals(self._read, self._database)
+        return Arrivals(self._read, self._database, self._follow_for_all)
+
+    def _follow_for_all(self, rows: Iterable[Delivery]) -> list[Delivery]:
+        return follow(self._read, self._database, self._own_servers(), _SEES_LEAST, rows)
 
     def _own_servers(self) -> OwnServers | None:
         """None where there is no second server that a message could be handed to."""

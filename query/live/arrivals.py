@@ -10,7 +10,7 @@ one counts.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -40,6 +40,9 @@ _GROUP_HASH = (
     "cityHash64(account_domain, account, queued_at, server, queue_id,"
     " if(direction = 'sent' AND original_recipient != '', original_recipient, recipient), direction)"
 )
+
+
+Follow = Callable[[Iterable[Delivery]], list[Delivery]]
 
 
 class Member(NamedTuple):
@@ -81,8 +84,10 @@ class _Candidate(NamedTuple):
 class Arrivals:
     """Remembers which versions were read."""
 
-    def __init__(self, read: Read, database: str) -> None:
+    def __init__(self, read: Read, database: str, follow: Follow = list) -> None:
+        """`follow`: the rows, each with its last fate as whoever sees least may see it."""
         self._read = read
+        self._follow = follow
         self._database = database
         self._seen: OrderedDict[int, int] = OrderedDict()
 
@@ -105,9 +110,9 @@ class Arrivals:
 
     def _grouped(self, rows: Sequence[Row]) -> tuple[Group, ...]:
         newest: dict[int, dict[int, Delivery]] = {}
-        for group_key, *columns in rows:
+        followed = self._follow([decode_row(columns) for _, *columns in rows])
+        for (group_key, *columns), row in zip(rows, followed, strict=True):
             row_key = columns[-1]
-            row = decode_row(columns)
             members = newest.setdefault(group_key, {})
             known = members.get(row_key)
             if known is None or known.version < row.version:

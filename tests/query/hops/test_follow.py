@@ -278,3 +278,11 @@ def test_where_there_is_one_server_nothing_more_is_asked(office: Office) -> None
     alone.insert([hop(0)])
     assert told(alone).hops == ()
     assert alone.service._own_servers() is None
+
+
+def test_what_comes_live_is_not_delivered_before_the_next_server_has_told(fleet: Fleet) -> None:
+    arrivals = fleet.service.arrivals()
+    fleet.insert([hop(0)])
+    [group] = arrivals.poll([("account", "bob@example.org")], 600_000).groups
+    row = group.members[0].row
+    assert (row.status, row.response, row.remote_host) == ("pending", "", "")
