@@ -30,7 +30,7 @@ def counts():
     return [int(str(connection.query(f"SELECT count() FROM postwatch.{table} FINAL"))) for table in tables]
 
 migrate()
-rows = "SELECT 'anna@bakery.example', now64(3), now64(3), 'web1', toString(number), 'b@far.example', 5 FROM numbers(100)"
+rows = "SELECT 'anna@bakery.example', now64(3), now64(3), 'web1', toString(number), 'b@far.net', 5 FROM numbers(100)"
 names = "account, queued_at, updated_at, server, queue_id, recipient, version"
 connection.query(f"INSERT INTO postwatch.deliveries ({names}) {rows}")
 connection.query("INSERT INTO postwatch.servers (server, sent_at) VALUES ('web1', now64(3))")
