@@ -13,6 +13,7 @@ from typing import TypeVar
 from postwatch.query.statements import Delivery
 from postwatch.query.viewer import Viewer
 from postwatch.streams.contracts.outcome import RECEIVED, SENT, Attempt, Outcome
+from postwatch.streams.expressions import compiled
 
 HIDDEN = "(address hidden)"
 
@@ -20,16 +21,16 @@ Shown = TypeVar("Shown", bound=Outcome)
 
 _LOCAL = r"[^\s<>()\[\]{},;:\"'|@\\]"
 _DOMAIN = r"(?:\[[^\s\[\]@]+\]|[^\s<>()\[\]{},;:\"'|@\\/]+)"
-_ADDRESS = re.compile(
+_ADDRESS = compiled(
     # A word is tried at its start alone, so that a long one costs its length once.
     rf"(?:\"(?:[^\"\\]|\\.){{0,320}}+\"|(?<!{_LOCAL})(?:(?![%=]40){_LOCAL})++)"
     rf"\s?+(?:@|＠|%40|=40|\(at\)|\[at\]|&\#64;)\s?+{_DOMAIN}",
     re.IGNORECASE,
 )
 """Anything that can be read as an address. Too much is better than too little."""
-_AT = re.compile(r"[@＠]|[%=]40|\(at\)|\[at\]|&\#64;", re.IGNORECASE)
+_AT = compiled(r"[@＠]|[%=]40|\(at\)|\[at\]|&\#64;", re.IGNORECASE)
 """Each address has one of these; most texts have none."""
-_PATH = re.compile(r"/(?:home\d*|var|mail|vmail|srv|usr)/\S+")
+_PATH = compiled(r"/(?:home\d*|var|mail|vmail|srv|usr)/\S+")
 """Where a mailbox lies: names its system user."""
 
 

@@ -39,9 +39,9 @@ NEVER_IN_THE_CORE = {
     "time",
 }
 FLOORS = (
-    {"producers.record", "producers.service", "producers.ship_metrics", "streams.core_build"},
+    {"producers.record", "producers.service", "producers.ship_metrics", "streams.core_build", "streams.expressions"},
     {"producers.publisher", "producers.ship_settings", "streams.contracts", "streams.errors", "streams.settings"},
-    {"producers.files", "streams.clickhouse", "streams.parsers", "streams.python_check"},
+    {"producers.files", "streams.clickhouse", "streams.parsers"},
     {"producers.shipper", "streams.enrichment", "streams.sink"},
     {"streams.joining"},
     {"streams.partition"},

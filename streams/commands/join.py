@@ -24,7 +24,6 @@ from postwatch.producers.service.settings import load
 from postwatch.producers.service.systemd import Systemd
 from postwatch.streams import core_build
 from postwatch.streams.errors import EXIT_FAILED
-from postwatch.streams.python_check import check_python
 from postwatch.streams.settings import JoinSettings
 from prometheus_client import REGISTRY
 
@@ -50,7 +49,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    check_python()
     bound_heap()
     bound_arrow()
     if arguments.start is not None:

@@ -27,7 +27,6 @@ from postwatch.streams.parsers.log_format import LineParser
 from postwatch.streams.parsers.registry import AUTO, FORMAT_NAMES, make_parser
 from postwatch.streams.parsers.suppressed import SUPPRESSED
 from postwatch.streams.parsers.timestamps import StampReader, find_zone
-from postwatch.streams.python_check import check_python
 
 _SHOWN_UNREADABLE = 5
 _FOUND, _NOTHING_FOUND = 0, 1
@@ -96,7 +95,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    check_python()
     zone = find_zone(arguments.tz, "--tz")
     domains = read_domains(arguments.domains, "--domains") if arguments.domains else None
     trusted = parse_networks(arguments.trusted_networks, "--trusted-networks")

@@ -11,7 +11,6 @@ An address without a domain, or with the server's own name as its domain, belong
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
@@ -19,6 +18,7 @@ from typing import NamedTuple
 from postwatch.streams.contracts.outcome import DELIVERED, RECEIVED, SENT
 from postwatch.streams.enrichment.hosted_domains import Domains
 from postwatch.streams.enrichment.trusted_networks import TrustedNetworks
+from postwatch.streams.expressions import compiled
 from postwatch.streams.parsers.events import UNNAMED_SERVER, Arrival, Attempt, Refusal
 from postwatch.streams.parsers.smtp import is_lmtp, is_loopback, is_saved
 
@@ -33,14 +33,14 @@ UNKNOWN = Account("", "", SENT)
 """Whose it is can't be told: the arrival was never seen, or no domain is ours."""
 
 
-_is_usual = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*+(?:@[A-Za-z0-9.-]++)?+").fullmatch
+_is_usual = compiled(r"[A-Za-z0-9][A-Za-z0-9.+-]*+(?:@[A-Za-z0-9.-]++)?+").fullmatch
 """Tells most accounts in one call; what it does not know may be one all the same."""
 _HERE = ("localhost", "localhost.localdomain")
-_SYSTEM_USER = re.compile(r"[\w.+-]++")
-_QUOTED = re.compile(r'"(?:[^"\\\x00-\x1f]|\\.)*+"@[^\s@"]++')
+_SYSTEM_USER = compiled(r"[\w.+-]++")
+_QUOTED = compiled(r'"(?:[^"\\\x00-\x1f]|\\.)*+"@[^\s@"]++')
 """A mailbox whose local part is quoted (RFC 5321 §4.1.2)."""
 
-_REWRITTEN = re.compile(
+_REWRITTEN = compiled(
     r"srs[01][-+=]"  # a forwarder's (SRS)
     r"|(?:(?:ms)?prvs[0-9]?|btv1=?)="  # a signed sender (BATV)
     r"|bounces?+[-+.][^@]*="

@@ -7,7 +7,6 @@ good one. It is logged and counted, and the list that was known stays in use.
 from __future__ import annotations
 
 import http.client
-import re
 import threading
 import time
 import urllib.error
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import structlog
 from postwatch.producers.service.errors import BadInputError
+from postwatch.streams.expressions import compiled
 from prometheus_client import Counter, Gauge
 
 log = structlog.get_logger()
@@ -27,7 +27,7 @@ Domains = Mapping[str, str]
 REREAD_SECONDS = 30.0
 MAX_BYTES = 64 * 1024 * 1024
 _TIMEOUT_SECONDS = 10.0
-_DOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9_][a-z0-9_-]{0,62}(?:\.[a-z0-9_][a-z0-9_-]{0,62})*")
+_DOMAIN = compiled(r"(?=.{1,253}\Z)[a-z0-9_][a-z0-9_-]{0,62}(?:\.[a-z0-9_][a-z0-9_-]{0,62})*")
 
 _READS = Counter("postwatch_domains_reads_total", "Times that the list of hosted domains was looked at.", ["outcome"])
 _COUNT = Gauge("postwatch_hosted_domains", "Domains in the list in use.")

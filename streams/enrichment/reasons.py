@@ -5,7 +5,6 @@ Words go first, because many servers send a code of another class or subject tha
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
@@ -13,6 +12,7 @@ from types import MappingProxyType
 from postwatch.streams.contracts.outcome import BOUNCED, DEFERRED, DISCARDED, EXPIRED, REJECTED
 from postwatch.streams.enrichment.providers import PROVIDERS, find_provider
 from postwatch.streams.enrichment.reply_words import BY_WORDS, ECHOED, GENERIC, LINKS
+from postwatch.streams.expressions import compiled
 
 BY_CODE = {
     "1.0": "unknown-user",
@@ -73,7 +73,7 @@ _MOST_CHARACTERS = 1000
 """Of a reply; its beginning tells."""
 _MOST_CACHED = 4096
 """Replies, which strangers write: 8 MB of them at most, as they came and without what they quote. Hosts as many."""
-_CODE_IN_REPLY = re.compile(r"(?<![\d.])#?[45]\.(\d{1,3}\.\d{1,3})(?![\d.])")
+_CODE_IN_REPLY = compiled(r"(?<![\d.])#?[45]\.(\d{1,3}\.\d{1,3})(?![\d.])")
 _MOST_BEFORE_CODE = 60
 
 

@@ -13,7 +13,6 @@ Words go before codes, and both before what is built in. Anything that makes no 
 from __future__ import annotations
 
 import difflib
-import re
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,9 +21,10 @@ from postwatch.producers.service.errors import SettingsError
 from postwatch.streams.contracts.outcome import REASONS
 from postwatch.streams.enrichment.providers import PROVIDERS
 from postwatch.streams.enrichment.reasons import ReasonBook
+from postwatch.streams.expressions import compiled
 
-_CODE = re.compile(r"\d{1,3}\.\d{1,3}")
-_HOST = re.compile(r"(?:[a-z0-9_-]{1,63}\.)+[a-z0-9-]{2,63}")
+_CODE = compiled(r"\d{1,3}\.\d{1,3}")
+_HOST = compiled(r"(?:[a-z0-9_-]{1,63}\.)+[a-z0-9-]{2,63}")
 _TABLES = ("words", "codes", "providers")
 
 

@@ -7,7 +7,7 @@ servers write the words, so a match picks a reason and nothing else.
 
 from __future__ import annotations
 
-import re
+from postwatch.streams.expressions import compiled
 
 _RULES = (
     (
@@ -172,9 +172,9 @@ _RULES = (
 """Reason and words. Specific words stand before those that other answers hold too. Where two reasons share a word, the
 longer form stands first: "sending quota" before "quota", "domain … not found" before "not found"."""
 
-BY_WORDS = tuple((reason, re.compile(words)) for reason, words in _RULES)
+BY_WORDS = tuple((reason, compiled(words)) for reason, words in _RULES)
 
-GENERIC = re.compile(
+GENERIC = compiled(
     r"policy|policies|not allowed|access denied|reject|blocked|prohibit|not accepted|denied|verify failed|"
     r"not authori[sz]ed|not permitted|not authenticated|refuse|forbidden|invalid sender|bogus|\bbatv|"
     r"members-only|non-member|not subscribed|illegal|violation|organizational|not accepting|only accepting|"
@@ -182,7 +182,7 @@ GENERIC = re.compile(
 )
 """A refusal whose words tell no more; a code goes before it."""
 
-ECHOED = re.compile(r"<[^<>]{0,320}+>|[^\s<>@]{1,64}+@[^\s<>@]{1,255}+")
+ECHOED = compiled(r"<[^<>]{0,320}+>|[^\s<>@]{1,64}+@[^\s<>@]{1,255}+")
 """Addresses, which a reply only quotes."""
-LINKS = re.compile(r"(?:https?://|www\.)\S+")
+LINKS = compiled(r"(?:https?://|www\.)\S+")
 """Links name their subject, and other subjects too."""

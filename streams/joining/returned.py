@@ -10,11 +10,11 @@ makes no rows. So one finds the other whichever comes first, and after a crash.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 
 import msgspec
 from postwatch.streams.contracts.outcome import DELIVERED
+from postwatch.streams.expressions import compiled
 from postwatch.streams.joining.merge import add_part
 from postwatch.streams.joining.message import Message
 from postwatch.streams.parsers.events import CLIENT, FILTER, FORWARD, MESSAGE_ID, PROXIED, Arrival, Attempt
@@ -29,8 +29,8 @@ STAMP_MS = 1_000
 """Stamps may be in whole seconds."""
 _MAILBOX_PROGRAMS = ("relay=dovecot", "relay=cyrus", "relay=maildrop", "relay=procmail")
 """Pipes into mailboxes: no entry is made for what they get. They are compared with what came before their answer."""
-_DELAYS = re.compile(r", delays=[\d.]{1,12}+/[\d.]{1,12}+/(\d{1,9}+(?:\.\d{1,9}+)?+)/(\d{1,9}+(?:\.\d{1,9}+)?+), dsn=")
-_BY_FILTER = re.compile(
+_DELAYS = compiled(r", delays=[\d.]{1,12}+/[\d.]{1,12}+/(\d{1,9}+(?:\.\d{1,9}+)?+)/(\d{1,9}+(?:\.\d{1,9}+)?+), dsn=")
+_BY_FILTER = compiled(
     r"<= [^ \"][^ ]*+ (?:R=[^ ]++ )?U=(?:[^ ]++ P=(?!local|e?smtp|lmtp)"
     r"|(?:mail|mailnull|exim4?|Debian-exim|spamd?|debian-spamd|spamassassin|amavis|vscan|clamav|filter) P=local)[^ ]*+ "
 )

@@ -11,10 +11,10 @@ one, the next is of the answer, whatever it says, unless the head shows that the
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from postwatch.streams.contracts.outcome import BOUNCED, DELIVERED, EXPIRED
+from postwatch.streams.expressions import compiled
 from postwatch.streams.joining.message import Message, Try, count_try
 from postwatch.streams.parsers.events import (
     ADDRESSED,
@@ -47,8 +47,8 @@ _MOST_OF_CONTINUED = 1000
 _PLACES = {kind: place for place, kind in enumerate((STARTED, ADDRESSED, NAMED, REPLIED, TRIED, MOVED))}
 _SENDER_SAYS = frozenset((STARTED, ADDRESSED, NAMED, TRIED, MOVED))
 """What the process says itself; the rest is said by a child of it."""
-_NO_ANSWER = re.compile(r"(?![2-5]\d\d(?:[ -]|$))")
-_IP = re.compile(r"[\d.]++$|[\da-fA-F]*+:[\da-fA-F:.]++$")
+_NO_ANSWER = compiled(r"(?![2-5]\d\d(?:[ -]|$))")
+_IP = compiled(r"[\d.]++$|[\da-fA-F]*+:[\da-fA-F:.]++$")
 
 
 def take_step(process: Message, step: Step, offset: int) -> list[Event]:

@@ -7,9 +7,8 @@ submission is read as a session. A line about a failure names no recipient, and 
 
 from __future__ import annotations
 
-import re
-
 from postwatch.streams.contracts.outcome import BOUNCED, DEFERRED, DELIVERED, EXPIRED
+from postwatch.streams.expressions import compiled
 from postwatch.streams.parsers.events import (
     CLIENT,
     QUEUE,
@@ -27,18 +26,18 @@ from postwatch.streams.parsers.smtp import reply_codes
 from postwatch.streams.parsers.syslog import Header
 from postwatch.streams.parsers.timestamps import StampReader
 
-_SUBMISSION = re.compile(r"new mail from user=(\S++) uid=\d++ envelope_from=<(.*)>$")
-_QUEUED = re.compile(r"mail to=<(.*)> queued as ([0-9a-f]++\.[0-9a-f]++)$")
-_TRYING = re.compile(r"(?:<.*> )?trying delivery$")
-_DELIVERED = re.compile(r"(?:<(.*)> )?delivery successful$")
-_GIVEN_UP = re.compile(r"delivery failed, bouncing as [0-9a-f]++$|can not bounce a bounce message, discarding$")
-_FAILED = re.compile(
+_SUBMISSION = compiled(r"new mail from user=(\S++) uid=\d++ envelope_from=<(.*)>$")
+_QUEUED = compiled(r"mail to=<(.*)> queued as ([0-9a-f]++\.[0-9a-f]++)$")
+_TRYING = compiled(r"(?:<.*> )?trying delivery$")
+_DELIVERED = compiled(r"(?:<(.*)> )?delivery successful$")
+_GIVEN_UP = compiled(r"delivery failed, bouncing as [0-9a-f]++$|can not bounce a bounce message, discarding$")
+_FAILED = compiled(
     r"(?:remote|local) delivery (?:to (?P<host>\S++) \[(?P<ip>[0-9A-Fa-f.:]++)\] )?(?P<word>failed|deferred)"
     r"(?:: (?P<late_host>\S++) \[(?P<late_ip>[0-9A-Fa-f.:]++)\] failed)?(?: after [A-Z a-z]++)?(?:: (?P<words>.*))?$"
 )
 """Far server, its address, what came of it, the words."""
-_NO_CONNECTION = re.compile(r"(?:connect to|socket for) (\S++) \[([0-9A-Fa-f.:]++)\] failed: .*$")
-_PROCESS = re.compile(r"\[([0-9a-f]++(?:\.[0-9a-f]++)?)\]: ")
+_NO_CONNECTION = compiled(r"(?:connect to|socket for) (\S++) \[([0-9A-Fa-f.:]++)\] failed: .*$")
+_PROCESS = compiled(r"\[([0-9a-f]++(?:\.[0-9a-f]++)?)\]: ")
 _LINE_END = "#012"
 """How syslog writes the end of a line within an answer."""
 _LOCAL = "local"

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 from postwatch.streams.contracts.outcome import BOUNCED, DEFERRED, DELIVERED, EXPIRED, REJECTED
+from postwatch.streams.expressions import compiled
 from postwatch.streams.parsers.events import (
     ANNOUNCED,
     CLIENT,
@@ -33,26 +34,26 @@ from postwatch.streams.parsers.queue_ids import SESSION_PREFIX, refusal_id
 from postwatch.streams.parsers.syslog import Header
 from postwatch.streams.parsers.timestamps import StampReader
 
-_STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{3})(Z) (?=\[[A-Z]{4,8}\] \[|level=[A-Z]|\{\"level\":)")
+_STAMP = compiled(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{3})(Z) (?=\[[A-Z]{4,8}\] \[|level=[A-Z]|\{\"level\":)")
 """What `timestamps=true` of log.ini puts in front."""
-_DEFAULT = re.compile(r"\[[A-Z]{4,8}\] \[([0-9A-F.-]++)\] \[([\w./-]++)\] (.*)$")
-_LOGFMT = re.compile(r"level=[A-Z]{4,8} uuid=([0-9A-F.-]++) origin=([\w./-]++) message=(.*)$")
-_UUID = re.compile(r"([0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12})((?:\.\d{1,6})*)$")
-_FIELD = re.compile(r'(\w++)=("(?:[^"\\]++|\\.)*+"|[^ "]*+)(?: |$)')
-_QUOTED = re.compile(r'"((?:[^"\\]++|\\.)*+)"(?: |$)')
-_ESCAPED = re.compile(r"\\(.)")
-_RECIPIENT = re.compile(r"recipient <([^<>\s\"]*+)>$")
+_DEFAULT = compiled(r"\[[A-Z]{4,8}\] \[([0-9A-F.-]++)\] \[([\w./-]++)\] (.*)$")
+_LOGFMT = compiled(r"level=[A-Z]{4,8} uuid=([0-9A-F.-]++) origin=([\w./-]++) message=(.*)$")
+_UUID = compiled(r"([0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12})((?:\.\d{1,6})*)$")
+_FIELD = compiled(r'(\w++)=("(?:[^"\\]++|\\.)*+"|[^ "]*+)(?: |$)')
+_QUOTED = compiled(r'"((?:[^"\\]++|\\.)*+)"(?: |$)')
+_ESCAPED = compiled(r"\\(.)")
+_RECIPIENT = compiled(r"recipient <([^<>\s\"]*+)>$")
 _BEGINS = {
-    "core": re.compile(r"(connect|disconnect|message|queue|recipient <[^<>\s\"]*+>)(?: |$)"),
-    "outbound": re.compile(r" ?(delivered) (?=file=)"),
+    "core": compiled(r"(connect|disconnect|message|queue|recipient <[^<>\s\"]*+>)(?: |$)"),
+    "outbound": compiled(r" ?(delivered) (?=file=)"),
 }
 """What stands in front of the fields of a line, in the default format."""
-_OUTCOME = re.compile(r"recipient <([^<>\s\"@]*+@[^<>\s\"]++)> (deferred|rejected): (.*)$", re.DOTALL)
+_OUTCOME = compiled(r"recipient <([^<>\s\"@]*+@[^<>\s\"]++)> (deferred|rejected): (.*)$", re.DOTALL)
 _BOUNCING = "bouncing mail: "
-_PUT_OFF = re.compile(r"Temp failing \S++ for [\d.]++ seconds: (.*)$", re.DOTALL)
+_PUT_OFF = compiled(r"Temp failing \S++ for [\d.]++ seconds: (.*)$", re.DOTALL)
 _NAMED_BEFORE = ("Some recipients ",)
 _GIVEN_UP = "Too many failures ("
-_COUNTS = re.compile(r"(\d{1,6})/(\d{1,6})/(\d{1,6})$")
+_COUNTS = compiled(r"(\d{1,6})/(\d{1,6})/(\d{1,6})$")
 _ACCEPTED = ("OK", "CONT")
 
 _NOTE = Ignored("note")

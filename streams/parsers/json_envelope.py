@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
+from postwatch.streams.expressions import compiled
 from postwatch.streams.parsers.events import Unreadable
 
-_FIELD = re.compile(r'[{,]\s*+"(?:message|MESSAGE|log|msg|line|_line|raw|event)"\s*+:')
+_FIELD = compiled(r'[{,]\s*+"(?:message|MESSAGE|log|msg|line|_line|raw|event)"\s*+:')
 """How shippers name the field. Within a JSON text the quotes would have a backslash before them."""
 _LOOKED_AT = 16_384
 _UNNAMED = Unreadable("JSON around a line: name the field of the text in POSTWATCH_JOIN_LINE_FIELDS")

@@ -7,11 +7,11 @@ An id stands for one message. Each recipient has records of its own, or one reco
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import msgspec
 from postwatch.streams.contracts.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, EXPIRED
+from postwatch.streams.expressions import compiled
 from postwatch.streams.parsers.events import Arrival, Attempt, Event, Ignored, Parsed, Refusal, Unreadable
 from postwatch.streams.parsers.json_envelope import around_a_line
 from postwatch.streams.parsers.log_format import LogFormat
@@ -85,7 +85,7 @@ class _Record(msgspec.Struct):
     tls_protocol_version: str | None = None
 
 
-_ADDRESS = re.compile(r"[0-9a-fA-F.:]{2,45}")
+_ADDRESS = compiled(r"[0-9a-fA-F.:]{2,45}")
 _decoder = msgspec.json.Decoder(_Record)
 
 

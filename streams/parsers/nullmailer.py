@@ -7,9 +7,8 @@ process. It may have several lines, which are the far server's own from the seco
 
 from __future__ import annotations
 
-import re
-
 from postwatch.streams.contracts.outcome import BOUNCED, DEFERRED, DELIVERED
+from postwatch.streams.expressions import compiled
 from postwatch.streams.parsers.events import (
     ADDRESSED,
     CONTINUED,
@@ -30,12 +29,12 @@ from postwatch.streams.parsers.timestamps import StampReader
 
 _PROCESS = f"{PROCESS_PREFIX}nullmailer"
 """A server has one queue, and one process that sends from it; a child of it writes the answers."""
-_STARTED = re.compile(r"Starting delivery: host: (\S++) protocol: \S++ file: (\d{10}\.\d{1,10})$")
+_STARTED = compiled(r"Starting delivery: host: (\S++) protocol: \S++ file: (\d{10}\.\d{1,10})$")
 _BEGINS = "Starting delivery: "
-_ADDRESSED = re.compile(r"From: <([^<>]*+)> to: (<[^<>]*+>(?:, <[^<>]*+>)*+)$")
+_ADDRESSED = compiled(r"From: <([^<>]*+)> to: (<[^<>]*+>(?:, <[^<>]*+>)*+)$")
 _FROM = "From: <"
 _NAMED = "message-id:"
-_REPLIED = re.compile(r"[\w-]++: (?:(Succeeded)|Failed):(?: (.*))?$")
+_REPLIED = compiled(r"[\w-]++: (?:(Succeeded)|Failed):(?: (.*))?$")
 _FAILED = "Sending failed: "
 _PERMANENT = frozenset(
     (
@@ -51,8 +50,8 @@ _BROKEN_OFF = (
     "Error waiting for the child signal: ",
     "Error catching the child process return value: ",
 )
-_MOVED = re.compile(r"Moving message (\d{10}\.\d{1,10}) into failed$")
-_NOTES = re.compile(
+_MOVED = compiled(r"Moving message (\d{10}\.\d{1,10}) into failed$")
+_NOTES = compiled(
     r"Rescanning queue\.$|Trigger pulled\.$|Starting delivery, \d++ message\(s\) in queue\.$"
     r"|Delivery complete, \d++ message\(s\) remain\.$|Generating bounce for [\d.]++$"
     r"|Not generating double bounce for [\d.]++$|Warning: On Debian systems, "

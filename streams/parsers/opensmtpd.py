@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 from postwatch.streams.contracts.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, EXPIRED
+from postwatch.streams.expressions import compiled
 from postwatch.streams.parsers.events import (
     CLIENT,
     ENVELOPE,
@@ -29,54 +30,54 @@ from postwatch.streams.parsers.queue_ids import SESSION_PREFIX
 from postwatch.streams.parsers.smtp import is_loopback, next_queue_id, reply_codes
 
 _ADDRESS = r'<((?:"(?:[^"\\]++|\\.)*+")?+[^<>"\s]*+)>'
-_SESSION = re.compile(r"([0-9a-f]{16}) (smtp|mta|mda|bounce) (?:event=)?+([a-z-]++)(?: |$)")
-_CONNECTED = re.compile(r"address=(?P<address>\S++) host=(?P<host>\S++)(?: |$)")
-_LOGIN = re.compile(r"user=(?P<login>\S++)(?: address=\S++ host=\S++)?+ result=(?P<result>\w++)$")
+_SESSION = compiled(r"([0-9a-f]{16}) (smtp|mta|mda|bounce) (?:event=)?+([a-z-]++)(?: |$)")
+_CONNECTED = compiled(r"address=(?P<address>\S++) host=(?P<host>\S++)(?: |$)")
+_LOGIN = compiled(r"user=(?P<login>\S++)(?: address=\S++ host=\S++)?+ result=(?P<result>\w++)$")
 """Version 6.0 names the client once more."""
-_MESSAGE = re.compile(
+_MESSAGE = compiled(
     rf"(?:address=\S++ host=\S++ )?+msgid=([0-9a-f]{{8}}) (?:from={_ADDRESS} to={_ADDRESS} )?+"
     r"size=(\d++) n(?:rcpt|dest)=(\d++)(?: |$)"
 )
-_ENVELOPE = re.compile(rf"evpid=([0-9a-f]{{8}})[0-9a-f]{{8}} from={_ADDRESS} to={_ADDRESS}$")
-_DELIVERY = re.compile(
+_ENVELOPE = compiled(rf"evpid=([0-9a-f]{{8}})[0-9a-f]{{8}} from={_ADDRESS} to={_ADDRESS}$")
+_DELIVERY = compiled(
     rf"evpid=([0-9a-f]{{8}})[0-9a-f]{{8}} from={_ADDRESS} to={_ADDRESS} (?:rcpt={_ADDRESS} )?+"
     r'(?:source="?+([^\s"]++)"?+ )?+'
     r'(?:relay="?+([^\s"]++)(?: \(([^\s"()]*+)\))?+"?+ )?+(?:user=\S++ )?+(?:method=\S++ )?+delay=\S++ '
     r'result="?+(\w++)"?+ stat="?+(.*)$'
 )
 """Message, sender, final and original recipient, our address, address and name of the far server, result, words."""
-_OLD_DELIVERY = re.compile(
+_OLD_DELIVERY = compiled(
     rf"(\w++): (\w++) for ([0-9a-f]{{8}})[0-9a-f]{{8}}: (?:session=[0-9a-f]++, )?+from={_ADDRESS}, to={_ADDRESS}, "
     rf"(?:rcpt={_ADDRESS}, )?+(?:user=[^\s,]++, )?+(?:method=[^\s,]++, )?+(?:source=([^\s,]++), )?+"
     r"(?:relay=([^\s,]++)(?: \(([^\s,()]*+)\))?+, )?+delay=[^\s,]++, stat=(.*)$"
 )
-_OLD_SENT = re.compile(r"smtp-out: session ([0-9a-f]{16}): evpid=([0-9a-f]{16}), status=(\w++), (from=<.*)$")
+_OLD_SENT = compiled(r"smtp-out: session ([0-9a-f]{16}): evpid=([0-9a-f]{16}), status=(\w++), (from=<.*)$")
 """Version 5.7 alone; the rest is as in the other versions, behind the status."""
-_OLD_MESSAGE = re.compile(
+_OLD_MESSAGE = compiled(
     r"smtp-in: (?:Accepted message (?P<id>[0-9a-f]{8}) on session (?P<session>[0-9a-f]{16}): "
     r"|session (?P<session7>[0-9a-f]{16}): msgid=(?P<id7>[0-9a-f]{8}), status=Ok, )"
     rf"from={_ADDRESS}, (?:to={_ADDRESS}, )?+size=(\d++), n(?:dest|rcpts)=(\d++)(?:,|$)"
 )
 """Of one recipient, with the number of addresses that it was expanded to; version 5.3 names none, and counts them."""
-_OLD_SESSION = re.compile(
+_OLD_SESSION = compiled(
     r"smtp-in: (?:New session (?P<id>[0-9a-f]{16}) from host (?P<host>\S++) \[(?P<ip>[^\]\s]++)\]"
     r"|session (?P<id7>[0-9a-f]{16}): connection from host (?P<host7>\S++) \[(?P<ip7>[^\]\s]++)\] established$)"
 )
-_OLD_CLOSING = re.compile(
+_OLD_CLOSING = compiled(
     r"smtp-in: (?:(?:Closing|Received disconnect from|Disconnecting|Ending) session ([0-9a-f]{16})"
     r"|session ([0-9a-f]{16}): connection from host \S++ \[[^\]\s]++\] closed \()"
 )
-_OLD_LOGIN = re.compile(
+_OLD_LOGIN = compiled(
     r"smtp-in: (?:Accepted authentication for user (?P<login>\S++) on session (?P<id>[0-9a-f]{16})$"
     r"|session (?P<id7>[0-9a-f]{16}): authentication successful for user (?P<login7>\S++) ?$)"
 )
-_COMMAND = re.compile(rf'"(?:(RCPT TO)|MAIL FROM): ?{_ADDRESS}', re.IGNORECASE)
+_COMMAND = compiled(rf'"(?:(RCPT TO)|MAIL FROM): ?{_ADDRESS}', re.IGNORECASE)
 _RESULT = '" result="'
-_OLD_FAILED = re.compile(
+_OLD_FAILED = compiled(
     r"smtp-in: (?:Failed command on session ([0-9a-f]{16}): |session ([0-9a-f]{16}): received invalid command: )"
 )
 _OLD_RESULT = '" => '
-_NEXT = re.compile(r"250 2\.0\.0:? ([0-9a-f]{8}) Message accepted for delivery")
+_NEXT = compiled(r"250 2\.0\.0:? ([0-9a-f]{8}) Message accepted for delivery")
 
 _STATUSES = {
     "Ok": DELIVERED,
@@ -92,7 +93,7 @@ _LOGIN_FAILED = Ignored("login-failed")
 _REFUSED_COMMAND = Ignored("refused-command")
 _OTHER = Ignored("other")
 _ODD_ID = Unreadable("a message without an id that OpenSMTPD gives")
-_WITHOUT_ID = re.compile(
+_WITHOUT_ID = compiled(
     r"(?:\S{1,64}+ )?(?:(?:mta|mda|bounce) (?:event=)?+delivery evpid=|"
     r"smtp (?:event=)?+(?:message|envelope) (?:msgid|evpid)=|"
     r"(?:mda|mta|relay|bounce): (?:Ok|\w*+Fail|Expire|Remove) for )"

@@ -5,17 +5,16 @@ The names are an administrator's or a mailbox owner's, never a stranger's: they 
 
 from __future__ import annotations
 
-import re
-
+from postwatch.streams.expressions import compiled
 from postwatch.streams.parsers.events import ASIDE, REPLY
 
 _REPLIES = r"(?i:auto[-_]?(?:respon|repl|answer)|vacation|out[-_]?of[-_]?office|gnarwl)"
-_REPLY_SERVICE = re.compile(rf"{_REPLIES}|address_reply")
+_REPLY_SERVICE = compiled(rf"{_REPLIES}|address_reply")
 """`address_reply` is the transport of Exim's filters that answers."""
-_REPLY_PROGRAM = re.compile(rf"{_REPLIES}[^/]*+$")
-_MAILBOX_PROGRAM = re.compile(r"(?:^|/)(?:procmail|maildrop|dovecot-lda|deliver|sieve-?filter|fdm)$")
+_REPLY_PROGRAM = compiled(rf"{_REPLIES}[^/]*+$")
+_MAILBOX_PROGRAM = compiled(r"(?:^|/)(?:procmail|maildrop|dovecot-lda|deliver|sieve-?filter|fdm)$")
 """What Postfix's `mailbox_command` and people's `.forward` run to store a message."""
-_PROGRAM = re.compile(
+_PROGRAM = compiled(
     r"[|\"' ]*+(?:IFS=' ' *+&& *+)?+"
     r"(?:(?:exec|(?:[^\s\"'/]*+/)*+(?:env|perl|php|python|ruby|sh|bash)[0-9.]*+) ++(?:-\S++ ++)*+)*+"
     r"([^\s\"']++)"

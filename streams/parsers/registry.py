@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 
 from postwatch.producers.service.errors import BadInputError
+from postwatch.streams.expressions import compiled
 from postwatch.streams.parsers import dma, haraka, kumomta, nullmailer, opensmtpd, sendmail
 from postwatch.streams.parsers.events import Ignored, Parsed, Unreadable
 from postwatch.streams.parsers.exim import main_log, over_syslog
@@ -44,7 +45,7 @@ _NO_STAMP = Ignored("no-stamp")
 _OTHER_PROGRAM = Ignored("other-program")
 _WRAPPED = Ignored("wrapped")
 """What another program says looks like a mail server's line; a setting may name programs that pass such lines on."""
-_LOOKS_WRAPPED = re.compile(
+_LOOKS_WRAPPED = compiled(
     r"(?:(?:[A-Z][a-z][a-z]  ?\d\d? \d\d:|\d{4}-\d\d-\d\d[T ]\d\d:)\S{1,40}+ (?:[\w.:+\[\]-]{1,80}+ ++){0,3}?)?"
     r"(?:postfix[\w.-]*+/[\w/-]++|exim[45]?|sendmail|sm-mta|smtpd|dma|nullmailer(?:-send)?|haraka|opensmtpd)"
     r"\[[\w.]++\]: "
@@ -161,7 +162,7 @@ class FormatsParser:
 
 
 def _any_of(programs: Sequence[str]) -> re.Pattern[str]:
-    return re.compile("|".join(map(fnmatch.translate, programs)))
+    return compiled("|".join(map(fnmatch.translate, programs)))
 
 
 def _ignore_program(header: Header, line: str, stamps: StampReader) -> Parsed:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 
 from postwatch.streams.contracts.outcome import BOUNCED, DEFERRED, DELIVERED, DISCARDED, EXPIRED, REJECTED
+from postwatch.streams.expressions import compiled
 from postwatch.streams.parsers.events import (
     FILTER,
     LINK,
@@ -35,45 +36,45 @@ from postwatch.streams.parsers.syslog import Header, process_before, process_of
 from postwatch.streams.parsers.timestamps import StampReader
 
 _ID = r"[0-9A-Za-z]{3,10}\d{5,7}"
-_QUEUE_ID = re.compile(rf"({_ID}|NOQUEUE): ")
+_QUEUE_ID = compiled(rf"({_ID}|NOQUEUE): ")
 _QUOTED = r'"(?:[^"\\]++|\\.)*+"'
 _WORDS = rf"(?:{_QUOTED}|<(?:{_QUOTED})?+[^<>\"]*+>|\([^()]*+\)|[^\",<>()]++)++"
-_LIST = re.compile(rf"to=({_WORDS}(?:,(?! ){_WORDS})*+)(?:,?+ \[more\])?+(?=, )")
-_ONE_OF_LIST = re.compile(_WORDS)
-_IN_BRACKETS = re.compile(rf"{_QUOTED}|<{ADDRESS}>")
-_COMMENT = re.compile(r"\([^()]*+\)")
-_DELIVERY = re.compile(
+_LIST = compiled(rf"to=({_WORDS}(?:,(?! ){_WORDS})*+)(?:,?+ \[more\])?+(?=, )")
+_ONE_OF_LIST = compiled(_WORDS)
+_IN_BRACKETS = compiled(rf"{_QUOTED}|<{ADDRESS}>")
+_COMMENT = compiled(r"\([^()]*+\)")
+_DELIVERY = compiled(
     rf"(?:, ctladdr=(?P<owner>{_WORDS}))?+, delay=[\d+:]++(?:, xdelay=[\d+:]++)?+(?:, mailer=(?P<mailer>[^\s,]++))?+"
     r"(?:, pri=-?+\d++)?+(?:, relay=(?P<relay>[^\s,]++)(?: \[(?P<ip>[^\]]*+)\])?+)?+"
     r"(?:, (?:quarantine=(?P<kept>[^,]*+)|(?:tls_verify|auth|ntries)=[^,]*+))*+(?:, dsn=(?P<enhanced>\d\.\d++\.\d++))?+"
     r"(?:, (?:quarantine|ntries)=[^,]*+)*+(?:, reply=(?P<reply>.*?)(?=, stat=))?+, stat=(?P<words>.*)$"
 )
 """`owner`: the controlling user; `reply`: the far server's answer, since 8.16."""
-_ARRIVAL = re.compile(
+_ARRIVAL = compiled(
     rf"from=({_WORDS}|<[^<>\",\s]{{190,}}+)?+, size=(\d++), class=-?+\d++, (?:pri=-?+\d++, )?+nrcpts=(\d++)(?=,|$)"
 )
 """Sender, which is cut after 200 characters; size, number of recipients."""
-_AFTER_ID = re.compile(r"(?:, (?:bodytype|proto|daemon|tls_verify|auth|auth_ssf)=[^,\s]*+)*+$")
-_CLIENT = re.compile(
+_AFTER_ID = compiled(r"(?:, (?:bodytype|proto|daemon|tls_verify|auth|auth_ssf)=[^,\s]*+)*+$")
+_CLIENT = compiled(
     r"(?:(?P<user>[^\s@\[\]]++)@)?+(?P<host>[^\s@\[\],]++)?+ ?+(?:\[(?:IPv6:)?+(?P<ip>[0-9A-Fa-f.:]++|RESPONSE)\])?+"
     r"(?P<forged> \(may be forged\))?+"
 )
-_LOGGED_IN = re.compile(
+_LOGGED_IN = compiled(
     rf"AUTH=server, relay={_CLIENT.pattern}, authid=(?P<login>[^\s,]++), mech=(?P<method>[\w-]++), bits=\d++$"
 )
-_PROTO = re.compile(r", proto=(\w++)(?=,|$)")
-_NOTICE = re.compile(rf"({_ID}): ((?:[A-Za-z]++ ){{0,3}}+[A-Za-z]++): ")
+_PROTO = compiled(r", proto=(\w++)(?=,|$)")
+_NOTICE = compiled(rf"({_ID}): ((?:[A-Za-z]++ ){{0,3}}+[A-Za-z]++): ")
 _BOUNCES = ("DSN", "return to sender", "postmaster notify")
 _NO_FAILURES = ("Return receipt", "Warning: ")
-_CLONE = re.compile(rf"({_ID}): clone: owner=")
-_SPLIT = re.compile(rf"split: (?:[a-z]++=\d++, )++ids?+=({_ID}(?:; ?+{_ID})*+)$")
-_RULESET = re.compile(
+_CLONE = compiled(rf"({_ID}): clone: owner=")
+_SPLIT = compiled(rf"split: (?:[a-z]++=\d++, )++ids?+=({_ID}(?:; ?+{_ID})*+)$")
+_RULESET = compiled(
     rf"ruleset=(?P<name>\w++), arg1=(?P<argument>{_WORDS})?+(?:, arg2=[^,\s]*+)?+, relay={_CLIENT.pattern}, "
     r"(?P<verdict>discard$|reject=(?P<words>.*)$)?+"
 )
-_MILTER = re.compile(rf"Milter(?: \([^()]*+\))?+: (from|to|rcpt|data|eom|eoh|body|header)(?:=<{ADDRESS}>)?+, (.*)$")
-_UNKNOWN_USER = re.compile(rf"<(?P<recipient>{ADDRESS})>\.\.\. (?P<words>.*)$")
-_NEXT = re.compile(rf"({_ID}) Message accepted for delivery")
+_MILTER = compiled(rf"Milter(?: \([^()]*+\))?+: (from|to|rcpt|data|eom|eoh|body|header)(?:=<{ADDRESS}>)?+, (.*)$")
+_UNKNOWN_USER = compiled(rf"<(?P<recipient>{ADDRESS})>\.\.\. (?P<words>.*)$")
+_NEXT = compiled(rf"({_ID}) Message accepted for delivery")
 _STAT = ", stat="
 _QUARANTINED = "quarantined"
 """Where a filter or a ruleset keeps the message back, until an administrator lets it go."""
@@ -91,7 +92,7 @@ _OTHER = Ignored("other")
 _DELIVERY_LOST = Unreadable("a delivery whose fields make no sense")
 _ARRIVAL_LOST = Unreadable("an arrival whose fields make no sense")
 _ODD_ID = Unreadable("a message without a queue id that Sendmail gives")
-_WITHOUT_ID = re.compile(r"(?!NOQUEUE:)(?:\S{1,64}+ )?(?:to=.{1,4000}?, stat=|from=[^,]*+, size=\d)")
+_WITHOUT_ID = compiled(r"(?!NOQUEUE:)(?:\S{1,64}+ )?(?:to=.{1,4000}?, stat=|from=[^,]*+, size=\d)")
 """A line about a message behind something that is no id, or behind nothing."""
 _REFUSAL_LOST = Unreadable("a refusal whose fields make no sense")
 

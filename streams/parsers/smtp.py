@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 
-SMTP_CODE = re.compile(r"([2-5]\d\d)(?:[ -](?:(\d\.\d{1,3}\.\d{1,3})(?=[ \\]|$))?|$)")
+from postwatch.streams.expressions import compiled
+
+SMTP_CODE = compiled(r"([2-5]\d\d)(?:[ -](?:(\d\.\d{1,3}\.\d{1,3})(?=[ \\]|$))?|$)")
 """Reply code and enhanced code (RFC 5321 §4.2, RFC 3463 §2)."""
-ENHANCED = re.compile(r"(?:\d{3}[ -])?+([245]\.\d{1,3}\.\d{1,3})(?=[ :;]|$)")
+ENHANCED = compiled(r"(?:\d{3}[ -])?+([245]\.\d{1,3}\.\d{1,3})(?=[ :;]|$)")
 """The enhanced code, with a reply code in front of it or without."""
 ADDRESS = r'((?:"(?:[^"\\]++|\\.)*+")?+[^<>"]*+)'
 """An address in angle brackets, without these: its local part may be quoted, and then it may hold anything."""
-_NEXT_ID = re.compile(r"[0-9A-Za-z.-]{6,64}")
+_NEXT_ID = compiled(r"[0-9A-Za-z.-]{6,64}")
 _MOST_OF_ANSWER = 1000
-_MAILBOX = re.compile(r"[245]\d\d (?:[245]\.\d{1,3}\.\d{1,3} )?<([^<>\"\s@]{1,64}@[^<>\"\s@]{1,255})>(?= |$)")
+_MAILBOX = compiled(r"[245]\d\d (?:[245]\.\d{1,3}\.\d{1,3} )?<([^<>\"\s@]{1,64}@[^<>\"\s@]{1,255})>(?= |$)")
 OWN_NETWORKS = ("127.", "::1", "10.", "192.168.", "fc", "fd", *(f"172.{number}." for number in range(16, 32)))
 _OWN_BEGINNINGS = frozenset(network[:2] for network in OWN_NETWORKS)
 """They tell most other addresses, at a fraction of the cost."""

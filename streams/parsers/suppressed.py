@@ -6,8 +6,7 @@ such lines, but what became of it is not known.
 
 from __future__ import annotations
 
-import re
-
+from postwatch.streams.expressions import compiled
 from postwatch.streams.parsers.events import Ignored, Parsed
 from postwatch.streams.parsers.log_format import LogFormat
 from postwatch.streams.parsers.syslog import Header
@@ -16,7 +15,7 @@ from postwatch.streams.parsers.timestamps import StampReader
 SUPPRESSED = "suppressed"
 _COUNT = r"(\d{1,9})"
 _LIMITED = "due to rate-limiting"
-_LOST = re.compile(
+_LOST = compiled(
     rf"Suppressed {_COUNT} messages from \S++$"
     rf"|im\w++ lost {_COUNT} messages from pid \d++ {_LIMITED}(?=[ .]|$)"
     rf"|im\w++(?:\[[^\[\]]{{1,200}}+\])?+: {_COUNT} messages (?:from [^:]{{1,200}}? )?lost {_LIMITED}(?=[ .]|$)"

@@ -6,10 +6,10 @@ Docker's stamp, journald's JSON) nothing is believed but the stamp, the program 
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
 import msgspec
+from postwatch.streams.expressions import compiled
 from postwatch.streams.parsers.log_records import DOCKER, JOURNAL
 from postwatch.streams.parsers.timestamps import StampReader, fraction_ms
 
@@ -24,55 +24,53 @@ _MARK = rf"(?:<\w++\.\w++>|[\[(]?+(?:{_FACILITIES})[.:|](?:{_LEVELS})[\])]?+:?+|
 _LEVEL = rf"(?:{_MARK})?"
 """`mail.info`, `<mail.info>`, `[mail.info]`, AIX's `mail:info`, or a container's `INFO`, padded with blanks. It may be
 left to be a host of that name."""
-_RFC3164 = re.compile(
+_RFC3164 = compiled(
     r"(?:<\d{1,3}>)?+(?P<stamp>[A-Z][a-z][a-z]  ?\d\d? \d\d:\d\d:\d\d) "
     rf"(?!{_MARK}){_HOST} (?:mail[.:]\w++:?+ )?+{_TAG}"
 )
 """The usual head. FreeBSD puts facility and level in front of the host, BusyBox behind it."""
 _FRACTION = r"([.,]\d{1,9})?+"
 _BEFORE_TAG = rf"{_LEVEL}(?:{_HOST} )?{_LEVEL}"
-_ISO = re.compile(
+_ISO = compiled(
     rf"(?:<\d{{1,3}}>)?+(\d{{4}}-\d\d-\d\d[T ]\d\d:\d\d:\d\d){_FRACTION}(Z| ?[+-]\d\d:?\d\d| (?:UTC|GMT)(?= ))?+ "
     rf"(?:\[\w++:[\w.-]++:([\w./+-]++)\] |{_BEFORE_TAG}{_TAG})"
 )
 """With the journal module's form, `[1:host:postfix/smtp]`, in place of host and tag."""
-_USUAL_ISO = re.compile(
+_USUAL_ISO = compiled(
     r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,9})?+(Z|[+-]\d\d:?\d\d) "
     rf"(?!\d{{4}}-\d\d-|{_MARK}){_HOST} ([\w./+@\\-]++)\[\d++\]: (?:\[ID \d++ \w++\.\w++\] )?+"
 )
 """What rsyslog writes by default: read without a look for wrappings. A stamp behind it is no host."""
 _DAY = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) "
-_FULL = re.compile(
+_FULL = compiled(
     rf"{_DAY}(\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d){_FRACTION} ([A-Z]{{1,5}}|[+-]\d\d(?::?\d\d)?) {_BEFORE_TAG}{_TAG}"
 )
 """`journalctl -o short-full`, which names the zone as the system abbreviates it."""
-_BSD = re.compile(
+_BSD = compiled(
     rf"(?:<\d{{1,3}}>)?+(?:{_DAY})?+(?:(\d{{4}}) )?+([A-Z][a-z][a-z]  ?\d\d? )(?:(\d{{4}}) )?+"
     rf"(\d\d:\d\d:\d\d){_FRACTION}(?: (\d{{4}})(?= ))?+ {_BEFORE_TAG}{_TAG}"
 )
 """With a year, which stands first, behind the day or behind the time; with a fraction; with no host."""
-_UNIX = re.compile(rf"(\d{{9,10}})(\.\d{{1,9}})?+ {_HOST} {_TAG}")
+_UNIX = compiled(rf"(\d{{9,10}})(\.\d{{1,9}})?+ {_HOST} {_TAG}")
 """`journalctl -o short-unix`."""
-_METALOG = re.compile(r"(?P<stamp>[A-Z][a-z][a-z]  ?\d\d? \d\d:\d\d:\d\d) \[(?P<program>[\w./+@\\-]++)\] ")
-_DATELESS = re.compile(
-    rf"\[ *+\d++\.\d{{6}}(?: [ <][ \d.*]*+>?)?+\] {_HOST} (?P<program>[\w./+@\\-]++)(?:\[\d++\])?+: "
-)
+_METALOG = compiled(r"(?P<stamp>[A-Z][a-z][a-z]  ?\d\d? \d\d:\d\d:\d\d) \[(?P<program>[\w./+@\\-]++)\] ")
+_DATELESS = compiled(rf"\[ *+\d++\.\d{{6}}(?: [ <][ \d.*]*+>?)?+\] {_HOST} (?P<program>[\w./+@\\-]++)(?:\[\d++\])?+: ")
 """`journalctl -o short-monotonic` and `short-delta`: seconds since the start of the machine."""
-_INNER = re.compile(r"(?P<program>[\w./+@\\-]++)\[[\w.]++\](?:\[\d++\])?+: ")
-_RFC5424 = re.compile(
+_INNER = compiled(r"(?P<program>[\w./+@\\-]++)\[[\w.]++\](?:\[\d++\])?+: ")
+_RFC5424 = compiled(
     r"(?:<\d{1,3}>)?+1 (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,9})?+(Z|[+-]\d\d:?\d\d) \S++ (\S++) (\S++) \S++ "
     r'(?:-|(?:\[(?:[^\]"\\]++|\\.|"(?:[^"\\]++|\\.)*+")*+\])++) ?+(?:\ufeff)?+'
 )
-_COLOUR = re.compile(r"\x1b\[[\d;]*+m")
-_DOCKER = re.compile(
+_COLOUR = compiled(r"\x1b\[[\d;]*+m")
+_DOCKER = compiled(
     r"(?:[\w.-]{1,64}+ *+\| |\[[\w./-]{1,200}+\] )?+"
     r"(?:\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?+Z (?:std(?:out|err) F )?+"
     r"|(?:@[0-9a-f]{24}|\d{4}-\d\d-\d\d[T_]\d\d:\d\d:\d\d\.\d{5}) (?:\w++\.\w++: )?+)?+"
     r"(?=(?:<\d{1,3}>1? ?+)?+(?:[A-Z][a-z][a-z]  ?\d\d? \d\d:|\d{4}-\d\d-\d\d[T ]\d\d:)|\x1b)"
 )
 """The container's or pod's name, Docker's or svlogd's own stamp, stream or level: before a stamp of syslog or Exim."""
-_PROCESS = re.compile(r"\[0*(\d{1,7})\]: ?$")
-EXIM_OR_SYSLOG = re.compile(
+_PROCESS = compiled(r"\[0*(\d{1,7})\]: ?$")
+EXIM_OR_SYSLOG = compiled(
     rf"\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d{_FRACTION}(?:Z| ?[+-]\d\d:?\d\d| (?:UTC|GMT))?+ "
     rf"{_BEFORE_TAG}{_INNER.pattern}"
 )

@@ -115,17 +115,10 @@ def _suite() -> str:
     return platform.freedesktop_os_release()["VERSION_CODENAME"]
 
 
-def _can_build() -> bool:
-    check = 'import re, sys; sys.exit(re.match(r"(?:a(?:b|c|de))*+ad", "ad") is None)'
-    return subprocess.run(["/usr/bin/python3", "-c", check], check=False).returncode == 0
-
-
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
     if shutil.which("debootstrap") is None or os.getuid() != 0:
         pytest.skip("needs root and debootstrap: apt-get install debootstrap")
-    if not os.environ.get("POSTWATCH_PACKAGES") and not _can_build():
-        pytest.skip("the workers' package needs Python 3.11.5 of the system: run it on Debian 13 or Ubuntu 24.04")
     folder = tmp_path / "debian"
     bare = os.environ.get("POSTWATCH_BARE_DEBIAN", "")
     if bare:  # made before: `debootstrap --variant=minbase` takes minutes

@@ -2460,11 +2460,11 @@ _SHIP_TELLS = (
 
 INSTALL = (
     _mutation(
-        "a Python that misreads log lines is refused",
-        "streams/python_check.py",
-        "    if not has_sound_expressions():\n",
-        "    if False:\n",
-        "streams/test_python_check.py::test_whoever_reads_logs_ends_with_the_remedy",
+        "a group that repeats takes no more than it may, on Debian 12 too",
+        "streams/expressions.py",
+        '        if token == ")":\n',
+        "        if False:\n",
+        "streams/test_expressions.py::test_repeats_of_groups_become_atomic",
     ),
     _mutation(
         "a start that waits asks systemd for more time",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from postwatch.streams.expressions import compiled
 from postwatch.streams.parsers.events import Arrival, Parsed, Unreadable
 from postwatch.streams.parsers.exim.grammar import (
     CONNECTION,
@@ -23,24 +24,24 @@ _MOST_TRIES = 32
 _ONE_ADDRESS = r"(?:\"(?:[^\"\\]++|\\.)*+\"@[^\s\"@]++|[^\s\"@]++@[^\s\"@]++)"
 _BARE = r"(?!for )[\w.+-]++"
 """A recipient without a domain, as a trusted program may submit it."""
-_SENDER = re.compile(rf"({QUOTED}@\S+|[^\s\"]\S*)(?: R=(\S+))?( H=)?")
-_BRACKETED_IP = re.compile(rf"\[({IP})\](?::\w++)?+(?=[ :]|$)")
-_SESSION = re.compile(CONNECTION + SESSION + r"(?=( id\*?=)| T=\"| from <| for |$)")
-_QUOTED_ID = re.compile(rf"{QUOTED}@[^\s\"]++")
-_PROTOCOL = re.compile(r"(?:^| )P=\S")
-_SIZE = re.compile(r" S=\d")
-_SPACED_USER = re.compile(r" U=(\w++(?: \w++)+)(?= (?:Ci|P)=)")
-_MESSAGE_ID_END = re.compile(r" T=\"| from <| for |$")
-_TAIL = re.compile(
+_SENDER = compiled(rf"({QUOTED}@\S+|[^\s\"]\S*)(?: R=(\S+))?( H=)?")
+_BRACKETED_IP = compiled(rf"\[({IP})\](?::\w++)?+(?=[ :]|$)")
+_SESSION = compiled(CONNECTION + SESSION + r"(?=( id\*?=)| T=\"| from <| for |$)")
+_QUOTED_ID = compiled(rf"{QUOTED}@[^\s\"]++")
+_PROTOCOL = compiled(r"(?:^| )P=\S")
+_SIZE = compiled(r" S=\d")
+_SPACED_USER = compiled(r" U=(\w++(?: \w++)+)(?= (?:Ci|P)=)")
+_MESSAGE_ID_END = compiled(r" T=\"| from <| for |$")
+_TAIL = compiled(
     rf"(?: T=({QUOTED}))?(?: from <(?:{QUOTED}@)?[^>\"]*>)?"
     rf"(?: for ({_ONE_ADDRESS}(?: {_ONE_ADDRESS})*+|{_BARE}(?: {_BARE})*+))?$"
 )
-_EACH_ADDRESS = re.compile(rf"{_ONE_ADDRESS}|[^\s\"@]++")
-_ADDRESS_END = re.compile(r"(?= F=<| Q=| SRS=<| P=<| R=| T=| routing defer| delivery defer| defer| ?: )")
-_UNUSUAL_ADDRESS = re.compile(rf"({QUOTED}@\S+|.*?)(?: \(([^()]*+)\))?(?: <((?:{QUOTED})?[^\s\"<>]*)>)?", re.DOTALL)
-_QUOTED_ADDRESS = re.compile(rf" <({QUOTED}@[^\s\"<>]++)>")
-_QUOTED_PAIR = re.compile(r"\\(?![0-7]{3})(.)")
-_ESCAPE = re.compile(r"\\([0-7]{3}|.)")
+_EACH_ADDRESS = compiled(rf"{_ONE_ADDRESS}|[^\s\"@]++")
+_ADDRESS_END = compiled(r"(?= F=<| Q=| SRS=<| P=<| R=| T=| routing defer| delivery defer| defer| ?: )")
+_UNUSUAL_ADDRESS = compiled(rf"({QUOTED}@\S+|.*?)(?: \(([^()]*+)\))?(?: <((?:{QUOTED})?[^\s\"<>]*)>)?", re.DOTALL)
+_QUOTED_ADDRESS = compiled(rf" <({QUOTED}@[^\s\"<>]++)>")
+_QUOTED_PAIR = compiled(r"\\(?![0-7]{3})(.)")
+_ESCAPE = compiled(r"\\([0-7]{3}|.)")
 _ESCAPED = {f"{code:03o}": chr(code & 0xFF) for code in range(0o1000)} | {"n": "\n", "t": "\t", "r": "\r", "x": "\\x"}
 """Exim escapes no byte as `\\x`: that is a byte which was no text when the line was decoded."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from postwatch.streams.contracts.outcome import BOUNCED, CANCELLED, DEFERRED, DISCARDED, EXPIRED
+from postwatch.streams.expressions import compiled
 from postwatch.streams.parsers.events import ASIDE, FILTER, REPLY, Attempt
 from postwatch.streams.parsers.exim import ambiguous
 from postwatch.streams.parsers.exim.grammar import ID, SMTP_WORDS
@@ -24,14 +25,14 @@ _WAIT_WORDS = (
 )
 SYSTEM_FILTER = "system-filter"
 """Exim's own name, without a domain, for what the recipients of its system filter are logged as made from."""
-_EXIM_ID = re.compile(ID)
+_EXIM_ID = compiled(ID)
 _GIVEN_UP = "retry timeout exceeded"
 _LONG_FAILURE = (
     "retry time not reached for any host after a long failure period",
     "all hosts for ",
     "all hosts have been failing ",
 )
-_ERROR_THEN_HOST = re.compile(
+_ERROR_THEN_HOST = compiled(
     r"([^:\[\]=<>\"]{1,80}) H=(\S+)(?: DS)? \[([\w.:]+)\](?::\w+)?\*?(?: PRX=\S+?(?=:? |$))?"
     r"(?: I=\[([^\] ]*)\](?::\w+)?)?(?: TFO\*{0,2})?(?: DT=\S+?(?=:? |$))?(?:: (.*))?$"
 )
@@ -39,12 +40,12 @@ _ERROR_THEN_HOST = re.compile(
 _DATA_ERRORS = ("PRDR error ", "LMTP error ")
 _NO_MAILBOX = frozenset("|/>:sd")
 """How what is no mailbox begins: a command, a file, a reply, nowhere, `save file`, `discarded`; see `what_beside`."""
-_HOST_IN_TEXT = re.compile(r": host (\S+) \[([0-9a-fA-F.:]+)\]")
+_HOST_IN_TEXT = compiled(r": host (\S+) \[([0-9a-fA-F.:]+)\]")
 _EHLO_ANSWER = " (EHLO response was: "
 """Exim falls back to HELO, and a server that answers 421 is gone by then: its answer stands in brackets."""
-_DELIVER_TIME = re.compile(r" DT=[\d.dhmsw]++$")
+_DELIVER_TIME = compiled(r" DT=[\d.dhmsw]++$")
 _LONGEST_ID = 40
-_NEXT_ID = re.compile(r"(?:\bid=|\bqueued as )([\w.-]{5,40})(?![\w@-])")
+_NEXT_ID = compiled(r"(?:\bid=|\bqueued as )([\w.-]{5,40})(?![\w@-])")
 NO_ANSWER = (0, "", "", "")
 
 

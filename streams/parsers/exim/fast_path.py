@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from postwatch.streams.contracts.outcome import BOUNCED, DELIVERED, DISCARDED
+from postwatch.streams.expressions import compiled
 from postwatch.streams.parsers.events import Arrival, Attempt, LifecycleEvent, Parsed, Refusal
 from postwatch.streams.parsers.exim import ambiguous
 from postwatch.streams.parsers.exim.attempts import NO_ANSWER, answered, deferred, failed, final_address, mailbox_in
@@ -32,12 +33,12 @@ _USUAL_DELIVERY = (
     rf"(?: H=([^ ]++) \[([0-9A-Za-z.:]++)\]{_PORT}\*?+(?: I=\[([0-9A-Za-z.:]++)\]{_PORT}|)(?: X=([^ ]++) CV=[a-z]++|)|)"
     r"(?: K|)(?: C=\"([^\"]*+)\"|)(?: QT=[^ ]++|)(?: DT=[^ ]++|)$"
 )
-USUAL_ARRIVAL = re.compile(rf" ({ID}) {_USUAL_ARRIVAL}", re.ASCII)
+USUAL_ARRIVAL = compiled(rf" ({ID}) {_USUAL_ARRIVAL}", re.ASCII)
 """What follows the stamp: the queue id, the groups of ARRIVAL."""
-USUAL_DELIVERY = re.compile(rf" ({ID}) {_USUAL_DELIVERY}", re.ASCII)
+USUAL_DELIVERY = compiled(rf" ({ID}) {_USUAL_DELIVERY}", re.ASCII)
 """The same with the groups of DELIVERY."""
-USUAL_END = re.compile(rf" ({ID}) Completed(?: |$)", re.ASCII)
-USUAL_TRY = re.compile(
+USUAL_END = compiled(rf" ({ID}) Completed(?: |$)", re.ASCII)
+USUAL_TRY = compiled(
     rf" ({ID}) (==|\*\*) ([^ \"(<|>/:][^ ]*+) (?:<([^ \"<>]++)> |)(?:R=([^ :]++)(?: T=([^ :]++)|)|routing(?= defer))"
     r"(?: defer \((-?[0-9]++)\)|)"
     rf"(?: H=([^ ]++) \[([0-9A-Za-z.:]++)\]{_PORT}\*?+(?: I=\[([0-9A-Za-z.:]++)\]{_PORT}|)"
@@ -45,7 +46,7 @@ USUAL_TRY = re.compile(
     re.ASCII,
 )
 """The same for what did not get through: queue id, flag, the groups of DEFER."""
-USUAL_REFUSAL = re.compile(
+USUAL_REFUSAL = compiled(
     rf" H=(?:([0-9A-Za-z_.-]++) |)(?:\([0-9A-Za-z_.:\[\]-]++\) |)\[([0-9A-Za-z.:]++)\]{_PORT} "
     r"(?:X=[^ ]++ CV=[a-z]++ |)F=<([^ >\"\[]*+)> "
     r"(?:A=([0-9A-Za-z_]++):([0-9A-Za-z_.@+-]++) |)(temporarily |)rejected RCPT <([^ >\"\[]++)>: (.*)$",

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 
+from postwatch.streams.expressions import compiled
+
 ID = r"[0-9A-Za-z]{6}+-(?:[0-9A-Za-z]{6}+-[0-9A-Za-z]{2}+|[0-9A-Za-z]{11}+-[0-9A-Za-z]{4}+)"
-HEAD = re.compile(
+HEAD = compiled(
     r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(\.\d{1,6})?+( [+-]\d{4})?+ (?:\[\d++\] )?+"
     rf"(?:({ID}) (?:(<=|=>|->|\*\*|==|Completed|>>|\*>|\(=)(?: ++|(?<=d)$|(?<===)))?+)?+",
     re.ASCII,
@@ -28,7 +30,7 @@ SESSION = (
 )
 """User, authenticator, login, size."""
 
-ARRIVAL = re.compile(
+ARRIVAL = compiled(
     r"([^ \"][^ ]*+)(?: R=([^ ]++))?+"
     rf"(?: H=([^ ()\[\]]++)?+(?: ?\([^ ()]*+\))?+ ?\[({IP})\](?::[0-9A-Za-z_]++)?+)?+"
     rf"{CONNECTION}{SESSION}(?: id\*?+=([^ ]++))?+(?: T=\"((?:[^\"\\]++|\\.)*+)\")?+(?: from <[^>\"]*+>)?+"
@@ -45,13 +47,13 @@ _PEER = (
     r"(?: (?:A=[\w.@-]++(?::[\w.@-]++)?+|L\*?+|K|PRDR|DKIM=[^ :]++(?::[^ :]++)*+)(?![^ :]))*+"
 )
 
-DELIVERY = re.compile(
+DELIVERY = compiled(
     rf"{_ADDRESS}(?: R=([^ ]++))?+(?: T=([^ ]++))?+(?: S=\d++)?+{_PEER}(?: C=\"(.*)\")?(?: [QD]T=[^ ]++)*+$", re.ASCII
 )
 """Final and original address, router, transport, host, its address, ours, TLS, answer."""
-FAILURE = re.compile(rf"{_ADDRESS}(?: R=([^ :]++))?+(?: T=([^ :]++))?+{_PEER} ?: (.*)$")
+FAILURE = compiled(rf"{_ADDRESS}(?: R=([^ :]++))?+(?: T=([^ :]++))?+{_PEER} ?: (.*)$")
 """Final and original address, router, transport, host, its address, ours, TLS, words."""
-DEFER = re.compile(
+DEFER = compiled(
     rf"{_ADDRESS}(?: R=([^ :]++))?+(?: T=([^ :]++))?+(?: routing)?+ defer \((-?\w++)\){_PEER}(?: ?: (.*))?+$"
 )
 """Final and original address, router, transport, error number, host, its address, ours, TLS, words."""
@@ -67,13 +69,13 @@ _ANY_PEER = (
     r"(?: L[*.]?+-?+(?= |$)| K(?= |$)| PRDR(?= |$)| DKIM=[^ ]+?(?=:? |$))*+"
 )
 _TIMES = r"(?: QT=[^ ]+?(?=:? |$)| DT=[^ ]+?(?=:? |$))*+"
-DELIVERY_TAIL = re.compile(rf"{_DRIVER}{_ANY_PEER}(?: C=\"(.*)\")?{_TIMES}$")
-FAILURE_TAIL = re.compile(rf"{_DRIVER}{_ANY_PEER}{_TIMES} ?: (.*)$")
-DEFER_TAIL = re.compile(rf"{_DRIVER}(?: routing| delivery)? defer(?: \((-?\w+)\))?{_ANY_PEER}{_TIMES}(?: ?: (.*))?$")
+DELIVERY_TAIL = compiled(rf"{_DRIVER}{_ANY_PEER}(?: C=\"(.*)\")?{_TIMES}$")
+FAILURE_TAIL = compiled(rf"{_DRIVER}{_ANY_PEER}{_TIMES} ?: (.*)$")
+DEFER_TAIL = compiled(rf"{_DRIVER}(?: routing| delivery)? defer(?: \((-?\w+)\))?{_ANY_PEER}{_TIMES}(?: ?: (.*))?$")
 """What may follow the addresses, whatever the log_selector; the same groups as above without the addresses."""
 
 _PATH = rf"<(?:{QUOTED})?+[^>]*+>"
-SMTP_WORDS = re.compile(
+SMTP_WORDS = compiled(
     r"(?:(?:PRDR|LMTP) error|(?:[A-Z]+ )?error from remote mail server) after "
     rf"(?:(?:pipelined )?[A-Z]+ (?:TO|FROM):{_PATH}(?: [A-Z][A-Z0-9-]*+(?:=(?:[^\s:]++|:(?! ))*+)?+)*+"
     rf"|[^:<\[]*+(?:{_PATH}|\[[^\] ]*+\])?+[^:<]*+): "

@@ -13,6 +13,7 @@ import re
 import msgspec
 from postwatch.producers.record import CUT_MARK
 from postwatch.streams.contracts.outcome import BOUNCED, CANCELLED, DEFERRED, DELIVERED, DISCARDED, EXPIRED, REJECTED
+from postwatch.streams.expressions import compiled
 from postwatch.streams.parsers.events import IDENTITY, Arrival, Attempt, Ignored, LifecycleEvent, Parsed, Unreadable
 from postwatch.streams.parsers.exim import ambiguous, rejections
 from postwatch.streams.parsers.exim.attempts import (
@@ -51,7 +52,7 @@ _LONG_ID_END = _STAMP_LENGTH + len(" 1xXG51-0000000000B-1234")
 """Where the queue id ends behind the usual stamp: before Exim 4.97, and since."""
 _SHORT_FLAG_END, _LONG_FLAG_END = _SHORT_ID_END + 3, _LONG_ID_END + 3
 _BOM = "\ufeff"
-STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:")
+STAMP = compiled(r"\d{4}-\d\d-\d\d \d\d:")
 """How Exim's stamps begin."""
 NO_STAMP = Ignored("no-stamp")
 _ARGUMENTS = Ignored("arguments")
@@ -67,9 +68,9 @@ _MOST_OF_QUEUE_RUN = 53
 _FROZEN = Ignored("frozen")
 _FROZEN_WORDS = ("Frozen", "Unfrozen", "unfrozen by ", "Message is frozen")
 HEADERS = Ignored("headers")
-_HEADER = re.compile(r"(?:[A-Z* ] [!-9;-~]++:|[ \t]|Envelope-(?:from|to): )")
+_HEADER = compiled(r"(?:[A-Z* ] [!-9;-~]++:|[ \t]|Envelope-(?:from|to): )")
 """What the reject log writes below an entry: each header behind a letter or a blank, so no header begins a line."""
-_IDENTIFICATION = re.compile(r"Sender identification U=([^\s=]++) D=[^\s=]++ S=")
+_IDENTIFICATION = compiled(r"Sender identification U=([^\s=]++) D=[^\s=]++ S=")
 _SHARED_USERS = frozenset(("nobody", "root", "mailnull"))
 _NOT_IDENTIFIED = Ignored("sender-not-identified")
 _REFUSED = Ignored("refused-session")
@@ -78,30 +79,30 @@ _TWO_WAYS = Unreadable("an address that can be read in two ways")
 _SUPPRESSED = Ignored("suppressed-delivery")
 _OTHER = Ignored("other")
 _ODD_ID = Unreadable("a message without an id that Exim gives")
-_WITHOUT_ID = re.compile(
+_WITHOUT_ID = compiled(
     r"(?:\S{1,40}+ )?(?:(?:<=|=>|->|>>|\*\*|==) \S++(?: <\S*+>)?+:? (?=[A-Z][\w*.]*+=|\S)|(?<= )Completed$)"
 )
 """A line about a message behind something that is no id, or behind nothing."""
-_DISCARDED_ALL = re.compile(
+_DISCARDED_ALL = compiled(
     r"discarded \(system filter\)$|blackhole (?:\([^()]*discarded recipients\)(?:: .*)?|\*.*\* ?)$"
 )
 _DISCARDED_ONE_BY_ONE = ("blackhole (RCPT ACL ", "blackhole (MAIL ACL ")
 """Each of those recipients had a line of its own before, and the arrival lists none."""
 _IGNORED_ORIGINALS = "original recipients ignored (system filter)"
-_FILTER_FAILS = re.compile(r"cancelled by system filter(?:$|: (.*))")
+_FILTER_FAILS = compiled(r"cancelled by system filter(?:$|: (.*))")
 _FROZEN_BY = ("frozen by ", "Frozen by the system filter")
 """An ACL, an administrator or the system filter holds the message; without "by" an attempt's own line tells."""
 _FROZEN_TOO_LONG = "cancelled by timeout_frozen_after"
 """Every open recipient goes back to the sender, so it is no administrator who took the message away."""
-_PRDR = re.compile(rf"PRDR R=<((?:{QUOTED})?+[^>]*+)> (acceptance|temporary refusal|refusal)$")
-_PRDR_WORDS = re.compile(rf"PRDR ({QUOTED}@[^\s\"<>]++|[^\s\"<>@]++@[^\s\"<>@]++)(?: (.*))?+$")
+_PRDR = compiled(rf"PRDR R=<((?:{QUOTED})?+[^>]*+)> (acceptance|temporary refusal|refusal)$")
+_PRDR_WORDS = compiled(rf"PRDR ({QUOTED}@[^\s\"<>]++|[^\s\"<>@]++@[^\s\"<>@]++)(?: (.*))?+$")
 _ARRIVED = ("<=", "(=")
 _TRUNCATED = "<trunc>"
 """Exim 4.99 ends an entry so that holds more recipients than its buffer does."""
-_TAKEN_OFF = re.compile(rf"address <((?:{QUOTED})?[^>]*)> marked delivered by ")
-_MUA_WRAPPER = re.compile(r"(?:(\S+) )?((?:mua_wrapper|routing yielded a) .*)$")
+_TAKEN_OFF = compiled(rf"address <((?:{QUOTED})?[^>]*)> marked delivered by ")
+_MUA_WRAPPER = compiled(r"(?:(\S+) )?((?:mua_wrapper|routing yielded a) .*)$")
 """A program that hands over straight gets all or nothing (mua_wrapper), and Exim forgets the colon."""
-_REFUSED_SESSION = re.compile(
+_REFUSED_SESSION = compiled(
     r"(?:\S.* )?rejected (?:connection|[EH][EH]LO|AUTH|STARTTLS|ETRN|VRFY|EXPN|ATRN|DATA|BDAT|WELLKNOWN|XCLIENT)\b"
 )
 

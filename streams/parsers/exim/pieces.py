@@ -11,6 +11,7 @@ import datetime
 import re
 from collections.abc import Sequence
 
+from postwatch.streams.expressions import compiled
 from postwatch.streams.parsers.events import LAST_PIECE, PIECE, Arrival, Parsed, Unreadable
 from postwatch.streams.parsers.exim.grammar import HEAD
 from postwatch.streams.parsers.exim.main_log import STAMP, EximMainParser
@@ -18,14 +19,14 @@ from postwatch.streams.parsers.queue_ids import PIECE_PREFIX
 from postwatch.streams.parsers.syslog import Header, process_of
 from postwatch.streams.parsers.timestamps import StampReader, find_zone
 
-COUNT = re.compile(r"\[(\d{1,4}+)([/\\])(\d{1,4}+)\] ")
+COUNT = compiled(r"\[(\d{1,4}+)([/\\])(\d{1,4}+)\] ")
 MOST_PIECES = 100
 """Of a line: Exim's own buffer for an entry holds about ten."""
 MOST_APART_MS = 60_000
 """The pieces of an entry are written at once; a process that goes on so much later is another one of that number."""
 _FULL_BYTES = 870
-_END_OF_CHARACTER = re.compile(r"(?:\\x[89a-f][0-9a-f]){1,3}$")
-_REST_OF_CHARACTER = re.compile(r"(?:\\x[89ab][0-9a-f]){1,3}")
+_END_OF_CHARACTER = compiled(r"(?:\\x[89a-f][0-9a-f]){1,3}$")
+_REST_OF_CHARACTER = compiled(r"(?:\\x[89ab][0-9a-f]){1,3}")
 _parser = EximMainParser(StampReader(find_zone("UTC", "syslog")))
 
 

@@ -10,31 +10,32 @@ import re
 from collections.abc import Iterable
 
 from postwatch.streams.contracts.outcome import DISCARDED
+from postwatch.streams.expressions import compiled
 from postwatch.streams.parsers.events import Refusal, Unreadable
 from postwatch.streams.parsers.exim.ambiguous import hosts
 from postwatch.streams.parsers.exim.grammar import CONNECTION, QUOTED, SMTP_WORDS, TLS
 from postwatch.streams.parsers.smtp import SMTP_CODE
 
-_REFUSAL_OPENING = re.compile(r"(?=U=|F=|H=|rejected|temporarily rejected)")
-_REFUSAL = re.compile(
+_REFUSAL_OPENING = compiled(r"(?=U=|F=|H=|rejected|temporarily rejected)")
+_REFUSAL = compiled(
     rf"{CONNECTION}(?: ?U=(?P<user>\S+))?(?: Ci=\S+)?{TLS}(?: ?F=<(?P<sender>(?:{QUOTED})?[^>]*)>)?"
     r"(?: A=(?P<method>[^\s:]+)(?::(?P<login>[^\s,:]+)\S*)?)?(?: SPF(?:=\w+)?)? ?(?P<for_now>temporarily )?"
     r"rejected (?P<command>RCPT|MAIL|after DATA|DKIM|during MIME ACL checks|by non-SMTP ACL|by local_scan\(\)) ?"
     rf"(?:<(?P<recipient>(?:{QUOTED})?[^>]*)>|(?P<bare>[^\s<>:\"]+@[^\s<>:\"]+)(?=:|$))?(?: [^:]*)?"
     r"(?:: ?(?P<words>.*))?$"
 )
-_REFUSED_FAR = re.compile(
+_REFUSED_FAR = compiled(
     rf"{CONNECTION}(?: U=\S+)?(?: Ci=\S+)?{TLS} ({QUOTED}@[^\s\"<>]++|[^\s\"<>@]++@[^\s\"<>]++)"
     rf" F=<((?:{QUOTED})?[^>]*)>[^\":]* rejected after DATA: R=(?:[^\" ]++ )++C=\"(.*)\"$"
 )
 """The far server of a delivery by cutthrough would not have it."""
-_REJECTED_FROM = re.compile(rf"rejected from <((?:{QUOTED})?[^>]*)>(?: (H=))?")
-_LOCAL_SCAN = re.compile(rf"F=(?!<)((?:{QUOTED}@)?+[^ ]*+)(?: (H=))?+")
-_WHY = re.compile(
+_REJECTED_FROM = compiled(rf"rejected from <((?:{QUOTED})?[^>]*)>(?: (H=))?")
+_LOCAL_SCAN = compiled(rf"F=(?!<)((?:{QUOTED}@)?+[^ ]*+)(?: (H=))?+")
+_WHY = compiled(
     rf"{CONNECTION}(?: U=(?P<user>\S+))?(?: Ci=\S+)?(?: P=\S+)?(?: (?:temporarily )?rejected by local_scan\(\))?: "
     r"(?P<words>.*)$"
 )
-_DISCARD = re.compile(
+_DISCARD = compiled(
     rf"{CONNECTION}(?: ?U=\S+)?(?: Ci=\S+)?{TLS}(?: ?F=<((?:{QUOTED})?[^>]*)>)? ?"
     rf"RCPT <((?:{QUOTED})?[^>]*)>(?: [^:]*)?: (discarded by \w+ ACL(?:: .*)?)$"
 )

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+from postwatch.streams.expressions import compiled
 from postwatch.streams.parsers.events import CLIENT, MESSAGE_ID, QUEUE, Arrival, LifecycleEvent, Parsed
 from postwatch.streams.parsers.postfix import daemons
 from postwatch.streams.parsers.postfix.grammar import LONG_ID
@@ -18,13 +19,13 @@ _ID = rf"([0-9A-F]{{6,}}+|{LONG_ID}): "
 _HOST = r"[0-9A-Za-z_.-]++"
 _IP = r"[0-9A-Fa-f.:]++"
 
-_CLIENT = re.compile(
+_CLIENT = compiled(
     rf"(?:(connect) from |disconnect from |{_ID}client=({_HOST})\[({_IP})\](?::[0-9]++|)"
     r"(?:, sasl_method=([0-9A-Za-z_-]++), sasl_username=([^ ,]++)|)$)"
 )
-_NAMED = re.compile(rf"{_ID}message-id=<([^>]*+)>$")
-_QUEUED = re.compile(rf"{_ID}(?:from=<([^<>\" ]*+)>, size=([0-9]{{1,18}}+), nrcpt=[0-9]++ \(queue active\)|(removed))$")
-_DELIVERED = re.compile(
+_NAMED = compiled(rf"{_ID}message-id=<([^>]*+)>$")
+_QUEUED = compiled(rf"{_ID}(?:from=<([^<>\" ]*+)>, size=([0-9]{{1,18}}+), nrcpt=[0-9]++ \(queue active\)|(removed))$")
+_DELIVERED = compiled(
     rf"{_ID}to=<([^<>\"]++)>, (?:orig_to=<([^<>\"]++)>, |)relay=({_HOST})(?:\[({_IP})\](?::[0-9]++|)|), "
     r"(?:conn_use=[0-9]++, |)delay=[0-9.]++, delays=[0-9./]++, (?:tls=([a-z:?!/-]++), |)dsn=([0-9]\.[0-9]++\.[0-9]++), "
     r"status=(sent|deferred|bounced) \((.*)$"

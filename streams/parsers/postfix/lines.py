@@ -6,8 +6,7 @@ lines, so each is read once; a line behind a known one may take the fast path.
 
 from __future__ import annotations
 
-import re
-
+from postwatch.streams.expressions import compiled
 from postwatch.streams.parsers.events import Parsed, Unreadable
 from postwatch.streams.parsers.log_format import LogFormat
 from postwatch.streams.parsers.postfix import daemons
@@ -18,7 +17,7 @@ from postwatch.streams.parsers.syslog import Header
 from postwatch.streams.parsers.timestamps import StampReader
 
 _STAMP_LOST = Unreadable("a stamp that makes no sense")
-_WITHOUT_STAMP = re.compile(rf".{{0,60}}? postfix[\w.+-]*+/[\w./+-]++\[\d++\]:? {ID}:? ")
+_WITHOUT_STAMP = compiled(rf".{{0,60}}? postfix[\w.+-]*+/[\w./+-]++\[\d++\]:? {ID}:? ")
 _MOST_HEAD = 200
 _MOST_AGENTS = 1000
 _MOST_HEADS = 10_000

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 from postwatch.streams.contracts.outcome import BOUNCED, DISCARDED, REJECTED
+from postwatch.streams.expressions import compiled
 from postwatch.streams.parsers.events import JUDGED, KEPT, LINK, Arrival, Attempt, Ignored, Parsed
 from postwatch.streams.parsers.postfix.grammar import WHOLE_ID
 from postwatch.streams.parsers.queue_ids import amavis_passage
@@ -20,7 +21,7 @@ _OPENING = (
     r"(?:[A-Z]++ )*+(?:\[[^\]]*+\](?::\d++)?+ )*+"
 )
 _QUEUE_ID = r"(?:quarantine: [^\s,]++(?:,[^\s,]++)*+, )?+(?:Queue-ID: (?P<before>\w++), )?+"
-_PASSED = re.compile(
+_PASSED = compiled(
     _OPENING.format(verdict="Passed")
     + rf"<{ADDRESS}> -> <{ADDRESS}>(?:,<{ADDRESS}>)*+, "
     + _QUEUE_ID
@@ -28,13 +29,13 @@ _PASSED = re.compile(
     r"(?:pt: \d++, )?+queued_as: (?P<behind>[\w/]++)(?=, |$)"
 )
 """amavisd-new's `$log_templ` as it comes: the queue id before, those behind with slashes between them."""
-_BLOCKED = re.compile(
+_BLOCKED = compiled(
     _OPENING.format(verdict="Blocked")
     + rf"<{ADDRESS}> -> (?P<recipients><{ADDRESS}>(?:,<{ADDRESS}>)*+), "
     + _QUEUE_ID
     + r"(?:(?:Resent-)?+Message-ID: |mail_id: |Hits: )"
 )
-_RECIPIENT = re.compile(rf"<{ADDRESS}>(?:,|$)")
+_RECIPIENT = compiled(rf"<{ADDRESS}>(?:,|$)")
 _QUEUED_AS = ", queued_as: "
 _BEFORE = ", Queue-ID: "
 _ENVELOPE = "> -> <"

@@ -6,13 +6,12 @@ answer names the sender and the first recipient; so the two are tied by these, a
 
 from __future__ import annotations
 
-import re
-
 from postwatch.streams.contracts.outcome import DISCARDED
+from postwatch.streams.expressions import compiled
 from postwatch.streams.parsers.events import JUDGED, Attempt, Ignored, Parsed
 from postwatch.streams.parsers.queue_ids import clamsmtp_passage
 
-_FOUND = re.compile(
+_FOUND = compiled(
     r"\d++: from=(?P<sender>[^\s,<>\"]*+), (?P<recipients>(?:to=[^\s,<>\"]++, )++)(?P<words>status=VIRUS:\S*+)$"
 )
 _FILTERED = Ignored("filter")

@@ -10,14 +10,13 @@ Message-ID: one with a blank, an angle bracket or a comma is not taken, so none 
 
 from __future__ import annotations
 
-import re
-
 from postwatch.streams.contracts.outcome import BOUNCED, DELIVERED, DISCARDED
+from postwatch.streams.expressions import compiled
 from postwatch.streams.parsers.events import JUDGED, REDIRECTED, Attempt, Event, Ignored, Parsed
 from postwatch.streams.parsers.queue_ids import DOVECOT_PREFIX, return_entry
 
 _DELIVERY = ("lmtp(", "lda(")
-_ACTION = re.compile(
+_ACTION = compiled(
     r"lmtp\([^\s()]++\)(?:<\d++>)?+<(?P<id>[\w+/]++(?::[TRP]\d++)*+)>: sieve: msgid=(?:<[^<>\s]*+>|\S*+): "
     r"(?P<words>(?P<discarded>discard action: [Mm]arked message to be discarded if not explicitly delivered"
     r"|marked message to be discarded if not explicitly delivered)"
@@ -25,7 +24,7 @@ _ACTION = re.compile(
     r"|(?:\w++ action: )?+(?:stored mail into mailbox |forwarded to ))"
 )
 _SESSION = r"[\w+/=-]*+(?::\w++)*+"
-_REDIRECT = re.compile(
+_REDIRECT = compiled(
     r"(?:lmtp|lda)\((?:\d++, )?+(?P<user>[^\s()<>,]++)\)(?:<\d++>)?+"
     rf"(?:<{_SESSION}>)?+: (?:Info: )?+(?:(?!sieve:){_SESSION}: )?+"
     r"sieve: msgid=<?+(?P<name>[^\s<>,]++)>?+: (?:redirect action: )?+"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from postwatch.streams.contracts.outcome import DISCARDED
+from postwatch.streams.expressions import compiled
 from postwatch.streams.parsers.events import JUDGED, REQUEUED, Arrival, Attempt, Ignored, LifecycleEvent, Parsed
 from postwatch.streams.parsers.postfix.grammar import ID
 
@@ -16,17 +17,17 @@ _EXIM_ID = r"[0-9A-Za-z]{6}-[0-9A-Za-z]{6,11}-[0-9A-Za-z]{2,4}"
 _ANY_ID = rf"{_EXIM_ID}(?= )|[0-9A-Za-z]{{6,}}+"
 _OF_BATCH = r"(?:\.[0-9A-F]{5})?+"
 _OWN_ID = rf"(?P<before>{_ANY_ID}){_OF_BATCH}"
-_REQUEUE = re.compile(rf"Requeue: {_OWN_ID} to (?P<behind>{ID})$")
-_KEPT = re.compile(
+_REQUEUE = compiled(rf"Requeue: {_OWN_ID} to (?P<behind>{ID})$")
+_KEPT = compiled(
     rf"(?:(?:Spam|MCP) Actions: message {_OWN_ID} actions are (?P<actions>\S++)$"
     rf"|Infected message (?P<infected>{_ANY_ID}){_OF_BATCH} came from \S*+$)"
 )
-_NOT_DELIVERED = re.compile(
+_NOT_DELIVERED = compiled(
     rf"(?P<words>Non-delivery of (?:non)?+spam: message {_OWN_ID}) from [^\s\"]*+ "
     r"to (?P<recipients>[^\s\",]++(?:,[^\s\",]++)*+) with subject "
 )
 """Where `Log Delivery And Non-Delivery` is set; the subject may hold anything."""
-_QUEUE_ID = re.compile(rf"(?:{ID}|{_EXIM_ID})$")
+_QUEUE_ID = compiled(rf"(?:{ID}|{_EXIM_ID})$")
 _PASSING_ON = frozenset(("deliver", "forward"))
 _FILTERED = Ignored("filter")
 

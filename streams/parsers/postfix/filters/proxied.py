@@ -6,9 +6,8 @@ guessed.
 
 from __future__ import annotations
 
-import re
-
 from postwatch.streams.contracts.outcome import BOUNCED, DISCARDED, REJECTED
+from postwatch.streams.expressions import compiled
 from postwatch.streams.parsers.events import ANSWERED, LOGIN, Arrival, Ignored, Parsed, Refusal, Unreadable
 from postwatch.streams.parsers.postfix.grammar import PASSAGE, REJECTED_PASSAGE, TAIL_START, VERDICT, WHOLE_ID
 from postwatch.streams.parsers.queue_ids import (
@@ -22,15 +21,15 @@ from postwatch.streams.parsers.queue_ids import (
 from postwatch.streams.parsers.smtp import ADDRESS, ENHANCED, next_queue_id, reply_codes
 from postwatch.streams.parsers.syslog import process_before
 
-PROXY = re.compile(r"(?:NOQUEUE: )?+proxy-(accept|reject): [A-Z-]++: ")
+PROXY = compiled(r"(?:NOQUEUE: )?+proxy-(accept|reject): [A-Z-]++: ")
 """Without the client, which the line `NOQUEUE: client=` of the same process names."""
-_PROXIED = re.compile(rf"; from=<{ADDRESS}>(?: to=<{ADDRESS}>)?+ proto=\w++(?: helo=<|$)")
+_PROXIED = compiled(rf"; from=<{ADDRESS}>(?: to=<{ADDRESS}>)?+ proto=\w++(?: helo=<|$)")
 """Sender and recipient. The HELO name may hold anything, the words of a login too."""
-_LOGIN = re.compile(r"> sasl_username=<([^<>]*+)>$")
+_LOGIN = compiled(r"> sasl_username=<([^<>]*+)>$")
 _LONGEST_LOGIN = 1000
-_OWN_ID = re.compile(r"[245]\d\d (?:\d\.\d\.\d )?+(?:Ok, discarded|Ok|Reject|Bounce), id=(\d++(?:-\d++)++)")
+_OWN_ID = compiled(r"[245]\d\d (?:\d\.\d\.\d )?+(?:Ok, discarded|Ok|Reject|Bounce), id=(\d++(?:-\d++)++)")
 """amavisd-new's own id in its answer."""
-_CLAMSMTP = re.compile(r"(?:250 Virus Detected; Discarded Email|550 Virus Detected; Content Rejected)$")
+_CLAMSMTP = compiled(r"(?:250 Virus Detected; Discarded Email|550 Virus Detected; Content Rejected)$")
 _NOTE = Ignored("note")
 
 

@@ -6,15 +6,14 @@ or a closing bracket (`PMG::SMTP`), so nothing of an address can look like the w
 
 from __future__ import annotations
 
-import re
-
 from postwatch.streams.contracts.outcome import DELIVERED, DISCARDED
+from postwatch.streams.expressions import compiled
 from postwatch.streams.parsers.events import JUDGED, Attempt, Ignored, Parsed
 from postwatch.streams.parsers.postfix.grammar import LONG_ID
 from postwatch.streams.parsers.queue_ids import PASSAGE_PREFIX
 
 _ADDRESS = r'(?:"[^\s<>"]*+")?+[^\s<>"]++'
-_DECIDED = re.compile(
+_DECIDED = compiled(
     r"(?P<passage>[0-9A-F]{12,40}): (?P<words>"
     rf"(?:accept mail to <(?P<accepted>{_ADDRESS})> \((?P<behind>[0-9A-F]{{6,}}+|{LONG_ID})\)"
     rf"|moved mail for <(?P<moved>{_ADDRESS})> to (?:spam|virus|(?P<partly>attachment)) quarantine - [\w./-]++"

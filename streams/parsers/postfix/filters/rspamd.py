@@ -7,20 +7,19 @@ Strangers write the Message-ID, the symbols and the header `To`. So every field 
 
 from __future__ import annotations
 
-import re
-
 from postwatch.streams.contracts.outcome import DISCARDED, REJECTED
+from postwatch.streams.expressions import compiled
 from postwatch.streams.parsers.events import JUDGED, Attempt, Ignored, Parsed
 from postwatch.streams.parsers.postfix.grammar import LONG_ID
 from postwatch.streams.parsers.queue_ids import rspamd_passage
 
-_HEAD = re.compile(r"(?:[\d-]++ [\d:.]++ )?+(?:#\d++\([\w ]++\) )?+<[^<>\s]++>; task; rspamd_task_write_log: id: <")
+_HEAD = compiled(r"(?:[\d-]++ [\d:.]++ )?+(?:#\d++\([\w ]++\) )?+<[^<>\s]++>; task; rspamd_task_write_log: id: <")
 """As rspamd gives it to syslog, or with the stamp and the process that it writes to a console."""
 _QUEUE_ID, _ACTION, _RECIPIENTS = ", qid: <", "(default: ", ", rcpts: <"
-_QUEUE_ID_FIELD = re.compile(rf"([0-9A-F]{{6,}}+|{LONG_ID})>, ")
-_ACTION_FIELD = re.compile(r"(default: T \((reject|soft reject|discard|quarantine)\): \[-?[\d.]++/-?[\d.]++\])")
-_RECIPIENTS_FIELD = re.compile(r"([^\s<>\"]++)>(?:, |$)")
-_ADDRESS = re.compile(r"[^\s<>@,]++@[^\s<>@,]++$")
+_QUEUE_ID_FIELD = compiled(rf"([0-9A-F]{{6,}}+|{LONG_ID})>, ")
+_ACTION_FIELD = compiled(r"(default: T \((reject|soft reject|discard|quarantine)\): \[-?[\d.]++/-?[\d.]++\])")
+_RECIPIENTS_FIELD = compiled(r"([^\s<>\"]++)>(?:, |$)")
+_ADDRESS = compiled(r"[^\s<>@,]++@[^\s<>@,]++$")
 _STATUSES = {"reject": REJECTED, "soft reject": REJECTED, "discard": DISCARDED, "quarantine": DISCARDED}
 _CUT = "..."
 _FILTERED = Ignored("filter")
