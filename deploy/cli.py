@@ -15,7 +15,6 @@ from collections.abc import Collection, Sequence
 from importlib.metadata import version
 from typing import NamedTuple
 
-from postwatch.producers.service import renewal
 from postwatch.producers.service.errors import PostwatchError
 from postwatch.query.reports import LISTED
 
@@ -66,7 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     error_status = COMMANDS[arguments.command].error_status
     try:
         status = int(arguments.run(arguments))
-        if renewal.is_due():
+        renewal = sys.modules.get("postwatch.producers.service.renewal")  # parts that look at their files bring it
+        if renewal is not None and renewal.is_due():
             renewal.begin_anew()
         sys.stdout.flush()  # here, where a reader that is gone is expected, and not at the interpreter's exit
         return status

@@ -68,7 +68,7 @@ class PartitionRaise:
             self._raise(self._changelog, table)
             self._move(old)
         self._raise(self._kafka.raw_topic, raw)
-        correct_offsets(self._kafka, self._group, self._kafka.raw_topic, self._partitions, begin=True)
+        correct_offsets(self._kafka, self._group, self._kafka.raw_topic, self._partitions)
         self._remove_marker()
 
     def _counts(self) -> dict[str, int]:

@@ -28,7 +28,7 @@ from rich.text import Text
 
 MAX_SERVERS = 10_000
 _MOST_NAMED_SERVERS = 3
-_HEADING = ("Server", "State", "Heartbeat", "Last line (UTC)", "Lines/s", "Not shipped")
+_HEADING = ("Server", "State", "Heard", "Last line", "Lines/s", "Unsent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +131,7 @@ class ServersReport(Report[ServersQuestion, ServerStates]):
     def table(self, answer: ServerStates, width: int) -> Iterator[RenderableType]:
         if answer.servers:
             yield short_table(_HEADING, map(_line, answer.servers), width)
+            yield Text("Heard: how long ago it gave a sign. Times are in UTC.", "dim")
 
     def csv(self, answer: ServerStates, has_heading: bool = True) -> str:
         heading = list(ServerShape.model_fields) if has_heading else []
@@ -179,8 +180,8 @@ def _line(state: ServerState) -> tuple[str | Text, ...]:
     return (
         state.server,
         state_word(state),
-        f"{time_span(state.age_ms)} ago",
-        utc_time(state.last_line_ms)[5:] if state.last_line_ms else "none yet",
+        time_span(state.age_ms),
+        utc_time(state.last_line_ms)[5:16] if state.last_line_ms else "none yet",
         f"{state.lines_per_second:.1f}",
         byte_size(state.lag_bytes),
     )

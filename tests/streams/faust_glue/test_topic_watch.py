@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 from postwatch.producers.service.errors import SettingsError
@@ -75,10 +75,21 @@ def test_offsets_of_a_former_topic_are_put_right_and_no_others(topics: KafkaSett
         return [one.offset for one in consumer.committed([TopicPartition(topic, one) for one in range(4)], timeout=10)]
 
     correct_offsets(topics, group, topic, 4)
-    assert committed() == [0, 1, 0, -1001]
-    correct_offsets(topics, group, topic, 4, begin=True)
     assert committed() == [0, 1, 0, 0]
     consumer.close()
+
+
+@pytest.mark.stack
+def test_a_group_with_members_sees_to_its_own_offsets(topics: KafkaSettings) -> None:
+    topic, group = topics.raw_topic, f"{topics.raw_topic}-group"
+    make_topic(topics, topic, 1)
+    member = Consumer({**topics.client_config(), "group.id": group, "enable.auto.commit": False})
+    member.subscribe([topic])
+    wait_until(lambda: member.poll(0.2) is None and member.assignment(), "the member has its partition")
+    correct_offsets(topics, group, topic, 1)
+    [place] = member.committed([TopicPartition(topic, 0)], timeout=10)
+    assert place.offset < 0
+    member.close()
 
 
 @pytest.mark.stack
