@@ -57,7 +57,7 @@ def test_letters_are_read_as_they_were_sent_and_leave_no_trace(topics: KafkaSett
     assert (row.server, row.topic, row.partition, row.kafka_offset) == ("", "mail.outcomes", 3, 17)
     assert read(line.at_ms + 60_000).letters == ()
     assert read(0).letters == found.letters
-    groups = AdminClient(topics.client_config()).list_consumer_groups().result(10).valid
+    groups = AdminClient(topics.client_config()).list_consumer_groups(request_timeout=60).result(90).valid
     assert "postwatch-letters" not in [group.group_id for group in groups]
 
 
