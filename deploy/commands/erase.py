@@ -13,7 +13,7 @@ from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.producers.service.lifecycle import now_ms
 from postwatch.producers.service.logs import configure_logs
 from postwatch.producers.service.settings import load
-from postwatch.query.commands.token import operator
+from postwatch.query.commands.scopes import operator
 from postwatch.query.wording import count
 from postwatch.streams.clickhouse.client import TRANSPORT_ERRORS, connect, unavailable
 from postwatch.streams.contracts.outcome import iso_time

@@ -11,7 +11,7 @@ from postwatch.query.access.handover_routes import link_of
 from postwatch.query.access.keys import shared_key
 from postwatch.query.access.settings import AccessSettings
 from postwatch.query.access.state import StateStore
-from postwatch.query.commands.token import operator
+from postwatch.query.commands.scopes import operator
 from postwatch.query.settings import QuerySettings
 
 

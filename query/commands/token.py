@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import getpass
-import os
 import sys
 
-from postwatch.producers.service.errors import BadInputError
 from postwatch.producers.service.lifecycle import now_ms
 from postwatch.producers.service.logs import configure_logs
 from postwatch.producers.service.settings import load
-from postwatch.query.access.handover import read_mailbox
 from postwatch.query.access.settings import AccessSettings
 from postwatch.query.access.state import StateStore
-from postwatch.query.access.tokens import Token, TokenBook, TokenScope
-from postwatch.query.filters import Domain, read_account
+from postwatch.query.access.tokens import Token, TokenBook
+from postwatch.query.commands.scopes import minute_words, operator, read_scope, scope_words
 from postwatch.streams.contracts.outcome import iso_time
 from rich import box
 from rich.console import Console
@@ -77,30 +73,12 @@ def run(arguments: argparse.Namespace) -> int:
         store.close()
 
 
-def operator() -> str:
-    """Who types the command, for the log."""
-    return os.environ.get("SUDO_USER") or getpass.getuser()
-
-
 def _create(book: TokenBook, arguments: argparse.Namespace) -> int:
-    scope = TokenScope(
-        accounts=frozenset(map(read_mailbox, arguments.account)),
-        domains=frozenset(map(read_domain, arguments.domain)),
-        sees_all=arguments.all,
-        is_engineer=arguments.engineer,
-        hands_over=arguments.hand_over,
-    )
+    scope = read_scope(arguments, hands_over=arguments.hand_over)
     secret, token = book.create(arguments.name, scope, arguments.days, operator())
     print(f"id {token.id}, until {iso_time(token.expires_at)}. The token is not shown again:", file=sys.stderr)
     print(secret)
     return 0
-
-
-def read_domain(word: str) -> str:
-    scope = read_account(f"@{word.removeprefix('@')}")
-    if not isinstance(scope, Domain):
-        raise BadInputError(f"{word!r} is not a domain")
-    return scope.domain
 
 
 def _table(book: TokenBook) -> Table:
@@ -114,25 +92,15 @@ def _table(book: TokenBook) -> Table:
             token.name,
             scope_words(token.scope),
             token.created_by,
-            _time(token.created_at),
-            _time(token.expires_at),
-            _time(token.last_used_at) if token.last_used_at else "never",
+            minute_words(token.created_at),
+            minute_words(token.expires_at),
+            minute_words(token.last_used_at) if token.last_used_at else "never",
             _standing(token, now),
         )
     return table
 
 
-def scope_words(scope: TokenScope) -> str:
-    of = ["all"] if scope.sees_all else [*sorted(scope.accounts), *(f"@{name}" for name in sorted(scope.domains))]
-    extra = [word for word, holds in (("engineer", scope.is_engineer), ("hand-over", scope.hands_over)) if holds]
-    return ", ".join([*of, *extra])
-
-
 def _standing(token: Token, now: int) -> str:
     if token.revoked_at is not None:
-        return f"revoked {_time(token.revoked_at)}"
+        return f"revoked {minute_words(token.revoked_at)}"
     return "works" if token.works_at(now) else "ended"
-
-
-def _time(at_ms: int) -> str:
-    return iso_time(at_ms)[:16].replace("T", " ")

@@ -7,15 +7,12 @@ import sys
 
 from postwatch.producers.service.logs import configure_logs
 from postwatch.producers.service.settings import load
-from postwatch.query.access.handover import read_mailbox
 from postwatch.query.access.settings import AccessSettings
 from postwatch.query.access.state import StateStore
-from postwatch.query.access.tokens import TokenScope
-from postwatch.query.commands.token import operator, read_domain, scope_words
+from postwatch.query.commands.scopes import minute_words, operator, read_scope, scope_words
 from postwatch.query.push.outbox import Counts, Outbox
 from postwatch.query.push.webhooks import KINDS, WebhookBook
 from postwatch.query.wording import visible
-from postwatch.streams.contracts.outcome import iso_time
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -57,12 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         book = WebhookBook(store)
         if arguments.action == "create":
-            scope = TokenScope(
-                accounts=frozenset(map(read_mailbox, arguments.account)),
-                domains=frozenset(map(read_domain, arguments.domain)),
-                sees_all=arguments.all,
-                is_engineer=arguments.engineer,
-            )
+            scope = read_scope(arguments)
             made = book.create(arguments.name, arguments.url, scope, arguments.kind, operator())
             print(f"id {made.id}. The secret is not shown again:", file=sys.stderr)
             print(made.secret)
@@ -83,7 +75,7 @@ def _table(book: WebhookBook, counts: dict[str, Counts]) -> Table:
         table.add_column(title, overflow="fold")
     for one in book.listed():
         known = counts.get(one.id, Counts(0, 0, 0, ""))
-        ended = f"revoked {iso_time(one.revoked_at)[:16].replace('T', ' ')}" if one.revoked_at else "works"
+        ended = f"revoked {minute_words(one.revoked_at)}" if one.revoked_at else "works"
         words = [one.id, one.name, one.url, scope_words(one.scope), " ".join(sorted(one.kinds))]
         numbers = [str(known.waiting), str(known.sent), str(known.dead)]
         table.add_row(*map(visible, [*words, *numbers, known.note, ended]))

@@ -72,7 +72,7 @@ class WebhookBook:
         if scope.hands_over:
             raise BadInputError("a webhook hands nothing over")
         read_url(url)
-        if len([one for one in self.listed() if one.revoked_at is None]) >= MOST_WEBHOOKS:
+        if len(self.working()) >= MOST_WEBHOOKS:
             raise BadInputError(f"there are {MOST_WEBHOOKS} webhooks already: revoke one, or let one tell of more")
         secret = f"whsec_{secrets.token_urlsafe(32)}"
         made = Webhook(

@@ -165,11 +165,11 @@ def _lines_words(state: ServerState) -> str:
 
 def loss_words(state: ServerState) -> str:
     losses = state.losses
-    said = [
-        ngettext("%(num)s log file was gone before its end", "%(num)s log files were gone before their end", number)
-        for number in (losses.unread_files,)
-        if number
-    ]
+    said = []
+    if number := losses.unread_files:
+        said.append(
+            ngettext("%(num)s log file was gone before its end", "%(num)s log files were gone before their end", number)
+        )
     if number := state.lines.suppressed_lines:
         said.append(ngettext("its logger dropped %(num)s line", "its logger dropped %(num)s lines", number))
     if number := losses.truncations:
