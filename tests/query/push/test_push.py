@@ -28,7 +28,7 @@ from postwatch.query.settings import QuerySettings
 from postwatch.streams.contracts.outcome import Outcome, encode_outcomes
 
 from tests.query.conftest import NOW_MS, Office, make_row
-from tests.query.push.test_sender import LOOPBACK, Endpoint
+from tests.query.push.conftest import LOOPBACK, Endpoint
 from tests.streams.sink.sink_process import send
 from tests.waiting import wait_until
 
@@ -41,15 +41,6 @@ def store(tmp_path: Path) -> Iterator[StateStore]:
     opened = StateStore(str(tmp_path / "state.sqlite"))
     yield opened
     opened.close()
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    server = Endpoint()
-    yield server
-    server.wait.set()
-    server.shutdown()
-    server.server_close()
 
 
 def row(number: int = 1, **known: Any) -> Outcome:
