@@ -5,6 +5,7 @@ Clients report each failed attempt, many a second. A person needs the server's n
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -80,11 +81,17 @@ class OutageLog:
         self._clock = clock
         self._say = say
         self._outage = Outage()
+        self._ended_at = -math.inf
         self._lock = threading.Lock()
 
     @property
     def is_on(self) -> bool:
         return self._outage.is_on
+
+    def was_on_within(self, seconds: float) -> bool:
+        """Whether it is on, or ended less than `seconds` ago."""
+        with self._lock:
+            return self._outage.is_on or self._clock() - self._ended_at < seconds
 
     def away(self, reason: str) -> None:
         """Call as often as you like. `reason` names the server and the remedy."""
@@ -104,7 +111,10 @@ class OutageLog:
         """Call as often as you like."""
         self._health.settle(self._name)
         with self._lock:
-            seconds = self._outage.back(self._clock())
+            now = self._clock()
+            seconds = self._outage.back(now)
+            if seconds is not None:
+                self._ended_at = now
         if seconds is None:
             return
         if self._say is not None:

@@ -20,6 +20,9 @@ _CONNECTION = re.compile(
     r"(?:Cannot|Could not) send "
 )
 """aiokafka's lines about a connection that is gone: its client tries again by itself."""
+_OVERLAP = re.compile(r"Timer \S+ is overlapping")
+"""mode's line about a timer whose work took long. A commit that began in an outage ends some seconds after it."""
+_AFTERMATH_SECONDS = 30.0
 
 
 class LibraryLogs:
@@ -35,6 +38,8 @@ class LibraryLogs:
             return True
         text = str(record.msg)
         if not record.exc_info and (self._outage.is_on or _CONNECTION.match(text)):
+            return False
+        if _OVERLAP.match(text) and self._outage.was_on_within(_AFTERMATH_SECONDS):
             return False
         return self._repeats.is_due(f"{record.name} {text}", self._clock())
 

@@ -79,7 +79,7 @@ def _watch(
         lane.check()
         now = time.monotonic()
         if not first_outcome and lane.outcome_records():
-            first_outcome = now
+            first_outcome = samples[-1][0] if samples else started  # it came since the look before
         count = int(str(client.command("SELECT count() FROM deliveries")))
         if count > (samples[-1][1] if samples else 0):
             grown_at = now

@@ -56,6 +56,19 @@ def test_while_kafka_is_away_only_exceptions_are_kept() -> None:
     assert bench.keeps(record("faust.transport.consumer", "crashed", is_exception=True))
 
 
+def test_a_commit_that_waited_for_kafka_is_told_by_the_outage_alone() -> None:
+    bench = Bench()
+    bench.outage.away("nobody there")
+    bench.now = 50.0
+    bench.outage.back()
+    overlap = "Timer %s is overlapping (interval=%r runtime=%r)"
+    bench.now = 54.0
+    assert not bench.keeps(record("mode.timers", overlap, "commit", 1.0, 52.4))
+    assert bench.keeps(record("mode.timers", "another", 1))
+    bench.now = 80.0
+    assert bench.keeps(record("mode.timers", overlap, "commit", 1.0, 2.0))
+
+
 def test_our_own_lines_are_all_kept() -> None:
     bench = Bench()
     bench.outage.away("nobody there")
