@@ -1,6 +1,6 @@
 """`postwatch queue`: what waits now, by provider, host, server, reason, domain or account, and what waits longest.
 
-A message waits until its last attempt ends it or the mail servers give it up; what was deferred before and got away in
+A message waits until its last attempt ends it or the mail servers give it up; what was deferred before and cleared in
 the last hour is counted beside it, so a queue that drains is told from one that does not.
 """
 
@@ -123,7 +123,7 @@ class QueueShape(Shape):
 
 
 class QueueReport(Report[QueueQuestion, Queue]):
-    """What waits in the queues now: how much, for how long, why, and what got away in the last hour."""
+    """What waits in the queues now: how much, for how long, why, and what cleared in the last hour."""
 
     question = QueueQuestion
     path = "/api/v1/queue"
