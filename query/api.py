@@ -19,7 +19,7 @@ from postwatch.query.advice import ADVICE
 from postwatch.query.answers import public_words
 from postwatch.query.identity import asker, known_viewer
 from postwatch.query.report_service import ReportService
-from postwatch.query.reports.registry import AnyReport
+from postwatch.query.reports.registry import AnyReport, narrow_first
 from postwatch.query.reports.report import Filter
 from postwatch.query.shapes import ErrorShape, HealthShape, ReasonShape, Shape
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -72,7 +72,7 @@ def api_router(service: ReportService, reports: Iterable[AnyReport]) -> APIRoute
     router = APIRouter()
     condition = _Condition(service)
 
-    for report in reports:
+    for report in narrow_first(reports):
         router.add_api_route(
             report.path,
             _endpoint(service, report),

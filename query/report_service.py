@@ -64,7 +64,7 @@ class ReportService:
         self._read = read
         self._letters = letters
         self.owners: Callable[[], OwnerNames] = OwnerNames
-        """Whose each domain is; the site tells it where there is a log-in with lists."""
+        """Whose each domain is; whoever opens the service tells where the lists are."""
         self._page_rows = query_settings.page_rows
         self._open_ms = int(join_settings.give_up_after_days * DAY_MS) + DAY_MS  # and a day for clocks
         self._database = clickhouse_settings.database
@@ -113,8 +113,8 @@ class ReportService:
             self.now_ms(),
             viewer,
             self._letters,
-            self.owners(),
             find_own=self._own_servers,
+            find_owners=self.owners,
         )
 
     def window(self, viewer: Viewer, question: AccountQuestion) -> Window:

@@ -16,7 +16,6 @@ from postwatch.query.access.entrance import Entrance
 from postwatch.query.access.site import Site
 from postwatch.query.answers import install_error_answers
 from postwatch.query.api import OPENAPI_PATH, api_router
-from postwatch.query.cpanel.owner_names import OwnerNames
 from postwatch.query.cpanel.routes import cpanel_router
 from postwatch.query.download_routes import download_router
 from postwatch.query.downloads import Downloads
@@ -135,7 +134,8 @@ def create_app(
     app.include_router(live_router(service, hub))
     app.include_router(download_router(Downloads(service, max_downloads), reports))
     app.include_router(proof_router(service, proofs))
-    service.owners = entrance.people.names if entrance else OwnerNames
+    if entrance:
+        service.owners = entrance.people.names
     app.include_router(cpanel_router(service, service.owners))
     app.include_router(language_router())
     app.include_router(choice_router())

@@ -13,12 +13,16 @@ from dataclasses import dataclass, field
 from typing import Self
 
 import structlog
-from postwatch.producers.service.errors import BadInputError
+from postwatch.producers.service.errors import BadInputError, SettingsError
+from postwatch.query.access.settings import AccessSettings
 from postwatch.query.cpanel.owner_names import OwnerNames
 from postwatch.streams.enrichment.hosted_domains import REREAD_SECONDS, DomainsSource, domain_lines, parse_domains
 from prometheus_client import Counter
 
 log = structlog.get_logger()
+
+OWNERS_VARIABLE = "POSTWATCH_ACCESS_OWNERS"
+RESELLERS_VARIABLE = "POSTWATCH_ACCESS_RESELLERS"
 
 _NOBODY = frozenset({"", "*", "root", "nobody"})
 """Names of panels' lists that stand for the machine itself: whoever has such a name owns nobody's mail by it."""
@@ -165,3 +169,11 @@ class OwnerBook:
     def _follow(self, wait: Callable[[float], bool]) -> None:
         while not wait(REREAD_SECONDS):
             self.reread()
+
+
+def open_owners(settings: AccessSettings) -> OwnerBook:
+    """Reads the lists that the settings name. Raises SettingsError that names the setting."""
+    try:
+        return OwnerBook(settings.owners, settings.resellers, (OWNERS_VARIABLE, RESELLERS_VARIABLE))
+    except BadInputError as error:
+        raise SettingsError(str(error)) from error

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from postwatch.producers.service.errors import BadInputError, SettingsError
-from postwatch.query.access.owners import OwnerBook
+from postwatch.producers.service.errors import SettingsError
+from postwatch.query.access.owners import OWNERS_VARIABLE, RESELLERS_VARIABLE, OwnerBook, open_owners
 from postwatch.query.access.passwords import PasswordFile
 from postwatch.query.access.roles import Identity, of_imap, viewer_of
 from postwatch.query.access.settings import AccessSettings
 from postwatch.query.cpanel.owner_names import OwnerNames
 from postwatch.query.errors import StateError
 from postwatch.query.viewer import Viewer
-
-_SETTINGS = ("POSTWATCH_ACCESS_OWNERS", "POSTWATCH_ACCESS_RESELLERS")
 
 
 class People:
@@ -25,11 +23,13 @@ class People:
     def __init__(self, settings: AccessSettings) -> None:
         """Reads them. Raises SettingsError that names the setting."""
         if settings.resellers and not settings.owners:
-            raise SettingsError(f"{_SETTINGS[1]} is set, but {_SETTINGS[0]} is not: a reseller sees domains of owners")
+            raise SettingsError(
+                f"{RESELLERS_VARIABLE} is set, but {OWNERS_VARIABLE} is not: a reseller sees domains of owners"
+            )
+        self._owners: OwnerBook = open_owners(settings)
         try:
-            self._owners = OwnerBook(settings.owners, settings.resellers, _SETTINGS)
             self.passwords = PasswordFile(settings.passwords) if settings.passwords else None
-        except (BadInputError, StateError) as error:
+        except StateError as error:
             raise SettingsError(str(error)) from error
         self._engineers = frozenset(name.lower() for name in settings.engineers)
         self._owners_by_imap = settings.owners_by_imap

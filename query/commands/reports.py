@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import cache
 from typing import Any
 
 from postwatch.producers.service.errors import BadInputError, PostwatchError
 from postwatch.producers.service.lifecycle import now_ms
 from postwatch.producers.service.settings import load
+from postwatch.query.access.owners import open_owners
+from postwatch.query.access.settings import AccessSettings
 from postwatch.query.commands.following import follow
+from postwatch.query.cpanel.owner_names import OwnerNames
 from postwatch.query.exports import to_json
 from postwatch.query.files import FORMATS as FILE_FORMATS
 from postwatch.query.files import NOT_OF_FILES, broken_off, file_texts
@@ -56,7 +60,9 @@ class ReportCommand:
             parser.epilog += " With --follow: 130 after Ctrl-C."
 
     def run(self, arguments: argparse.Namespace) -> int:
-        return self.show(open_report_service(load(QuerySettings), load(ClickHouseSettings)), arguments)
+        service = open_report_service(load(QuerySettings), load(ClickHouseSettings))
+        service.owners = cache(_owners)
+        return self.show(service, arguments)
 
     def show(self, service: ReportService, arguments: argparse.Namespace) -> int:
         """Data goes to standard output; notes do too beside a table, else to standard error."""
@@ -128,6 +134,11 @@ def command_of(name: str) -> ReportCommand:
     """The command of this name."""
     report = load_report(name)
     return ServersCommand(report) if name == "servers" else ReportCommand(report)
+
+
+def _owners() -> OwnerNames:
+    """Raises SettingsError where the lists can't be read; read only for a report that needs them."""
+    return open_owners(load(AccessSettings)).names
 
 
 def print_answer(console: Console, report: AnyReport, answer: Answer, servers: ServerStates) -> None:

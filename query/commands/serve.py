@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import threading
 
 from postwatch.producers.service.health import Health
 from postwatch.producers.service.logs import configure_logs
@@ -25,6 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     # A second and more; `--help` does not wait for it.
     from postwatch.query.access.entrance import open_entrance
     from postwatch.query.access.openid_settings import OpenIdSettings
+    from postwatch.query.access.owners import open_owners
     from postwatch.query.access.settings import AccessSettings
     from postwatch.query.proofs.issuer import open_issuer
     from postwatch.query.proofs.settings import ProofSettings
@@ -38,7 +40,12 @@ def run(arguments: argparse.Namespace) -> int:
     health = Health()
     read = WatchedReader(TableReader(query_settings, clickhouse_settings), OutageLog("clickhouse", health))
     service = report_service(read, query_settings, clickhouse_settings)
-    entrance = open_entrance(load(AccessSettings), load(OpenIdSettings))
+    access = load(AccessSettings)
+    entrance = open_entrance(access, load(OpenIdSettings))
+    if entrance is None:  # reports by owner need the lists without a log-in too
+        owners = open_owners(access)
+        owners.follow(threading.Event().wait)
+        service.owners = lambda: owners.names
     app = create_app(
         service,
         language=query_settings.language,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterable
 from typing import Any
 
 from postwatch.query.reports import LISTED
@@ -16,6 +17,11 @@ def load_report(command: str) -> AnyReport:
     module = importlib.import_module(f"postwatch.query.reports.{LISTED[command].module}")
     report: AnyReport = module.REPORT
     return report
+
+
+def narrow_first(reports: Iterable[AnyReport]) -> list[AnyReport]:
+    """In the order of their routes: a name that may hold slashes ends an address, and would take what follows it."""
+    return sorted(reports, key=lambda report: report.path.endswith(":path}"))
 
 
 def load_reports() -> dict[str, AnyReport]:

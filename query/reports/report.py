@@ -30,7 +30,6 @@ from postwatch.streams.contracts.outcome import iso_time
 from rich.console import RenderableType
 from rich.text import Text
 
-NO_NAMES = OwnerNames()
 DAY_MS = 24 * 60 * 60 * 1000
 
 
@@ -47,11 +46,15 @@ class Tables:
     now_ms: int
     viewer: Viewer
     letters: ReadLetters = no_letters
-    owners: OwnerNames = NO_NAMES
-    """Whose each domain is, as the lists say."""
     fields: frozenset[str] | None = None
     """What is needed of each row; None: all of it."""
     find_own: Callable[[], OwnServers | None] = no_own_servers
+    find_owners: Callable[[], OwnerNames] = OwnerNames
+
+    @property
+    def owners(self) -> OwnerNames:
+        """Whose each domain is, as the lists say. Raises SettingsError where they can't be read."""
+        return self.find_owners()
 
     @property
     def own(self) -> OwnServers | None:

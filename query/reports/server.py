@@ -61,9 +61,9 @@ class ServerReport(Report[ServerQuestion, ServerFound]):
     """One mail server: lines, lag, formats, losses, clock and dead letters."""
 
     question = ServerQuestion
-    path = "/api/v1/servers/{server}"
+    path = "/api/v1/servers/{server:path}"
     operation = "server"
-    page = "/servers/{server}"
+    page = "/servers/{server:path}"
     title = N_("One Server")
     template = "server.html"
     has_form = False

@@ -170,6 +170,7 @@ class StatisticsReport(Report[StatisticsQuestion, Statistics]):
         window = StatisticsWindow(tables.viewer, tables.database, narrowed, direction, since_ms, sort, key_domain)
         most = MAX_TIMES if by in BY_TIME else MAX_GROUPS
         if by == OWNER:
+            _need_owners(tables)
             found, has_more = _by_owner(tables, window)
         else:
             found = [_group(by, row) for row in tables.read(state_groups(window, by, most + 1))]
@@ -240,6 +241,16 @@ def _key_domain(viewer: Viewer, by: str, narrowed: dict[str, str]) -> str:
         refused.field = "by"
         raise refused
     return domain
+
+
+def _need_owners(tables: Tables) -> None:
+    """Raises FilterError where no list tells whose a domain is; the setting's name is for engineers."""
+    if tables.owners.domains:
+        return
+    with about("by"):
+        if tables.viewer.is_engineer:
+            raise FilterError("by owner needs the list of who owns which domain: set POSTWATCH_ACCESS_OWNERS")
+        raise FilterError("by owner can't be counted: this server has no list of who owns which domain")
 
 
 def _by_owner(tables: Tables, window: StatisticsWindow) -> tuple[list[StatisticsGroup], bool]:

@@ -19,7 +19,7 @@ from postwatch.query.live.hub import LiveHub
 from postwatch.query.report_service import ReportService
 from postwatch.query.reports.account import AccountMail, AccountReport
 from postwatch.query.reports.queue import QueueReport
-from postwatch.query.reports.registry import AnyReport
+from postwatch.query.reports.registry import AnyReport, narrow_first
 from postwatch.query.reports.search import SearchReport
 from postwatch.query.reports.server_states import ServerStates
 from postwatch.query.reports.statistics import StatisticsReport
@@ -39,7 +39,7 @@ _DAY_CHOICES = (1, 3, 7, 14, 30, 60, 90)
 
 def page_router(service: ReportService, reports: Iterable[AnyReport], hub: LiveHub, makes_proofs: bool) -> APIRouter:
     router = APIRouter(include_in_schema=False)
-    for report in reports:
+    for report in narrow_first(reports):
         router.add_api_route(report.page, _page(service, report, hub, makes_proofs), response_class=HTMLResponse)
     return router
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -102,6 +103,7 @@ _environment = Environment(
 _environment.policies["ext.i18n.trimmed"] = True
 _environment.newstyle_gettext = True  # type: ignore[attr-defined]
 _environment.filters["capitalize_first"] = lambda words: words[:1].upper() + words[1:]
+_environment.filters["path_segment"] = partial(quote, safe="")  # `urlencode` leaves a slash as it is
 _environment.globals.update(
     _=_gettext,
     asker=asker,

@@ -200,6 +200,25 @@ def test_the_commands_read_the_settings(
     assert "use accepted" in capsys.readouterr().err
 
 
+def test_the_terminal_reads_whose_the_domains_are(
+    office: Office, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("POSTWATCH_CLICKHOUSE_URL", office.settings.url)
+    monkeypatch.setenv("POSTWATCH_CLICKHOUSE_DATABASE", office.settings.database)
+    office.insert(make_rows(2))
+    assert main(["stats", "--by", "owner"]) == 2
+    assert "set POSTWATCH_ACCESS_OWNERS" in capsys.readouterr().err
+    owners = tmp_path / "owners"
+    monkeypatch.setenv("POSTWATCH_ACCESS_OWNERS", str(owners))
+    assert main(["stats", "--by", "owner"]) == 2
+    assert "POSTWATCH_ACCESS_OWNERS" in capsys.readouterr().err
+    assert main(["stats", "--by", "domain"]) == 0
+    owners.write_text("example.org: bobby\n")
+    capsys.readouterr()
+    assert main(["stats", "--by", "owner", "--format", "csv"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith("bobby,")
+
+
 def test_serve_refuses_other_machines(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POSTWATCH_QUERY_LISTEN", "0.0.0.0:8080")
     assert main(["serve"]) == 1
@@ -212,11 +231,15 @@ def test_help_names_the_way_in_from_elsewhere() -> None:
     assert "POSTWATCH_QUERY_LISTEN" in parser.format_help()
 
 
-def test_serve_says_where_answers_and_ends_on_sigterm(office: Office) -> None:
+def test_serve_says_where_answers_and_ends_on_sigterm(office: Office, tmp_path: Path) -> None:
+    owners = tmp_path / "owners"
+    owners.write_text("example.org: bobby\n")
+    office.insert(make_rows(2))
     environ = os.environ | {
         "POSTWATCH_QUERY_LISTEN": "127.0.0.1:0",
         "POSTWATCH_CLICKHOUSE_URL": office.settings.url,
         "POSTWATCH_CLICKHOUSE_DATABASE": office.settings.database,
+        "POSTWATCH_ACCESS_OWNERS": str(owners),
     }
     command = [
         sys.executable,
@@ -233,6 +256,8 @@ def test_serve_says_where_answers_and_ends_on_sigterm(office: Office) -> None:
         assert found
         assert "this machine only" in line
         assert httpx.get(f"{found[0]}health", timeout=PATIENCE).json() == {"healthy": True, "complaints": {}}
+        by_owner = httpx.get(f"{found[0]}api/v1/statistics?by=owner", timeout=PATIENCE).json()
+        assert [group["value"] for group in by_owner["groups"]] == ["bobby"]
         process.send_signal(signal.SIGTERM)
         _, log = process.communicate(timeout=20)
     finally:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
+from urllib.parse import quote, urlencode
 
 import httpx
 import pytest
@@ -304,3 +305,48 @@ def test_a_reply_of_several_lines_is_shown_as_such(office: Office, open_site: Op
     words_of_it = Page(opened).words
     assert sum(words.endswith("550-5.1.1 No such user <b>") for words in words_of_it) == 2  # and in the attempt
     assert reply in words_of_it  # the log line, as it is
+
+
+def test_every_link_holds_names_that_no_address_does(office: Office, open_site: Open) -> None:
+    """Each link that a page makes of an account, a domain, an id or a server leads to what it names."""
+    account, odd = "we/b%41?#&+ird@ex%ample/x.org", "a/b%41?c#d&e+f;g"
+    office.insert(
+        [
+            make_row(
+                account=account,
+                account_domain=account.partition("@")[2],
+                sender=account,
+                recipient=f"{odd}@far/1%.example",
+                message_id=f"{odd}@x",
+                queue_id=odd,
+                parent_queue_id=odd,
+                server=odd,
+                status=status,
+                reason=reason,
+                remote_provider=odd,
+                queued_at=NOW_MS - number * 1000,
+                updated_at=NOW_MS - number * 1000,
+            )
+            for number, (status, reason) in enumerate([("bounced", "policy"), ("deferred", "dns")])
+        ]
+    )
+    site = open_site(office.service)
+    starts = [f"/?{urlencode({'account': account})}", f"/trace?{urlencode({'id': odd})}"]
+    for by in ("account", "domain", "server", "provider"):
+        starts += [f"/{page}?by={by}" for page in ("bounces", "queue", "statistics")]
+    links = {link for start in starts for link in _links(site.get(start))}
+    odd_links = sorted(link for link in links if "%25" in link)
+    for page in ("/?", "/trace?", "/queue?", "/statistics?"):
+        assert any(link.startswith(page) for link in odd_links), page
+    for link in odd_links:
+        answer = site.get(link)
+        assert answer.status_code in (200, 303), link
+        assert {"Location"} & set(answer.headers) or "41?" in answer.text, link
+    told = site.get(f"/api/v1/accounts/{quote(account, safe='')}/deliveries").json()
+    assert len(told["deliveries"]) == 2
+
+
+def _links(answer: httpx.Response) -> set[str]:
+    assert answer.status_code == 200, answer.url
+    found = (one.get("href") or "" for one in Page(answer.text).all("a"))
+    return {link for link in found if link.startswith("/")}

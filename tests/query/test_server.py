@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import re
 from dataclasses import replace
+from html import unescape
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+from markupsafe import escape
 from postwatch.producers.record import Heartbeat
 from postwatch.producers.service.errors import UnavailableError
 from postwatch.query.commands.reports import command_of
@@ -150,6 +153,30 @@ def test_no_server_may_write_on_the_page_or_the_terminal(
     command.configure(parser)
     assert command.show(office.service, parser.parse_args([HOSTILE])) == 0
     assert not set("\x1b\u202e") & set(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("name", ["rack/7", "/var/", "50% & more?#x;+y", "a b/../c", "ä"])
+def test_a_server_has_its_page_whatever_its_name_holds(
+    name: str, office: Office, open_site: Open, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _heard(office, name, BUSY)
+    site = open_site(office.service)
+    [address] = re.findall(r'href="(/servers/[^"]+)"', site.get("/servers").text)
+    page = site.get(address)
+    assert page.status_code == 200
+    assert f"<h1><bdi>{escape(name)}</bdi></h1>" in page.text
+    for link in re.findall(r'href="(/[a-z-]+\?server=[^"]+)"', page.text):
+        shown = site.get(unescape(link))
+        assert shown.status_code == 200
+        assert str(escape(name)) in shown.text
+    assert site.get(f"/api/v1{address}").json()["server"]["server"] == name
+    assert "{server}" in "".join(site.get("/api/v1/openapi.json").json()["paths"])
+    assert site.get(f"{address}%2Fmore").status_code == 404
+    parser = argparse.ArgumentParser()
+    command = command_of("server")
+    command.configure(parser)
+    assert command.show(office.service, parser.parse_args([name])) == 0
+    assert name in capsys.readouterr().out
 
 
 def test_one_server_is_the_engineer_s_affair(office: Office, open_site: Open) -> None:

@@ -222,6 +222,18 @@ def test_by_owner_the_domains_of_the_lists_are_put_together(office: Office) -> N
     assert {one.value for one in service.answer(anna, REPORT, StatisticsQuestion(by="owner")).groups} == {""}
 
 
+def test_without_a_list_by_owner_says_what_to_set(office: Office, open_site: Open) -> None:
+    office.insert(_random_rows(10))
+    with pytest.raises(FilterError, match="set POSTWATCH_ACCESS_OWNERS") as caught:
+        _statistics(office, by="owner")
+    assert caught.value.field == "by"
+    with pytest.raises(FilterError, match="no list of who owns"):
+        _statistics(office, OWNER, by="owner")
+    refused = open_site(office.service).get("/api/v1/statistics?by=owner")
+    assert refused.status_code == 422
+    assert "POSTWATCH_ACCESS_OWNERS" in refused.text
+
+
 def test_by_sender_a_domain_or_an_account_is_counted(office: Office) -> None:
     rows = [row._replace(sender=f"s{index % 3}@{row.account_domain}") for index, row in enumerate(_random_rows(11))]
     rows += [row._replace(version=9, sender="s0@d1.example") for row in rows[:5]]
@@ -245,8 +257,11 @@ def test_by_sender_a_domain_or_an_account_is_counted(office: Office) -> None:
 def test_who_has_most_of_what_is_asked_for_comes_first(sort: str, office: Office) -> None:
     office.insert(_random_rows(12))
     name = "size_bytes" if sort == "size" else sort
+    service = office.service
+    service.owners = lambda: OwnerNames({"d1.example": "olga", "d2.example": "olga", "d0.example": "boris"})
     for by in ("account", "owner", "provider"):
-        figures = [getattr(one, name) for one in _statistics(office, by=by, sort=sort).groups]
+        answer = service.answer(ENGINEER, REPORT, StatisticsQuestion(by=by, sort=sort))
+        figures = [getattr(one, name) for one in answer.groups]
         assert figures == sorted(figures, reverse=True)
     with pytest.raises(FilterError, match="not one of these"):
         _statistics(office, sort="best")
