@@ -15,17 +15,30 @@ _RULES = (
         r"gr[ea]y-?list|postgrey|milter-greylist",
     ),
     (
+        "policy",
+        r"not rfc \d{4} compliant|not rfc.?compliant|duplicate header|not allowed to post|closed mailing list|"
+        r"resolver\.rst\.(?:auth|notauth)|(?:in|out)bounds disabled",
+    ),
+    (
+        "spam",
+        r"spam classification|blacklisted (?:url|link)|spam pattern|dt:spm|mi:spb",
+    ),
+    (
         "own-login",
-        r"^53[45][ -]|sasl (?:login )?authentication (?:failed|failure)|temporary authentication failure",
+        r"^53[45][ -]|sasl (?:login )?authentication (?:failed|failure)|temporary authentication failure|"
+        r"submitter failed to|sending paused|unconfigured sending domain|unauthenticated senders? not allowed|"
+        r"free accounts are for|dt:sum",
     ),
     (
         "rate-limit",
-        r"unusual rate|unusual amount|mail ?bomb",
+        r"unusual rate|unusual amount|mail ?bomb|hl:i[cf]c|mi:(?:dmc|sfq|stc|c[ec]l)|rp:(?:[dqt]rc|c[ec]l)|"
+        r"receivingrate|too much recipient|message threshold|server busy\. please try again later from",
     ),
     (
         "authentication",
         r"spf\b|dkim\b|dmarc|sender policy framework|arc\b(?<!\warc) fail|unauthenticated (?:e-?mail|sender|"
-        r"message)|is unauthenticated|authentication (?:checks|level|information)",
+        r"message)|is unauthenticated|authentication (?:checks|level|information)|"
+        r"sender id (?:\(pra\) )?not permitted|purported responsible|invalid ip for sending mail",
     ),
     (
         "own-login",
@@ -64,33 +77,37 @@ _RULES = (
         r"disk quota)|storage (?:limit|space|allocation|full)|insufficient disk|no space left|disk (?:is )?full|"
         r"(?:not have|not) enough (?:storage |disk )?space|mailbox (?:size )?limit|mailbox (?:has )?exceed|"
         r"mailbox would exceed|speicher(?:volumen|platz)|disk space limit|too much mail data|"
-        r"mailbox is at its limit",
+        r"mailbox is at its limit|space has been used",
     ),
     (
         "unknown-user",
         r"account or domain may not exist|disableduser|recipientnotfound|#5\.1\.[01]\b|not our customer|"
         r"resolver\.adr\.|(?:is|has been) (?:currently |temporarily )?(?:suspended|deactivated)|temporary locked|"
         r"archived recipient|destinataire archiv|not an active address|missing home|nessun utente|badrecipient|"
-        r"envelope recipient|no longer on server",
+        r"envelope recipient|no longer (?:on server|valid)|not listed in (?:the )?(?:domino|public)|"
+        r"extended inactivity|recipient account is blocked|compte du destinataire est bloqu",
     ),
     (
         "reputation",
         r"spamhaus|spamcop|barracudacentral|sorbs|uceprotect|ivmsip|invaluement|senderscore|sender score|"
-        r"senderbase|blacklist|blocklist|black list|block list|block listed|rbl\b(?<!\wrbl)|dnsbl|reputation|"
+        r"senderbase|blacklist(?<!user in blacklist)|blocklist|black list|block list|block listed|rbl\b(?<!\wrbl)|"
+        r"dnsbl|aup#\w{0,8}rbl|reputation|"
         r"listed (?:at|in|by|on)|blocked using|banned sending|\[tss?\d|user complaints|ip=\S{1,80} - |poor sender|"
         r"ipcheck\.proofpoint|csi\.cloudmark|dnsbl-lookup|bad (?:sending|sender) ip|bad ip|dynamic.{0,30}\bip|"
         r"dial-?up|zombie|too many spam|unwanted messages|in patterns (?:which|that) are characteristic|bl0\d{3,}|"
         r"cxbl\b|ipbl\d|open proxy|sending spam|ip address (?:is|has been) (?:block|ban|reject)|"
-        r"(?:client )?ip.{0,40}(?:blocked|banned)|your network is|ip address rejected|forbidden by your ip|"
+        r"ip(?<!\wip)s?\b.{0,40}(?:blocked|banned)|your network is|ip address rejected|forbidden by your ip|"
         r"go away|not in whitelist|low reputation|mail from your ip|too many unwanted|"
         r"traffic not accepted from this ip|abus detecte|access denied, banned|suspicious activity|"
-        r"part of their network",
+        r"part of their network|host blocked for spam|source bloqu|remotehost looks|smtp (?:server|relay) (?:of|"
+        r"at) your "
+        r"(?:isp|service provider)|hl:(?:rep|mep|ipb|ihu)|dt:rbl",
     ),
     (
         "spam",
         r"spam|virus|infected|malware|unsolicited|phish|suspicio|junk|content (?:denied|rejected)|eicar|surbl|"
         r"uribl|bulk (?:e-?mail|advert)|content filter|banned content|pattern detection|unacceptable content|"
-        r"urlbl|bulk mail|unerw[uü]nscht",
+        r"urlbl|bulk mail|message filtered|suspected bounce|unerw[uü]nscht",
     ),
     (
         "routing",
@@ -105,7 +122,8 @@ _RULES = (
         r"isn't in my list|auth(?:entication)? (?:is )?required|requires? (?:smtp )?auth|"
         r"client (?:host rejected: )?was not authenticated|not authenticated(?! (?:for|by))|turn on smtp auth|"
         r"authentication turned on|not logged in|non-local|credentials for relay|send e?-?mail directly|"
-        r"not one of our domains|domain (?:is )?not hosted|not local host",
+        r"not one of our domains|domain (?:is )?not hosted|not local host|permissions to submit to|"
+        r"delivery is not allowed to|(?:don't|do not) handle mail for|local user only",
     ),
     (
         "tls",
@@ -114,7 +132,9 @@ _RULES = (
     (
         "dns",
         r"domain\b.{0,80}(?:not exist|n't exist|not found|must exist|not resolv|unresolv|unknown|not reachable)|"
-        r"no such domain|sender domain|unknown domain|domain is invalid|valid sender domain",
+        r"no such domain|sender domain|unknown domain|domain is invalid|valid sender domain|invalid domain|"
+        r"must resolve|"
+        r"find any host (?:by that name|named)",
     ),
     (
         "unknown-user",
@@ -127,7 +147,8 @@ _RULES = (
         "unknown-user",
         r"(?<!sender )(?:account|mail-?box|user|recipient|addressee|address|alias|local part|mail box|"
         r"empf[aä]nger|id)\b.{0,60}(?:unknown|not found|not exist|n't exist|not known|invalid|not valid|"
-        r"unrecogni[sz]ed|not be found|not present|not listed|unavailable|not available|undeliverable|unbekannt|"
+        r"unrecogni[sz]ed|not be found|not present|not listed|(?<!temporarily )unavailable|not available|"
+        r"undeliverable|unbekannt|"
         r"nicht bekannt|inconnu|not a valid|not a known|not local|not ok|unavaiable|not our)",
     ),
     (
@@ -140,18 +161,21 @@ _RULES = (
         r"were )?(?:not accepted|undeliverable)|boite.{0,30}inconnu|no existe|n'existe|sconosciut|inesistente|"
         r"nie istnieje|badrcptto|validrcptto|(?<!sender )(?<!sender email )(?<!ip )address (?:is )?(?:rejected|"
         r"invalid)(?:\.?$|\.? \(in reply|: (?:undeliverable|access denied))|bad (?:destination|recipient) |"
-        r"has moved|\b(?:4|5)\.1\.0 address rejected",
+        r"has moved|\b(?:4|5)\.1\.0 address rejected|not our user|not a registered|not found recipient|"
+        r"can(?:'t|not) accept user|rejected recipients|recipient rejected(?!:)|that recipient is not allowed|"
+        r"mailbox name not allowed|cannot deliver mail for",
     ),
     (
         "size",
         r"message (?:size|length|too (?:big|large))|exceeds .{0,60}size|size limit|too large|too big|"
-        r"size (?:exceeds|exceeded)",
+        r"size (?:exceeds|exceeded)|per individual header|taille limite",
     ),
     (
         "dns",
         r"host (?:address )?lookup|name or service|unexpected name server|nameserver|(?:domain|"
-        r"host) does not accept mail|dns\b(?<!\wdns)|name service|no mx|lowest numbered mx|"
-        r"mx\b(?<!\wmx).{0,60}(?:invalid|not found|non-existent|point)|null ?mx|reverse|ptr\b|unresolvable|"
+        r"host) does not accept mail(?! from)|dns\b(?<!\wdns)|name service|no mx|lowest numbered mx|"
+        r"mx\b(?<!\wmx).{0,60}(?:invalid|not found|non-existent|point)|null ?mx|reverse|rdns\b|ptr\b|"
+        r"mismatches client ip|unresolvable|"
         r"not resolve|resolve (?:the )?(?:host|domain)|host not found|host unknown|unknown host|"
         r"find your hostname|name lookup|nxdomain|lookup fail|mx or srv|no nameserver|is the local host|"
         r"malformed name server|domain name not found|no (?:a|aaaa|address) record|cannot find your|"
@@ -162,11 +186,23 @@ _RULES = (
         r"connection (?:was )?(?:refused|timed out|reset|closed|lost|dropped|failed)|no route to host|timed? ?out|"
         r"unreachable|lost connection|closed connection|closing transmission channel|could not connect|"
         r"unable to connect|not accepting (?:network|connection|mail from)|server (?:is )?(?:too )?busy|network error|"
-        r"esmtp not accepting",
+        r"esmtp not accepting|establish an smtp connection",
     ),
     (
         "routing",
         r"unrouteable|unroutable|alias|mailing list|no route|mail transport",
+    ),
+    (
+        "policy",
+        r"sender (?:address )?(?:is )?rejected|sender address.{0,60}not a valid|list of senders to accept|"
+        r"user in blacklist|mass mailer|header error|not pre-?approved|not accept mail from|unsigned dsn|"
+        r"potentially executable|corrupt message|bare [cl][rf]\b|"
+        r"8-bit data in|mime headers|improperly.formatted|unnecessary base64|valid message-id|"
+        r"valid address in the from",
+    ),
+    (
+        "other",
+        r"temporary (?:server|system|internal) (?:error|problem)",
     ),
 )
 """Reason and words. Specific words stand before those that other answers hold too. Where two reasons share a word, the

@@ -65,6 +65,9 @@ REPLIES = [
     ("5.7.1", "550 5.7.1 virus Eicar-Signature found", "spam"),
     ("", "550 mailbox is full", "mailbox-full"),
     ("", "something of its own", "other"),
+    ("", "451 account service is temporarily unavailable", "other"),
+    ("4.7.0", "451 4.7.0 Temporary server error. Please try again later. PRX5", "other"),
+    ("", "550 the recipient account is blocked", "unknown-user"),
     ("5.7.1", "550 5.7.1 something of its own", "policy"),
     ("", "on hold until an operator releases it", "policy"),
 ]  # fmt: skip
