@@ -34,7 +34,7 @@ drill: install
 	POSTWATCH_DRILL_SEEDS=20 $(BIN)/python -m pytest -n 2 -rA tests/drill $(ARGS)
 
 chaos: install
-	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(FAULTS),--faults $(FAULTS))
+	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(FAULTS),--faults $(FAULTS)) $(if $(BROKERS),--brokers $(BROKERS))
 
 soak: install
 	$(BIN)/python -m tests.chaos.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(RATE),--rate $(RATE)) $(if $(PICTURE),--picture $(PICTURE))

@@ -12,6 +12,7 @@ from importlib.resources import files
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
+from postwatch.deploy.cluster_ddl import run_everywhere
 from postwatch.deploy.migrate import Place
 from postwatch.producers.service.errors import PostwatchError
 from postwatch.streams.clickhouse.error_codes import explain
@@ -43,7 +44,7 @@ def grant_access(client: Client, place: Place) -> list[str]:
     done: dict[str, int] = {}
     for name, statement in access_statements(place):
         try:
-            client.command(statement)
+            run_everywhere(client, statement)
         except DatabaseError as error:
             begin = " ".join(statement.split())[:80]
             raise PostwatchError(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from clickhouse_connect.driver.client import Client
+from postwatch.deploy.cluster_ddl import run_everywhere
 from postwatch.deploy.migrate import Place
 from postwatch.producers.service.errors import BadInputError, UnavailableError
 from postwatch.query.errors import FilterError
@@ -84,7 +85,8 @@ def erase(client: Client, place: Place, account: Mailbox, *, everywhere: bool, s
 
 def _mutate(client: Client, place: Place, stored: str, where: str, account: Mailbox) -> None:
     """Without waiting in the statement, which a proxy or a timeout would cut off."""
-    client.command(
+    run_everywhere(
+        client,
         f"ALTER TABLE {place.database}.{stored}{place.on_cluster} DELETE WHERE {where}",
         parameters=_values(account),
         settings={"mutations_sync": 0, "allow_nondeterministic_mutations": 1},

@@ -17,7 +17,8 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 from postwatch.deploy.backfill import Backfill, find_backfill, wait_for_old_inserts
 from postwatch.deploy.cluster import UnknownStatementError, spread
-from postwatch.producers.service.errors import PostwatchError, SettingsError
+from postwatch.deploy.cluster_ddl import run_everywhere
+from postwatch.producers.service.errors import PostwatchError, SettingsError, UnavailableError
 from postwatch.streams.clickhouse.error_codes import explain
 from postwatch.streams.settings import ClickHouseSettings
 
@@ -122,7 +123,7 @@ def migrate(client: Client, settings: ClickHouseSettings, cluster: str = "") -> 
     """Bring the schema up to date; returns a line for each thing done. The client needs no database."""
     place = Place(settings.database, settings.retention_days, cluster)
     for statement in place.preparations():
-        client.command(statement)
+        run_everywhere(client, statement)
     return [*_apply(client, place), *_retain(client, place)]
 
 
@@ -139,16 +140,21 @@ def _apply(client: Client, place: Place) -> Iterator[str]:
         migration.statements(place)  # what can't be applied is found before the first one is
     for migration in missing:
         for number, statement in enumerate(migration.statements(place), 1):
-            try:
-                client.command(statement)
-            except DatabaseError as error:
-                raise PostwatchError(
-                    f"{migration.name} stopped at statement {number}: {explain(0, str(error))}; "
-                    "mend the cause, then run `postwatch migrate` again"
-                ) from error
+            _run(client, statement, f"{migration.name} stopped at statement {number}")
         _backfill(client, place, migration, applied)
         _note(client, place, migration.name, migration.checksum)
         yield f"applied {migration.name}"
+
+
+def _run(client: Client, statement: str, stopped: str) -> None:
+    """On all servers; `stopped` begins the sentence of what went wrong."""
+    try:
+        run_everywhere(client, statement)
+    except UnavailableError as error:
+        raise UnavailableError(f"{stopped}: {error}") from error
+    except (PostwatchError, DatabaseError) as error:
+        why = explain(0, str(error)) if isinstance(error, DatabaseError) else error
+        raise PostwatchError(f"{stopped}: {why}; mend the cause, then run `postwatch migrate` again") from error
 
 
 def _backfill(client: Client, place: Place, migration: Migration, applied: Mapping[str, str]) -> None:
@@ -176,9 +182,10 @@ def _retain(client: Client, place: Place) -> Iterator[str]:
         found = _TTL_DAYS.search(str(rows[0][0])) if rows else None
         if found is None or int(found[1]) == days:
             continue
-        client.command(
+        run_everywhere(
+            client,
             f"ALTER TABLE {place.database}.{stored}{place.on_cluster} "
-            f"MODIFY TTL toDateTime({column}) + INTERVAL {days} DAY DELETE"
+            f"MODIFY TTL toDateTime({column}) + INTERVAL {days} DAY DELETE",
         )
         former = former or found[1]
     if former:

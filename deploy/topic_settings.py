@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from postwatch.producers.service.settings import setting
-
-MOST_COPIES = 3
+from postwatch.producers.service.topic_copies import copies_among
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +29,4 @@ class TopicSettings:
 
     def copies(self, brokers: int) -> int:
         """How many a topic is to have in a cluster of so many brokers."""
-        return self.replication or min(MOST_COPIES, brokers)
-
-
-def in_sync_copies(copies: int) -> int:
-    """How many must have a record before it is acknowledged: one broker of three may be away, and one may die."""
-    return 2 if copies >= MOST_COPIES else 1
+        return copies_among(self.replication, brokers)

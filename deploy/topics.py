@@ -16,12 +16,13 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.cimpl import NewTopic
-from postwatch.deploy.topic_settings import TopicSettings, in_sync_copies
+from postwatch.deploy.topic_settings import TopicSettings
 from postwatch.producers.service.errors import UnavailableError
 from postwatch.producers.service.kafka import check_topics
 from postwatch.producers.service.kafka_admin import open_admin
 from postwatch.producers.service.kafka_settings import MAX_MESSAGE_BYTES, KafkaSettings
 from postwatch.producers.service.kafka_trouble import with_remedy
+from postwatch.producers.service.topic_copies import in_sync_copies
 
 TIMESTAMP_TYPE = "message.timestamp.type"
 APPEND_TIME = "LogAppendTime"

@@ -76,6 +76,13 @@ class JoinSettings:
 
     data_dir: str = setting("/var/lib/postwatch/join", doc="Folder of the worker's table. Each worker needs its own.")
     group: str = setting("postwatch-join", doc="Kafka consumer group.")
+    changelog_replication: int = setting(
+        0,
+        doc="Brokers that have a copy of the worker's table, in the topic that the first worker makes: "
+        "GROUP-parked-changelog. 0: 3, or all where there are fewer.",
+        least=0,
+        most=32,
+    )
     timezone: str = setting("UTC", doc="Time zone (IANA name) of log timestamps in records that name none.")
     line_fields: tuple[str, ...] = setting(
         (),

@@ -32,6 +32,7 @@ from postwatch.producers.service.kafka_settings import MAX_MESSAGE_BYTES
 _ARTIFACTS = "org.apache.kafka:kafka_2.13:4.4.0+org.slf4j:slf4j-simple:1.7.36"
 _JAR_LIST = f"{hashlib.sha256(_ARTIFACTS.encode()).hexdigest()[:16]}.jars"
 _MORE_PROPERTIES = "more.properties"
+_VOTERS = re.compile(r"^controller\.quorum\.voters=(.+)$", re.MULTILINE)
 _CLUSTER_ID = re.compile(r"^cluster\.id=(\S+)$", re.MULTILINE)
 _ANSWER_SECONDS = 2.0
 _SERVER_OPTIONS = (
@@ -94,7 +95,10 @@ class EmbeddedKafka(Part):
         properties: Mapping[str, str] | None = None,
         controller_port: int = 0,
     ) -> None:
-        """`properties` are Kafka's own; they go before those that stand here."""
+        """`properties` are Kafka's own; they go before those that stand here.
+
+        With `controller.quorum.voters` among them it is one of the brokers of a cluster.
+        """
         super().__init__("kafka", log_path or data_dir / "kafka.log", children)
         if properties:
             data_dir.mkdir(parents=True, exist_ok=True)
@@ -216,7 +220,12 @@ def broker_command(data_dir: Path, port: int, controller_port: int) -> list[str]
 
 def _format(jars: str, properties: Path) -> None:
     options = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *_LOGGING]  # C1 alone: it runs for a second
-    words = ["kafka.tools.StorageTool", "format", "--standalone", "-t", str(uuid.uuid4()), "-c", str(properties)]
+    # The brokers of a cluster are formatted apart, and must agree on its id: its voters give it.
+    voters = _VOTERS.search(properties.read_text())
+    cluster = (
+        ["-t", str(uuid.uuid5(uuid.NAMESPACE_OID, voters[1]))] if voters else ["--standalone", "-t", str(uuid.uuid4())]
+    )
+    words = ["kafka.tools.StorageTool", "format", *cluster, "-c", str(properties)]
     done = subprocess.run([_java(), *options, "-cp", jars, *words], capture_output=True, text=True, check=False)
     if done.returncode:
         raise PostwatchError(f"Kafka's storage can't be formatted in {properties.parent}: {done.stderr.strip()}")

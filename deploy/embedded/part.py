@@ -16,7 +16,7 @@ from typing import NamedTuple
 from postwatch.deploy.embedded.process import Child, Children, own_children
 from postwatch.producers.service.errors import UnavailableError
 
-_START_SECONDS = 60.0
+_START_SECONDS = 180.0
 _STOP_SECONDS = 8.0
 _POLL_SECONDS = 0.05
 _ANSWER_SECONDS = 2.0

@@ -103,7 +103,7 @@ def _prepare(kafka: KafkaSettings, settings: JoinSettings) -> int:
     from postwatch.streams.faust_glue.changelog import ensure_changelog
     from postwatch.streams.faust_glue.group_offsets import correct_offsets
 
-    partitions = ensure_changelog(kafka, changelog_topic(settings), settings.group)
+    partitions = ensure_changelog(kafka, changelog_topic(settings), settings.group, settings.changelog_replication)
     correct_offsets(kafka, settings.group, kafka.raw_topic, partitions)
     return partitions
 

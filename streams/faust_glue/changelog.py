@@ -13,6 +13,7 @@ from postwatch.producers.service.kafka import check_topics
 from postwatch.producers.service.kafka_admin import open_admin
 from postwatch.producers.service.kafka_settings import MAX_MESSAGE_BYTES, KafkaSettings
 from postwatch.producers.service.kafka_trouble import with_remedy
+from postwatch.producers.service.topic_copies import copies_among, in_sync_copies
 from postwatch.streams.faust_glue.internals import NewTopic
 from postwatch.streams.faust_glue.kafka_rights import READ, WRITE, Need, check_rights
 from postwatch.streams.faust_glue.topic_watch import raise_remedy
@@ -34,10 +35,11 @@ def raise_marker(changelog: str) -> str:
     return f"{changelog}-raise"
 
 
-def ensure_changelog(kafka: KafkaSettings, topic: str, group: str) -> int:
+def ensure_changelog(kafka: KafkaSettings, topic: str, group: str, replication: int = 0) -> int:
     """Create the topic if it is missing; returns the number of partitions of the raw topic.
 
-    Raises UnavailableError while no broker answers or lets the join do its work, SettingsError where topics don't fit.
+    `replication`: on how many brokers; 0: 3, or all where there are fewer. Raises UnavailableError while no broker
+    answers or lets the join do its work, SettingsError where topics don't fit.
     """
     admin, failure = open_admin(kafka)
     metadata = check_topics(admin, kafka, [kafka.raw_topic, kafka.outcomes_topic], failure)
@@ -72,12 +74,13 @@ def ensure_changelog(kafka: KafkaSettings, topic: str, group: str) -> int:
                 f"{partitions}: {raise_remedy(max(partitions, len(known.partitions)))}"
             )
         return partitions
-    replication = min(3, len(metadata.brokers))
-    created = admin.create_topics([NewTopic(topic, partitions, replication, config=_CONFIG)])
+    copies = copies_among(replication, len(metadata.brokers))
+    config = {**_CONFIG, "min.insync.replicas": str(in_sync_copies(copies))}
+    created = admin.create_topics([NewTopic(topic, partitions, copies, config=config)])
     try:
         created[topic].result(_TIMEOUT_SECONDS)
     except KafkaException as error:
         if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
             raise UnavailableError(f"{topic} can't be created: {with_remedy(error.args[0])}") from error
-    log.info("changelog_created", topic=topic, partitions=partitions)
+    log.info("changelog_created", topic=topic, partitions=partitions, copies=copies)
     return partitions

@@ -1,4 +1,4 @@
-"""`make chaos SEED=… MINUTES=… FAULTS=…`: break everything, then compare the table with the truth.
+"""`make chaos SEED=… MINUTES=… FAULTS=… BROKERS=…`: break everything, then compare the table with the truth.
 
 Exit status 0: nothing lost, nothing twice, nothing stale. The folder of a failed night stays, with every log in it.
 """
@@ -20,14 +20,16 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--faults", type=int, default=1_000)
+    parser.add_argument("--brokers", type=int, default=1, choices=(1, 3), help="3: in each round one of them is hurt")
     arguments = parser.parse_args()
-    plan = Plan(arguments.seed, arguments.faults, arguments.minutes * 60)
+    plan = Plan(arguments.seed, arguments.faults, arguments.minutes * 60, arguments.brokers)
     folder = Path(tempfile.mkdtemp(prefix="postwatch-chaos-"))
     night = live_through(plan, folder, lambda line: print(line, flush=True))
     print("\n".join(report(night)))
     if night.judgement.wrong:
         print(f"\nThe parts' logs are in {folder}")
-        print(f"repeat it with: make chaos SEED={plan.seed} MINUTES={arguments.minutes:g} FAULTS={plan.faults}")
+        how = f"MINUTES={arguments.minutes:g} FAULTS={plan.faults} BROKERS={plan.brokers}"
+        print(f"repeat it with: make chaos SEED={plan.seed} {how}")
         return 1
     shutil.rmtree(folder)
     return 0

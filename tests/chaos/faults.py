@@ -25,6 +25,8 @@ from tests.chaos.proxy import Behaviour
 from tests.chaos.stack import SESSION_SECONDS, Stack
 from tests.chaos.traffic import HOUR_MS, Traffic
 
+BROKER = "broker"
+"""What is hurt, or must not be, where one of the brokers is a victim."""
 FULL_BYTES = 16
 """What a file may hold on the full disk."""
 
@@ -73,7 +75,7 @@ def _terminated(member_kind: str) -> MakeFault:
 
 
 def _ended(kind: str, scene: Scene, member_kind: str, end_process: Callable[[str], None]) -> Fault:
-    name = scene.chance.choice(scene.stack.names(member_kind) if member_kind in _MANY else [member_kind])
+    name = scene.chance.choice(scene.stack.names(member_kind))
     member = scene.stack.members[name]
 
     def begin() -> None:
@@ -83,10 +85,9 @@ def _ended(kind: str, scene: Scene, member_kind: str, end_process: Callable[[str
     def end() -> None:
         member.is_wanted = True
 
-    return Fault(kind, frozenset({name}), scene.chance.uniform(0, 3), begin, end)
-
-
-_MANY = frozenset({"ship", "join", "sink"})
+    # Of a cluster one broker at a time: with two away nothing may be acknowledged.
+    victims = frozenset({name, BROKER} if member_kind == BROKER else {name})
+    return Fault(kind, victims, scene.chance.uniform(0, 3), begin, end)
 
 
 def _zombie(member_kind: str) -> MakeFault:
@@ -248,7 +249,8 @@ def _rotated_in_outage(how: str) -> MakeFault:
     def make(kind: str, scene: Scene) -> Fault:
         server = scene.chance.choice(scene.traffic.servers)
         log = scene.traffic.logs[server]
-        broker = scene.stack.members["broker"]
+        name = scene.chance.choice(scene.stack.names(BROKER))
+        broker = scene.stack.members[name]
 
         def begin() -> None:
             broker.is_wanted = False
@@ -258,7 +260,7 @@ def _rotated_in_outage(how: str) -> MakeFault:
             (log.rename if how == "rename" else log.copytruncate)()
             broker.is_wanted = True
 
-        return Fault(kind, frozenset({"broker", f"log of {server}"}), scene.chance.uniform(2, 4), begin, end)
+        return Fault(kind, frozenset({name, BROKER, f"log of {server}"}), scene.chance.uniform(2, 4), begin, end)
 
     return make
 
@@ -292,7 +294,7 @@ def _produced(kind: str, scene: Scene, letter: bytes, topic: str, value: bytes, 
         if not producer.flush(5):
             scene.letters.append(letter)
 
-    return Fault(kind, frozenset({"broker"}), 0.0, begin)
+    return Fault(kind, frozenset({BROKER}), 0.0, begin)
 
 
 def _poison_outcome(kind: str, scene: Scene) -> Fault:
@@ -350,6 +352,7 @@ def _disk_full(member_kind: str) -> MakeFault:
     return make
 
 
+BROKER_KILLED = "broker killed"
 KINDS: dict[str, MakeFault] = {
     "shipper killed": _killed("ship"),
     "shipper terminated": _terminated("ship"),
@@ -360,8 +363,8 @@ KINDS: dict[str, MakeFault] = {
     "sink killed": _killed("sink"),
     "sink terminated": _terminated("sink"),
     "sink stalled beyond its session": _zombie("sink"),
-    "broker killed": _killed("broker"),
-    "broker restarted": _terminated("broker"),
+    BROKER_KILLED: _killed(BROKER),
+    "broker restarted": _terminated(BROKER),
     "ClickHouse killed": _killed("clickhouse"),
     "ClickHouse restarted": _terminated("clickhouse"),
     "ClickHouse refuses connections": _network(Behaviour.REFUSE),
@@ -401,7 +404,7 @@ class Bag:
         self._left: list[str] = []
 
     def draw(self, scene: Scene, most: int) -> list[Fault]:
-        """Up to so many faults at once, with victims of their own each."""
+        """Up to so many faults at once, with victims of their own each; in a cluster one broker is always hurt."""
         drawn: list[Fault] = []
         taken: set[str] = set()
         for _ in range(most):
@@ -415,4 +418,6 @@ class Bag:
                 continue
             taken |= fault.victims
             drawn.append(fault)
+        if len(scene.stack.names(BROKER)) > 1 and BROKER not in taken:
+            drawn.append(KINDS[BROKER_KILLED](BROKER_KILLED, scene))
         return drawn

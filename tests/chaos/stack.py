@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from postwatch.deploy.embedded.clickhouse import EmbeddedClickHouse
-from postwatch.deploy.embedded.kafka import EmbeddedKafka
 from postwatch.deploy.embedded.part import Part
 from postwatch.deploy.embedded.ports import LOOPBACK, choose_port
 from postwatch.deploy.embedded.process import Children
@@ -30,6 +29,7 @@ from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.errors import EXIT_FAILED
 
+from tests.chaos.brokers import make_brokers, start_brokers
 from tests.chaos.proxy import Proxy
 
 PARTITIONS = 6
@@ -109,19 +109,21 @@ class Member:
 class Stack:
     """Use it in a `with` block: it is up inside, and nothing of it is left behind."""
 
-    def __init__(self, folder: Path, logs: Mapping[str, Path], domains_file: Path, in_haste: bool = True) -> None:
+    def __init__(
+        self, folder: Path, logs: Mapping[str, Path], domains_file: Path, in_haste: bool = True, brokers: int = 1
+    ) -> None:
         """`logs` are those of the servers, a shipper for each."""
         self.folder = folder
         self._children = Children()
-        self.broker = EmbeddedKafka(folder / "kafka", log_path=self._log("kafka"), children=self._children)
+        self._brokers = make_brokers(brokers, folder, self._log, self._children)
         self.engine = EmbeddedClickHouse(
             folder / "clickhouse", log_path=self._log("clickhouse"), children=self._children
         )
         self.proxy = Proxy(self.engine.port)
-        self.kafka = KafkaSettings(brokers=self.broker.brokers)
+        self.kafka = KafkaSettings(brokers=",".join(one.brokers for one in self._brokers.values()))
         self.clickhouse = self.engine.settings
         self._environment = {
-            "POSTWATCH_KAFKA_BROKERS": self.broker.brokers,
+            "POSTWATCH_KAFKA_BROKERS": self.kafka.brokers,
             "POSTWATCH_CLICKHOUSE_URL": f"http://{LOOPBACK}:{self.proxy.port}",
             "POSTWATCH_JOIN_DOMAINS_FILE": str(domains_file),
             "POSTWATCH_SHIP_TZ": "UTC",
@@ -133,7 +135,8 @@ class Stack:
                 "POSTWATCH_JOIN_PARK_AFTER_SECONDS": "3",
             }
         self._logs = dict(logs)
-        self.members: dict[str, Member] = {"broker": Member(self.broker), "clickhouse": Member(self.engine)}
+        self.members: dict[str, Member] = {name: Member(broker) for name, broker in self._brokers.items()}
+        self.members["clickhouse"] = Member(self.engine)
         for number in range(1, JOINS + 1):
             self.add_join(f"join-{number}")
         for number in range(1, SINKS + 1):
@@ -143,9 +146,11 @@ class Stack:
 
     def __enter__(self) -> Stack:
         try:
-            for name in ("clickhouse", "broker"):
-                self.members[name].part.start()
+            self.engine.start()
+            start_brokers(self._brokers)
+            for name in ("clickhouse", *self._brokers):
                 self.members[name].is_launched = True
+                self.members[name].restarts = 1
             create_topics(self.kafka, PARTITIONS)
             migrate(connect(self.clickhouse, database=""), self.clickhouse)
         except BaseException:
@@ -172,8 +177,12 @@ class Stack:
             member.tick(now)
 
     def names(self, kind: str) -> list[str]:
-        """Members of a kind that are wanted: join, sink or ship."""
-        return [name for name, one in self.members.items() if one.is_wanted and name.startswith(f"{kind}-")]
+        """Members of a kind that are wanted: broker, clickhouse, join, sink or ship."""
+        return [
+            name
+            for name, one in self.members.items()
+            if one.is_wanted and (name == kind or name.startswith(f"{kind}-"))
+        ]
 
     def add_join(self, name: str) -> None:
         self._add("join", name, POSTWATCH_JOIN_DATA_DIR=str(self.join_folder(name)))

@@ -26,7 +26,7 @@ from tests.chaos.faults import Scene
 from tests.chaos.stack import PARTITIONS, Stack
 from tests.slim_tables import differences
 
-DRAIN_SECONDS = 120.0
+DRAIN_SECONDS = 300.0
 _METRICS_SECONDS = 90
 """A join that was told to stop while Kafka was away takes a minute to end; then it is started again."""
 _KEY = ("server", "queue_id", "queued_at", "recipient", "direction", "account")

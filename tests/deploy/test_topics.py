@@ -17,9 +17,10 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from postwatch.deploy import cli
-from postwatch.deploy.topic_settings import TopicSettings, in_sync_copies
+from postwatch.deploy.topic_settings import TopicSettings
 from postwatch.deploy.topics import APPEND_TIME, TIMESTAMP_TYPE, create_topics, topic_configs
 from postwatch.producers.service.kafka_settings import KafkaSettings
+from postwatch.producers.service.topic_copies import in_sync_copies
 from postwatch.streams.settings import ClickHouseSettings
 
 from tests.waiting import wait_until

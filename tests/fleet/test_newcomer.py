@@ -21,6 +21,7 @@ from pathlib import Path
 import httpx
 import pytest
 from postwatch.deploy.embedded.clickhouse import EmbeddedClickHouse
+from postwatch.deploy.simulator import exim
 
 from tests.secured_kafka.broker import PASSWORD, Grant, SecuredKafka
 from tests.secured_kafka.test_secured_kafka import USERS, documented_grants
@@ -169,13 +170,14 @@ def test_the_page_leads_from_a_bare_machine_to_the_report(machine: Machine) -> N
     workers = time.monotonic()
     machine.run(block("3. Each mail server"))
     shipped = time.monotonic()
-    now = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
+    now_ms = int(time.time() * 1000)
+    begin = f"{exim.stamp(now_ms)} {exim.queue_id(now_ms, 1)}"
     with (machine.folder / "var/log/exim4/mainlog").open("a") as log:
         log.write(
-            f"{now} 1vM001-00000000001-Abcd <= anna@bakery.example H=(laptop) [198.51.100.7] P=esmtpsa "
+            f"{begin} <= anna@bakery.example H=(laptop) [198.51.100.7] P=esmtpsa "
             "A=dovecot_login:anna@bakery.example S=900 for otto@far.example\n"
-            f"{now} 1vM001-00000000001-Abcd => otto@far.example R=dnslookup T=remote_smtp H=mx.far.example "
-            f'[203.0.113.5] C="250 OK"\n{now} 1vM001-00000000001-Abcd Completed\n'
+            f"{begin} => otto@far.example R=dnslookup T=remote_smtp H=mx.far.example "
+            f'[203.0.113.5] C="250 OK"\n{begin} Completed\n'
         )
     settings, _, asked = block("4. The report").partition("\n")
     report = f"{settings}\npostwatch report anna@bakery.example --format csv"

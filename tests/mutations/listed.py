@@ -2627,6 +2627,13 @@ HOPS = (
         """            where += f" OR {_HASHES.get(table, 'k')} IN ({hashes})" if table != "deliveries" else ""\n""",
         "deploy/test_erase.py::test_everywhere_means_every_row_and_old_version_that_names_it",
     ),
+    _mutation(
+        "a statement that a server of the cluster has not run yet is waited for",
+        "deploy/cluster_ddl.py",
+        """        waiting = [host for host, status, _ in found if status != "Finished"]\n""",
+        """        waiting = [host for host, status, _ in found if status == "Unknown"]\n""",
+        "deploy/test_cluster_ddl.py::test_a_server_that_never_runs_it_is_late_and_named",
+    ),
 )
 
 PARTITIONS = (
