@@ -5,7 +5,7 @@ SECONDS ?= 1800
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install compile demo test drill chaos soak bench bench-peers bench-fleet corpora fuzz mutations translations packages compose-secrets fleet-test lint format clean
+.PHONY: install compile demo test drill chaos soak bench bench-peers bench-fleet bench-growth corpora fuzz mutations translations packages compose-secrets fleet-test lint format clean
 
 install: $(STAMP)
 
@@ -48,6 +48,10 @@ bench-peers: install
 
 bench-fleet: install
 	$(BIN)/python -m tests.benchmarks.fleet $(if $(ROWS),--rows $(ROWS)) $(ARGS)
+
+# How the cost of a line grows with servers, partitions, parked messages and workers. An hour; ARGS="--runs 1" for less.
+bench-growth: install
+	$(BIN)/python -m tests.benchmarks.growth $(if $(PICTURE),--picture $(PICTURE)) $(ARGS)
 
 corpora: install
 	$(BIN)/python -m tests.corpora $(CORPORA) $(ARGS)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
+
+
+class Panel(NamedTuple):
+    """One of several charts in a picture."""
+
+    title: str
+    unit: str
+    names: Sequence[str]
+    series: Sequence[tuple[str, Sequence[float]]]
 
 
 def draw_bars(path: Path, title: str, names: Sequence[str], series: Sequence[tuple[str, Sequence[float]]]) -> None:
     """For each name one bar of each series, from the top down, with its value."""
-    import matplotlib as mpl
-
-    mpl.use("svg")
-    mpl.rcParams["svg.hashsalt"] = "postwatch"
-    import matplotlib.pyplot as plt
-
+    plt = _pyplot()
     height = 0.8 / max(len(series), 1)
     figure, axes = plt.subplots(figsize=(9, 0.8 + 0.28 * len(names) * max(len(series), 1)))
     for number, (label, values) in enumerate(series):
@@ -28,6 +33,43 @@ def draw_bars(path: Path, title: str, names: Sequence[str], series: Sequence[tup
         axes.spines[side].set_visible(False)
     if len(series) > 1:
         axes.legend(fontsize=8)
-    figure.tight_layout()
+    _save(figure, path)
+
+
+def draw_stacks(path: Path, title: str, panels: Sequence[Panel], columns: int) -> None:
+    """For each name of a panel one bar of all its series, one upon the other, with their sum."""
+    plt = _pyplot()
+    rows = -(-len(panels) // columns)
+    figure, grid = plt.subplots(rows, columns, figsize=(2.9 * columns, 2.9 * rows), squeeze=False, sharey="row")
+    for axes, panel in zip(grid.flat, panels, strict=False):
+        sums = [0.0] * len(panel.names)
+        for label, values in panel.series:
+            bars = axes.bar(panel.names, list(values), bottom=sums, label=label)
+            sums = [below + value for below, value in zip(sums, values, strict=True)]
+        axes.bar_label(bars, [f"{total:.3g}" if total < 1000 else f"{total:,.0f}" for total in sums], fontsize=8)
+        axes.set_title(panel.title, fontsize=9)
+        axes.margins(y=0.12)
+        axes.tick_params(labelsize=8)
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+    for row in range(rows):
+        grid[row][0].set_ylabel(panels[row * columns].unit, fontsize=8)
+    figure.suptitle(title, fontsize=10)
+    figure.legend(*grid[0][0].get_legend_handles_labels(), loc="lower center", ncols=len(panels[0].series), fontsize=8)
+    _save(figure, path, rect=(0, 0.04, 1, 1))
+
+
+def _pyplot() -> Any:
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    mpl.rcParams["svg.hashsalt"] = "postwatch"
+    import matplotlib.pyplot as plt
+
+    return plt
+
+
+def _save(figure: Any, path: Path, **layout: Any) -> None:
+    figure.tight_layout(**layout)
     figure.savefig(path, metadata={"Date": None})
-    plt.close(figure)
+    _pyplot().close(figure)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Callable
 from typing import NamedTuple
 
 from postwatch.streams.clickhouse.client import connect
 
-from tests.benchmarks.stack import Lane, Stack, wait_for_end
+from tests.benchmarks.stack import PARTITIONS, Lane, Stack, wait_for_end
 from tests.benchmarks.workload import Workload
 
 _POLL_SECONDS = 0.1
@@ -29,6 +31,10 @@ class FlowSpeed(NamedTuple):
     """From a tenth of the rows to nine."""
     cpu_seconds: dict[str, float]
     """Of each process."""
+    resident_bytes: dict[str, int]
+    """The most that each process had."""
+    start_cpu_seconds: dict[str, float]
+    """Of each process, before the first of these lines."""
 
     @property
     def lines_a_second(self) -> float:
@@ -51,15 +57,24 @@ def measure_backlog(stack: Stack, workload: Workload, timeout_seconds: float) ->
         before = lane.cpu_seconds()
         started = time.monotonic()
         lane.start("sink")
-        lane.start("join")
+        lane.start_join()
         return _watch(lane, workload, started, before, timeout_seconds)
 
 
-def measure_live(stack: Stack, workload: Workload, timeout_seconds: float) -> FlowSpeed:
-    """Join and sink wait for their first record when the producer starts."""
-    with stack.lane() as lane:
+def measure_live(
+    stack: Stack,
+    workload: Workload,
+    timeout_seconds: float,
+    partitions: int = PARTITIONS,
+    workers: int = 1,
+    prepare: Callable[[Lane], None] = lambda lane: None,
+) -> FlowSpeed:
+    """Join and sink wait for their first record when the producer starts. `prepare` is called before they start."""
+    with stack.lane(partitions) as lane:
+        prepare(lane)
         lane.start("sink")
-        lane.start("join")
+        for number in range(1, workers + 1):
+            lane.start_join(number)
         lane.warm_up(timeout_seconds)
         before = lane.cpu_seconds()
         started = time.monotonic()
@@ -72,6 +87,7 @@ def _watch(
 ) -> FlowSpeed:
     """Sample the table until it has exactly the rows that it should. Raises RuntimeError when it never has."""
     client = connect(lane.clickhouse)
+    resident: Counter[str] = Counter()
     samples: list[tuple[float, int]] = []
     first_outcome = 0.0
     grown_at = started
@@ -84,6 +100,7 @@ def _watch(
         if count > (samples[-1][1] if samples else 0):
             grown_at = now
         samples.append((now, count))
+        resident |= Counter(lane.resident_bytes())
         if count >= workload.rows and now - grown_at > _QUIET_SECONDS:
             found = int(str(client.command("SELECT count() FROM deliveries FINAL")))
             if found == workload.rows:
@@ -96,7 +113,14 @@ def _watch(
     most = max(count for _, count in samples)
     steady = _when(samples, most * _STEADY_TO) - _when(samples, most * _STEADY_FROM)
     return FlowSpeed(
-        workload.lines, workload.rows, grown_at - started, grown_at - first_outcome, max(steady, 0.001), cpu_seconds
+        workload.lines,
+        workload.rows,
+        grown_at - started,
+        grown_at - first_outcome,
+        max(steady, 0.001),
+        cpu_seconds,
+        dict(resident),
+        before,
     )
 
 

@@ -6,7 +6,7 @@ import itertools
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -56,6 +56,7 @@ class Lane:
     servers: tuple[Part, ...]
     """Those of the stack that work for it."""
     parts: list[Part] = field(default_factory=list)
+    partitions: int = PARTITIONS
 
     def environment(self) -> dict[str, str]:
         prefix = self.kafka.raw_topic.removesuffix("mail.raw")
@@ -78,6 +79,12 @@ class Lane:
         """Start `postwatch COMMAND`; what it says is in a file of its name."""
         return self._start(Worker(command, {**self.environment(), **environment}, self.folder / f"{command}.log"))
 
+    def start_join(self, number: int = 1) -> Part:
+        """Start one more worker; each has a name and a folder of its own."""
+        name = "join" if number == 1 else f"join-{number}"
+        environment = {**self.environment(), "POSTWATCH_JOIN_DATA_DIR": str(self.folder / name)}
+        return self._start(Worker("join", environment, self.folder / f"{name}.log", name=name))
+
     def start_producer(self, records: Path) -> Part:
         kafka = {name: value for name, value in self.environment().items() if name.startswith("POSTWATCH_KAFKA")}
         return self._start(ProduceWorker(records, kafka, self.folder / "produce.log"))
@@ -97,12 +104,12 @@ class Lane:
         """Wait until a heartbeat of each partition has gone the whole way to the table `servers`."""
         producer = Producer(self.kafka.client_config())
         headers = Heartbeat(time.time_ns() // 1_000_000, 0, 0, 0, "benchmark").encode()
-        for partition in range(PARTITIONS):
+        for partition in range(self.partitions):
             producer.produce(self.kafka.raw_topic, b"", f"warm{partition}", partition, headers=[*headers])
         producer.flush(10)
         client = connect(self.clickhouse)
         deadline = time.monotonic() + timeout_seconds
-        while int(str(client.command("SELECT uniqExact(server) FROM servers"))) < PARTITIONS:
+        while int(str(client.command("SELECT uniqExact(server) FROM servers"))) < self.partitions:
             self.check()
             if time.monotonic() > deadline:
                 raise RuntimeError(f"no heartbeat came through in {timeout_seconds:.0f} s")
@@ -125,13 +132,21 @@ class Lane:
             found[part.name] = times.user + times.system
         return found
 
+    def resident_bytes(self) -> dict[str, int]:
+        """Name → memory now, of what runs."""
+        found: dict[str, int] = {}
+        for part in (*self.servers, *self.parts):
+            with suppress(psutil.NoSuchProcess):  # a producer that is through
+                found[part.name] = psutil.Process(part.pid).memory_info().rss
+        return found
+
     def outcome_records(self) -> int:
         """How many there are on the topic of outcomes."""
         consumer = Consumer({"bootstrap.servers": self.kafka.brokers, "group.id": "bench-watch"})
         try:
             ends = [
                 consumer.get_watermark_offsets(TopicPartition(self.kafka.outcomes_topic, number), timeout=10)[1]
-                for number in range(PARTITIONS)
+                for number in range(self.partitions)
             ]
         finally:
             consumer.close()
@@ -158,7 +173,7 @@ class Stack:
         return settings
 
     @contextmanager
-    def lane(self) -> Iterator[Lane]:
+    def lane(self, partitions: int = PARTITIONS) -> Iterator[Lane]:
         """Fresh topics and tables; whatever happens, no process of it is left, and neither are its rows."""
         database = self.make_database()
         prefix = f"{database.database}."
@@ -169,8 +184,10 @@ class Stack:
             heartbeats_topic=prefix + "mail.heartbeats",
             dead_letters_topic=prefix + "mail.dead-letters",
         )
-        create_topics(kafka, PARTITIONS)
-        lane = Lane(self.folder / database.database, kafka, database, (self._kafka, self._engine))
+        create_topics(kafka, partitions)
+        lane = Lane(
+            self.folder / database.database, kafka, database, (self._kafka, self._engine), partitions=partitions
+        )
         lane.folder.mkdir()
         try:
             yield lane

@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 from postwatch.deploy.embedded.clickhouse import EmbeddedClickHouse
 from postwatch.deploy.embedded.kafka import EmbeddedKafka
+from postwatch.streams.joining.stored_message import decode_stored
 
 from tests.benchmarks.__main__ import main
 from tests.benchmarks.flow import measure_live
 from tests.benchmarks.freshness import measure_freshness
+from tests.benchmarks.growth import PARTS, Point, measure, median_cost, panels, parked_entries, table
 from tests.benchmarks.joining import measure_join
 from tests.benchmarks.shipping import measure_shipper, write_log
 from tests.benchmarks.stack import Stack
-from tests.benchmarks.workload import MIXES, PLAIN, SIMULATOR, prepare, read_records
+from tests.benchmarks.workload import MIXES, PLAIN, SIMULATOR, prepare, read_records, server_name
 
 TIMEOUT_SECONDS = 60.0
 
@@ -76,3 +78,21 @@ def test_an_unknown_benchmark_is_named(capsys: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit):
         main(["jion"])
     assert "unknown: jion; there are join, backlog" in capsys.readouterr().err
+
+
+@pytest.mark.stack
+def test_growth_counts_the_workers_as_one_part_and_restores_what_is_parked(stack: Stack) -> None:
+    cost = measure(
+        stack, Point("parked messages", servers=3, partitions=2, parked=50, workers=2), 3000, TIMEOUT_SECONDS
+    )
+    assert set(cost.cpu_us) == set(cost.resident_mb) == set(PARTS)
+    assert min(cost.resident_mb.values()) > 0
+    assert "| 50 parked messages |" in table([median_cost([cost])])
+    assert [panel.names for panel in panels([cost])] == [["50"], ["50"]]
+
+
+def test_parked_messages_are_what_the_join_reads() -> None:
+    entries = list(parked_entries(2500, 2))
+    assert len({key for _, key, _ in entries}) == 2500
+    assert {server for server, _, _ in entries} == {server_name(0), server_name(1)}
+    assert not decode_stored(entries[-1][2]).message.is_closed()
