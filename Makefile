@@ -5,6 +5,9 @@ SECONDS ?= 1800
 BIN := .venv/bin
 STAMP := .venv/.installed
 
+# Without its files of compiled modules each process that a test starts compiles all that it imports: a second each.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: install compile demo test drill chaos soak bench bench-peers bench-fleet bench-growth corpora fuzz mutations translations packages compose-secrets fleet-test lint format clean
 
 install: $(STAMP)
