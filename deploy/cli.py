@@ -10,10 +10,8 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-import traceback
 from collections.abc import Collection, Sequence
-from importlib.metadata import version
-from typing import NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from postwatch.producers.service.errors import PostwatchError
 from postwatch.query.reports import LISTED
@@ -82,8 +80,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception:
         if error_status == 1:  # which is how Python ends on its own
             raise
+        import traceback
+
         traceback.print_exc()
         return error_status
+
+
+class _Version(argparse.Action):
+    """As argparse's own, but what tells the version is loaded when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        from importlib.metadata import version
+
+        print(f"postwatch {version('postwatch')}")
+        parser.exit()
 
 
 def whole_parser() -> argparse.ArgumentParser:
@@ -98,7 +108,7 @@ def _make_parser(chosen: Collection[str | None], is_lenient: bool = False) -> ar
         description="Tracks the delivery of every message on every mail server, within seconds and for 30 days.",
         epilog="Run `postwatch COMMAND --help` for the options of a command.",
     )
-    parser.add_argument("--version", action="version", version=f"postwatch {version('postwatch')}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="show program's version number and exit")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, command in COMMANDS.items():
         subparser = subparsers.add_parser(name, help=command.summary, description=command.summary)

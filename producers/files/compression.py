@@ -12,7 +12,6 @@ import gzip
 import lzma
 import re
 import struct
-import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,12 +19,7 @@ from typing import IO, Protocol
 
 from postwatch.producers.files.zstd_content import ZstdContent, ZstdError
 
-if sys.version_info >= (3, 14):
-    import zipfile
-else:
-    from backports.zstd import zipfile  # Python's own, which also reads entries that are compressed with zstd
-
-__all__ = ["Decompressed", "UnreadableError", "decompress", "recognise", "telling_damage", "zipfile"]
+__all__ = ["Decompressed", "UnreadableError", "decompress", "recognise", "telling_damage"]
 
 GZIP, ZSTD, ZIP = "gzip", "zstd", "zip"
 START_BYTES = 512
@@ -60,7 +54,6 @@ _DAMAGE = (
     zlib.error,
     lzma.LZMAError,
     ZstdError,
-    zipfile.BadZipFile,
     struct.error,
     OverflowError,
     RuntimeError,
@@ -136,12 +129,21 @@ def decompress(compression: str, raw: IO[bytes]) -> Decompressed:
             return Decompressed(compression, ZstdContent(raw))
 
 
+def _damage_of(compression: str) -> tuple[type[Exception], ...]:
+    """Asked for when something was raised: the module of zip archives is loaded for them alone."""
+    if compression != ZIP:
+        return _DAMAGE
+    from postwatch.producers.files.zip_archive import zipfile
+
+    return (*_DAMAGE, zipfile.BadZipFile)
+
+
 @contextmanager
 def telling_damage(compression: str) -> Iterator[None]:
     """Whatever a decoder raises on damaged data → OSError that names the compression."""
     try:
         yield
-    except _DAMAGE as error:
+    except _damage_of(compression) as error:
         raise OSError(f"broken {compression} data: {error}") from error
     except OSError as error:
         if error.errno or isinstance(error, UnreadableError):

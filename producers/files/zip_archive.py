@@ -6,9 +6,17 @@ Entries are streamed, and the list of entries is bounded, so neither costs memor
 from __future__ import annotations
 
 import calendar
+import sys
 from typing import IO, cast
 
-from postwatch.producers.files.compression import ZIP, Decompressed, UnreadableError, telling_damage, zipfile
+from postwatch.producers.files.compression import ZIP, Decompressed, UnreadableError, telling_damage
+
+if sys.version_info >= (3, 14):
+    import zipfile
+else:
+    from backports.zstd import zipfile  # Python's own, which also reads entries that are compressed with zstd
+
+__all__ = ["ZipLog", "only_log", "zip_logs", "zipfile"]
 
 _MOST_LISTED_BYTES = 8 << 20
 _BESIDE_THE_FILES = "__MACOSX/"

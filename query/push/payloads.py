@@ -24,16 +24,8 @@ from postwatch.query.row_id import RowPlace, encode_row_id
 from postwatch.query.shapes import DeliveryShape
 from postwatch.query.statements import ROW_HASH, Delivery, Statement
 from postwatch.query.viewer import Viewer
-from postwatch.streams.contracts.outcome import (
-    DEFERRED,
-    KEY,
-    PENDING,
-    Outcome,
-    decode_outcomes,
-    encode_outcomes,
-    from_table,
-    iso_time,
-)
+from postwatch.streams.contracts.outcome import DEFERRED, KEY, PENDING, Outcome, iso_time
+from postwatch.streams.contracts.outcome_records import decode_outcomes, encode_outcomes, from_table
 
 _OPEN = (PENDING, DEFERRED)
 _DAY_MS = 24 * 60 * 60 * 1000

@@ -24,7 +24,7 @@ from postwatch.query.push.sender import NotTakenError, Sender
 from postwatch.query.push.settings import PushSettings
 from postwatch.query.push.webhooks import UNUSUAL, Webhook, WebhookBook
 from postwatch.query.report_service import ReportService
-from postwatch.streams.contracts.outcome import decode_outcomes, from_table
+from postwatch.streams.contracts.outcome_records import decode_outcomes, from_table
 from prometheus_client import Counter, Gauge
 
 log = structlog.get_logger()

@@ -11,12 +11,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from typing import IO, NamedTuple, Protocol, cast
+from typing import IO, TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from postwatch.producers.files.compression import START_BYTES, ZIP, UnreadableError, decompress, recognise
-from postwatch.producers.files.zip_archive import ZipLog, zip_logs
 from postwatch.producers.record import MAX_RECORD_BYTES
 from postwatch.producers.service.errors import BadInputError
+
+if TYPE_CHECKING:
+    from postwatch.producers.files.zip_archive import ZipLog
 
 _CHUNK_BYTES = 1 << 18
 _MOST_OF_A_LINE = MAX_RECORD_BYTES
@@ -47,6 +49,8 @@ def read_logs(path: str) -> Iterator[LogFile]:
             if recognise(start) != ZIP:
                 yield LogFile(name, written_ms, _blocks(name, start, raw))
                 return
+            from postwatch.producers.files.zip_archive import zip_logs  # for these alone
+
             logs = zip_logs(_seekable(raw))
             for log in logs:
                 yield _in_archive(name, written_ms, log)

@@ -10,14 +10,8 @@ import msgspec
 from confluent_kafka import Message
 from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.producers.service.settings import load
-from postwatch.streams.contracts.outcome import (
-    REASONS,
-    RESULTS,
-    Outcome,
-    decode_outcomes,
-    from_table,
-    to_json_object,
-)
+from postwatch.streams.contracts.outcome import REASONS, RESULTS, Outcome, to_json_object
+from postwatch.streams.contracts.outcome_records import decode_outcomes, from_table
 from postwatch.streams.contracts.topic_reader import read_topic
 
 

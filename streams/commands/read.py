@@ -7,31 +7,27 @@ import gc
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from postwatch.producers.service.settings import split_list
-from postwatch.streams.commands.laid_aside import LaidAside
 from postwatch.streams.commands.log_files import LogFile, read_logs
+from postwatch.streams.commands.log_rows import LogRows, no_mail_said
 from postwatch.streams.commands.newest_rows import NewestRows
-from postwatch.streams.commands.parsing import Block, FileEnd, parse_logs, side_by_side, usable_cores
+from postwatch.streams.commands.parsing import parse_logs
+from postwatch.streams.commands.side_by_side import side_by_side, usable_cores
 from postwatch.streams.enrichment.accounts import AccountBook
-from postwatch.streams.enrichment.hosted_domains import read_domains
 from postwatch.streams.enrichment.reasons import BUILT_IN, ReasonBook
-from postwatch.streams.enrichment.reasons_file import read_reasons
 from postwatch.streams.enrichment.trusted_networks import parse_networks
-from postwatch.streams.joining.failures import Failure, unfinished_entry
-from postwatch.streams.joining.joiner import Joiner
 from postwatch.streams.parsers.events import Ignored
 from postwatch.streams.parsers.explanation import explain, shown_line
-from postwatch.streams.parsers.lines import LineCounts, add_counts, decode_lines
+from postwatch.streams.parsers.lines import LineCounts, decode_lines
 from postwatch.streams.parsers.log_format import LineParser
 from postwatch.streams.parsers.registry import AUTO, FORMAT_NAMES, make_parser
-from postwatch.streams.parsers.suppressed import SUPPRESSED
 from postwatch.streams.parsers.timestamps import StampReader, find_zone
 
-_SHOWN_UNREADABLE = 5
+if TYPE_CHECKING:
+    from postwatch.streams.enrichment.hosted_domains import Domains
+
 _FOUND, _NOTHING_FOUND = 0, 1
-_NOT_OF_MAIL = ("no-stamp", "other-program", "wrapped", "other", "headers", "continued", "repeated", SUPPRESSED)
-"""Kinds of ignored lines that any file may hold, whatever its format."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -74,7 +70,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=int,
         choices=(1, 2),
         metavar="N",
-        help="1: parse and join in one process; 2: parse large files beside (default: 2 where two cores are there)",
+        help="1: one process does all; 2: of large files, one reads and joins while the other one writes rows "
+        "(default: 2 where two cores are there)",
     )
     parser.add_argument("--explain", action="store_true", help="print each line and how it was read, instead of rows")
     parser.add_argument(
@@ -96,65 +93,39 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     zone = find_zone(arguments.tz, "--tz")
-    domains = read_domains(arguments.domains, "--domains") if arguments.domains else None
-    trusted = parse_networks(arguments.trusted_networks, "--trusted-networks")
-    reasons = read_reasons(arguments.reasons, "--reasons") if arguments.reasons else BUILT_IN
-    parser = make_parser(arguments.format, StampReader(zone), split_list(arguments.wrapping_programs))
+    wrapping = tuple(filter(None, map(str.strip, arguments.wrapping_programs.split(","))))
+    parser = make_parser(arguments.format, StampReader(zone), wrapping)
     if arguments.explain:
         return _explain(arguments.files, parser)
-    parsed = parse_logs(arguments.files, parser)
+    trusted = parse_networks(arguments.trusted_networks, "--trusted-networks")
+    accounts = AccountBook(_domains(arguments.domains), trusted)
+    found = LogRows(arguments.server, accounts, _reasons(arguments.reasons))
+    rows, counts = NewestRows(), LineCounts()
     with _collector_off():
-        reading = _Reading(arguments.server, AccountBook(domains, trusted), reasons)
-        counts = reading.take(side_by_side(parsed) if (arguments.processes or usable_cores()) > 1 else parsed)
-        return _FOUND if _print(reading.rows, counts) or counts.unreadable else _NOTHING_FOUND
+        turns = found.turns(parse_logs(arguments.files, parser))
+        for turn in side_by_side(turns) if (arguments.processes or usable_cores()) > 1 else turns:
+            rows.add(turn.rows)
+            for line in turn.told:
+                print(line, file=sys.stderr)
+            counts = turn.counts or counts
+        return _FOUND if _print(rows, counts) or counts.unreadable else _NOTHING_FOUND
 
 
-class _Reading:
-    """What was read so far: the open messages, the newest rows, and the counts."""
+def _domains(place: str | None) -> Domains | None:
+    """What few need is loaded for them alone; it brings the metrics and logs of a service."""
+    if not place:
+        return None
+    from postwatch.streams.enrichment.hosted_domains import read_domains
 
-    def __init__(self, server: str, accounts: AccountBook, reasons: ReasonBook) -> None:
-        self.rows = NewestRows()
-        self._server = server
-        self._aside = LaidAside()
-        self._joiner = Joiner(accounts, self._aside.find, reasons=reasons)
-        self._failed: list[Failure] = []
-        self._shown = 0
+    return read_domains(place, "--domains")
 
-    def take(self, parsed: Iterator[Block | FileEnd]) -> LineCounts:
-        """Join all there is. Returns the counts of all files."""
-        whole = LineCounts()
-        for one in parsed:
-            if isinstance(one, Block):
-                self._join(one)
-            else:
-                self._end_file(one)
-                add_counts(whole, one.counts)
-        for message in self._joiner.open_messages():
-            self.rows.add(self._joiner.pending_rows(message))
-        return whole
 
-    def _join(self, block: Block) -> None:
-        for reason, line in block.unreadable:
-            if self._shown < _SHOWN_UNREADABLE:
-                self._shown += 1
-                print(f"unreadable ({reason}): {line!a}", file=sys.stderr)
-        joiner = self._joiner
-        joiner.add(self._server, block.events)
-        rows, changed = joiner.take_dirty()
-        self.rows.add(rows)
-        self.rows.add(self._aside.tidy(joiner, changed))
-        self._failed += joiner.take_failures()
+def _reasons(path: str | None) -> ReasonBook:
+    if not path:
+        return BUILT_IN
+    from postwatch.streams.enrichment.reasons_file import read_reasons
 
-    def _end_file(self, file: FileEnd) -> None:
-        for failure in self._failed:
-            _tell_failure(failure, file.counts)
-        self._failed.clear()
-        _warn_of_no_mail(file.name, file.counts)
-        for message in list(self._joiner.open_messages()):
-            unfinished = unfinished_entry(message)
-            if unfinished is not None:
-                _tell_failure(unfinished, file.counts)
-                self._joiner.forget(message)
+    return read_reasons(path, "--reasons")
 
 
 @contextmanager
@@ -181,7 +152,10 @@ def _explain(files: Sequence[str], parser: LineParser) -> int:
                 counts.lines += 1
                 if isinstance(parsed, Ignored):
                     counts.ignored[parsed.kind] += 1
-        if not _warn_of_no_mail(file.name, counts):
+        warning = no_mail_said(file.name, counts)
+        if warning:
+            print(warning, file=sys.stderr)
+        else:
             status = _FOUND
     return status
 
@@ -189,29 +163,6 @@ def _explain(files: Sequence[str], parser: LineParser) -> int:
 def _logs(paths: Sequence[str]) -> Iterator[LogFile]:
     for path in paths:
         yield from read_logs(path)
-
-
-def _warn_of_no_mail(name: str, counts: LineCounts) -> bool:
-    """Say so where nothing in a file looks like a mail log; returns whether that is so."""
-    if sum(counts.ignored[kind] for kind in _NOT_OF_MAIL) < counts.lines:
-        return False
-    if counts.lines:
-        reason = f"does not look like a mail log: none of its {counts.lines} lines is about a message"
-    else:
-        reason = "is empty"
-    print(f"{name} {reason}", file=sys.stderr)
-    return True
-
-
-def _tell_failure(failure: Failure, counts: LineCounts) -> None:
-    """A message on which Postwatch failed, or an entry in pieces, whose lines were counted as events before."""
-    if failure.error is not None:
-        print(f"postwatch failed on message {failure.queue_id}: {failure.error!r}", file=sys.stderr)
-        return
-    for line in failure.lines:
-        print(f"unreadable ({failure.reason}): {line[:500]!a}", file=sys.stderr)
-    counts.events -= len(failure.lines)
-    counts.unreadable[failure.reason] += len(failure.lines)
 
 
 def _print(rows: NewestRows, counts: LineCounts) -> int:

@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     configure_logs("sink")
     bound_heap()
     bound_arrow()
-    from postwatch.streams.contracts import heartbeat, outcome
+    from postwatch.streams.contracts import heartbeat, outcome_records
     from postwatch.streams.contracts.dead_letters import DeadLetterSender
     from postwatch.streams.sink.batch import RowBatcher
     from postwatch.streams.sink.consumer import Sink, Target
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise SettingsError(f"the POSTWATCH_KAFKA_* settings can't be used: {error.args[0].str()}") from error
     serve_metrics(settings.metrics_address, "POSTWATCH_SINK_METRICS_ADDRESS", health)
     targets = {
-        kafka.outcomes_topic: Target("deliveries", outcome.CONTRACT.decode, writer.insert_deliveries),
+        kafka.outcomes_topic: Target("deliveries", outcome_records.CONTRACT.decode, writer.insert_deliveries),
         kafka.heartbeats_topic: Target("servers", heartbeat.CONTRACT.decode, partial(writer.insert, "servers")),
     }
     Renewal([KafkaSettings, ClickHouseSettings], end_in_order).watch(kafka.renewal_seconds)

@@ -1,42 +1,55 @@
 """What a column is, and how Kafka, ClickHouse, the API, exports and people see it. Pure.
 
 A contract is a NamedTuple, and each of its fields is annotated with an `About`. All else is derived from these: the
-Arrow schema, what a record without the column gets, the fields of the API, exports and docs/columns.md.
+Arrow schema, what a record without the column gets, the fields of the API, exports and docs/columns.md. Arrow is loaded
+when its types are asked for: parsers and joiner do without, and it is slow to load.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
-import pyarrow as pa
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
     """One type, as Arrow and ClickHouse name it."""
 
-    arrow: pa.DataType
+    name: str
+    """Of the function of pyarrow that makes the type."""
     clickhouse: str
+    element: Kind | None = None
+    """Of a list."""
+
+    @property
+    def arrow(self) -> pa.DataType:
+        import pyarrow as pa
+
+        if self.element is not None:
+            return pa.list_(self.element.arrow)
+        return pa.timestamp("ms", tz="UTC") if self.name == "timestamp" else getattr(pa, self.name)()
 
     def listed(self) -> Kind:
         """The type of a list of such values."""
-        return Kind(pa.list_(self.arrow), f"Array({self.clickhouse})")
+        return Kind("list_", f"Array({self.clickhouse})", self)
 
 
-TEXT = Kind(pa.string(), "String")
-WORD = Kind(pa.string(), "LowCardinality(String)")
+TEXT = Kind("string", "String")
+WORD = Kind("string", "LowCardinality(String)")
 """A text with few different values."""
-TIME = Kind(pa.timestamp("ms", tz="UTC"), "DateTime64(3, 'UTC')")
+TIME = Kind("timestamp", "DateTime64(3, 'UTC')")
 """In Python whole milliseconds since the epoch."""
-UINT8 = Kind(pa.uint8(), "UInt8")
-UINT16 = Kind(pa.uint16(), "UInt16")
-UINT32 = Kind(pa.uint32(), "UInt32")
-UINT64 = Kind(pa.uint64(), "UInt64")
-INT64 = Kind(pa.int64(), "Int64")
+UINT8 = Kind("uint8", "UInt8")
+UINT16 = Kind("uint16", "UInt16")
+UINT32 = Kind("uint32", "UInt32")
+UINT64 = Kind("uint64", "UInt64")
+INT64 = Kind("int64", "Int64")
 TEXTS = TEXT.listed()
-NESTED = Kind(pa.null(), "Nested")
+NESTED = Kind("null", "Nested")
 """A list of rows of another NamedTuple, stored as one list for each of its fields."""
 
 
@@ -105,8 +118,3 @@ def stored_columns(columns: Sequence[Column]) -> tuple[StoredColumn, ...]:
         else:
             found.append(StoredColumn(column.name, column.kind, column.default, column.about.is_required))
     return tuple(found)
-
-
-def schema_of(columns: Sequence[Column]) -> pa.Schema:
-    """The Arrow schema of records with these columns."""
-    return pa.schema([pa.field(one.name, one.kind.arrow, nullable=False) for one in stored_columns(columns)])

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 from postwatch.streams.contracts.arrow_stream import decode_stream, encode_stream
-from postwatch.streams.contracts.columns import Column, StoredColumn, schema_of, stored_columns
+from postwatch.streams.contracts.columns import Column, StoredColumn, stored_columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +42,9 @@ class RowContract:
 
     def __init__(self, noun: str, columns: Sequence[Column]) -> None:
         self.columns = tuple(columns)
-        self.schema: pa.Schema = schema_of(columns)
         self._noun = noun
         self._stored = stored_columns(columns)
+        self.schema: pa.Schema = pa.schema([pa.field(one.name, one.kind.arrow, nullable=False) for one in self._stored])
 
     def decode(self, value: bytes) -> DecodedRecord:
         """An Arrow stream → its rows, with the columns of `schema`. Raises ValueError for what is no such record."""

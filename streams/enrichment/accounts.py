@@ -13,14 +13,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from postwatch.streams.contracts.outcome import DELIVERED, RECEIVED, SENT
-from postwatch.streams.enrichment.hosted_domains import Domains
 from postwatch.streams.enrichment.trusted_networks import TrustedNetworks
 from postwatch.streams.expressions import compiled
 from postwatch.streams.parsers.events import UNNAMED_SERVER, Arrival, Attempt, Refusal
 from postwatch.streams.parsers.smtp import is_lmtp, is_loopback, is_saved
+
+if TYPE_CHECKING:
+    from postwatch.streams.enrichment.hosted_domains import Domains
 
 
 class Account(NamedTuple):

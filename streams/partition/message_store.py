@@ -7,13 +7,13 @@ it. So a crash finds every message as it was at the acknowledged offset.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from postwatch.streams.errors import StoreError
 from postwatch.streams.joining.merge import merge
 from postwatch.streams.joining.message import Message
 from postwatch.streams.joining.stored_message import OPEN, StoredMessage, decode_stored, encode_stored, stored_key
 from postwatch.streams.parsers.queue_ids import ANSWER_PREFIX
-from postwatch.streams.partition.counts import JoinCounts
 from postwatch.streams.partition.ports import Confirm, ParkedTable
 
 CORRELATION_WINDOW_MS = 3_600_000
@@ -26,10 +26,18 @@ MAX_IN_FLIGHT_BYTES = 16 * 1024 * 1024
 """Of those entries; the same."""
 
 
+class StoreCounts(Protocol):
+    """What is counted of it, of all partitions together."""
+
+    parked: int
+    loaded: int
+    given_up: int
+
+
 class MessageStore:
     """Keys are server and queue id, values are messages."""
 
-    def __init__(self, table: ParkedTable, counts: JoinCounts, give_up_after_ms: int) -> None:
+    def __init__(self, table: ParkedTable, counts: StoreCounts, give_up_after_ms: int) -> None:
         self.parked_messages = 0
         """Entries of the table, as of the last sweep and what changed since."""
         self._table = table

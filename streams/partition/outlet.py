@@ -17,7 +17,8 @@ from postwatch.producers.service.kafka import KafkaWatch
 from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.streams.contracts.dead_letters import MAX_VALUE_BYTES, DeadLetter, dead_letter_headers
 from postwatch.streams.contracts.heartbeat import JoinedLines, encode_heartbeat
-from postwatch.streams.contracts.outcome import Outcome, encode_outcomes
+from postwatch.streams.contracts.outcome import Outcome
+from postwatch.streams.contracts.outcome_records import encode_outcomes
 from postwatch.streams.partition.ports import Confirm
 
 log = structlog.get_logger()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from postwatch.producers.record import Heartbeat
-from postwatch.streams.contracts.dead_letters import DeadLetter
-from postwatch.streams.contracts.heartbeat import JoinedLines
-from postwatch.streams.contracts.outcome import Outcome
+if TYPE_CHECKING:  # `postwatch read` needs neither Kafka nor Arrow
+    from postwatch.producers.record import Heartbeat
+    from postwatch.streams.contracts.dead_letters import DeadLetter
+    from postwatch.streams.contracts.heartbeat import JoinedLines
+    from postwatch.streams.contracts.outcome import Outcome
 
 Confirm = Callable[[], None]
 

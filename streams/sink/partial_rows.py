@@ -16,7 +16,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from postwatch.streams.contracts.outcome import Outcome, from_table, to_batch
+from postwatch.streams.contracts.outcome import Outcome
+from postwatch.streams.contracts.outcome_records import from_table, to_batch
 from postwatch.streams.contracts.version import FIRST_WHOLE_VERSION, retracted
 from postwatch.streams.settings import LONGEST_RETRY_MS
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from postwatch.streams.contracts.outcome import Outcome, encode_outcomes
+from postwatch.streams.contracts.outcome import Outcome
+from postwatch.streams.contracts.outcome_records import encode_outcomes
 from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.joining.joiner import Joiner
 from postwatch.streams.parsers.lines import LineCounts, decode_lines, parse_lines

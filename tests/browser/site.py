@@ -16,7 +16,8 @@ from postwatch.deploy.migrate import migrate
 from postwatch.producers.record import Heartbeat
 from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.contracts.heartbeat import decode_heartbeat, encode_heartbeat
-from postwatch.streams.contracts.outcome import Outcome, to_batch
+from postwatch.streams.contracts.outcome import Outcome
+from postwatch.streams.contracts.outcome_records import to_batch
 from postwatch.streams.settings import ClickHouseSettings
 
 from tests.browser.joined_rows import golden_log_rows, hostile_rows, simulated_rows

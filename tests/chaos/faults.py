@@ -19,7 +19,8 @@ from confluent_kafka import Producer
 from postwatch.producers.record import RawHeaders
 from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.contracts.arrow_stream import encode_stream
-from postwatch.streams.contracts.outcome import SCHEMA, Attempt, Outcome, to_batch
+from postwatch.streams.contracts.outcome import Attempt, Outcome
+from postwatch.streams.contracts.outcome_records import SCHEMA, to_batch
 
 from tests.chaos.proxy import Behaviour
 from tests.chaos.stack import SESSION_SECONDS, Stack

@@ -19,7 +19,8 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from postwatch.deploy.simulator.truth import TruthRow
 from postwatch.deploy.simulator.verdict import compare
 from postwatch.streams.clickhouse.client import connect
-from postwatch.streams.contracts.outcome import SCHEMA, from_table, to_json_object
+from postwatch.streams.contracts.outcome import to_json_object
+from postwatch.streams.contracts.outcome_records import SCHEMA, from_table
 from postwatch.streams.faust_glue.table import WRITER_EPOCH
 
 from tests.chaos.faults import Scene

@@ -21,7 +21,7 @@ from postwatch.deploy.migrate import Place, migrate
 from postwatch.producers.service.errors import PostwatchError
 from postwatch.query.settings import QuerySettings
 from postwatch.streams.clickhouse.client import connect
-from postwatch.streams.contracts.outcome import to_batch
+from postwatch.streams.contracts.outcome_records import to_batch
 from postwatch.streams.settings import ClickHouseSettings
 
 from tests.deploy.test_ask_the_tables import rows_of

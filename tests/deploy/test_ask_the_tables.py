@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from postwatch.streams.clickhouse.client import connect
-from postwatch.streams.contracts.outcome import Attempt, Outcome, to_batch
+from postwatch.streams.contracts.outcome import Attempt, Outcome
+from postwatch.streams.contracts.outcome_records import to_batch
 from postwatch.streams.settings import ClickHouseSettings
 
 from tests.mutations.mutation import ROOT

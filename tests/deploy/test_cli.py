@@ -7,6 +7,7 @@ import subprocess
 import sys
 import types
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from postwatch.deploy.cli import COMMANDS, Command, main
@@ -51,6 +52,39 @@ def test_help_fits_a_terminal_of_80_columns(
     monkeypatch.setenv("XDG_DATA_HOME", "/var/lib")  # a default that is shown
     assert exit_status(name, "--help") == 0
     assert [line for line in capsys.readouterr().out.splitlines() if len(line) > 80] == []
+
+
+def loaded_by(*words: str) -> set[str]:
+    """The packages and modules of other projects, and those of Postwatch, that a command loads."""
+    command = [sys.executable, "-c", LOADED, *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+LOADED = """
+import sys
+from postwatch.deploy.cli import main
+try:
+    main(sys.argv[1:])
+except SystemExit:
+    pass
+print(*sys.modules)
+"""
+
+
+def test_the_list_of_commands_needs_no_other_package() -> None:
+    tops = {name.partition(".")[0] for name in loaded_by("--help")}
+    assert tops & {"msgspec", "pyarrow", "structlog", "email", "asyncio", "http", "inspect"} == set()
+
+
+def test_read_loads_nothing_of_services(tmp_path: Path) -> None:
+    """They made half of the time that a log of a day takes."""
+    log = tmp_path / "mainlog"
+    log.write_text("2026-03-02 08:01:10 1vwyDG-0003aB-1X <= a@b.example U=web7 P=local S=7 for c@d.example\n")
+    tops = {name.partition(".")[0] for name in loaded_by("read", str(log))}
+    assert "msgspec" in tops
+    services = {"pyarrow", "numpy", "confluent_kafka", "structlog", "rich", "prometheus_client", "faust", "aiokafka"}
+    assert tops & {*services, "clickhouse_connect", "lz4", "asyncio", "http", "email", "zipfile"} == set()
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,8 @@ from postwatch.deploy.migrate import Place, read_migrations
 from postwatch.producers.service.errors import BadInputError
 from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.streams.clickhouse.client import connect
-from postwatch.streams.contracts.outcome import Attempt, Outcome, to_batch
+from postwatch.streams.contracts.outcome import Attempt, Outcome
+from postwatch.streams.contracts.outcome_records import to_batch
 from postwatch.streams.settings import ClickHouseSettings
 
 from tests.query.conftest import NOW_MS, make_row

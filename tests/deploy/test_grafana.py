@@ -12,7 +12,8 @@ import pyarrow as pa
 import pytest
 import yaml
 from postwatch.streams.clickhouse.client import connect
-from postwatch.streams.contracts.outcome import Attempt, Outcome, to_batch
+from postwatch.streams.contracts.outcome import Attempt, Outcome
+from postwatch.streams.contracts.outcome_records import to_batch
 from postwatch.streams.settings import ClickHouseSettings
 
 from tests.deploy.grafana import DASHBOARDS, FOLDER, View, expand, expressions, panels, statements

@@ -14,7 +14,8 @@ from postwatch.deploy.topics import create_topics
 from postwatch.producers.record import RawHeaders
 from postwatch.producers.service.errors import BadInputError, SettingsError
 from postwatch.producers.service.kafka_settings import KafkaSettings
-from postwatch.streams.contracts.outcome import Outcome, decode_outcomes, from_table
+from postwatch.streams.contracts.outcome import Outcome
+from postwatch.streams.contracts.outcome_records import decode_outcomes, from_table
 from postwatch.streams.contracts.topic_reader import read_topic
 from postwatch.streams.faust_glue.changelog import ensure_changelog
 from postwatch.streams.partition.partitioners import partition_by_murmur2

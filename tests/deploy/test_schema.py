@@ -15,7 +15,7 @@ from postwatch.deploy.embedded.ports import choose_port
 from postwatch.deploy.migrate import Migration, migrate, read_migrations
 from postwatch.producers.service.errors import PostwatchError, SettingsError
 from postwatch.streams.clickhouse.client import connect
-from postwatch.streams.contracts import heartbeat, outcome
+from postwatch.streams.contracts import heartbeat, outcome, outcome_records
 from postwatch.streams.contracts.columns import Column, stored_columns
 from postwatch.streams.contracts.outcome import Attempt, Outcome
 from postwatch.streams.settings import ClickHouseSettings
@@ -37,10 +37,12 @@ def test_the_table_gives_a_missing_column_the_default_of_the_contract(database: 
     now_ms = time.time_ns() // 1_000_000
     needed = [column for column in outcome.COLUMNS if column.about.is_required]
     row = Outcome(queued_at=now_ms, updated_at=now_ms, attempts=(Attempt(),))
-    sparse = pa.Table.from_batches([outcome.to_batch([row])])
+    sparse = pa.Table.from_batches([outcome_records.to_batch([row])])
     client.insert_arrow("deliveries", sparse.select([*(column.name for column in needed), "attempts.at"]))
-    found = client.query_arrow("SELECT * FROM deliveries").select(outcome.SCHEMA.names).cast(outcome.SCHEMA)
-    assert outcome.from_table(found) == [row]
+    found = (
+        client.query_arrow("SELECT * FROM deliveries").select(outcome_records.SCHEMA.names).cast(outcome_records.SCHEMA)
+    )
+    assert outcome_records.from_table(found) == [row]
 
 
 def test_sort_key_is_the_key_of_an_outcome(database: ClickHouseSettings) -> None:

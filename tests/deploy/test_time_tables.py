@@ -18,7 +18,8 @@ from postwatch.deploy.embedded.clickhouse import EmbeddedClickHouse
 from postwatch.deploy.migrate import migrate
 from postwatch.producers.service.errors import UnavailableError
 from postwatch.streams.clickhouse.client import connect
-from postwatch.streams.contracts.outcome import KEY, Attempt, Outcome, to_batch
+from postwatch.streams.contracts.outcome import KEY, Attempt, Outcome
+from postwatch.streams.contracts.outcome_records import to_batch
 from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.joining.joiner import Joiner
 from postwatch.streams.parsers.lines import LineCounts, parse_lines

@@ -15,7 +15,8 @@ from clickhouse_connect.driver.client import Client
 from postwatch.deploy.simulator.provider import make_provider
 from postwatch.deploy.simulator.simulation import Simulation
 from postwatch.deploy.simulator.troubles import KINDS, SPAM_SENT, Trouble, make_trouble
-from postwatch.streams.contracts.outcome import KEY, Outcome, to_batch
+from postwatch.streams.contracts.outcome import KEY, Outcome
+from postwatch.streams.contracts.outcome_records import to_batch
 from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.joining.joiner import Joiner
 from postwatch.streams.parsers.lines import LineCounts, parse_lines

@@ -16,7 +16,8 @@ from confluent_kafka import Consumer, TopicPartition
 from postwatch.deploy.topics import create_topics
 from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.streams.clickhouse.client import connect
-from postwatch.streams.contracts.outcome import SCHEMA, from_table, to_json_object
+from postwatch.streams.contracts.outcome import to_json_object
+from postwatch.streams.contracts.outcome_records import SCHEMA, from_table
 from postwatch.streams.settings import ClickHouseSettings
 
 from tests.waiting import wait_until

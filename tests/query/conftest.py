@@ -32,7 +32,8 @@ from postwatch.query.statements import Delivery, Statement
 from postwatch.query.viewer import ENGINEER, Viewer
 from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.contracts.heartbeat import decode_heartbeat, encode_heartbeat
-from postwatch.streams.contracts.outcome import RESULTS, Outcome, to_batch
+from postwatch.streams.contracts.outcome import RESULTS, Outcome
+from postwatch.streams.contracts.outcome_records import to_batch
 from postwatch.streams.settings import ClickHouseSettings, JoinSettings
 
 from tests.query.serving import serving

@@ -19,7 +19,7 @@ from postwatch.producers.files.fingerprint import HEAD_BYTES, Identity, Position
 from postwatch.producers.record import Heartbeat
 from postwatch.streams.contracts.dead_letters import DeadLetter, LineOrigin, dead_letter_headers
 from postwatch.streams.contracts.heartbeat import encode_heartbeat
-from postwatch.streams.contracts.outcome import encode_outcomes
+from postwatch.streams.contracts.outcome_records import encode_outcomes
 
 from tests.streams.joining.test_golden import HOSTING_DAY, SERVER, lines_of
 from tests.streams.partition.test_partition_join import Kafka, Record, Worker, make_records

@@ -26,7 +26,8 @@ from postwatch.query.settings import QuerySettings
 from postwatch.query.viewer import ENGINEER
 from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.contracts.dead_letters import DeadLetterSender
-from postwatch.streams.contracts.outcome import CONTRACT, Outcome, encode_outcomes
+from postwatch.streams.contracts.outcome import Outcome
+from postwatch.streams.contracts.outcome_records import CONTRACT, encode_outcomes
 from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.joining.joiner import Joiner
 from postwatch.streams.parsers.lines import LineCounts, parse_lines

@@ -18,7 +18,8 @@ from postwatch.deploy.migrate import Migration, Place, migrate, read_migrations
 from postwatch.producers.record import Heartbeat, decode_headers
 from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.contracts.heartbeat import decode_heartbeat
-from postwatch.streams.contracts.outcome import SCHEMA, decode_outcomes, encode_outcomes, from_table, to_json_object
+from postwatch.streams.contracts.outcome import to_json_object
+from postwatch.streams.contracts.outcome_records import SCHEMA, decode_outcomes, encode_outcomes, from_table
 from postwatch.streams.joining.stored_message import OPEN, decode_stored
 from postwatch.streams.partition.partition_join import RANGES_KEY
 from postwatch.streams.partition.processed_ranges import decode_ranges

@@ -25,7 +25,8 @@ from postwatch.query.push.sender import EVENT_ID, Sender
 from postwatch.query.push.settings import PushSettings
 from postwatch.query.push.webhooks import Webhook, WebhookBook
 from postwatch.query.settings import QuerySettings
-from postwatch.streams.contracts.outcome import Outcome, encode_outcomes
+from postwatch.streams.contracts.outcome import Outcome
+from postwatch.streams.contracts.outcome_records import encode_outcomes
 
 from tests.query.conftest import NOW_MS, Office, make_row
 from tests.query.push.conftest import LOOPBACK, Endpoint

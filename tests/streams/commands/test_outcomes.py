@@ -12,7 +12,8 @@ from confluent_kafka.admin import AdminClient
 from postwatch.deploy.embedded.ports import choose_port
 from postwatch.deploy.topics import create_topics
 from postwatch.producers.service.kafka_settings import KafkaSettings
-from postwatch.streams.contracts.outcome import Outcome, encode_outcomes, to_json_object
+from postwatch.streams.contracts.outcome import Outcome, to_json_object
+from postwatch.streams.contracts.outcome_records import encode_outcomes
 
 from tests.streams.contracts.test_outcome import EXAMPLE
 from tests.streams.sink.sink_process import POSTWATCH, kafka_environment, send

@@ -23,9 +23,9 @@ from tests.streams.joining.test_golden import HOSTING_DAY, LOGS
 READ = """
 import resource, sys
 from postwatch.deploy.cli import main
-from postwatch.streams.commands import laid_aside, log_files, newest_rows, parsing
+from postwatch.streams.commands import laid_aside, log_files, newest_rows, side_by_side
 laid_aside.MOST_OPEN, newest_rows.MOST_ROWS, newest_rows._MOST_RUNS = 200, 500, 8
-log_files._CHUNK_BYTES, parsing.FIRST_BLOCKS = 1 << 14, 1
+log_files._CHUNK_BYTES, side_by_side.FIRST_TURNS = 1 << 14, 1
 status = main(["read", *sys.argv[1:]])
 peak = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))
 print("peak KiB", peak, "child", resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss > 0, file=sys.stderr)

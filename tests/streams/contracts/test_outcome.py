@@ -13,20 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from postwatch.streams.contracts.columns import NESTED, TEXT, TIME, WORD, Column, Kind
 from postwatch.streams.contracts.columns import TEXTS as TEXTS_KIND
-from postwatch.streams.contracts.outcome import (
-    COLUMNS,
-    KEY,
-    RESULTS,
-    SCHEMA,
-    Attempt,
-    Outcome,
-    decode_outcomes,
-    encode_outcomes,
-    from_table,
-    iso_time,
-    to_batch,
-    to_json_object,
-)
+from postwatch.streams.contracts.outcome import COLUMNS, KEY, RESULTS, Attempt, Outcome, iso_time, to_json_object
+from postwatch.streams.contracts.outcome_records import SCHEMA, decode_outcomes, encode_outcomes, from_table, to_batch
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 TIMES = st.integers(-62_135_596_800_000, 253_402_300_799_999)

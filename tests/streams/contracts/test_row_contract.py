@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from postwatch.streams.contracts import outcome
+from postwatch.streams.contracts import outcome, outcome_records
 from postwatch.streams.contracts.arrow_stream import decode_stream, encode_stream
 from postwatch.streams.contracts.columns import NESTED, TEXT, TEXTS, TIME, UINT8, UINT16, About, columns_of
 from postwatch.streams.contracts.outcome import Attempt, Outcome
@@ -190,14 +190,14 @@ def test_any_columns_are_read_or_refused(columns: list[tuple[str, pa.DataType]])
 
 def test_every_column_of_an_outcome_but_the_required_ones_may_be_missing() -> None:
     row = Outcome(queue_id="1", version=1, attempts=(Attempt(at=1),))
-    table = pa.Table.from_batches([outcome.to_batch([row])])
+    table = pa.Table.from_batches([outcome_records.to_batch([row])])
     for name in table.column_names:
         required = next((one.about.is_required for one in outcome.COLUMNS if one.name == name), False)
         value = encode_stream(table.drop_columns([name]))
         if required:
             with pytest.raises(ValueError, match=f"not those of an outcome: {name} missing"):
-                outcome.decode_outcomes(value)
+                outcome_records.decode_outcomes(value)
         elif name != "attempts.at":
-            assert outcome.from_table(outcome.decode_outcomes(value)) == [row]
+            assert outcome_records.from_table(outcome_records.decode_outcomes(value)) == [row]
     required_names = {one.name for one in outcome.COLUMNS if one.about.is_required}
     assert required_names >= {*outcome.KEY, "version", "is_deleted"}

@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from postwatch.deploy.embedded.ports import choose_port
 from postwatch.producers.record import RawHeaders
 from postwatch.producers.service.kafka_settings import KafkaSettings
-from postwatch.streams.contracts.outcome import decode_outcomes, from_table
+from postwatch.streams.contracts.outcome_records import decode_outcomes, from_table
 from postwatch.streams.contracts.topic_reader import read_topic
 from postwatch.streams.settings import ClickHouseSettings
 

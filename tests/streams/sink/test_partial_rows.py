@@ -7,7 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from postwatch.streams.clickhouse.client import connect
-from postwatch.streams.contracts.outcome import Outcome, to_batch
+from postwatch.streams.contracts.outcome import Outcome
+from postwatch.streams.contracts.outcome_records import to_batch
 from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.joining.joiner import Joiner
 from postwatch.streams.parsers.lines import LineCounts, parse_lines

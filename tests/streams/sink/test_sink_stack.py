@@ -17,15 +17,8 @@ from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.contracts.arrow_stream import decode_stream, encode_stream
 from postwatch.streams.contracts.heartbeat import encode_heartbeat
-from postwatch.streams.contracts.outcome import (
-    SCHEMA,
-    Attempt,
-    Outcome,
-    decode_outcomes,
-    encode_outcomes,
-    from_table,
-    to_batch,
-)
+from postwatch.streams.contracts.outcome import Attempt, Outcome
+from postwatch.streams.contracts.outcome_records import SCHEMA, decode_outcomes, encode_outcomes, from_table, to_batch
 from postwatch.streams.contracts.topic_reader import read_topic
 from postwatch.streams.settings import ClickHouseSettings
 
