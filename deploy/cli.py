@@ -10,7 +10,8 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple, NoReturn
 
 from postwatch.producers.service.errors import PostwatchError
@@ -52,6 +53,10 @@ COMMANDS = {
     "completion": Command("deploy.commands.completion", "query", "print the script that completes commands in a shell"),
     "simulate": Command("deploy.commands.simulate", "", "write realistic mail logs with known delivery statuses"),
 }
+
+_WITHOUT_TABLES = ("producer", "stream")
+"""Extras whose commands print no table."""
+_EXTRAS_OF_STRUCTLOG = ("rich", "greenlet")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -120,6 +125,19 @@ def _make_parser(chosen: Collection[str | None], is_lenient: bool = False) -> ar
     return parser
 
 
+@contextmanager
+def _without_extras() -> Iterator[None]:
+    """structlog loads them where they happen to be installed: 7 MB and half of a start, for traces on a terminal."""
+    hidden = [name for name in _EXTRAS_OF_STRUCTLOG if name not in sys.modules]
+    for name in hidden:
+        sys.modules[name] = None  # type: ignore[assignment]  # how Python marks what must not be imported
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
+
+
 def _is_installed(command: Command) -> bool:
     try:
         importlib.import_module(f"postwatch.{command.module}")
@@ -130,7 +148,8 @@ def _is_installed(command: Command) -> bool:
 
 def _import(name: str, command: Command):  # type: ignore[no-untyped-def]
     try:
-        return importlib.import_module(f"postwatch.{command.module}")
+        with _without_extras() if command.extra in _WITHOUT_TABLES else nullcontext():
+            return importlib.import_module(f"postwatch.{command.module}")
     except ModuleNotFoundError as error:
         if error.name and error.name.startswith("postwatch."):
             raise

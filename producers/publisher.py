@@ -21,7 +21,7 @@ from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.producers.service.kafka_trouble import missing_topic, unavailable, with_remedy
 from postwatch.producers.service.outages import OutageLog
 
-MAX_IN_FLIGHT_BYTES = 4 * 1024 * 1024
+MAX_IN_FLIGHT_BYTES = 2 * 1024 * 1024
 _TIME_STAMPS = (KafkaError.INVALID_TIMESTAMP, KafkaError.INVALID_RECORD, KafkaError._INVALID_DIFFERENT_RECORD)
 """Of a batch with several records the client names the first as the second. Ours have a key: no other rule applies."""
 _CHECK_SECONDS = 1.0

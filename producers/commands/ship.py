@@ -16,6 +16,7 @@ from postwatch.producers.service.health import Health, serve_metrics
 from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.producers.service.lifecycle import await_server, now_ms, stop_on_signal
 from postwatch.producers.service.logs import configure_logs
+from postwatch.producers.service.memory import bound_heap
 from postwatch.producers.service.outages import OutageLog, Repeats
 from postwatch.producers.service.renewal import Renewal, end_in_order
 from postwatch.producers.service.settings import describe, load
@@ -56,6 +57,7 @@ def _ship(
 
 
 def run(arguments: argparse.Namespace) -> int:
+    bound_heap()
     stopping = stop_on_signal()
     settings, kafka = load(ShipSettings), load(KafkaSettings)
     checkpoint_file = Path(settings.checkpoint_file)

@@ -21,7 +21,6 @@ from postwatch.producers.files.compression import (
     decompress,
     recognise,
 )
-from postwatch.producers.files.zip_archive import only_log, zip_logs
 
 _GZIP_SIZE_MODULUS = 1 << 32
 
@@ -147,6 +146,8 @@ class CompressedSource:
         if self._content is None:
             with self._remembering_damage():
                 if self._compression == ZIP:
+                    from postwatch.producers.files.zip_archive import only_log, zip_logs  # few have such files
+
                     log = only_log(zip_logs(self._file))
                     content, self._told_size = log.open(), log.size_bytes
                 else:

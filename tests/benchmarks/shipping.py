@@ -59,8 +59,8 @@ def measure_shipper(stack: Stack, source: Path, lines: int, timeout_seconds: flo
         seconds = time.monotonic() - started
         after = process.cpu_times()
         cpu_seconds = after.user + after.system - before.user - before.system
-        records = _read_counter(port, "postwatch_ship_records_total") - 1
-        return ShipSpeed(lines, source.stat().st_size, records, seconds, cpu_seconds, _most_resident_bytes(part.pid))
+        records = read_counter(port, "postwatch_ship_records_total") - 1
+        return ShipSpeed(lines, source.stat().st_size, records, seconds, cpu_seconds, most_resident_bytes(part.pid))
 
 
 def _append(log: Path, block: bytes) -> None:
@@ -69,14 +69,14 @@ def _append(log: Path, block: bytes) -> None:
 
 
 def _await_lines(lane: Lane, port: int, lines: int, deadline: float) -> None:
-    while _read_counter(port, "postwatch_ship_lines_total") < lines:
+    while read_counter(port, "postwatch_ship_lines_total") < lines:
         lane.check()
         if time.monotonic() > deadline:
             raise RuntimeError("the shipper is not through in time")
         time.sleep(_POLL_SECONDS)
 
 
-def _read_counter(port: int, name: str) -> int:
+def read_counter(port: int, name: str) -> int:
     """0 while nobody answers yet."""
     connection = http.client.HTTPConnection(LOOPBACK, port, timeout=5)
     try:
@@ -89,7 +89,7 @@ def _read_counter(port: int, name: str) -> int:
     return next((int(float(line.split()[1])) for line in text.splitlines() if line.startswith(f"{name} ")), 0)
 
 
-def _most_resident_bytes(pid: int) -> int:
+def most_resident_bytes(pid: int) -> int:
     """Linux keeps the largest; elsewhere what it has now."""
     try:
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
