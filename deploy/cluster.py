@@ -25,7 +25,7 @@ _MATERIALIZED_VIEW = re.compile(
 )
 _SOURCE = re.compile(r"\bFROM\s+(\w+\.\w+)")
 _OTHER_SOURCES = re.compile(r"\bFROM\s*\(|\bWITH\b|(?<!ARRAY )\bJOIN\b")
-_CHANGE = re.compile(r"(ADD COLUMN|ADD INDEX|MODIFY SETTING|MODIFY TTL)\b")
+_CHANGE = re.compile(r"(ADD COLUMN|ADD INDEX|DROP INDEX|MODIFY SETTING|MODIFY TTL)\b")
 _FOLLOWING_CHANGE = re.compile(r",\s*(?=[A-Z]+ [A-Z]+\b)")
 """The comma before the next of several changes; settings and types have commas too, but no two words in capitals."""
 
@@ -91,6 +91,6 @@ def _unknown(statement: str) -> UnknownStatementError:
     shown = shown if len(shown) <= 120 else f"{shown[:119]}…"
     return UnknownStatementError(
         f"this statement can't be applied to a cluster: {shown!r}; known there are CREATE TABLE, CREATE VIEW, CREATE "
-        "MATERIALIZED VIEW … TO … of one table, and ALTER TABLE with only ADD COLUMN, ADD INDEX, MODIFY SETTING or "
-        "MODIFY TTL"
+        "MATERIALIZED VIEW … TO … of one table, and ALTER TABLE with only ADD COLUMN, ADD INDEX, DROP INDEX, "
+        "MODIFY SETTING or MODIFY TTL"
     )

@@ -18,6 +18,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from postwatch.deploy.backfill import Backfill, find_backfill, wait_for_old_inserts
 from postwatch.deploy.cluster import UnknownStatementError, spread
 from postwatch.deploy.cluster_ddl import run_everywhere
+from postwatch.deploy.old_indexes import OldIndexes, find_old_indexes
 from postwatch.producers.service.errors import PostwatchError, SettingsError, UnavailableError
 from postwatch.streams.clickhouse.error_codes import explain
 from postwatch.streams.settings import ClickHouseSettings
@@ -102,6 +103,12 @@ class Migration:
         """What is to be copied when the statements are through."""
         return [found for _, statement in self._numbered(place) if (found := find_backfill(statement))]
 
+    def old_indexes(self, place: Place) -> list[OldIndexes]:
+        """What is to be made for older rows then."""
+        return [
+            found for _, statement in self._numbered(place) if (found := find_old_indexes(statement, place.cluster))
+        ]
+
     def _numbered(self, place: Place) -> Iterator[tuple[int, str]]:
         text = self.text.replace("{database}", place.database).replace("{retention_days}", str(place.retention_days))
         whole = [
@@ -162,10 +169,11 @@ def _backfill(client: Client, place: Place, migration: Migration, applied: Mappi
     backfills = migration.backfills(place)
     if backfills:
         wait_for_old_inserts(client, place.cluster, time.monotonic())
-    for backfill in backfills:
-        prefix = f"{migration.name} {backfill.target} "
+    works: list[Backfill | OldIndexes] = [*backfills, *migration.old_indexes(place)]
+    for work in works:
+        prefix = f"{migration.name} {work.target} "
         done = frozenset(name.removeprefix(prefix) for name in applied if name.startswith(prefix))
-        for week in backfill.run(client, done):
+        for week in work.run(client, done):
             _note(client, place, f"{prefix}{week}", migration.checksum)
 
 

@@ -19,6 +19,20 @@ _ADDRESSES = ("sender", SHOWN, "original_recipient")
 _OF_THE_CLIENT = ("client_host", "client_ip")
 _OF_THE_REMOTE = ("response", "remote_host", "remote_ip")
 _FOR_ENGINEERS = ("server", "next_queue_id", "parent_queue_id", "authenticated_as")
+ADDRESS_KEYS = (
+    "[lower(sender), lower(recipient), lower(original_recipient), lower(substringIndex(sender, '@', -1)),"
+    " lower(substringIndex(recipient, '@', -1)), lower(substringIndex(original_recipient, '@', -1))]"
+)
+IP_KEYS = "[client_ip, remote_ip]"
+_HOST_LABELS = (2, 3, 4)
+HOST_KEYS = "[{}]".format(
+    ", ".join(
+        f"lower(substringIndex({column}, '.', -{labels}))"
+        for column in ("client_host", "remote_host")
+        for labels in _HOST_LABELS
+    )
+)
+"""What the indexes of `deliveries` are made of: a condition on one of them is to be written with the same words."""
 _HIDDEN = r"(\"[^\"]*\"|[^\\s<>]*)(@|＠|%40|=40|\\(at\\)|\\[at\\]|&#64;)[^\\s<>]*|/\\S+"
 """Addresses and paths in a reply, with what stands around them: more than privacy.py hides. His own are found by their
 columns."""
@@ -83,6 +97,33 @@ def term_conditions(viewer: Viewer, term: Term) -> tuple[list[str], dict[str, An
             *_of_both_ends(viewer, is_host, "host"),
         ], host
     return _word_conditions(viewer, term)
+
+
+def rare_term_conditions(viewer: Viewer, term: Term) -> tuple[list[str], dict[str, Any]]:
+    """The same for a term that few rows of the fleet have, which indexes find; the names of our own servers have none.
+
+    No condition: the term has none that an index serves, or the viewer's own domains narrow the rows already.
+    """
+    found, values = term_conditions(viewer, term)
+    if not viewer.is_engineer:
+        return [], {}
+    if term.kind in (QUEUE_ID, MESSAGE_ID):
+        return found, values
+    if term.kind in (ADDRESS, DOMAIN):
+        [whole, either] = found
+        key = values["address"] if term.kind == ADDRESS else term.text.rpartition("@")[2]
+        return [whole, f"has({ADDRESS_KEYS}, {{key:String}}) AND ({either})"], values | {"key": key}
+    if term.kind == IP:
+        return [f"hasAny({IP_KEYS}, {{forms:Array(String)}})"], values
+    if term.kind == HOST and (key := _host_key(term.text)):
+        return [f"has({HOST_KEYS}, {{key:String}}) AND ({found[-1]})"], values | {"key": key}
+    return [], {}
+
+
+def _host_key(host: str) -> str:
+    """What the index knows of every host that is this one or ends with it; empty: nothing, it is one label."""
+    labels = host.split(".")
+    return ".".join(labels[-_HOST_LABELS[-1] :]) if len(labels) >= _HOST_LABELS[0] else ""
 
 
 def _of_both_ends(viewer: Viewer, condition: str, what: str) -> list[str]:

@@ -19,10 +19,17 @@ from postwatch.query.privacy import visible_row
 from postwatch.query.reports.deliveries import Deliveries, DeliveriesReport
 from postwatch.query.reports.report import DAY_MS, Tables
 from postwatch.query.reports.search_question import SearchFilters, SearchQuestion, read_search
-from postwatch.query.reports.search_window import SearchWindow, newest_bound, newest_rows, with_last_status
+from postwatch.query.reports.search_window import (
+    SearchWindow,
+    is_own_server,
+    newest_bound,
+    newest_rows,
+    with_last_status,
+)
 from postwatch.query.reports.trace import REPORT as TRACE
 from postwatch.query.reports.trace import without_partial
-from postwatch.query.search_terms import KINDS, MESSAGE_ID, NAMES, QUEUE_ID, Term
+from postwatch.query.search import rare_term_conditions
+from postwatch.query.search_terms import HOST, KINDS, MESSAGE_ID, NAMES, QUEUE_ID, Term
 from postwatch.query.shapes import DeliveryShape, Shape, Time
 from postwatch.query.statements import Delivery, Row, Span, decode_row
 from postwatch.query.terminal import cut_end, delivery_lines
@@ -39,6 +46,8 @@ STEPS_MS = (DAY_MS // 24, DAY_MS, 7 * DAY_MS)
 MOST_SECONDS = 20.0
 """No further step begins after so long."""
 _MAX_SOUGHT_ROWS = 100_000
+MOST_ROWS_AT_ONCE = 300_000
+"""A term is rare where the indexes leave at most so many rows to read: the whole window is searched at once."""
 FILE_PAGE_ROWS = 5_000
 
 
@@ -206,14 +215,16 @@ def _found(
 def _read(tables: Tables, window: SearchWindow, gives_up: bool) -> tuple[list[Row], Position | None, int]:
     """The newest rows, the place of the last one if there are more behind it, and how far back was searched.
 
-    Step by step: the last hour, the rest of the day and so on, until the page is full. In each step, again and again
-    until it is full or the step is over: how far back the newest rows reach, without FINAL, which counts old versions
-    too; then the rows since then in their last versions.
+    Of a rare term all at once. Else step by step: the last hour, the rest of the day and so on, until the page is full.
+    In each step, again and again until it is full or the step is over: how far back the newest rows reach, without
+    FINAL, which counts old versions too; then the rows since then in their last versions.
     """
     needed = window.wanted.limit + 1  # one more tells whether there is a next page
     rows: list[Row] = []
     began = monotonic()
     searched_ms = window.wanted.after.at_ms if window.wanted.after else tables.now_ms
+    if (found := _rows_of_rare_term(tables, window, needed)) is not None:
+        return _page(window, found, needed)
     for span in _steps(tables, window):
         try:
             if gives_up and monotonic() - began > MOST_SECONDS:
@@ -225,10 +236,32 @@ def _read(tables: Tables, window: SearchWindow, gives_up: bool) -> tuple[list[Ro
             return rows, None, searched_ms
         searched_ms = span.since_ms
         if len(rows) >= needed:
-            page = rows[: window.wanted.limit]
-            last = decode_row(page[-1][1:])
-            return page, Position("event", last.queued_at if window.by_sent else last.updated_at, page[-1][0]), 0
-    return rows, None, window.earliest_ms
+            break
+    return _page(window, rows, needed)
+
+
+def _page(window: SearchWindow, rows: list[Row], needed: int) -> tuple[list[Row], Position | None, int]:
+    """What `_read` returns of rows that were searched for as far back as they are needed."""
+    if len(rows) < needed:
+        return rows, None, window.earliest_ms
+    page = rows[: window.wanted.limit]
+    last = decode_row(page[-1][1:])
+    return page, Position("event", last.queued_at if window.by_sent else last.updated_at, page[-1][0]), 0
+
+
+def _rows_of_rare_term(tables: Tables, window: SearchWindow, needed: int) -> list[Row] | None:
+    """The newest rows of the whole window; None: the term is not rare, or no index knows it."""
+    term = window.term
+    if term is None or not rare_term_conditions(window.viewer, term)[0] or window.wanted.statuses:
+        return None
+    if term.kind == HOST and tables.read(is_own_server(window)):
+        return None
+    steps = list(_steps(tables, window))
+    whole = Span(steps[-1].since_ms, steps[0].until_ms)
+    try:
+        return list(tables.read(newest_rows(replace(window, most_rows=MOST_ROWS_AT_ONCE), whole, needed)))
+    except TooLargeError:
+        return None
 
 
 def _steps(tables: Tables, window: SearchWindow) -> Iterator[Span]:

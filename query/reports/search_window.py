@@ -13,7 +13,7 @@ from typing import Any
 from postwatch.query.hops.fates import OWN_STATUS, LastStatus
 from postwatch.query.reports.report import Tables
 from postwatch.query.reports.search_question import SearchFilters
-from postwatch.query.search import term_conditions
+from postwatch.query.search import rare_term_conditions, term_conditions
 from postwatch.query.search_terms import Term, ascii_lower
 from postwatch.query.statements import (
     DELIVERIES,
@@ -47,6 +47,8 @@ class SearchWindow:
     """The longest time from a message's first event to its last."""
     by_sent: bool = False
     """In the order of the time when the messages were sent, which never changes: for files."""
+    most_rows: int = 0
+    """For a rare term: by the indexes, and no more than so many rows may be read; 0: as many as have to be."""
     last: LastStatus | None = None
     """How the status of the rows of a span is read; None: each row's own."""
 
@@ -61,7 +63,9 @@ class SearchWindow:
 
     def alternatives(self) -> tuple[list[str], dict[str, Any]]:
         """Conditions of which one must be true, and their parameters."""
-        return term_conditions(self.viewer, self.term) if self.term else (["1"], {})
+        if not self.term:
+            return ["1"], {}
+        return (rare_term_conditions if self.most_rows else term_conditions)(self.viewer, self.term)
 
     @property
     def beginning(self) -> str:
@@ -159,7 +163,10 @@ def newest_bound(window: SearchWindow, span: Span, rows: int) -> Statement:
 
 
 def newest_rows(window: SearchWindow, span: Span, rows: int) -> Statement:
-    """The newest `rows` matching rows of the span, each in its last version: ROW_HASH, and then ROW_COLUMNS."""
+    """The newest `rows` matching rows of the span, each in its last version: ROW_HASH, and then ROW_COLUMNS.
+
+    Raises TooManyRowsError where it would read more than the window's `most_rows`.
+    """
     any_of, values = window.alternatives()
     where, more = window.conditions(span)
     keys = " UNION ALL ".join(
@@ -172,4 +179,12 @@ def newest_rows(window: SearchWindow, span: Span, rows: int) -> Statement:
         f" (SELECT DISTINCT * FROM ({keys})) AND ({either}) AND {where} AND {one_of_each(window.viewer, DELIVERIES)}"
         f" ORDER BY {window.column} DESC, {ROW_HASH} DESC LIMIT {{rows:UInt32}}"
     )
+    if window.most_rows:  # counted behind the indexes
+        sql += f" SETTINGS max_rows_to_read = {window.most_rows:d}, use_skip_indexes_on_data_read = 0"
     return window.statement(sql, rows, values | more)
+
+
+def is_own_server(window: SearchWindow) -> Statement:
+    """A row where the host that is searched for is one of our servers: no index knows those."""
+    sql = f"SELECT 1 FROM {STATES} WHERE {VIEWER} AND lower(server) = {{host:String}} LIMIT 1"
+    return window.statement(sql, 1, {"host": window.term.text if window.term else ""})

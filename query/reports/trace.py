@@ -9,6 +9,8 @@ from postwatch.query.errors import FilterError
 from postwatch.query.filters import clean_text
 from postwatch.query.reports.deliveries import Deliveries, DeliveriesReport, read_newest
 from postwatch.query.reports.report import DAY_MS, Tables, asked
+from postwatch.query.search import ADDRESS_KEYS
+from postwatch.query.search_terms import ascii_lower
 from postwatch.query.shapes import DeliveryShape, Shape, Time
 from postwatch.query.statements import (
     DELIVERIES,
@@ -120,9 +122,10 @@ def trace_rows(viewer: Viewer, database: str, wanted: str, since_ms: int, open_m
     among = "IN ({wanted:String}, {lower:String})"
     conditions = [f"message_id {among}"]
     if "@" in wanted:
-        conditions.append(f"recipient {among}")
+        known = f"hasAny({ADDRESS_KEYS}, {{addresses:Array(String)}})"
+        conditions.append(f"{known} AND recipient {among}")
         if not viewer.sees_all:  # he reads the address that he wrote, where an alias led elsewhere
-            conditions.append(f"original_recipient {among}")
+            conditions.append(f"{known} AND original_recipient {among}")
     else:
         conditions.append(f"queue_id {among}")
         if viewer.is_engineer:
@@ -144,6 +147,7 @@ def trace_rows(viewer: Viewer, database: str, wanted: str, since_ms: int, open_m
         "database": database,
         "wanted": wanted,
         "lower": wanted.lower(),
+        "addresses": [ascii_lower(wanted), ascii_lower(wanted.lower())],
         "since_ms": since_ms,
         "queued_since_ms": since_ms - open_ms,
         "rows": rows,

@@ -29,6 +29,7 @@ from postwatch.streams.settings import ClickHouseSettings
 
 from tests.benchmarks.figures import describe_machine
 from tests.benchmarks.fleet_rows import HOUR_MS, TIMEOUT_SECONDS, FleetRows
+from tests.benchmarks.fleet_terms import FleetTerms
 
 DEFAULT_ROWS = 1_000_000
 
@@ -134,6 +135,7 @@ class Fleet:
         self._made = made
         self._cpu_seconds = cpu_seconds
         """Of the engine so far."""
+        self.searches = FleetTerms(place, made.now_ms, cpu_seconds)
 
     def ask(self, sql: str, parameters: Mapping[str, Any] | None = None) -> tuple[float, Sequence[Sequence[Any]]]:
         """The answer of a question, and how many ms it took."""
@@ -204,6 +206,13 @@ def _measure(fleet: Fleet, runs: int, say: Callable[[str], None], name: str) -> 
             f"{ours!s:>14} {theirs!s:>14}  {share:6.3f}   {question.at_most:.3f}   {ours.cpu:.0f} of {theirs.cpu:.0f}"
         )
         say(f"  {question.name:30} {figures}{words}")
+    for term in fleet.searches.terms():
+        taken = [fleet.searches.search(term, number) for number in range(runs + 1)][1:]
+        if not all(rows for _, _, rows in taken):
+            raise RuntimeError(f"nothing found: {term}")
+        searched = _measured([ms for ms, _, _ in taken], min(cpu for _, cpu, _ in taken))
+        words = "" if searched.p95 <= 100 else "  missed"
+        say(f"  {term.name:30} {searched!s:>14}   p95 at most 100   {searched.cpu:.0f}{words}")
     found = fleet.find_ids(runs * 2)
     words = "" if found.p95 <= 100 else "  missed"
     say(f"  {'any id across the fleet':30} {found!s:>14}   p95 at most 100   {found.cpu:.0f}{words}")

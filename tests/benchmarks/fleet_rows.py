@@ -36,9 +36,16 @@ SELECT
     concat('web', toString(domain_number % 500), '.hosting.example') AS web,
     toUInt8(floor(pow(c2 % 1000003 / 1000003, 2) * 30)) AS provider,
     concat('Provider ', toString(provider)) AS provider_name,
-    concat('mx', toString(c % 4), '.p', toString(provider), '.example') AS mx,
     if(c2 % 8 = 0, toString(c % 5003), '') AS tail,
-    concat('reader', toString(c % 1000003), '@p', toString(provider), tail, '.example') AS reader,
+    concat('mx', toString(c % 4), '.p', toString(provider), tail, '.example') AS mx,
+    tail = '' ? concat('203.0.113.', toString(provider)) : concat('100.', toString(64 + c2 % 61), '.',
+        toString(c % 251), '.', toString(provider)) AS mx_ip,
+    concat(c2 % 1009 < 4 ? 'orders' : concat('reader', toString(c % 1000003)), '@p', toString(provider), tail,
+        '.example') AS reader,
+    c % 10 < 7 ? concat('10.', toString(domain_number DIV 256), '.', toString(domain_number % 256), '.',
+        toString(c2 % 5)) : concat('172.', toString(16 + c % 15), '.', toString(c2 % 253), '.', toString(c % 249))
+        AS client_ip,
+    concat('dsl-', replaceAll(client_ip, '.', '-'), '.isp', toString(domain_number % 40), '.example') AS client_host,
     concat('198.51.100.', toString(domain_number % 200)) AS ours,
     concat('1tAbCd-', leftPad(toString(n), 11, '0'), '-AbCd') AS id,
     concat(hex(c), '@', domain) AS header_id,
@@ -66,26 +73,29 @@ SELECT
 """
 _INSERT = f"""
 INSERT INTO deliveries (
-    account, account_domain, direction, server, queue_id, message_id, sender, recipient, client_ip, authenticated_as,
-    subject, size_bytes, queued_at, updated_at, delay_ms, status, result, smtp_code, response, reason, remote_host,
-    remote_ip, remote_provider, transport, attempts.at, attempts.status, attempts.smtp_code, attempts.response,
-    attempts.remote_host, attempts.remote_ip, attempts.reason, attempts.source_ip, log_lines, version, source_ip
+    account, account_domain, direction, server, queue_id, message_id, sender, recipient, client_host, client_ip,
+    authenticated_as, subject, size_bytes, queued_at, updated_at, delay_ms, status, result, smtp_code, response, reason,
+    remote_host, remote_ip, remote_provider, transport, attempts.at, attempts.status, attempts.smtp_code,
+    attempts.response, attempts.remote_host, attempts.remote_ip, attempts.reason, attempts.source_ip, log_lines,
+    version, source_ip
 )
 SELECT
-    name, domain, 'sent', web, id, header_id, name, reader, '192.0.2.7', name, concat('Your order ', toString(n)),
-    1000 + c % 100000, fromUnixTimestamp64Milli(at_ms), fromUnixTimestamp64Milli(first ? first_ms : updated_ms), 0,
+    name, domain, 'sent', web, id, header_id, name, reader, client_host, client_ip, name,
+    concat('Your order ', toString(n)), 1000 + c % 100000, fromUnixTimestamp64Milli(at_ms),
+    fromUnixTimestamp64Milli(first ? first_ms : updated_ms), 0,
     first ? first_status : last_status AS told,
     multiIf(told = 'delivered', 'accepted', told IN ('pending', 'deferred'), 'pending',
         told = 'discarded', told, 'failed'),
-    told = 'delivered' ? 250 : 550, first ? '' : answer, first ? '' : why, mx, concat('203.0.113.', toString(provider)),
+    told = 'delivered' ? 250 : 550, first ? '' : answer, first ? '' : why, mx, mx_ip,
     provider_name, 'remote_smtp',
     arrayMap(t -> fromUnixTimestamp64Milli(t), told_times), arraySlice(statuses, 1, length(told_times)),
     arrayMap(t -> 250, told_times), arrayMap(t -> answer, told_times), arrayMap(t -> mx, told_times),
-    arrayMap(t -> '203.0.113.9', told_times),
+    arrayMap(t -> mx_ip, told_times),
     arrayMap(i -> statuses[i] = 'deferred' ? wait_reason : (statuses[i] = 'bounced' ? bounce_reason : ''),
         arrayEnumerate(told_times)),
     arrayMap(t -> ours, told_times),
-    [concat(id, ' <= ', name, ' H=client [192.0.2.7] P=esmtpsa A=dovecot_login:', name, ' id=', header_id),
+    [concat(id, ' <= ', name, ' H=', client_host, ' [', client_ip, '] P=esmtpsa A=dovecot_login:', name,
+        ' id=', header_id),
      concat(id, ' => ', reader, ' R=dnslookup T=remote_smtp H=', mx, ' C="', answer, '"')],
     toUInt64(updated_ms) * 4 + if(first, 0, 1), ours
 FROM (

@@ -47,6 +47,9 @@ def test_the_rows_have_variety_and_old_versions(database: ClickHouseSettings, ma
 def test_figures_are_told_quiet_and_while_rows_arrive(database: ClickHouseSettings, made: FleetRows) -> None:
     said: list[str] = []
     made.merge_old_weeks()
-    measure(Fleet(database, made, lambda: 0.0), made, 1, said.append)
-    assert len(said) == 2 * (len(QUESTIONS) + 2) + 1
+    fleet = Fleet(database, made, lambda: 0.0)
+    measure(fleet, made, 1, said.append)
+    terms = list(fleet.searches.terms())
+    assert {term.name for term in terms} >= {"a rare ip", "a common host"}
+    assert len(said) == 2 * (len(QUESTIONS) + len(terms) + 2) + 1
     assert float(said[-1].split()[0].replace(",", "")) > 0

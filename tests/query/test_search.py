@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from postwatch.query.errors import FilterError, TooLargeError
+from postwatch.query.reports import search
 from postwatch.query.reports.report import Tables
-from postwatch.query.reports.search import REPORT, STEPS_MS, Found
+from postwatch.query.reports.search import MOST_ROWS_AT_ONCE, REPORT, STEPS_MS, Found
 from postwatch.query.reports.search_question import SearchQuestion, read_size
 from postwatch.query.statements import Statement
 from postwatch.query.viewer import ENGINEER, Viewer
@@ -78,6 +79,42 @@ def test_each_kind_of_term_finds_its_rows(office: Office) -> None:
         assert answer.term is not None
         assert not found or answer.term.kind == kind, q
         assert answer.is_complete
+
+
+def test_by_the_indexes_a_rare_term_finds_what_it_finds_without(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(19)
+    hosts = ["mx.far.example", "FAR.example", "a.b.c.d.far.example", "c.d.far.example", "far", "x..far.example", ""]
+    names = ["Ann@Far.example", "ann@far.example", "odd@name@far.example", "far.example", "", "ann@sub.far.example"]
+    rows = [
+        make_row(
+            queue_id=f"R{number}",
+            sender=chance.choice(names),
+            recipient=chance.choice(names),
+            original_recipient=chance.choice(names),
+            client_host=chance.choice(hosts),
+            remote_host=chance.choice(hosts),
+            client_ip=chance.choice(["192.0.2.1", ""]),
+            remote_ip=chance.choice(["192.0.2.1", "192.0.2.2"]),
+            queued_at=NOW_MS - chance.randrange(20 * DAY_MS),
+        )
+        for number in range(300)
+    ]
+    office.insert(rows)
+    office.client.command("OPTIMIZE TABLE deliveries FINAL")  # the indexes are made
+    asked = [(host.lower(), "host") for host in (*hosts, "d.far.example", "b.c.d.far.example", "example")]
+    asked += [(name, kind) for name in (*names, "name@far.example") for kind in ("address", "domain")]
+    asked += [("192.0.2.1", "ip"), ("R7", "queue-id")]
+    for q, kind in asked:
+        if not q:
+            continue
+        found = []
+        for most_rows in (MOST_ROWS_AT_ONCE, 1):  # 1: no term is rare
+            monkeypatch.setattr(search, "MOST_ROWS_AT_ONCE", most_rows)
+            found.append(sorted(_ids(_search(office, q, kind=kind, limit=1000))))
+        assert found[0] == found[1], (q, kind)
+        assert found[0] or kind == "domain" or q == "name@far.example", (q, kind)
 
 
 def test_a_text_that_is_nothing_of_the_likeliest_kind_is_tried_as_another(office: Office) -> None:
