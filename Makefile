@@ -79,7 +79,7 @@ compose-secrets:
 
 # What takes too long for every landing: the pages of docs/ followed in a bare Debian, command by command. Needs root.
 fleet-test: install
-	POSTWATCH_FLEET=1 $(BIN)/python -m pytest -rA tests/fleet tests/secured_kafka $(ARGS)
+	POSTWATCH_FLEET=1 POSTWATCH_UPGRADE_FROM=$(FROM) $(BIN)/python -m pytest -rA tests/fleet tests/secured_kafka $(ARGS)
 
 lint: install
 	$(BIN)/ruff format --check .

@@ -66,7 +66,7 @@ class Director:
 
     def run(self) -> None:
         began = time.monotonic()
-        if self._catch_up(_START_SECONDS) is None:
+        if self.catch_up(_START_SECONDS) is None:
             self._night.judgement.wrong.append("the stack does not come up")
             return
         plan = self._night.plan
@@ -86,7 +86,7 @@ class Director:
         for at, fault in due:
             self._spend(at - time.monotonic())
             fault.end()
-        took = self._catch_up(CATCH_UP_SECONDS)
+        took = self.catch_up(CATCH_UP_SECONDS)
         for fault in faults:
             self._night.catch_up.setdefault(fault.kind, []).append(CATCH_UP_SECONDS if took is None else took)
         if took is None:
@@ -106,7 +106,7 @@ class Director:
             self._spend(0.25)
         return True
 
-    def _catch_up(self, patience_seconds: float) -> float | None:
+    def catch_up(self, patience_seconds: float) -> float | None:
         """Seconds until what every server has delivered after now is in the table; None: not in time."""
         began = time.monotonic()
         before = self._scene.traffic.newest_delivered()

@@ -10,10 +10,12 @@ import os
 import resource
 import shutil
 import signal
+import subprocess
+import sys
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,6 +42,15 @@ SESSION_SECONDS = 6.0
 _RESTART_SECONDS = 0.5
 _STATUSES = frozenset({0, 143, EXIT_FAILED})
 """Exit statuses of what was asked to end (143: a JVM), and of what could not go on."""
+
+
+class Build(Worker):
+    """A part of the build to which a Python belongs: of this one, unless it is told otherwise."""
+
+    python = Path(sys.executable)
+
+    def command(self) -> Sequence[str]:
+        return [str(self.python), *super().command()[1:]]
 
 
 @dataclass
@@ -110,9 +121,15 @@ class Stack:
     """Use it in a `with` block: it is up inside, and nothing of it is left behind."""
 
     def __init__(
-        self, folder: Path, logs: Mapping[str, Path], domains_file: Path, in_haste: bool = True, brokers: int = 1
+        self,
+        folder: Path,
+        logs: Mapping[str, Path],
+        domains_file: Path,
+        in_haste: bool = True,
+        brokers: int = 1,
+        python: Path | None = None,
     ) -> None:
-        """`logs` are those of the servers, a shipper for each."""
+        """`logs` are those of the servers, a shipper for each. `python`: that of another build; then pages are served."""
         self.folder = folder
         self._children = Children()
         self._brokers = make_brokers(brokers, folder, self._log, self._children)
@@ -143,6 +160,13 @@ class Stack:
             self._add("sink", f"sink-{number}")
         for server in logs:
             self.add_shipper(f"ship-{server}", server)
+        self._python = python
+        self.pages = ""
+        if python:
+            self._add_pages()
+            for member in self.members.values():
+                if isinstance(member.part, Build):
+                    member.part.python = python
 
     def __enter__(self) -> Stack:
         try:
@@ -151,8 +175,11 @@ class Stack:
             for name in ("clickhouse", *self._brokers):
                 self.members[name].is_launched = True
                 self.members[name].restarts = 1
-            create_topics(self.kafka, PARTITIONS)
-            migrate(connect(self.clickhouse, database=""), self.clickhouse)
+            if self._python:
+                self.prepare(self._python)
+            else:
+                create_topics(self.kafka, PARTITIONS)
+                migrate(connect(self.clickhouse, database=""), self.clickhouse)
         except BaseException:
             self.close()
             raise
@@ -169,6 +196,23 @@ class Stack:
         end_parts([member.part for member in self.members.values()], 3.0)
         self.proxy.close()
         self._children.close()
+
+    def prepare(self, python: Path) -> None:
+        """`postwatch migrate --topics` of a build."""
+        command = [str(python), "-m", "postwatch.deploy", "migrate", "--topics", f"--partitions={PARTITIONS}"]
+        subprocess.run(command, env={**os.environ, **self._environment}, check=True)
+
+    def run_with(self, name: str, python: Path) -> None:
+        """End a part in good order, and let that of another build take its place, with the same folder and settings."""
+        member = self.members[name]
+        assert isinstance(member.part, Build)
+        member.is_wanted = False
+        member.part.terminate()
+        while member.is_running:
+            self.tick()
+            time.sleep(0.05)
+        member.part.python = python
+        member.is_wanted = True
 
     def tick(self) -> None:
         """Start what is wanted and does not run. Call it several times a second."""
@@ -232,15 +276,25 @@ class Stack:
 
     def _add(self, command: str, name: str, **own: str) -> None:
         port = choose_port()
-        environment = {
-            **self._environment,
-            **own,
-            f"POSTWATCH_{command.upper()}_METRICS_ADDRESS": f"{LOOPBACK}:{port}",
-        }
-        part = Worker(
-            command, environment, self._log(name), name=name, health=(LOOPBACK, port), children=self._children
-        )
+        self._add_build(command, name, port, {**own, f"POSTWATCH_{command.upper()}_METRICS_ADDRESS": _address(port)})
+
+    def _add_pages(self) -> None:
+        port = choose_port()
+        state = self.folder / "serve"
+        state.mkdir()
+        own = {"POSTWATCH_QUERY_LISTEN": _address(port), "POSTWATCH_ACCESS_STATE": str(state / "access.sqlite")}
+        self._add_build("serve", "serve", port, own)
+        self.pages = f"http://{_address(port)}"
+
+    def _add_build(self, command: str, name: str, port: int, own: Mapping[str, str]) -> None:
+        environment = {**self._environment, **own}
+        health = (LOOPBACK, port)
+        part = Build(command, environment, self._log(name), name=name, health=health, children=self._children)
         self.members[name] = Member(part, port)
 
     def _log(self, name: str) -> Path:
         return self.folder / "logs" / f"{name}.log"
+
+
+def _address(port: int) -> str:
+    return f"{LOOPBACK}:{port}"

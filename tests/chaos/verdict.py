@@ -69,13 +69,18 @@ def drain(stack: Stack) -> list[str]:
     return late
 
 
-def judge(scene: Scene) -> Judgement:
-    """Compare all that is stored with all that is true; the parts are through."""
+def judge(scene: Scene, *, of_one_build: bool = True) -> Judgement:
+    """Compare all that is stored with all that is true; the parts are through.
+
+    Rows that several builds made need not have every column as `postwatch read` of this one has it.
+    """
     judgement = Judgement(lines=scene.traffic.lines)
     table = _table(scene.stack)
     judgement.rows = len(table)
     _judge_meaning(judgement, scene, table)
-    _judge_columns(judgement, scene, table)
+    _judge_keys(judgement, table)
+    if of_one_build:
+        _judge_columns(judgement, scene, table)
     _judge_slim_tables(judgement, scene.stack)
     _judge_lines(judgement, scene)
     _judge_letters(judgement, scene)
@@ -93,11 +98,15 @@ def _judge_meaning(judgement: Judgement, scene: Scene, table: list[Row]) -> None
     judgement.blame("outcomes that nobody had", verdict.unexpected)
 
 
+def _judge_keys(judgement: Judgement, table: list[Row]) -> None:
+    found = Counter(_key(row) for row in table)
+    judgement.blame("rows twice", [key for key, count in found.items() if count > 1])
+
+
 def _judge_columns(judgement: Judgement, scene: Scene, table: list[Row]) -> None:
     """Against `postwatch read`: every column of every row."""
     expected = {_key(row): row for row in _read(scene)}
-    found = Counter(_key(row) for row in table)
-    judgement.blame("rows twice", [key for key, count in found.items() if count > 1])
+    found = {_key(row) for row in table}
     differing = []
     for row in table:
         other = expected.get(_key(row))
@@ -105,8 +114,8 @@ def _judge_columns(judgement: Judgement, scene: Scene, table: list[Row]) -> None
             columns = {name: (row[name], other[name]) for name in row if row[name] != other[name]}
             differing.append(f"{_key(row)} {str(columns)[:600]}")
     judgement.blame("rows with columns that differ from postwatch read (table, read)", differing)
-    judgement.blame("rows of postwatch read that are missing", sorted(expected.keys() - found.keys()))
-    judgement.blame("rows that postwatch read has not", sorted(found.keys() - expected.keys()))
+    judgement.blame("rows of postwatch read that are missing", sorted(expected.keys() - found))
+    judgement.blame("rows that postwatch read has not", sorted(found - expected.keys()))
 
 
 def _judge_slim_tables(judgement: Judgement, stack: Stack) -> None:
