@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 
-_ADDRESSES = {"SHIP": "127.0.0.1:9101", "JOIN": "127.0.0.1:9102", "SINK": "127.0.0.1:9103"}
+_ADDRESSES = {"SHIP": "127.0.0.1:9101", "JOIN": "127.0.0.1:9102", "SINK": "127.0.0.1:9103", "PUSH": "127.0.0.1:9104"}
 
 
 def urls() -> Iterator[str]:

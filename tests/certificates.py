@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-def make_certificates(folder: Path, client: str = "") -> None:
-    """A CA, and a certificate of it for 127.0.0.1; with `client` one for a client of that name too."""
+def make_certificates(folder: Path, client: str = "", days: float = 60) -> None:
+    """A CA, and a certificate of it for 127.0.0.1, for so long; with `client` one for a client of that name too."""
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     now = datetime.datetime.now(datetime.UTC)
     ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Postwatch tests")])
@@ -26,7 +26,7 @@ def make_certificates(folder: Path, client: str = "") -> None:
             .public_key(public)
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - datetime.timedelta(hours=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
+            .not_valid_after(now + datetime.timedelta(days=days))
         )
 
     ca = build(ca_name, ca_key.public_key()).add_extension(x509.BasicConstraints(True, None), True)

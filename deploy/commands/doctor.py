@@ -7,7 +7,9 @@ import dataclasses
 import json
 
 from postwatch.deploy.doctor import judge_clickhouse, judge_core, judge_files, judge_kafka
+from postwatch.deploy.doctor_certificates import collect_certificates, judge_certificates
 from postwatch.deploy.doctor_facts import collect_clickhouse, collect_kafka
+from postwatch.deploy.doctor_webhooks import WebhookFacts, collect_webhooks, judge_webhooks
 from postwatch.deploy.findings import OK, TROUBLE, WARNING, Finding, worst
 from postwatch.deploy.topic_settings import TopicSettings
 from postwatch.deploy.topics import topic_configs
@@ -17,6 +19,9 @@ from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.producers.service.lifecycle import now_ms
 from postwatch.producers.service.settings import is_set, load
 from postwatch.producers.ship_settings import ShipSettings, followed_globs
+from postwatch.query.access.settings import AccessSettings
+from postwatch.query.errors import StateError
+from postwatch.query.push.settings import PushSettings
 from postwatch.streams import core_build
 from postwatch.streams.settings import ClickHouseSettings, JoinSettings, SinkSettings
 from rich.console import Console
@@ -28,9 +33,9 @@ _STYLES = {OK: "green", WARNING: "yellow", TROUBLE: "bold red"}
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Check which build of the join is here, brokers, topics, lag, retention, dead letters, tables, migrations, "
-        "clocks, servers and, where POSTWATCH_SHIP_FILES is set, the log files of this machine. Changes nothing. "
-        "Exit status: 0 if all is well, 1 with warnings, 2 with trouble."
+        "Check which build of the join is here, certificates, brokers, topics, lag, retention, dead letters, tables, "
+        "migrations, clocks, servers, webhooks and, where POSTWATCH_SHIP_FILES is set, the log files of this machine. "
+        "Changes nothing. Exit status: 0 if all is well, 1 with warnings, 2 with trouble."
     )
     parser.add_argument("--json", action="store_true", help="print the findings as one JSON array")
 
@@ -39,10 +44,17 @@ def run(arguments: argparse.Namespace) -> int:
     kafka, clickhouse = load(KafkaSettings), load(ClickHouseSettings)
     join, sink = load(JoinSettings), load(SinkSettings)
     globs = followed_globs(load(ShipSettings)) if is_set(ShipSettings, "files") else ()
+    groups = [(join.group, kafka.raw_topic), (sink.group, kafka.outcomes_topic)]
+    webhooks = _look_at_webhooks()
+    if isinstance(webhooks, WebhookFacts):
+        groups.append((load(PushSettings).group, kafka.outcomes_topic))
+        webhooks = judge_webhooks(webhooks)
     findings = [
         judge_core(core_build.running),
-        *_look_at_kafka(kafka, join.group, sink.group),
+        *judge_certificates(collect_certificates(kafka, clickhouse), now_ms()),
+        *_look_at_kafka(kafka, groups),
         *_look_at_clickhouse(clickhouse),
+        *([webhooks] if webhooks else []),
     ]
     if globs:
         files, errors = discover(globs)
@@ -54,10 +66,16 @@ def run(arguments: argparse.Namespace) -> int:
     return worst(findings)
 
 
-def _look_at_kafka(kafka: KafkaSettings, join_group: str, sink_group: str) -> list[Finding]:
+def _look_at_webhooks() -> WebhookFacts | Finding | None:
+    try:
+        return collect_webhooks(load(AccessSettings).state)
+    except StateError as error:
+        return Finding("webhooks", WARNING, f"Not checked: {error}.")
+
+
+def _look_at_kafka(kafka: KafkaSettings, groups: list[tuple[str, str]]) -> list[Finding]:
     topics = load(TopicSettings)
     wanted = topic_configs(kafka, topics)
-    groups = [(join_group, kafka.raw_topic), (sink_group, kafka.outcomes_topic)]
     at_ms = now_ms()
     try:
         facts = collect_kafka(kafka, list(wanted), groups, at_ms)

@@ -15,7 +15,9 @@ from postwatch.producers.service.kafka_settings import RECONNECT_MAX_MS, KafkaSe
 from postwatch.producers.service.lifecycle import await_server, stop_on_signal
 from postwatch.producers.service.logs import configure_logs
 from postwatch.producers.service.outages import OutageLog
+from postwatch.producers.service.renewal import Renewal, end_in_order
 from postwatch.producers.service.settings import load
+from postwatch.producers.service.systemd import Systemd
 from postwatch.query.access.settings import AccessSettings
 from postwatch.query.access.state import StateStore
 from postwatch.query.push.addresses import read_networks
@@ -45,6 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     service = open_report_service(load(QuerySettings), load(ClickHouseSettings))
     configure_logs("push")
     stopping, health = stop_on_signal(), Health()
+    systemd = Systemd(health)
     outage = OutageLog("kafka", health)
     store = StateStore(load(AccessSettings).state)
     try:
@@ -54,13 +57,18 @@ def run(arguments: argparse.Namespace) -> int:
         raise SettingsError(f"the POSTWATCH_KAFKA_* settings can't be used: {error.args[0].str()}") from error
     serve_metrics(settings.metrics_address, "POSTWATCH_PUSH_METRICS_ADDRESS", health)
     sender = Sender(networks, settings.timeout_seconds)
-    pusher = Pusher(settings, WebhookBook(store), Outbox(store), service, sender, health, stopping)
+    pusher = Pusher(settings, WebhookBook(store), Outbox(store), service, sender, health, stopping, systemd.alive)
+    Renewal([KafkaSettings, ClickHouseSettings], end_in_order).watch(kafka.renewal_seconds)
     log.info("push_started", brokers=kafka.brokers, group=settings.group)
-    if await_server(outage, partial(check_topics, consumer, kafka, [kafka.outcomes_topic], watch.logger), stopping):
+    has_topic = partial(check_topics, consumer, kafka, [kafka.outcomes_topic], watch.logger)
+    if await_server(outage, has_topic, stopping, systemd.alive):
+        systemd.ready()
         sending = threading.Thread(target=pusher.send, name="push-send", daemon=True)
         sending.start()
         pusher.read(consumer, kafka.outcomes_topic)
+        systemd.stopping()
         sending.join(5)
+    systemd.stopping()
     consumer.close()  # commits the stored offsets and leaves the group
     store.close()
     log.info("push_stopped")

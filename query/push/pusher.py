@@ -50,6 +50,8 @@ class Pusher:
     sender: Sender
     health: Health
     stopping: threading.Event
+    alive: Callable[[], None] = lambda: None
+    """Called by the thread that reads."""
     clock: Callable[[], int] = now_ms
     _busy: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -67,6 +69,7 @@ class Pusher:
         """From Kafka into the outbox, until `stopping`."""
         consumer.subscribe([topic])
         while not self.stopping.is_set():
+            self.alive()
             message = consumer.poll(0.2)
             if message is None:
                 continue
@@ -94,6 +97,7 @@ class Pusher:
                 new = self.outbox.add(found, self.clock()) if found else 0
             except StateError as error:
                 self.health.complain("state", str(error))
+                self.alive()
                 self.stopping.wait(1.0)
                 continue
             self.health.settle("state")

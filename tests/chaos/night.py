@@ -65,10 +65,10 @@ class Director:
         self._bag = Bag(scene.chance)
 
     def run(self) -> None:
-        began = time.monotonic()
         if self.catch_up(_START_SECONDS) is None:
             self._night.judgement.wrong.append("the stack does not come up")
             return
+        began = time.monotonic()
         plan = self._night.plan
         while self._night.faults < plan.faults and time.monotonic() < began + plan.seconds:
             most = min(self._scene.chance.randint(2, MOST_AT_ONCE), plan.faults - self._night.faults)

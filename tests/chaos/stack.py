@@ -129,7 +129,7 @@ class Stack:
         brokers: int = 1,
         python: Path | None = None,
     ) -> None:
-        """`logs` are those of the servers, a shipper for each. `python`: that of another build; then pages are served."""
+        """`logs` are those of the servers, a shipper for each. `python`: of another build; then pages are served."""
         self.folder = folder
         self._children = Children()
         self._brokers = make_brokers(brokers, folder, self._log, self._children)

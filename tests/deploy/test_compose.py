@@ -108,7 +108,7 @@ def test_servers_and_parts_that_last_are_watched_and_started_again() -> None:
             assert "test" in service["healthcheck"], name
 
 
-@pytest.mark.parametrize("name", ["join", "sink", "ship", "serve"])
+@pytest.mark.parametrize("name", ["join", "sink", "ship", "serve", "push"])
 def test_the_health_that_is_asked_for_is_where_it_is_served(name: str) -> None:
     address = next(value for key, value in OURS[name]["environment"].items() if key.endswith(("_ADDRESS", "_LISTEN")))
     port = address.rpartition(":")[2]
@@ -132,6 +132,7 @@ def test_every_volume_is_declared_and_used() -> None:
 
 
 def test_what_a_worker_keeps_is_in_a_named_volume() -> None:
+    assert OURS["push"]["volumes"] == OURS["serve"]["volumes"]  # webhooks stand in the state of the pages
     for name in ("join", "serve", "ship"):
         assert [each for each in OURS[name]["volumes"] if each.endswith(":/var/lib/postwatch")], name
 
@@ -213,7 +214,9 @@ def test_the_image_is_a_user_s_and_says_whether_its_part_is_alive() -> None:
     health = Health(lambda: now)
     server = serve_metrics("127.0.0.1:0", "POSTWATCH_SINK_METRICS_ADDRESS", health)
     assert server is not None
-    nobody = {f"POSTWATCH_{part}_METRICS_ADDRESS": f"0.0.0.0:{choose_port()}" for part in ("SHIP", "JOIN", "SINK")}
+    nobody = {
+        f"POSTWATCH_{part}_METRICS_ADDRESS": f"0.0.0.0:{choose_port()}" for part in ("SHIP", "JOIN", "SINK", "PUSH")
+    }
     nobody["POSTWATCH_QUERY_LISTEN"] = f"0.0.0.0:{choose_port()}"
     health.complain("kafka", "away")
     sink = {**nobody, "POSTWATCH_SINK_METRICS_ADDRESS": f"0.0.0.0:{server.server_address[1]}"}

@@ -12,16 +12,25 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from postwatch.deploy import cli
 from postwatch.deploy.doctor import ClickHouseFacts, KafkaFacts, TopicFacts, judge_clickhouse, judge_files, judge_kafka
+from postwatch.deploy.doctor_certificates import collect_certificates, judge_certificates
 from postwatch.deploy.doctor_lag import LagFacts, judge_lag
+from postwatch.deploy.doctor_webhooks import WebhookFacts, collect_webhooks, judge_webhooks
 from postwatch.deploy.embedded.ports import choose_port
 from postwatch.deploy.findings import OK, TROUBLE, WARNING, Finding, worst
 from postwatch.deploy.topic_settings import TopicSettings
 from postwatch.deploy.topics import create_topics, topic_configs
 from postwatch.producers.service.kafka_settings import KafkaSettings
+from postwatch.query.access.state import StateStore
+from postwatch.query.access.tokens import TokenScope
+from postwatch.query.push.outbox import Outbox
+from postwatch.query.push.payloads import events_of
+from postwatch.query.push.webhooks import WebhookBook
 from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.settings import ClickHouseSettings
 
+from tests.certificates import make_certificates
 from tests.deploy.test_topics import by_sender_time
+from tests.query.conftest import make_row
 from tests.waiting import wait_until
 
 NAMES = KafkaSettings(raw_topic="raw", outcomes_topic="answers")
@@ -131,6 +140,67 @@ def test_files_that_are_not_there_are_named() -> None:
     )
     assert table_states(without_files=["web1"])["log files of servers"] == WARNING
     assert table_states(without_files=["gone"]) == table_states()
+
+
+@pytest.mark.parametrize(
+    ("days", "state", "words"), [(60, OK, "59 more days"), (20, WARNING, "ends in "), (-0.01, TROUBLE, "ended")]
+)
+def test_a_certificate_that_ends_soon_is_told(tmp_path: Path, days: float, state: str, words: str) -> None:
+    make_certificates(tmp_path, "client", days)
+    kafka = KafkaSettings(
+        security_protocol="ssl",
+        ssl_ca_file=str(tmp_path / "ca.pem"),
+        ssl_certificate_file=str(tmp_path / "client.pem"),
+        ssl_key_file=str(tmp_path / "client.key"),
+    )
+    clickhouse = ClickHouseSettings(url="https://clickhouse", ca_file=str(tmp_path / "ca.pem"))
+    found = list(judge_certificates(collect_certificates(kafka, clickhouse), time.time_ns() // 1_000_000))
+    assert [one.check.removeprefix("certificate POSTWATCH_") for one in found] == [
+        "KAFKA_SSL_CA_FILE",
+        "KAFKA_SSL_CERTIFICATE_FILE",
+        "CLICKHOUSE_CA_FILE",
+    ]
+    assert {one.state for one in found} == {state}
+    assert all(words in one.seen for one in found)
+
+
+def test_the_certificate_of_a_file_that_ends_first_is_told_and_one_that_is_none_too(tmp_path: Path) -> None:
+    for name, days in (("long", 60), ("short", 5)):
+        (tmp_path / name).mkdir()
+        make_certificates(tmp_path / name, days=days)
+    both, none = tmp_path / "both.pem", tmp_path / "none.pem"
+    both.write_bytes(b"".join((tmp_path / name / "ca.pem").read_bytes() for name in ("long", "short")))
+    none.write_text("no certificate")
+    kafka = KafkaSettings(security_protocol="ssl", ssl_ca_file=str(both))
+    clickhouse = ClickHouseSettings(url="https://clickhouse", ca_file=str(none))
+    now_ms = time.time_ns() // 1_000_000
+    found = list(judge_certificates(collect_certificates(kafka, clickhouse), now_ms))
+    assert [one.state for one in found] == [WARNING, TROUBLE]
+
+
+def test_webhooks_are_looked_at_where_there_are_any(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite"
+    assert collect_webhooks(str(path)) is None
+    assert not path.exists()
+    store = StateStore(str(path))
+    assert collect_webhooks(str(path)) is None
+    scope = TokenScope(accounts=frozenset(("bob@example.org",)))
+    bob = WebhookBook(store).create("bob", "https://hook.example/", scope, (), "me")
+    outbox = Outbox(store)
+    outbox.add(list(events_of([bob], [make_row(updated_at=NOW * 2)])), NOW)
+    facts = collect_webhooks(str(path))
+    assert facts == WebhookFacts(1, 1, 0)
+    assert judge_webhooks(facts).state == OK
+    [due] = outbox.due(bob.id, NOW, 1)
+    outbox.put_off(due, NOW, "HTTP 500", is_dead=True)
+    store.close()
+    facts = collect_webhooks(str(path))
+    assert facts is not None
+    found = judge_webhooks(facts)
+    assert (found.state, found.seen) == (
+        WARNING,
+        "1 event could not be delivered and will not be tried again: HTTP 500.",
+    )
 
 
 def test_dead_letters_are_told_by_reason() -> None:

@@ -35,11 +35,13 @@ SECURED: dict[str, Any] = {
         "securityProtocol": "sasl_ssl",
         "saslMechanism": "SCRAM-SHA-512",
         "ca": {"secret": "kafka-ca"},
-        "users": {part: {"secret": f"kafka-{part}"} for part in ("join", "sink", "serve", "migrate")},
+        "users": {part: {"secret": f"kafka-{part}"} for part in ("join", "sink", "serve", "push", "migrate")},
     },
     "clickhouse": {
         "url": "https://clickhouse.example.net:8443",
-        "users": {part: {"name": part, "secret": f"clickhouse-{part}"} for part in ("sink", "serve", "migrate")},
+        "users": {
+            part: {"name": part, "secret": f"clickhouse-{part}"} for part in ("sink", "serve", "push", "migrate")
+        },
     },
     "serve": {
         "enabled": True,
@@ -48,6 +50,7 @@ SECURED: dict[str, Any] = {
         "state": {"secret": "state"},
         "settings": {"POSTWATCH_ACCESS_IMAP": "imaps://imap.example.net"},
     },
+    "push": {"enabled": True},
     "sink": {"keda": {"enabled": True, "authentication": "kafka"}},
     "migrate": {"cluster": "main"},
 }
@@ -157,14 +160,15 @@ def test_each_part_is_what_it_has_to_be(secured: list[dict[str, Any]]) -> None:
         ("StatefulSet", "demo-join"),
         ("Deployment", "demo-sink"),
         ("Deployment", "demo-serve"),
+        ("Deployment", "demo-push"),
         ("Job", "demo-migrate"),
         ("ScaledObject", "demo-sink"),
-        *(("PodDisruptionBudget", f"demo-{part}") for part in ("join", "sink", "serve")),
-        *(("NetworkPolicy", f"demo-{part}") for part in ("join", "sink", "serve", "migrate")),
+        *(("PodDisruptionBudget", f"demo-{part}") for part in ("join", "sink", "serve", "push")),
+        *(("NetworkPolicy", f"demo-{part}") for part in ("join", "sink", "serve", "push", "migrate")),
     }
     without = {(each["kind"], each["metadata"]["name"]) for each in manifests({})}
     assert ("ScaledObject", "demo-sink") not in without
-    assert ("Deployment", "demo-serve") not in without
+    assert not {name for _, name in without} & {"demo-serve", "demo-push"}
     [job] = [each for each in secured if each["kind"] == "Job"]
     assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
     for each in secured:
@@ -184,7 +188,7 @@ def test_a_pod_has_no_rights_and_no_variables_of_the_cluster(secured: list[dict[
 
 
 def test_no_probe_asks_whether_kafka_or_clickhouse_is_there(secured: list[dict[str, Any]]) -> None:
-    for part in ("join", "sink"):
+    for part in ("join", "sink", "push"):
         [container] = workloads(secured)[part]["spec"]["containers"]
         paths = {name: container[name]["httpGet"]["path"] for name in container if name.endswith("Probe")}
         assert paths == {"startupProbe": "/alive", "livenessProbe": "/alive", "readinessProbe": "/ready"}

@@ -150,6 +150,8 @@ def test_the_settings_that_a_package_brings_exist_and_fit() -> None:
         known = {section.SECTION: section for section in SECTION_CLASSES}
         for section in {name.split("_")[1].lower() for name in environ}:
             of_section = {name: value for name, value in environ.items() if name.split("_")[1].lower() == section}
-            names = {name.removesuffix("_FILE") for name in of_section if "PASSWORD_FILE" in name}
+            names = {
+                name.removesuffix("_FILE") for name in of_section if name.endswith(("PASSWORD_FILE", "STATE_FILE"))
+            }
             kept = {name: value for name, value in of_section.items() if name.removesuffix("_FILE") not in names}
             load(known[section], kept | dict.fromkeys(names, "secret"))

@@ -46,6 +46,7 @@ def test_there_is_one_for_each_part() -> None:
     assert NAMES == [
         "postwatch-join@.service",
         "postwatch-migrate.service",
+        "postwatch-push.service",
         "postwatch-serve.service",
         "postwatch-ship.service",
         "postwatch-sink.service",
@@ -110,9 +111,16 @@ def test_an_insert_that_takes_its_time_is_no_hanging_sink() -> None:
     assert seconds("postwatch-sink.service", "WatchdogSec") > INSERT_TIMEOUT_SECONDS * 1.5
 
 
-def test_each_part_writes_to_a_folder_of_its_own() -> None:
-    folders = [folder for name in NAMES for folder in values(name, "StateDirectory")]
-    assert folders == ["postwatch/join-%i", "postwatch/serve", "postwatch/ship"]
+def test_each_part_writes_to_a_folder_of_its_own_but_webhooks_stand_in_the_state_of_the_pages() -> None:
+    folders = {name: values(name, "StateDirectory") for name in NAMES if values(name, "StateDirectory")}
+    assert folders == {
+        "postwatch-join@.service": ["postwatch/join-%i"],
+        "postwatch-push.service": ["postwatch/serve"],
+        "postwatch-serve.service": ["postwatch/serve"],
+        "postwatch-ship.service": ["postwatch/ship"],
+    }
+    states = [values(f"postwatch-{part}.service", "Environment") for part in ("push", "serve")]
+    assert states[0] == states[1]
 
 
 def test_here_the_parts_are_run_with_the_filters_of_their_units() -> None:

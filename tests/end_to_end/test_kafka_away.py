@@ -1,4 +1,4 @@
-"""Kafka goes away for a while and comes back: a shipper, a join and a sink say so in a few lines, and go on.
+"""Kafka goes away for a while and comes back: a shipper, a join, a sink and push say so in a few lines, and go on.
 
 They run as their systemd units would have it: what they tell systemd is read, and the units' filter of system calls and
 of memory is on, where this machine has what that takes.
@@ -32,7 +32,12 @@ AWAY_SECONDS = 8.0
 """Long enough that the sink's session and the join's lease end."""
 REBALANCE = {"partitions_assigned", "partitions_revoked", "partition_begun", "batch_abandoned"}
 """What a join and a sink may say besides: their partitions go and come again."""
-UNITS = {"ship": "postwatch-ship.service", "join": "postwatch-join@.service", "sink": "postwatch-sink.service"}
+UNITS = {
+    "ship": "postwatch-ship.service",
+    "join": "postwatch-join@.service",
+    "sink": "postwatch-sink.service",
+    "push": "postwatch-push.service",
+}
 LAUNCHERS = {name: [sys.executable, "-m", "tests.unit_sandbox", unit] for name, unit in UNITS.items()}
 WATCHDOG_SECONDS = 4.0
 LOST_SESSION = {"committed_offsets_unknown", "kafka_client"}
@@ -59,6 +64,14 @@ def events(part: Part, begin: int = 0) -> list[str]:
     return found
 
 
+def of_push(folder: Path, topics: KafkaSettings) -> dict[str, str]:
+    return {
+        "POSTWATCH_ACCESS_STATE": str(folder / "state.sqlite"),
+        "POSTWATCH_PUSH_GROUP": f"{topics.raw_topic.removesuffix('mail.raw')}push",
+        "POSTWATCH_PUSH_METRICS_ADDRESS": "",
+    }
+
+
 def says(part: Part, begin: int, event: str) -> bool:
     return event in events(part, begin)
 
@@ -75,11 +88,12 @@ def test_an_outage_of_kafka_is_a_line_when_it_begins_and_one_when_it_ends(
             pipeline.start("join", **systemd["join"]),
             pipeline.start("sink", **systemd["sink"]),
             pipeline.start_shipper("mail1", **systemd["ship"]),
+            pipeline.start("push", **systemd["push"], **of_push(tmp_path, topics)),
         ]
         log = pipeline.log_of("mail1")
         log.write_text(message(1))
         wait_until(lambda: pipeline.count() == 1, "the first row is there", seconds=120)
-        assert [socket.count("READY=1") for socket in told.values()] == [1, 1, 1]
+        wait_until(lambda: [socket.count("READY=1") for socket in told.values()] == [1, 1, 1, 1], "all are ready")
         before = {part.name: part.log_file.stat().st_size for part in parts}
         kafka.kill()
         try:

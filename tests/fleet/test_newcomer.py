@@ -34,6 +34,7 @@ pytestmark = [
     pytest.mark.timeout(1800),
 ]
 is_asked_for = pytest.mark.skipif(not os.environ.get("POSTWATCH_FLEET"), reason="`make fleet-test` runs it")
+BARE, PACKAGES = (os.environ.get(f"POSTWATCH_{name}", "") for name in ("BARE_DEBIAN", "PACKAGES"))
 _NEEDS = "--include=python3,ca-certificates,tzdata,passwd"
 
 
@@ -121,12 +122,11 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     if shutil.which("debootstrap") is None or os.getuid() != 0:
         pytest.skip("needs root and debootstrap: apt-get install debootstrap")
     folder = tmp_path / "debian"
-    bare = os.environ.get("POSTWATCH_BARE_DEBIAN", "")
-    if bare:  # made before: `debootstrap --variant=minbase` takes minutes
-        subprocess.run(["cp", "--archive", bare, str(folder)], check=True)
+    if BARE:  # made before: `debootstrap --variant=minbase` takes minutes
+        subprocess.run(["cp", "--archive", BARE, str(folder)], check=True)
     else:
         subprocess.run(["debootstrap", "--variant=minbase", _NEEDS, _suite(), str(folder)], check=True)
-    packages = os.environ.get("POSTWATCH_PACKAGES", "")
+    packages = PACKAGES
     if not packages:
         packages = str(tmp_path / "dist")
         environ = {**os.environ, "BIN": str(Path(sys.executable).parent), "CORE": ""}

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -22,6 +23,7 @@ from tests.chaos.verdict import drain, judge
 from tests.fleet.other_build import build_other
 from tests.waiting import wait_until
 
+COMMIT = os.environ.get("POSTWATCH_UPGRADE_FROM") or "HEAD~1"
 SEED = 31
 FORWARD = ("sink", "join", "serve", "ship")
 pytestmark = [
@@ -33,7 +35,7 @@ pytestmark = [
 
 @pytest.fixture
 def other_python(tmp_path: Path) -> Path:
-    return build_other(os.environ.get("POSTWATCH_UPGRADE_FROM") or "HEAD~1", tmp_path / "other")
+    return build_other(COMMIT, tmp_path / "other")
 
 
 def steps(stack: Stack, here: Path, other: Path) -> Iterator[tuple[str, Path]]:
@@ -42,6 +44,14 @@ def steps(stack: Stack, here: Path, other: Path) -> Iterator[tuple[str, Path]]:
         for kind in kinds:
             for name in stack.names(kind):
                 yield name, python
+
+
+def wait_for(stack: Stack, condition: Callable[[], bool], what: str) -> None:
+    def is_so() -> bool:
+        stack.tick()
+        return condition()
+
+    wait_until(is_so, what, seconds=300)
 
 
 def is_told(stack: Stack, queue_id: str) -> bool:
@@ -66,12 +76,12 @@ def test_no_part_loses_a_line_when_it_is_upgraded_and_rolled_back(tmp_path: Path
             stack.prepare(here)
             for name, python in steps(stack, here, other_python):
                 stack.run_with(name, python)
-                wait_until(lambda name=name: stack.tick() or stack.is_ready(name), f"{name} is ready", seconds=300)
+                wait_for(stack, partial(stack.is_ready, name), f"{name} is ready")
                 took = director.catch_up(CATCH_UP_SECONDS)
                 assert took is not None, f"{name} of {python}\n{stack.tails()}"
                 print(f"{name} of {'this build' if python == here else 'the other build'}: caught up in {took:.1f} s")
                 newest = next(iter(traffic.newest_delivered().values()))
-                wait_until(lambda newest=newest: stack.tick() or is_told(stack, newest), "it is told", seconds=300)
+                wait_for(stack, partial(is_told, stack, newest), "it is told")
         finally:
             traffic.stop()
         wrong = drain(stack)

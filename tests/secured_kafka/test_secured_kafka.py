@@ -29,7 +29,7 @@ from tests.waiting import wait_until
 
 PAGE = Path(__file__).parents[2] / "docs" / "secured-kafka.md"
 PARTS = ("ship", "join", "sink")
-USERS = [f"postwatch-{part}" for part in (*PARTS, "doctor", "migrate")]
+USERS = [f"postwatch-{part}" for part in (*PARTS, "push", "doctor", "migrate")]
 _ROW = re.compile(r"^\| `([\w-]+)` \| (topic|group|cluster) \| `([\w.*-]+)` \| ([\w, ]+) \|$", re.MULTILINE)
 NOW = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
 

@@ -112,7 +112,7 @@ securityContext:
 - secret: {name: {{ .secret }}, items: [{key: {{ .key }}, path: clickhouse}]}
 {{- end }}
 {{- end }}
-{{- if and (eq .part "serve") .root.Values.serve.state.secret }}
+{{- if and (has .part (list "serve" "push")) .root.Values.serve.state.secret }}
 - secret: {name: {{ .root.Values.serve.state.secret }}, items: [{key: {{ .root.Values.serve.state.key }}, path: state}]}
 {{- end }}
 {{- end }}
