@@ -91,6 +91,12 @@ class ReportService:
         viewer."""
         return report.answer(replace(self._tables(viewer, report, question), fields=fields), question)
 
+    def late(
+        self, viewer: Viewer, report: Report[Question, Answered], question: Question, window_ms: int, before_ms: int
+    ) -> Answered | None:
+        """What was inserted within the last `window_ms` though its last event was before `before_ms`."""
+        return report.late(self._tables(viewer, report, question), question, window_ms, before_ms)
+
     def pages(self, viewer: Viewer, report: Report[Question, Answered], question: Question) -> Iterator[Answered]:
         """The whole result, a page at a time, each read when it is asked for. No query runs between two pages."""
         return report.pages(self._tables(viewer, report, question), question)

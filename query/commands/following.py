@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from postwatch.producers.service.errors import BadInputError, UnavailableError
 from postwatch.query.errors import TooLargeError
 from postwatch.query.files import file_texts
 from postwatch.query.filters import MAX_PAGE_ROWS
+from postwatch.query.live.arrivals import OVERLAP_MS
 from postwatch.query.report_service import ReportService
 from postwatch.query.reports.registry import AnyReport
 from postwatch.query.viewer import ENGINEER
@@ -24,7 +25,11 @@ from rich.console import Console
 
 EVERY_SECONDS = 2.0
 LOOK_BACK_MS = 10 * 60 * 1000
-"""What arrives later than so long after its event is not printed."""
+"""What happened since then is asked for by its time; what is inserted later, by when it was inserted."""
+_MARGIN_MS = 2 * 60 * 1000
+"""Times are asked for by the minute."""
+INSERTS_ARE_KEPT_MS = 60 * 60 * 1000
+"""So long it is known what was inserted when."""
 MOST_KEYS = 50_000
 FORMATS = ("table", "csv", "ndjson")
 
@@ -59,23 +64,40 @@ def follow(
         if getattr(question, name, ""):
             raise BadInputError(f"--follow has no end: leave out --{name}")
     printed = Printed()
+    asked, looked_at = question, 0.0
     is_first, is_away = True, False
     while True:
+        began = time.monotonic()
+        window_ms = int((began - looked_at) * 1000) + OVERLAP_MS
         try:
             answer = service.answer(ENGINEER, report, question)
+            before_ms = service.now_ms() - LOOK_BACK_MS + _MARGIN_MS
+            late = () if is_first else _late(service, report, asked, window_ms, before_ms)
         except (UnavailableError, TooLargeError) as error:
             if not is_away:
                 print(f"{error}; still trying", file=sys.stderr)
             is_away = True
         else:
-            is_away = False
-            new = [row for row in answer.rows if printed.is_new(report.key_of(row))]
-            if not is_first and len(new) == len(answer.rows) >= MAX_PAGE_ROWS:
+            if not is_first and window_ms > INSERTS_ARE_KEPT_MS:
+                print("the last look was an hour ago: what came late since then is left out", file=sys.stderr)
+            is_away, looked_at = False, began
+            new = [[row for row in rows if printed.is_new(report.key_of(row))] for rows in (answer.rows, late)]
+            if not is_first and any(len(some) >= MAX_PAGE_ROWS for some in new):
                 print(f"more than {MAX_PAGE_ROWS} came at once: some are left out", file=sys.stderr)
-            _print(report, replace(answer, rows=tuple(reversed(new))), form, is_first)
+            _print(report, replace(answer, rows=tuple(row for some in new[::-1] for row in some[::-1])), form, is_first)
             is_first = False
             question = report.newer(question, service.now_ms() - LOOK_BACK_MS)
         pause(EVERY_SECONDS)
+
+
+def _late(service: ReportService, report: AnyReport, question: Any, window_ms: int, before_ms: int) -> Sequence[Any]:
+    """Rows that were inserted within the window, of events before that time."""
+    try:
+        late = service.late(ENGINEER, report, question, window_ms, before_ms)
+    except TooLargeError as error:
+        print(f"{error}; what came late is left out", file=sys.stderr)
+        return ()
+    return late.rows if late else ()
 
 
 def _print(report: AnyReport, answer: Any, form: str, is_first: bool) -> None:

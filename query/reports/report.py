@@ -197,6 +197,11 @@ class Report(ABC, Generic[Question, Answered]):
         changed = {"since": since, "zone": "UTC", "limit": MAX_PAGE_ROWS}
         return typing.cast(Question, dataclasses.replace(typing.cast(Any, question), **changed))
 
+    def late(self, tables: Tables, question: Question, window_ms: int, before_ms: int) -> Answered | None:
+        """What was inserted within the last `window_ms` though its last event was before `before_ms`: what `newer` does
+        not find. None: nothing."""
+        return None
+
     def line(self, row: Any, width: int) -> Text:
         """A row on one line of a terminal, or on a few."""
         raise NotImplementedError

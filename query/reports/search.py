@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 from postwatch.query.details import status_words
 from postwatch.query.errors import TooLargeError
+from postwatch.query.filters import MAX_PAGE_ROWS
 from postwatch.query.orders import Position, encode_cursor
 from postwatch.query.privacy import visible_row
 from postwatch.query.reports.deliveries import Deliveries, DeliveriesReport
@@ -22,8 +23,10 @@ from postwatch.query.reports.search_question import SearchFilters, SearchQuestio
 from postwatch.query.reports.search_window import (
     SearchWindow,
     is_own_server,
+    late_rows,
     newest_bound,
     newest_rows,
+    number_of_late,
     with_last_status,
 )
 from postwatch.query.reports.trace import REPORT as TRACE
@@ -117,6 +120,17 @@ class SearchReport(DeliveriesReport[SearchQuestion, Found]):
                 return found
         assert found is not None
         return replace(found, term=wanted.terms[0]) if wanted.terms else found
+
+    def late(self, tables: Tables, question: SearchQuestion, window_ms: int, before_ms: int) -> Found | None:
+        wanted = read_search(question, tables.viewer, tables.retention_days, tables.page_rows)
+        for term in wanted.terms or (None,):
+            window = _window(tables, wanted, term)
+            if not tables.read(number_of_late(window, window_ms, before_ms))[0][0]:
+                return None
+            window = with_last_status(tables, window, Span(window.earliest_ms))
+            if rows := list(tables.read(late_rows(window, window_ms, before_ms, MAX_PAGE_ROWS))):
+                return _found(tables, window, rows, None, window.since_ms, is_complete=True)
+        return None
 
     def pages(self, tables: Tables, question: SearchQuestion) -> Iterator[Found]:
         """By the time when a message was sent, which never changes: so each row comes once, in its last version."""

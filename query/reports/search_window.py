@@ -16,6 +16,7 @@ from postwatch.query.reports.search_question import SearchFilters
 from postwatch.query.search import rare_term_conditions, term_conditions
 from postwatch.query.search_terms import Term, ascii_lower
 from postwatch.query.statements import (
+    ARRIVALS,
     DELIVERIES,
     ROW_COLUMNS,
     ROW_HASH,
@@ -28,8 +29,11 @@ from postwatch.query.statements import (
 )
 from postwatch.query.viewer import Viewer
 from postwatch.streams.contracts.outcome import KEY
+from postwatch.streams.contracts.version import ARRIVALS_SHIFT, TIME_SHIFT
 
 _KEY = ", ".join(KEY)
+MOST_LATE = 100_000
+"""Of what was inserted late at once, the newest are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +186,38 @@ def newest_rows(window: SearchWindow, span: Span, rows: int) -> Statement:
     if window.most_rows:  # counted behind the indexes
         sql += f" SETTINGS max_rows_to_read = {window.most_rows:d}, use_skip_indexes_on_data_read = 0"
     return window.statement(sql, rows, values | more)
+
+
+_LATE = (
+    f"SELECT account_domain, account, queued_at, row_key, version FROM {ARRIVALS}"
+    " WHERE inserted_at > now64(3) - toIntervalMillisecond({window_ms:UInt64})"
+    f" AND bitAnd(bitShiftRight(version, {TIME_SHIFT}), {(1 << ARRIVALS_SHIFT - TIME_SHIFT) - 1})"
+    " < {before_ms:UInt64}"
+    " ORDER BY inserted_at DESC LIMIT {late:UInt32}"
+)
+"""The keys of rows that were inserted lately, of which the version says that their last event is older."""
+
+
+def number_of_late(window: SearchWindow, window_ms: int, before_ms: int) -> Statement:
+    """How many rows were inserted within the last `window_ms` by ClickHouse's clock, with an event before that time."""
+    values = {"window_ms": window_ms, "before_ms": before_ms, "late": MOST_LATE}
+    return window.statement(f"SELECT count() FROM ({_LATE})", MOST_LATE, values)
+
+
+def late_rows(window: SearchWindow, window_ms: int, before_ms: int, rows: int) -> Statement:
+    """Those of them that match, each if it is still in this version: ROW_HASH, and then ROW_COLUMNS. For engineers."""
+    any_of, values = window.alternatives()
+    where, more = window.conditions(Span(window.earliest_ms))
+    either = " OR ".join(f"({one})" for one in any_of)
+    sql = (
+        f"{window.beginning}SELECT {ROW_HASH}, {ROW_COLUMNS} FROM {DELIVERIES} FINAL WHERE {VIEWER}"
+        " AND (account_domain, account, queued_at) GLOBAL IN"
+        f" (SELECT account_domain, account, queued_at FROM ({_LATE}))"
+        f" AND ({ROW_HASH}, version) GLOBAL IN (SELECT row_key, version FROM ({_LATE}))"
+        f" AND ({either}) AND {where} ORDER BY updated_at DESC, {ROW_HASH} DESC LIMIT {{rows:UInt32}}"
+    )
+    known = {"window_ms": window_ms, "before_ms": before_ms, "late": MOST_LATE}
+    return window.statement(sql, rows, {**values, **more, **known})
 
 
 def is_own_server(window: SearchWindow) -> Statement:

@@ -2529,9 +2529,23 @@ ONE_SERVER = (
     _mutation(
         "--follow prints each row once",
         "query/commands/following.py",
-        "new = [row for row in answer.rows if printed.is_new(report.key_of(row))]",
-        "new = [row for row in answer.rows if printed.is_new(report.key_of(row)) or True]",
+        "for row in rows if printed.is_new(report.key_of(row))]",
+        "for row in rows if printed.is_new(report.key_of(row)) or True]",
         "query/test_following.py::test_each_row_is_printed_once_and_again_when_it_changes",
+    ),
+    _mutation(
+        "--follow prints what is inserted long after its event",
+        "query/commands/following.py",
+        "late = () if is_first else",
+        "late = () if True else",
+        "query/test_following.py::test_what_is_inserted_long_after_its_event_is_printed",
+    ),
+    _mutation(
+        "the index of hosts is asked for what it holds",
+        "query/search.py",
+        "labels[-_HOST_LABELS[-1] :]",
+        "labels[-9:]",
+        "query/test_search.py::test_by_the_indexes_a_rare_term_finds_what_it_finds_without",
     ),
     _mutation(
         "no query takes more of ClickHouse's memory than it may",

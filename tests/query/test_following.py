@@ -16,8 +16,9 @@ from postwatch.query.reports.dead_letters import REPORT as LETTERS
 from postwatch.query.reports.dead_letters import DeadLettersQuestion
 from postwatch.query.reports.search import REPORT as SEARCH
 from postwatch.query.reports.search_question import SearchQuestion
+from postwatch.streams.contracts.version import make_version
 
-from tests.query.conftest import MINUTE_MS, NOW_MS, Office, make_letter, make_row
+from tests.query.conftest import DAY_MS, MINUTE_MS, NOW_MS, Office, make_letter, make_row
 
 pytestmark = pytest.mark.stack
 
@@ -52,6 +53,32 @@ def test_each_row_is_printed_once_and_again_when_it_changes(office: Office, caps
         office, capsys, lambda: None, lambda: office.insert([_row(3)]), lambda: office.insert([changed]), lambda: None
     )
     assert found == ["r1@far.example", "r2@far.example", "r3@far.example", "r2@far.example"]
+
+
+def test_what_is_inserted_long_after_its_event_is_printed(office: Office, capsys: pytest.CaptureFixture[str]) -> None:
+    """As where a shipper was away: rows of yesterday, and a last version of one that was printed."""
+
+    def row(name: str, at_ms: int, rank: int = 1, **known: Any) -> Any:
+        version = make_version(1, at_ms, rank, 3)
+        return make_row(
+            queue_id=name, recipient=f"{name}@far.example", queued_at=at_ms, updated_at=at_ms, version=version, **known
+        )
+
+    yesterday = NOW_MS - DAY_MS
+    known = row("known", yesterday)
+    office.insert([known, row("now", NOW_MS - 1000)])
+    told = row("known", yesterday, rank=2)
+    found = _followed(
+        office,
+        capsys,
+        lambda: office.insert(
+            [row("late", yesterday - 5), row("other", yesterday)._replace(recipient="x@else.example")]
+        ),
+        lambda: office.insert([told]),
+        lambda: office.insert([told, row("late", yesterday - 5)]),
+        lambda: None,
+    )
+    assert found == ["known@far.example", "now@far.example", "late@far.example", "known@far.example"]
 
 
 def test_new_letters_are_printed_with_their_lines(office: Office, capsys: pytest.CaptureFixture[str]) -> None:
