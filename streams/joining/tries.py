@@ -23,6 +23,7 @@ from postwatch.streams.parsers.events import (
     MESSAGE_ID,
     MOVED,
     NAMED,
+    PARENT,
     QUEUE,
     REPLIED,
     STARTED,
@@ -42,6 +43,8 @@ MOST_CHARACTERS = 1_000_000
 """Of the lines of a process: older tries are not kept."""
 MOST_STEPS = 30
 """Of a try. Of an answer with more lines, the first and the last are kept."""
+_NOTICE_MS = 2000
+"""From the line that gives a message up to the second in which its notice is made, either way: stamps are cut."""
 _MOST_OF_CONTINUED = 1000
 """Characters of a later line of an answer."""
 _PLACES = {kind: place for place, kind in enumerate((STARTED, ADDRESSED, NAMED, REPLIED, TRIED, MOVED))}
@@ -72,7 +75,7 @@ def take_step(process: Message, step: Step, offset: int) -> list[Event]:
         for told in one.steps:
             if told.line == step.line:
                 if one is current:
-                    return _tell(one, told)
+                    return _tell_all(process.tries, one, told)
                 is_known = True
     if current is None or _is_over(process.tries, current, step):
         return []
@@ -80,7 +83,7 @@ def take_step(process: Message, step: Step, offset: int) -> list[Event]:
         _continue(current, step)
     elif _fits(current, step, is_known):
         current.steps.append(step)
-        return _tell(current, step)
+        return _tell_all(process.tries, current, step)
     elif step.kind in _PLACES and not is_known and not _is_second_header(current, step):
         process.current_try = ""  # lines were lost, perhaps the beginning of another try
     return []
@@ -99,7 +102,7 @@ def _tell_again(tries: list[Try], step: Step) -> list[Event]:
             events.append(_begun(step))
         for told in one.steps:
             if told.line == step.line:
-                events += _tell(one, told)
+                events += _tell_all(tries, one, told)
     return events
 
 
@@ -191,6 +194,39 @@ def _fits(current: Try, step: Step, is_known: bool) -> bool:
 
 def _reply(one: Try) -> Step | None:
     return next((step for step in one.steps if step.kind == REPLIED), None)
+
+
+def _tell_all(tries: list[Try], one: Try, step: Step) -> list[Event]:
+    events = _tell(one, step)
+    if step.kind == ADDRESSED and not step.sender and (moved := _find_moved(tries, one.started.file, step)):
+        events.append(Arrival(one.started.file, step.at, moved.line, parent_queue_id=moved.file, part=PARENT))
+    return events
+
+
+def _find_moved(tries: list[Try], file: str, notice: Step) -> Step | None:
+    """The line that gave up the message which a notice is of: near the second in which the notice was made, which its
+    file tells, and of the sender to whom the notice goes. None where two fit, or two notices may be of it."""
+    moved: dict[str, Step] = {}
+    notices = set()
+    for each in tries:
+        sent = next((step for step in each.steps if step.kind == ADDRESSED), None)
+        if sent is None:
+            continue
+        if not sent.sender and sent.recipients == notice.recipients and _is_near(each.started.file, _made_at(file)):
+            notices.add(each.started.file)
+        for step in each.steps:
+            if step.kind == MOVED and (sent.sender.lower(),) == notice.recipients and _is_near(file, step.at):
+                moved[step.file] = step
+    return next(iter(moved.values())) if len(moved) == len(notices) == 1 else None
+
+
+def _made_at(file: str) -> int:
+    """When a message was handed in, which its file's name tells, ms since the epoch."""
+    return int(file.partition(".")[0]) * 1000
+
+
+def _is_near(file: str, at: int) -> bool:
+    return abs(_made_at(file) - at) <= _NOTICE_MS
 
 
 def _tell(one: Try, step: Step) -> list[Event]:

@@ -12,7 +12,7 @@ import re
 from typing import NamedTuple
 
 import msgspec
-from postwatch.streams.contracts.outcome import BOUNCED, DEFERRED, DELIVERED, EXPIRED, REJECTED
+from postwatch.streams.contracts.outcome import BOUNCED, DEFERRED, DELIVERED, DISCARDED, EXPIRED, REJECTED
 from postwatch.streams.expressions import compiled
 from postwatch.streams.parsers.events import (
     ANNOUNCED,
@@ -53,6 +53,8 @@ _BOUNCING = "bouncing mail: "
 _PUT_OFF = compiled(r"Temp failing \S++ for [\d.]++ seconds: (.*)$", re.DOTALL)
 _NAMED_BEFORE = ("Some recipients ",)
 _GIVEN_UP = "Too many failures ("
+_DELETED = compiled(r"plugin responded with: \d{1,4}\. Not deferring\. Deleting mail\.$")
+"""A plugin had a message thrown away that could not be delivered yet."""
 _COUNTS = compiled(r"(\d{1,6})/(\d{1,6})/(\d{1,6})$")
 _ACCEPTED = ("OK", "CONT")
 
@@ -215,6 +217,8 @@ def _to_far_server(entry: _Entry, at: int, line: str) -> Parsed:
         is_given_up = words.startswith(_GIVEN_UP)
         words = words.removeprefix(_GIVEN_UP).removesuffix(")") if is_given_up else words
         return _step(queue_id, group, at, line, EXPIRED if is_given_up else BOUNCED, words)
+    if _DELETED.match(entry.message):
+        return _step(queue_id, group, at, line, DISCARDED, entry.message)
     if entry.message.startswith("recipient "):
         return Unreadable("a recipient whose status makes no sense")
     return _NOTE

@@ -145,6 +145,8 @@ def _arrival(record: _Record, at: int, line: str, recipients: tuple[str, ...]) -
 def _attempt(record: _Record, at: int, line: str, status: str, recipient: str) -> Attempt:
     code, enhanced, response = _answer(record.response)
     peer = record.peer_address or _Peer()
+    if status == EXPIRED and not peer.addr:
+        code, enhanced = 0, ""  # KumoMTA's own: the last answer of a server is told
     return Attempt(
         record.id,
         at,

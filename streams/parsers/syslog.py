@@ -26,9 +26,9 @@ _LEVEL = rf"(?:{_MARK})?"
 left to be a host of that name."""
 _RFC3164 = compiled(
     r"(?:<\d{1,3}>)?+(?P<stamp>[A-Z][a-z][a-z]  ?\d\d? \d\d:\d\d:\d\d) "
-    rf"(?!{_MARK}){_HOST} (?:mail[.:]\w++:?+ )?+{_TAG}"
+    rf"(?!{_MARK}|\d{{4}} ){_HOST} (?:mail[.:]\w++:?+ )?+{_TAG}"
 )
-"""The usual head. FreeBSD puts facility and level in front of the host, BusyBox behind it."""
+"""The usual head. FreeBSD puts facility and level in front of the host, BusyBox behind it. A year is no host."""
 _FRACTION = r"([.,]\d{1,9})?+"
 _BEFORE_TAG = rf"{_LEVEL}(?:{_HOST} )?{_LEVEL}"
 _ISO = compiled(
@@ -63,12 +63,13 @@ _RFC5424 = compiled(
 )
 _COLOUR = compiled(r"\x1b\[[\d;]*+m")
 _DOCKER = compiled(
-    r"(?:[\w.-]{1,64}+ *+\| |\[[\w./-]{1,200}+\] )?+"
-    r"(?:\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?+Z (?:std(?:out|err) F )?+"
+    r"(?:[\w.@-]{1,200}+ *+\| |\[[\w./-]{1,200}+\] )?+"
+    r"(?:\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?+(?:Z|[+-]\d\d:\d\d) (?:std(?:out|err) F )?+"
     r"|(?:@[0-9a-f]{24}|\d{4}-\d\d-\d\d[T_]\d\d:\d\d:\d\d\.\d{5}) (?:\w++\.\w++: )?+)?+"
     r"(?=(?:<\d{1,3}>1? ?+)?+(?:[A-Z][a-z][a-z]  ?\d\d? \d\d:|\d{4}-\d\d-\d\d[T ]\d\d:)|\x1b)"
 )
-"""The container's or pod's name, Docker's or svlogd's own stamp, stream or level: before a stamp of syslog or Exim."""
+"""The container's, task's or pod's name, the own stamp of Docker, containerd or svlogd, stream or level: before a stamp
+of syslog or Exim."""
 _PROCESS = compiled(r"\[0*(\d{1,7})\]: ?$")
 EXIM_OR_SYSLOG = compiled(
     rf"\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d{_FRACTION}(?:Z| ?[+-]\d\d:?\d\d| (?:UTC|GMT))?+ "

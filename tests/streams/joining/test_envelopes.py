@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.streams.joining.parked_table import Table
 from tests.streams.joining.test_golden import rows_of
 
 _HANDED_IN = (
@@ -87,6 +88,31 @@ def test_of_several_typed_names_each_goes_its_way() -> None:
 def test_an_envelope_is_the_message_that_it_was_made_of() -> None:
     for told in _in_any_order([_FROM_OUTSIDE, _CLONE], [_MEMBER]):
         assert told == [("6AN80000000012", "m1@x.example", "", "bounced")]
+
+
+_SPLIT = (
+    "Nov 23 08:00:01 mx sm-mta[12]: 6AN80000000012: split: maxrcpts=1, rcpts=3, count=2, "
+    "ids=6AN80100000013; 6AN80100000014"
+)
+
+
+@pytest.mark.parametrize("made", [_CLONE, _SPLIT])
+def test_what_is_parked_between_the_parts_of_a_message_is_the_same(made: str) -> None:
+    lines = [_HANDED_IN, _handed_over("staff"), _ARRIVED, made, _MEMBER]
+    if made == _SPLIT:
+        lines += [_fate("m0@x.example"), _MEMBER.replace("00000013: to=m1", "00000014: to=m2")]
+    whole = _of_table(Table().read(lines))
+    assert {row[:2] for row in whole} >= {("6AN80000000011", "m1@x.example")}
+    for first in range(1, len(lines)):
+        assert _of_table(Table().read(lines[:first]).park().read(lines[first:])) == whole, first
+    table = Table()
+    for line in lines:
+        table.read([line]).park()
+    assert _of_table(table) == whole
+
+
+def _of_table(table: Table) -> set[tuple[str, ...]]:
+    return {(row.queue_id, row.recipient, row.account, row.direction, row.status) for row in table.rows()}
 
 
 def test_an_envelope_goes_back_to_the_submission_whenever_that_is_told() -> None:

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from postwatch.streams.contracts.outcome import Outcome
-from postwatch.streams.enrichment.accounts import AccountBook
-from postwatch.streams.joining.joiner import Joiner
-from postwatch.streams.joining.message import Message
-from postwatch.streams.joining.stored_message import decode_stored, encode_stored
-from postwatch.streams.parsers.lines import LineCounts, parse_lines
-from postwatch.streams.parsers.registry import make_parser
-from postwatch.streams.parsers.timestamps import StampReader, find_zone
+
+from tests.streams.joining.parked_table import Table
 
 A, B = "1795420002.100", "1795420002.200"
 SENDER, CHILD = 811, 812
@@ -22,11 +16,11 @@ def head(process: int | None, second: int = 2) -> str:
     return f"2026-11-23T08:00:{second:02}+00:00 web7 {program}: "
 
 
-def begun(file: str, to: str, is_numbered: bool, second: int = 2) -> list[str]:
+def begun(file: str, to: str, is_numbered: bool, second: int = 2, sender: str = "app@bakery.example") -> list[str]:
     at = head(SENDER if is_numbered else None, second)
     return [
         f"{at}Starting delivery: host: smtp.smarthost.example protocol: smtp file: {file}",
-        f"{at}From: <app@bakery.example> to: {to}",
+        f"{at}From: <{sender}> to: {to}",
         f"{at}Message-ID: <{file}@bakery.example>",
     ]
 
@@ -47,49 +41,6 @@ TEMPORARY = ["Sending failed: Temporary error in sending the message"]
 
 def moved(file: str) -> list[str]:
     return [f"Moving message {file} into failed", f"Generating bounce for {file}"]
-
-
-class Table:
-    """The rows that the table would show, of a joiner that may be made anew from what it parked."""
-
-    def __init__(self) -> None:
-        self.parser = make_parser("auto", StampReader(find_zone("UTC", "test")))
-        self.parked: dict[tuple[str, str], bytes] = {}
-        self.joiner = self._make()
-        self._newest: dict[tuple[str, str, str, str], Outcome] = {}
-
-    def _make(self) -> Joiner:
-        return Joiner(AccountBook(None), self._find)
-
-    def _find(self, server: str, queue_id: str) -> Message | None:
-        stored = self.parked.get((server, queue_id))
-        return decode_stored(stored).message if stored is not None else None
-
-    def read(self, lines: list[str], start: int = -1) -> Table:
-        """Each line as a record, from the offset `start` on; negative: without offsets."""
-        for number, line in enumerate(lines):
-            offset = start + number if start >= 0 else -1
-            self.joiner.add("web7", parse_lines(self.parser, [line], LineCounts()).events, offset)
-            for row in self.joiner.take_dirty()[0]:
-                key = row.account, row.queue_id, row.recipient, row.direction
-                if key not in self._newest or row.version >= self._newest[key].version:
-                    self._newest[key] = row
-        return self
-
-    def park(self) -> Table:
-        for message in self.joiner.open_messages():
-            self.parked[message.server, message.queue_id] = encode_stored(message)
-        return self.crash()
-
-    def crash(self) -> Table:
-        self.joiner = self._make()
-        return self
-
-    def rows(self) -> list[Outcome]:
-        return [row for row in self._newest.values() if not row.is_deleted]
-
-    def told(self) -> dict[tuple[str, str], str]:
-        return {(row.queue_id, row.recipient): row.status for row in self.rows()}
 
 
 both = pytest.mark.parametrize("is_numbered", [True, False], ids=("journald", "logger"))
@@ -114,6 +65,44 @@ def test_all_recipients_of_a_file_have_one_status(is_numbered: bool) -> None:
             f"{A}@bakery.example",
         )
         assert str(row.queued_at).startswith("2026-11-23") or row.queued_at == 1_795_420_002_000
+
+
+NOTICE = "1795420803.200"
+"""Made at 08:00:03."""
+
+
+def notice(file: str, second: int = 2, to: str = "<app@bakery.example>") -> list[str]:
+    return [*begun(file, to, True, second, sender=""), *ended(TAKEN, SENT, True, second)]
+
+
+def refused(file: str, to: str = "<ann@far.example>", second: int = 2) -> list[str]:
+    return [*begun(file, to, True, second), *ended(REFUSED, PERMANENT + moved(file), True, second)]
+
+
+def parents(lines: list[str]) -> dict[str, str]:
+    return {row.queue_id: row.parent_queue_id for row in Table().read(lines).rows() if not row.sender}
+
+
+def test_a_notice_leads_to_its_message() -> None:
+    assert parents([*refused(A), *notice(NOTICE, 3)]) == {NOTICE: A}
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [*refused(A), *notice("1795420810.1", 10)],  # too late
+        [*refused(A), *notice(NOTICE, 3, "<boss@bakery.example>")],  # to another
+        [*refused(A), *notice(NOTICE, 3, "<app@bakery.example>, <x@bakery.example>")],
+        [*refused(A), *refused("1795420002.101", "<bob@far.example>"), *notice(NOTICE, 3)],  # two may be meant
+        [*begun(A, "<ann@far.example>", True), *ended(TAKEN, SENT, True), *notice(NOTICE, 3)],  # none was given up
+    ],
+)
+def test_what_only_looks_like_a_notice_leads_nowhere(lines: list[str]) -> None:
+    assert parents(lines) == dict.fromkeys(parents(lines), "") != {}
+
+
+def test_of_two_notices_the_second_leads_nowhere() -> None:
+    assert parents([*refused(A), *notice(NOTICE, 3), *notice("1795420803.300", 3)])["1795420803.300"] == ""
 
 
 @both

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from postwatch.streams.contracts.outcome import BOUNCED, DEFERRED, DELIVERED, EXPIRED
+from postwatch.streams.contracts.outcome import BOUNCED, DEFERRED, DELIVERED, DISCARDED, EXPIRED
 from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.joining.joiner import Joiner
 from postwatch.streams.parsers.events import (
@@ -52,6 +52,7 @@ def delivered(counts: str, file: int = 1, domain: str = "far.example", fails: in
 
 ANNOUNCEMENT = core('message mid=<h1@bakery.example> size=103 rcpts=3/0/0 delay=0 code=CONT msg=""')
 TAKEN = core(f'queue code=CONT msg="Message Queued ({MESSAGE})"')
+DELETED = "plugin responded with: 902. Not deferring. Deleting mail."
 CONNECTED = core("connect ip=127.0.0.1 port=57924 local_ip=127.0.0.1 local_port=587", UUID)
 
 
@@ -103,6 +104,7 @@ def test_all_formats_tell_the_same() -> None:
         ("bouncing mail: 554 5.7.1 spam", BOUNCED, (), "554 5.7.1 spam"),
         ("bouncing mail: Too many failures (Tried all MXs)", EXPIRED, (), "Tried all MXs"),
         ("Temp failing 1_2_0 for 64 seconds: Tried all MXs", DEFERRED, (), "Tried all MXs"),
+        (DELETED, DISCARDED, (), DELETED),
     ],
 )
 def test_what_came_of_a_queue_file(words: str, status: str, recipients: tuple[str, ...], answer: str) -> None:
@@ -202,6 +204,11 @@ def test_where_a_recipient_was_lost_a_line_without_names_tells_nothing() -> None
 def test_with_always_split_a_file_is_of_one_recipient() -> None:
     lines = (*ARRIVED, delivered("1/0/0", 2), delivered("1/0/0", 3, "mill.example"))
     assert told(*lines) == {BOB: DELIVERED, CARL: DELIVERED}
+
+
+def test_what_a_plugin_throws_away_instead_of_a_further_try_is_discarded() -> None:
+    lines = (*ARRIVED, out("recipient <bob@far.example> deferred: 450 4.2.1 busy"), out(DELETED))
+    assert set(told(*lines).values()) == {DISCARDED}
 
 
 def test_a_refusal_of_the_whole_is_of_all_that_are_open() -> None:

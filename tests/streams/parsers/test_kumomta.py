@@ -84,6 +84,16 @@ def test_what_came_of_it(kind: str, status: str, is_attempt: bool) -> None:
     assert (found.remote_host, found.remote_ip, found.tls) == ("mx.far.example", "198.51.100.1", "TLSv1.3:AES")
 
 
+def test_who_gives_up_tells_the_last_answer_of_a_server() -> None:
+    joiner = Joiner(AccountBook(None))
+    busy = record("TransientFailure", response={"code": 451, "enhanced_code": {"class": 4, "subject": 7, "detail": 1}})
+    own = {"code": 551, "enhanced_code": {"class": 5, "subject": 4, "detail": 7}, "content": "Next delivery time > max"}
+    given_up = record("Expiration", response=own, peer_address=None, timestamp=AT + 60)
+    joiner.add("mx8", [attempt(busy), attempt(given_up)])
+    [row] = joiner.take_dirty()[0]
+    assert (row.status, row.smtp_code, row.enhanced_code, row.remote_host) == (EXPIRED, 451, "4.7.1", "mx.far.example")
+
+
 def test_without_a_reception_the_record_itself_names_the_sender() -> None:
     joiner = Joiner(AccountBook(None))
     bounce = attempt(record("Bounce", response={"code": 550, "content": "no such user"}))
