@@ -282,10 +282,10 @@ def _status(mailer: str, enhanced: str, words: str) -> str:
     """Empty: the words and the code do not tell."""
     if words.startswith("Sent") and enhanced[:1] in ("", "2"):
         return DELIVERED
-    if words.startswith(_EXPIRED):
-        return EXPIRED  # whatever its code, which is 4.4.7
     if words == "queued" or words.startswith("Deferred") or enhanced[:1] == "4":
         return DEFERRED if mailer else REJECTED
+    if words.startswith(_EXPIRED):
+        return EXPIRED
     if not mailer:
         return REJECTED  # a filter's word about the whole message, before it was accepted
     return BOUNCED if enhanced[:1] in ("", "5") else ""

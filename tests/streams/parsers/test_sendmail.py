@@ -101,7 +101,6 @@ def test_who_handed_it_in(rest: str, wanted: tuple[str, ...]) -> None:
         (TO + "stat=queued", (DEFERRED, 0, "", "", False)),
         (TO + MX + "dsn=4.4.7, stat=Message could not be delivered for 5 days", (DEFERRED, 0, "4.4.7", "", True)),
         (TO + MX + "dsn=5.4.7, stat=Cannot send message for 5 days", (EXPIRED, 0, "5.4.7", "", True)),
-        (TO + MX + "dsn=4.4.7, stat=Cannot send message for 5 days", (EXPIRED, 0, "", "", True)),
         (f"{ID}: to=<bob@far.example>, delay=00:00:01, pri=30310, stat=Blocked", (REJECTED, 0, "", "", True)),
         (f"{ID}: to=<bob@far.example>, delay=2+15:56:56, xdelay=00:00:00, mailer=esmtp, pri=35319380, relay=mx., dsn=4.0.0, stat=Deferred",
          (DEFERRED, 0, "4.0.0", "", True)),
