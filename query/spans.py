@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 from postwatch.query import filters
 from postwatch.query.errors import FilterError, about
 from postwatch.query.zones import read_moment, read_zone
+
+_AGE = re.compile(r"(\d{1,5})([mhd])")
+_UNIT_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+def read_age(since: str, now_ms: int) -> int | None:
+    """'90m', '3h' or '14d' → so long ago, in ms; None: it is written in another way."""
+    found = _AGE.fullmatch(since.strip().lower())
+    return now_ms - int(found[1]) * _UNIT_MS[found[2]] if found else None
 
 
 def read_span(since: str, until: str, zone: str) -> tuple[int | None, int | None]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from postwatch.query import filters
 from postwatch.query.errors import FilterError, about
 from postwatch.query.reports.report import DAY_MS, asked
-from postwatch.query.spans import check_span, read_span
+from postwatch.query.spans import check_span, read_age, read_span
 from postwatch.query.standing_out.groups import (
     ACCOUNT,
     BASELINE_DAYS,
@@ -48,7 +48,9 @@ class BouncesQuestion:
     last: str = asked(
         "hour", doc="the last hour or day, against the same hours of the 7 days before", choices=tuple(LASTS)
     )
-    since: str = asked("", doc="in place of that from this time on: YYYY-MM-DD, or YYYY-MM-DD HH:MM; at most 7 days")
+    since: str = asked(
+        "", doc="in place of that from this time on: YYYY-MM-DD, YYYY-MM-DD HH:MM, or 90m, 3h, 2d ago; at most 7 days"
+    )
     until: str = asked("", doc="before the end of this day, or before this time (default: now)")
     zone: str = asked("", doc="the time zone of since and until, such as Europe/Berlin (default: UTC)")
     status: str = asked("", doc="only these (default: failed and deferred)", choices=tuple(STATUSES))
@@ -161,7 +163,9 @@ def _read_place(question: BouncesQuestion, viewer: Viewer) -> Place:
 
 def _read_window(question: BouncesQuestion, now_ms: int) -> tuple[int, int]:
     last = _read_words(question.last, "last", tuple(LASTS)) or ["hour"]
-    since_ms, until_ms = read_span(question.since, question.until, question.zone)
+    age_ms = read_age(question.since, now_ms)
+    since_ms, until_ms = read_span("" if age_ms else question.since, question.until, question.zone)
+    since_ms = age_ms or since_ms
     until_ms = min(until_ms or now_ms, now_ms)
     since_ms = until_ms - LASTS[last[0]] if since_ms is None else since_ms
     check_span(since_ms, until_ms, question.since, question.until)

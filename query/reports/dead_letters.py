@@ -5,7 +5,6 @@ Each is shown as it is, with the server and file that it came from, and the comm
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from postwatch.query.exports import csv_text
 from postwatch.query.letters import Letter
 from postwatch.query.reports.report import DAY_MS, Report, Tables, asked
 from postwatch.query.shapes import Shape, Time
+from postwatch.query.spans import read_age
 from postwatch.query.terminal import cut_middle
 from postwatch.query.translation import gettext
 from postwatch.query.wording import count, utc_time, visible
@@ -28,8 +28,6 @@ from rich.text import Text
 KEPT_DAYS = 14
 """How long the topic keeps them."""
 HOUR_MS = 60 * 60 * 1000
-_AGE = re.compile(r"(\d{1,5})([mhd])")
-_UNIT_MS = {"m": 60_000, "h": HOUR_MS, "d": DAY_MS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,9 +221,8 @@ def chosen_letters(
 def _read_since(question: DeadLettersQuestion, now_ms: int) -> int:
     with about("since"):
         text = filters.clean_text(question.since, "since")
-        if age := _AGE.fullmatch(text.lower()):
-            since_ms: int | None = now_ms - int(age[1]) * _UNIT_MS[age[2]]
-        else:
+        since_ms = read_age(text, now_ms)
+        if since_ms is None:
             with about("zone"):
                 zone = read_zone(question.zone)
             since_ms = read_moment(text, "since", zone)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 MINUTE_MS = 60_000
@@ -15,6 +16,9 @@ QUARTER_MS = 15 * MINUTE_MS
 _SMOOTHED = 6
 """Bins to each side that tell what is usual for one: half an hour."""
 _LEAST_RATE = 0.01
+_LEAST_QUIET = 24
+"""Bins: two hours."""
+_QUIET = 60.0
 _SURER = 6.0
 """So much likelier an end must be than none (as a natural logarithm)."""
 
@@ -33,8 +37,8 @@ def find_change(first_ms: int, now: Sequence[int], days: Sequence[Sequence[int]]
     hours. Of all spans it is the one that makes the counts most likely, if within it a multiple of what is usual fails.
     """
     usual = _usual(len(now), days)
-    start, end, likelihood = _likeliest(now, usual, is_open=True)
-    inner_start, inner_end, inner = _likeliest(now, usual, is_open=False)
+    start, end, likelihood = _unbroken(now, usual, is_open=True)
+    inner_start, inner_end, inner = _unbroken(now, usual, is_open=False)
     is_over = inner_end < len(now) - QUARTER_MS // BIN_MS and inner > likelihood + _SURER
     if is_over:
         start, end = inner_start, inner_end
@@ -59,16 +63,36 @@ def _usual(size: int, days: Sequence[Sequence[int]]) -> list[float]:
     return found
 
 
-def _likeliest(now: Sequence[int], usual: Sequence[float], is_open: bool) -> tuple[int, int, float]:
-    """First bin, the one behind the last, and by how much likelier it makes the counts."""
+def _unbroken(now: Sequence[int], usual: Sequence[float], is_open: bool) -> tuple[int, int, float]:
+    """The likeliest span that no long quiet time breaks: what failed before that was something else.
+
+    Quiet is a time in which, at the span's own rate, so many would have failed that no night explains it.
+    """
+    first = 0
+    while True:
+        start, end, likelihood = _likeliest(now, usual, is_open, first)
+        rate = sum(now[start:end]) / (end - start)
+        busy = [number for number in range(start, end) if now[number]]
+        behind = [
+            later
+            for earlier, later in pairwise(busy)
+            if (quiet := later - earlier - 1) >= _LEAST_QUIET and quiet * rate >= _QUIET
+        ]
+        if not behind:
+            return start, end, likelihood
+        first = behind[-1]
+
+
+def _likeliest(now: Sequence[int], usual: Sequence[float], is_open: bool, first: int) -> tuple[int, int, float]:
+    """First bin, at `first` or behind it, the one behind the last, and by how much likelier it makes the counts."""
     size = len(now)
     seen, expected = [0], [0.0]
     for count, rate in zip(now, usual, strict=True):
         seen.append(seen[-1] + count)
         expected.append(expected[-1] + rate)
-    best = (0, size, 0.0)
+    best = (first, size, 0.0)
     # A span begins and ends with a bin in which something failed: any other is less likely.
-    starts = [number for number in range(size) if now[number]]
+    starts = [number for number in range(first, size) if now[number]]
     for start in starts:
         ends = [size] if is_open else [number + 1 for number in starts if number >= start]
         for end in ends:

@@ -11,7 +11,7 @@ import pytest
 from postwatch.query.commands.reports import command_of
 from postwatch.query.errors import FilterError
 from postwatch.query.reports.bounces import REPORT
-from postwatch.query.reports.bounces_question import BouncesQuestion, decode_position, encode_position
+from postwatch.query.reports.bounces_question import BouncesQuestion, decode_position, encode_position, read_bounces
 from postwatch.query.reports.bounces_table import cut_middle
 from postwatch.query.reports.failures import Failures
 from postwatch.query.statements import Delivery
@@ -200,6 +200,14 @@ def _run(office: Office, capsys: pytest.CaptureFixture[str], *words: str) -> tup
     command = command_of("bounces")
     command.configure(parser)
     return command.show(office.service, parser.parse_args(words)), capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("since", "ago_ms"), [("90m", 90 * MINUTE_MS), ("3H", 180 * MINUTE_MS), ("2d", 2 * DAY_MS)])
+def test_since_may_be_an_age(since: str, ago_ms: int) -> None:
+    wanted = read_bounces(BouncesQuestion(since=since), ENGINEER, NOW_MS, 50)
+    assert (wanted.since_ms, wanted.until_ms) == (NOW_MS - ago_ms, NOW_MS)
+    with pytest.raises(FilterError, match="at most 7 days"):
+        read_bounces(BouncesQuestion(since="8d"), ENGINEER, NOW_MS, 50)
 
 
 def test_the_table_fits_80_columns_and_each_row_has_an_id(

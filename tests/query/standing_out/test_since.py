@@ -39,6 +39,26 @@ def test_it_began_within_a_quarter_of_an_hour_of_the_truth(usual: float, bins_ag
         assert abs(found.since_ms - (FIRST_MS + began * BIN_MS)) <= QUARTER_MS, (seed, usual, bins_ago)
 
 
+def test_what_broke_off_for_hours_before_it_is_no_beginning() -> None:
+    """Retries that come every eight hours, more of them from day to day, and half an hour ago something else."""
+    for seed in range(20):
+        chance = random.Random(seed)
+        retries = [2.5 if number % 96 >= 80 else 0.0 for number in range(DAY_BINS)]
+        now = _counts(chance, [one + (8 if number >= 280 else 0) for number, one in enumerate(retries)])
+        days = [_counts(chance, [one / (1 + day) for one in retries]) for day in range(7)]
+        found = find_change(FIRST_MS, now, days)
+        assert found.since_ms >= FIRST_MS + 271 * BIN_MS, seed  # the retries of this hour may count
+        assert found.until_ms == 0
+
+
+def test_a_night_breaks_nothing_off() -> None:
+    for seed in range(20):
+        chance = random.Random(seed)
+        rates = [0.0 if number < 100 else 0.6 if 150 <= number < 230 else 5.0 for number in range(DAY_BINS)]
+        found = find_change(FIRST_MS, _counts(chance, rates), [[0] * DAY_BINS] * 7)
+        assert abs(found.since_ms - (FIRST_MS + 100 * BIN_MS)) <= QUARTER_MS, seed
+
+
 def test_what_is_over_has_an_end() -> None:
     for seed in range(20):
         chance = random.Random(seed)
