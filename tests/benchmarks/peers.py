@@ -1,7 +1,8 @@
-"""Public programs on the same logs, in turn with `postwatch read`: `make bench-peers`.
+"""Public programs on the same data, in turn with Postwatch: `make bench-peers`.
 
-eximstats and exigrep (Debian's exim4-base) and pflogsumm read the files that `read` reads. One that is not installed is
-named with the command that installs it.
+eximstats and exigrep (Debian's exim4-base) and pflogsumm read the files that `read` reads; rsyslog ships the log that
+the shipper ships; quixstreams groups the lines of the topic that the join reads. One that is not installed is named
+with the command that installs it.
 """
 
 from __future__ import annotations
@@ -15,12 +16,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.benchmarks import shipping_peers, stream_peers
 from tests.benchmarks.charts import draw_bars
 from tests.benchmarks.compare import THIS, write_logs
 from tests.benchmarks.figures import describe_machine, median_of
 from tests.benchmarks.processes import Used, measure_command
-from tests.benchmarks.workload import MIXES, POSTFIX
+from tests.benchmarks.shipping import write_log
+from tests.benchmarks.stack import started_stack
+from tests.benchmarks.workload import MIXES, PLAIN, POSTFIX
 
+Figures = dict[str, dict[str, list[Used]]]
+"""By what was done and by the program."""
+PARTS = READ, SHIP, JOIN = "read", "ship", "join"
 POSTWATCH = "postwatch read"
 _ANY_QUEUE_ID = r"."
 """exigrep prints the lines of each message of which one line matches."""
@@ -68,38 +75,70 @@ def measure(mix: str, log: Path, runs: int) -> dict[str, list[Used]]:
     return found
 
 
-def table(found: dict[str, dict[str, list[Used]]]) -> str:
+def table(found: Figures) -> str:
     """Markdown: medians, with the lowest and the highest."""
-    lines = ["| log | program | s | CPU s | MB at most |", "|---|---|---|---|---|"]
-    for mix, programs in found.items():
+    lines = ["| what | program | s | CPU s | MB at most |", "|---|---|---|---|---|"]
+    for what, programs in found.items():
         for name, runs in programs.items():
             cells = (
                 median_of([run.seconds for run in runs], 2),
                 median_of([run.cpu_seconds for run in runs], 2),
-                median_of([run.most_bytes / 1e6 for run in runs]),
+                median_of([run.most_bytes / 1e6 for run in runs]) if any(run.most_bytes for run in runs) else "–",
             )
-            lines.append(f"| {mix} | {name} | {' | '.join(cells)} |")
+            lines.append(f"| {what} | {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def measure_reading(folder: Path, lines: int, runs: int) -> Figures:
+    write_logs(folder, lines)
+    return {f"read, {mix}": measure(mix, folder / f"{mix}.log", runs) for mix in (*MIXES, POSTFIX)}
+
+
+def measure_ship_and_join(folder: Path, parts: Sequence[str], options: argparse.Namespace) -> Figures:
+    found: Figures = {}
+    with started_stack(folder) as stack:
+        if SHIP in parts:
+            if reason := shipping_peers.missing_rsyslog():
+                print(reason, file=sys.stderr)
+            log = folder / "mainlog"
+            write_log(log, PLAIN, options.ship_lines)
+            found["ship"] = shipping_peers.measure_shipping(folder, stack.kafka, log, options.runs)
+        if JOIN in parts:
+            found["join"] = stream_peers.measure_streams(folder, stack, options.join_lines, options.runs)
+    return found
+
+
+def draw(path: Path, found: Figures) -> None:
+    """The CPU seconds, which a busy machine changes less than the time on the clock."""
+    names = [f"{program}, {what}" for what, programs in found.items() for program in programs]
+    cpu = [statistics.median(run.cpu_seconds for run in runs) for each in found.values() for runs in each.values()]
+    draw_bars(path, "CPU seconds for the same data", names, [("CPU s", cpu)])
 
 
 def main(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.peers", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help="read, ship, join (default: all)")
     parser.add_argument("--runs", type=int, default=3, help="of each program (default: %(default)s)")
     parser.add_argument("--read-lines", type=int, default=400_000, help="of each log (default: %(default)s)")
-    parser.add_argument("--picture", type=Path, metavar="SVG", help="where to draw the seconds; needs matplotlib")
+    parser.add_argument("--ship-lines", type=int, default=2_000_000, help="of the log that is shipped (%(default)s)")
+    parser.add_argument("--join-lines", type=int, default=1_000_000, help="of the raw topic (%(default)s)")
+    parser.add_argument("--picture", type=Path, metavar="SVG", help="where to draw the CPU; needs matplotlib")
     arguments = parser.parse_args(words)
+    parts = arguments.parts or PARTS
+    if unknown := set(parts) - set(PARTS):
+        parser.error(f"unknown part {', '.join(sorted(unknown))}: use {', '.join(PARTS)}")
     print(describe_machine(), flush=True)
+    found: Figures = {}
     with tempfile.TemporaryDirectory(prefix="postwatch-bench-") as name:
-        folder = Path(name)
-        write_logs(folder, arguments.read_lines)
-        found = {mix: measure(mix, folder / f"{mix}.log", arguments.runs) for mix in (*MIXES, POSTFIX)}
-    print(f"\n{arguments.read_lines:,} lines\n\n{table(found)}")
+        if READ in parts:
+            found |= measure_reading(Path(name), arguments.read_lines, arguments.runs)
+        if {SHIP, JOIN} & set(parts):
+            found |= measure_ship_and_join(Path(name), parts, arguments)
+    counts = arguments.read_lines, arguments.ship_lines, arguments.join_lines
+    told = ", ".join(f"{part} {count:,}" for part, count in zip(PARTS, counts, strict=True) if part in parts)
+    print(f"\nLines: {told}\n\n{table(found)}")
     if arguments.picture:
-        names = [f"{program}, {mix}" for mix, programs in found.items() for program in programs]
-        seconds = [
-            statistics.median(run.seconds for run in runs) for programs in found.values() for runs in programs.values()
-        ]
-        draw_bars(arguments.picture, f"seconds for {arguments.read_lines:,} lines", names, [("s", seconds)])
+        draw(arguments.picture, found)
     return 0
 
 

@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import psutil
 from confluent_kafka import Consumer, KafkaException, TopicPartition
@@ -19,12 +18,11 @@ from postwatch.deploy.embedded.kafka import EmbeddedKafka
 from postwatch.deploy.embedded.part import Part
 from postwatch.deploy.embedded.ports import LOOPBACK, choose_port
 from postwatch.deploy.embedded.worker import Worker
-from postwatch.deploy.topics import create_topics
 from postwatch.producers.service.kafka_settings import KafkaSettings
 
 from tests.benchmarks.processes import Used
 from tests.benchmarks.shipping import most_resident_bytes, read_counter
-from tests.benchmarks.stack import PARTITIONS
+from tests.benchmarks.stack import PARTITIONS, fresh_topics
 
 POSTWATCH, RSYSLOG = "postwatch ship", "rsyslog"
 _MODULE = "rsyslog/omkafka.so"
@@ -44,13 +42,6 @@ ruleset(name="ship" queue.type="LinkedList" queue.size="100000" queue.workerThre
                       "linger.ms=100"])
 }}
 """
-
-
-class Shipped(NamedTuple):
-    """One run of one program."""
-
-    lines: int
-    used: Used
 
 
 class _Rsyslog(Part):
@@ -77,36 +68,19 @@ def missing_rsyslog() -> str:
     return ""
 
 
-def measure_shipping(folder: Path, log: Path, runs: int) -> dict[str, list[Shipped]]:
+def measure_shipping(folder: Path, kafka: EmbeddedKafka, log: Path, runs: int) -> dict[str, list[Used]]:
     """Each program so often, in turn, over topics of its own."""
     lines = sum(block.count(b"\n") for block in _blocks(log))
     programs = [POSTWATCH] if missing_rsyslog() else [POSTWATCH, RSYSLOG]
-    found: dict[str, list[Shipped]] = {name: [] for name in programs}
-    kafka = EmbeddedKafka(folder / "kafka")
-    try:
-        kafka.start()
-        for run in range(runs):
-            for name in programs:
-                settings = _topics(kafka.brokers, f"{name.split()[0]}{run}.")
-                work = folder / f"{name.split()[0]}{run}"
-                work.mkdir()
-                ship = _ship_postwatch if name == POSTWATCH else _ship_rsyslog
-                found[name].append(Shipped(lines, ship(work, settings, log, lines)))
-    finally:
-        kafka.kill()
+    found: dict[str, list[Used]] = {name: [] for name in programs}
+    for run in range(runs):
+        for name in programs:
+            key = f"{name.split()[-1]}{run}"
+            work = folder / key
+            work.mkdir()
+            ship = _ship_postwatch if name == POSTWATCH else _ship_rsyslog
+            found[name].append(ship(work, fresh_topics(kafka.brokers, f"{key}."), log, lines))
     return found
-
-
-def _topics(brokers: str, prefix: str) -> KafkaSettings:
-    settings = KafkaSettings(
-        brokers=brokers,
-        raw_topic=prefix + "mail.raw",
-        outcomes_topic=prefix + "mail.outcomes",
-        heartbeats_topic=prefix + "mail.heartbeats",
-        dead_letters_topic=prefix + "mail.dead-letters",
-    )
-    create_topics(settings, PARTITIONS)
-    return settings
 
 
 def _ship_postwatch(folder: Path, kafka: KafkaSettings, log: Path, lines: int) -> Used:

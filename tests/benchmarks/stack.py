@@ -158,13 +158,26 @@ class Lane:
         return part
 
 
+def fresh_topics(brokers: str, prefix: str, partitions: int = PARTITIONS) -> KafkaSettings:
+    """Made anew, with names that begin with the prefix."""
+    kafka = KafkaSettings(
+        brokers=brokers,
+        raw_topic=prefix + "mail.raw",
+        outcomes_topic=prefix + "mail.outcomes",
+        heartbeats_topic=prefix + "mail.heartbeats",
+        dead_letters_topic=prefix + "mail.dead-letters",
+    )
+    create_topics(kafka, partitions)
+    return kafka
+
+
 class Stack:
     """One broker and one engine for all benchmarks of a run."""
 
     def __init__(self, folder: Path, kafka: EmbeddedKafka, engine: EmbeddedClickHouse) -> None:
         """Both run already."""
         self.folder = folder
-        self._kafka = kafka
+        self.kafka = kafka
         self._engine = engine
 
     def make_database(self) -> ClickHouseSettings:
@@ -177,17 +190,8 @@ class Stack:
         """Fresh topics and tables; whatever happens, no process of it is left, and neither are its rows."""
         database = self.make_database()
         prefix = f"{database.database}."
-        kafka = KafkaSettings(
-            brokers=self._kafka.brokers,
-            raw_topic=prefix + "mail.raw",
-            outcomes_topic=prefix + "mail.outcomes",
-            heartbeats_topic=prefix + "mail.heartbeats",
-            dead_letters_topic=prefix + "mail.dead-letters",
-        )
-        create_topics(kafka, partitions)
-        lane = Lane(
-            self.folder / database.database, kafka, database, (self._kafka, self._engine), partitions=partitions
-        )
+        kafka = fresh_topics(self.kafka.brokers, prefix, partitions)
+        lane = Lane(self.folder / database.database, kafka, database, (self.kafka, self._engine), partitions=partitions)
         lane.folder.mkdir()
         try:
             yield lane
