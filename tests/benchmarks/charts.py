@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+_OURS, _OTHERS = "#1f77b4", "#b8bec6"
 
 
 class Panel(NamedTuple):
@@ -16,14 +18,21 @@ class Panel(NamedTuple):
     series: Sequence[tuple[str, Sequence[float]]]
 
 
-def draw_bars(path: Path, title: str, names: Sequence[str], series: Sequence[tuple[str, Sequence[float]]]) -> None:
-    """For each name one bar of each series, from the top down, with its value."""
+def draw_bars(
+    path: Path,
+    title: str,
+    names: Sequence[str],
+    series: Sequence[tuple[str, Sequence[float]]],
+    ours: Collection[str] = (),
+) -> None:
+    """For each name one bar of each series, from the top down, with its value; where some are ours, others are grey."""
     plt = _pyplot()
     height = 0.8 / max(len(series), 1)
     figure, axes = plt.subplots(figsize=(9, 0.8 + 0.28 * len(names) * max(len(series), 1)))
     for number, (label, values) in enumerate(series):
         places = [place + number * height for place in range(len(names))]
-        bars = axes.barh(places, list(values), height, label=label)
+        colours = [_OURS if name in ours else _OTHERS for name in names] if ours else f"C{number}"
+        bars = axes.barh(places, list(values), height, label=label, color=colours)
         axes.bar_label(bars, fmt="%.3g", padding=3, fontsize=8)
     axes.set_yticks([place + height * (len(series) - 1) / 2 for place in range(len(names))], list(names), fontsize=8)
     axes.invert_yaxis()
