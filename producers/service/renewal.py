@@ -24,6 +24,9 @@ from postwatch.producers.service.settings import load
 
 log = structlog.get_logger()
 
+BEGUN_ANEW = "NOTIFY_BEGUN_ANEW"
+"""Variable with the id of a process that begins anew; no setting."""
+
 _due = threading.Event()
 
 
@@ -37,6 +40,7 @@ def begin_anew() -> None:
     log.info("part_begins_anew")
     sys.stdout.flush()
     sys.stderr.flush()
+    os.environ[BEGUN_ANEW] = str(os.getpid())
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 

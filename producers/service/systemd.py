@@ -42,6 +42,7 @@ class Systemd:
         self._every_seconds = min(_watchdog_seconds(environ) / 2, _BEAT_SECONDS)
         self._next_beat = 0.0
         self._is_ready = self._is_stopping = False
+        self._is_reloading = environ.get(renewal.BEGUN_ANEW) == str(os.getpid())
 
     def alive(self) -> None:
         """The main loop turns. Call as often as you like; one call in some seconds is sent."""
@@ -50,8 +51,14 @@ class Systemd:
         if self._is_stopping or now < self._next_beat:
             return
         self._next_beat = now + self._every_seconds
-        beat = "WATCHDOG=1" if self._is_ready else f"EXTEND_TIMEOUT_USEC={MORE_TIME_SECONDS * 1_000_000}"
-        self._send(beat, self._status())
+        beats = []
+        if (
+            self._is_ready or self._is_reloading
+        ):  # the watchdog of a reload goes on; that of a start begins when it is ready
+            beats.append("WATCHDOG=1")
+        if not self._is_ready:
+            beats.append(f"EXTEND_TIMEOUT_USEC={MORE_TIME_SECONDS * 1_000_000}")
+        self._send(*beats, self._status())
 
     def ready(self) -> None:
         """The part works. Call as often as you like; the first call is sent."""
@@ -65,7 +72,9 @@ class Systemd:
             self._is_stopping = True
             if renewal.is_due():  # the same process begins anew: to systemd that is a reload
                 now_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-                self._send("RELOADING=1", f"MONOTONIC_USEC={now_us}", "STATUS=taking up renewed credentials")
+                self._send(
+                    "RELOADING=1", f"MONOTONIC_USEC={now_us}", "WATCHDOG=1", "STATUS=taking up renewed credentials"
+                )
             else:
                 self._send("STOPPING=1", "STATUS=stopping")
 

@@ -45,6 +45,7 @@ METHODS = (
     Method(driver.Consumer, "_new_consumer_thread"),
     Method(driver.Consumer, "_commit", "offsets"),
     Method(driver.Consumer, "_seek", "partition, offset"),
+    Method(driver.Consumer, "seek_wait", "partitions"),
     Method(driver.Consumer, "_new_offset", "tp"),
     Method(driver.Consumer, "_add_gap", "tp, offset_from, offset_to"),
     Method(driver.Consumer, "on_buffer_full", "tp"),

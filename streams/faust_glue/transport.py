@@ -25,11 +25,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from postwatch.streams.faust_glue import internals
 from postwatch.streams.faust_glue.lease import Lease, guard_sends
 from postwatch.streams.faust_glue.standstill import Reading
+
+log = structlog.get_logger()
 
 METADATA_PAUSE_SECONDS = 0.1
 
@@ -145,6 +148,15 @@ class FetchConsumer(driver.Consumer):
             if tp.topic == self.raw_topic and offset == 0:  # aiokafka goes back to what is more than 0
                 await self._seek(tp, 0)
         return offsets
+
+    async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
+        """Faust's recovery was once seen to ask for an offset that is none, which ends the worker. The beginning of a
+        changelog is always right: its entries are only read again."""
+        odd = {tp: offset for tp, offset in partitions.items() if not isinstance(offset, int) or offset < 0}
+        if odd:
+            named = {f"{tp.topic}:{tp.partition}": repr(offset) for tp, offset in odd.items()}
+            log.warning("changelog_read_from_its_beginning", offsets=named)
+        await super().seek_wait({**partitions, **dict.fromkeys(odd, 0)})
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """Faust also counts commits that a rebalance has refused; this keeps those that the group accepted."""

@@ -15,6 +15,7 @@ from postwatch.producers.service.errors import UnavailableError
 from postwatch.producers.service.health import Health
 from postwatch.producers.service.lifecycle import await_server
 from postwatch.producers.service.outages import OutageLog
+from postwatch.producers.service.renewal import BEGUN_ANEW
 from postwatch.producers.service.systemd import MORE_TIME_SECONDS, Systemd
 
 from tests.notify_socket import NotifySocket, listening
@@ -72,6 +73,14 @@ def test_the_first_beat_after_ready_comes_before_the_watchdog_could_end_the_part
     clock.now += 2.0
     systemd.alive()
     wait_until(lambda: notify.count("WATCHDOG=1") == 1, "the beat came")
+
+
+def test_the_watchdog_of_a_part_that_begins_anew_hears_it_before_it_is_ready(notify: NotifySocket) -> None:
+    for process, beats in ((os.getpid(), ["WATCHDOG=1", MORE_TIME]), (os.getpid() + 1, [MORE_TIME])):
+        notify.messages.clear()
+        Systemd(Health(), {**notify.environment(60), BEGUN_ANEW: str(process)}, Clock()).alive()
+        wait_until(lambda: notify.messages, "the beat came")
+        assert notify.messages == ["\n".join([*beats, "STATUS=starting"])]
 
 
 def test_a_watchdog_of_another_process_and_no_systemd_at_all_are_left_alone(notify: NotifySocket) -> None:

@@ -62,6 +62,10 @@ class ConsumerThread(QueueServiceThread):
     def seek(self, place: TP, offset: int) -> None:
         self.sought.append((place, offset, threading.current_thread()))
 
+    async def seek_wait(self, places: dict[TP, int]) -> None:
+        for place, offset in places.items():
+            self.seek(place, offset)
+
     async def commit(self, offsets: dict[TP, int]) -> bool:
         return not self.is_rebalancing
 
@@ -80,6 +84,18 @@ def test_the_consumer_seeks_on_the_thread_that_reads(tmp_path: Path) -> None:
         assert where is not threading.current_thread()
 
     asyncio.run(seek())
+
+
+def test_a_changelog_whose_offset_is_odd_is_read_from_its_beginning(tmp_path: Path) -> None:
+    """aiokafka refuses such an offset, and the worker would crash in the middle of a recovery."""
+
+    async def sought() -> list[int]:
+        app, _ = make_app(tmp_path)
+        app.consumer._thread = thread = ConsumerThread()
+        await app.consumer.seek_wait({TP("changelog", number): offset for number, offset in enumerate((5, -2, None))})
+        return [offset for _, offset, _ in thread.sought]
+
+    assert asyncio.run(sought()) == [5, 0, 0]
 
 
 @pytest.mark.parametrize(("is_rebalancing", "committed"), [(False, 7), (True, 3)])
