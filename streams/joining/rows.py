@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import msgspec
 from postwatch.streams.contracts.outcome import DELIVERED, RECEIVED, REJECTED, RESULTS, Outcome
 from postwatch.streams.contracts.outcome import Attempt as AttemptCell
-from postwatch.streams.contracts.version import ARRIVALS_SHIFT, MOST_EVENTS, RANK_SHIFT, TIME_SHIFT, make_version
+from postwatch.streams.contracts.version import FIRST_WHOLE_VERSION, MOST_EVENTS, RANK_SHIFT, TIME_SHIFT, make_version
 from postwatch.streams.enrichment.accounts import UNKNOWN, Account, AccountBook, is_into_mailbox
 from postwatch.streams.enrichment.reasons import ReasonBook
 from postwatch.streams.joining.evidence import evidence_of
@@ -47,9 +47,8 @@ class RowMaker:
             original, next_queue_id, deleted = last.original_recipient, last.next_queue_id, 0
             updated_at = last.at if last.at > arrival.at else arrival.at
             events = (2 if parts is None else len(parts) + 1) + (message.terminal_event is not None)
-            version = (
-                1 << ARRIVALS_SHIFT
-                | updated_at << TIME_SHIFT
+            version = FIRST_WHOLE_VERSION + (  # as `make_version` has it; what is in brackets fits a word
+                updated_at << TIME_SHIFT
                 | RANKS[status] << RANK_SHIFT
                 | (events if events < MOST_EVENTS else MOST_EVENTS)
             )

@@ -2,7 +2,8 @@
 
 A stamp without a zone is read in the zone of its log, one without a year in the last year that is not in the future of
 the time at which the line was shipped. In the hour that a clock repeats in autumn the second pass is taken where the
-line was shipped just after it, else the first. Hundreds of lines share a second, so each is converted once.
+line was shipped just after it, else the first. Hundreds of lines share a second, so each is converted once; and since
+clocks change at full minutes alone, the other seconds of its minute are counted from it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ AHEAD_MS = 86_400_000
 MOST_MS = 1 << 42
 """The year 2109: what a row's version has room for."""
 _SOON_MS = _HOUR_MS * 3 // 4
+_MINUTE_MS = 60_000
+_SECONDS = {f"{second:02}": second * 1000 for second in range(60)}
+"""How a stamp ends → ms since its minute began."""
+NOT_KNOWN = -1
 _MONTHS = {name: number for number, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
 _YEARS_TRIED = 8
 """One of them is a leap year."""
@@ -54,6 +59,8 @@ class StampReader:
         self._zone = zone
         self.seconds: dict[str, int] = {}
         """Stamps without fraction that were read not long ago: where a line begins with one, it is not read again."""
+        self._minutes: dict[str, int] = {}
+        """Such stamps without their seconds → the beginning of the minute."""
         self._sent_ms = sent_ms
         self._epoch = -1
 
@@ -64,22 +71,37 @@ class StampReader:
         if epoch != self._epoch:
             self._epoch = epoch
             self.seconds.clear()
+            self._minutes.clear()
+
+    def find(self, stamp: str) -> int:
+        """The time of a stamp without fraction and offset, of a minute that was read not long ago; else NOT_KNOWN."""
+        at = self.seconds.get(stamp)
+        if at is None:
+            minute, second = self._minutes.get(stamp[:-2]), _SECONDS.get(stamp[-2:])
+            if minute is None or second is None:
+                return NOT_KNOWN
+            return self._keep(stamp, minute + second, is_repeated=False)
+        return at
 
     def read(self, second: str, fraction: str | None, offset: str | None) -> int:
         """'2026-11-23 13:42:18', '.712' and ' +0100' → ms since the epoch; with `T` and `+01:00` or `Z` as well.
 
         Raises ValueError on an impossible date.
         """
-        key = second + offset if offset else second
-        at = self.seconds.get(key)
-        if at is None:
-            at = self._keep(key, *self._convert(datetime.datetime.fromisoformat(second), offset))
+        if offset:
+            key = second + offset
+            known = self.seconds.get(key)
+            at = self._keep(key, *self._convert(second, offset)) if known is None else known
+        else:
+            at = self.find(second)
+            if at < 0:
+                at = self._keep_minute(second, *self._convert(second, None))
         return at + fraction_ms(fraction) if fraction else at
 
     def read_without_year(self, stamp: str) -> int:
         """'Nov  3 17:27:12' or 'Nov 3 17:27:12' → ms since the epoch. Raises ValueError on a date that no year has."""
-        at = self.seconds.get(stamp)
-        return self._keep(stamp, *self._guess_year(stamp)) if at is None else at
+        at = self.find(stamp)
+        return self._keep_minute(stamp, *self._guess_year(stamp)) if at < 0 else at
 
     def read_day(self, year: str | None, stamp: str, fraction: str | None) -> int:
         """'2026' or None, 'Nov  3 17:27:12' and '.712345'. Raises ValueError."""
@@ -108,12 +130,15 @@ class StampReader:
                 moment = datetime.datetime.combine(datetime.date(year, *date), clock)
             except ValueError:  # 29 February
                 continue
-            at, is_repeated = self._convert(moment, None)
+            at, is_repeated = self._convert_moment(moment, None)
             if at <= sent_ms + AHEAD_MS:
                 return at, is_repeated
         raise ValueError(f"no year has {stamp}")
 
-    def _convert(self, moment: datetime.datetime, offset: str | None) -> tuple[int, bool]:
+    def _convert(self, second: str, offset: str | None) -> tuple[int, bool]:
+        return self._convert_moment(datetime.datetime.fromisoformat(second), offset)
+
+    def _convert_moment(self, moment: datetime.datetime, offset: str | None) -> tuple[int, bool]:
         """The time, and whether the clock shows the stamp twice."""
         if offset:
             offset = offset.strip()
@@ -133,4 +158,12 @@ class StampReader:
         if len(self.seconds) >= _CACHED_SECONDS:
             self.seconds.clear()
         self.seconds[key] = at
+        return at
+
+    def _keep_minute(self, stamp: str, at: int, is_repeated: bool) -> int:
+        self._keep(stamp, at, is_repeated)
+        if not is_repeated and at < MOST_MS - _MINUTE_MS:
+            if len(self._minutes) >= _CACHED_SECONDS:
+                self._minutes.clear()
+            self._minutes[stamp[:-2]] = at - _SECONDS[stamp[-2:]]
         return at

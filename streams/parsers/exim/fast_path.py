@@ -8,8 +8,6 @@ and `[^ ]++` is much faster than a class of several characters.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import NamedTuple
 
 from postwatch.streams.contracts.outcome import BOUNCED, DELIVERED, DISCARDED
 from postwatch.streams.expressions import compiled
@@ -20,6 +18,7 @@ from postwatch.streams.parsers.exim.grammar import ID, LONGEST_LISTED
 from postwatch.streams.parsers.exim.rejections import code_in
 from postwatch.streams.parsers.queue_ids import refusal_id
 
+STAMP_LENGTH = len("2026-11-23 13:42:18")
 _PORT = "(?::[0-9]++|)"
 _USUAL_ARRIVAL = (
     r"<= ([^ \"][^ ]*+) (?:R=([^ ]++) |)"
@@ -54,6 +53,8 @@ USUAL_REFUSAL = compiled(
 )
 """What was refused without a queue id: host, address, sender, authenticator, login, whether for now, recipient, words.
 Where the words say `rejected ` again it takes `rejections.refusal` to tell."""
+_match_arrival, _match_delivery = USUAL_ARRIVAL.match, USUAL_DELIVERY.match
+_match_end, _match_try = USUAL_END.match, USUAL_TRY.match
 
 
 def read_arrival(line: str, found: re.Match[str], at: int) -> Parsed | None:
@@ -159,24 +160,21 @@ def read_refusal(line: str, found: re.Match[str], at: int) -> Refusal | None:
     return Refusal(own_id, at, line, sender, recipient.lower(), name, ip, "", method, login, code, enhanced, words)
 
 
-class FastForm(NamedTuple):
-    """What Exim usually writes behind a flag, and what that means."""
-
-    match: Callable[[str, int], re.Match[str] | None]
-    """Line, and the end of its stamp."""
-    read: Callable[[str, re.Match[str], int], Parsed | None]
-    """Line, match, time; None: it takes the grammar to tell."""
-
-
-_DELIVERY_FORM = FastForm(USUAL_DELIVERY.match, read_delivery)
-_TRY_FORM = FastForm(USUAL_TRY.match, read_try)
-FAST_FORMS = {
-    " <=": FastForm(USUAL_ARRIVAL.match, read_arrival),
-    " =>": _DELIVERY_FORM,
-    " ->": _DELIVERY_FORM,
-    " >>": _DELIVERY_FORM,
-    " ==": _TRY_FORM,
-    " **": _TRY_FORM,
-    " Co": FastForm(USUAL_END.match, read_end),
-}
-"""By the flag, which stands behind a queue id of either length."""
+def read_flagged(line: str, flag: int, at: int) -> Parsed | None:
+    """The line whose flag stands at that place; None: it has none there, or it takes the grammar to tell."""
+    first = line[flag]
+    if first == "=":
+        first = line[flag + 1]
+    if first == "<":
+        found = _match_arrival(line, STAMP_LENGTH)
+        return read_arrival(line, found, at) if found is not None else None
+    if first in ("-", ">"):
+        found = _match_delivery(line, STAMP_LENGTH)
+        return read_delivery(line, found, at) if found is not None else None
+    if first == "C":
+        found = _match_end(line, STAMP_LENGTH)
+        return read_end(line, found, at) if found is not None else None
+    if first in ("=", "*"):
+        found = _match_try(line, STAMP_LENGTH)
+        return read_try(line, found, at) if found is not None else None
+    return None

@@ -25,7 +25,7 @@ from postwatch.streams.parsers.exim.attempts import (
     mailbox_in,
     what_beside,
 )
-from postwatch.streams.parsers.exim.fast_path import FAST_FORMS, USUAL_REFUSAL, read_refusal
+from postwatch.streams.parsers.exim.fast_path import STAMP_LENGTH, USUAL_REFUSAL, read_flagged, read_refusal
 from postwatch.streams.parsers.exim.grammar import (
     ARRIVAL,
     DEFER,
@@ -46,14 +46,16 @@ from postwatch.streams.parsers.syslog import EXIM_OR_SYSLOG
 from postwatch.streams.parsers.timestamps import StampReader
 
 _CUT = CUT_MARK.decode()
-_STAMP_LENGTH = len("2026-11-23 13:42:18")
-_SHORT_ID_END = _STAMP_LENGTH + len(" 1xXG51-000BAZ-16")
-_LONG_ID_END = _STAMP_LENGTH + len(" 1xXG51-0000000000B-1234")
+_SHORT_ID_END = STAMP_LENGTH + len(" 1xXG51-000BAZ-16")
+_LONG_ID_END = STAMP_LENGTH + len(" 1xXG51-0000000000B-1234")
 """Where the queue id ends behind the usual stamp: before Exim 4.97, and since."""
-_SHORT_FLAG_END, _LONG_FLAG_END = _SHORT_ID_END + 3, _LONG_ID_END + 3
+_SHORTEST = _LONG_ID_END + len(" =>")
+"""Of lines with a flag: `Completed` ends there behind a short id."""
 _BOM = "\ufeff"
 STAMP = compiled(r"\d{4}-\d\d-\d\d \d\d:")
 """How Exim's stamps begin."""
+_NO_STAMP_YET = "\n"
+"""No line begins with it."""
 NO_STAMP = Ignored("no-stamp")
 _ARGUMENTS = Ignored("arguments")
 _CALLED = " cwd="
@@ -112,7 +114,8 @@ class EximMainParser:
 
     def __init__(self, stamps: StampReader, *, is_alone: bool = True) -> None:
         self.stamps = stamps
-        self._seconds = stamps.seconds
+        self._stamp, self._at = _NO_STAMP_YET, 0
+        """Of the line before, where its time is known whenever it was shipped: the next line often has the same."""
         self._is_alone = is_alone
         """Whether no other program writes into the same file: one whose stamps look like Exim's names itself."""
 
@@ -122,31 +125,22 @@ class EximMainParser:
 
     def read(self, line: str) -> Parsed | None:
         """None: the line does not begin with a stamp of Exim's."""
-        if line[10:11] != " ":  # behind the date
+        if line.startswith(self._stamp):
+            at = self._at
+        elif line[10:11] != " ":  # behind the date
             return self.read(line[1:]) if line[:1] == _BOM and STAMP.match(line, 1) else None
-        at = self._seconds.get(line[:_STAMP_LENGTH])
-        if at is not None:
-            form = FAST_FORMS.get(line[_SHORT_ID_END:_SHORT_FLAG_END]) or FAST_FORMS.get(
-                line[_LONG_ID_END:_LONG_FLAG_END]
-            )
-            if form is not None:
-                match, read = form
-                found = match(line, _STAMP_LENGTH)
-                parsed = read(line, found, at) if found is not None else None
-            elif line.startswith(_CALLED, _STAMP_LENGTH):
-                return _ARGUMENTS
-            elif line.startswith(_USUAL_QUEUE_RUNS, _STAMP_LENGTH) and len(line) < _MOST_OF_QUEUE_RUN:
-                return _QUEUE_RUN
-            elif line.startswith(_FROM_HOST, _STAMP_LENGTH):
-                found = USUAL_REFUSAL.match(line, _STAMP_LENGTH)
-                parsed = read_refusal(line, found, at) if found is not None else None
-            elif line.startswith(_CONNECTED, _STAMP_LENGTH) and "rejected " not in line and _DISCARDED not in line:
-                return _OTHER
-            else:
-                parsed = None
+        else:
+            stamp = line[:STAMP_LENGTH]
+            at = self.stamps.find(stamp)
+            if at < 0:
+                return self.read_any(line)
+            self._stamp, self._at = stamp, at
+        if len(line) >= _SHORTEST:
+            id_end = _SHORT_ID_END if line[_SHORT_ID_END] == " " else _LONG_ID_END
+            parsed = read_flagged(line, id_end + 1, at) if line[id_end] == " " else None
             if parsed is not None:
                 return parsed
-        return self.read_any(line)
+        return _read_unflagged(line, at) or self.read_any(line)
 
     def read_any(self, line: str) -> Parsed | None:
         """As `read`, without the fast path; what a line comes to is the same."""
@@ -185,6 +179,20 @@ class EximMainParser:
             kept += '"'
             parsed = _without_guesses(kept, self.parse(kept))
         return parsed
+
+
+def _read_unflagged(line: str, at: int) -> Parsed | None:
+    """The fast path of lines without a flag, behind a stamp that is known."""
+    if line.startswith(_CALLED, STAMP_LENGTH):
+        return _ARGUMENTS
+    if line.startswith(_USUAL_QUEUE_RUNS, STAMP_LENGTH) and len(line) < _MOST_OF_QUEUE_RUN:
+        return _QUEUE_RUN
+    if line.startswith(_FROM_HOST, STAMP_LENGTH):
+        found = USUAL_REFUSAL.match(line, STAMP_LENGTH)
+        return read_refusal(line, found, at) if found is not None else None
+    if line.startswith(_CONNECTED, STAMP_LENGTH) and "rejected " not in line and _DISCARDED not in line:
+        return _OTHER
+    return None
 
 
 def _without_guesses(line: str, parsed: Parsed) -> Parsed:

@@ -30,7 +30,6 @@ class PostfixLines:
 
     def __init__(self, stamps: StampReader) -> None:
         self.stamps = stamps
-        self._seconds = stamps.seconds
         self._agents: dict[str, str] = {}
         self._heads: dict[str, FastForm] = {}
         """By the head behind the stamp, `]: ` included, as lines had it before."""
@@ -40,8 +39,8 @@ class PostfixLines:
         start = line.find("]: ", _STAMP_LENGTH) + 3
         usual = self._heads.get(line[_STAMP_LENGTH:start])
         if usual is not None:
-            at = self._seconds.get(line[:_STAMP_LENGTH])
-            if at is not None:
+            at = self.stamps.find(line[:_STAMP_LENGTH])
+            if at >= 0:
                 if usual is SERVER_FORM and line.startswith("connect from ", start):
                     return daemons.CONNECT
                 agent, match, read = usual
