@@ -27,7 +27,7 @@ from postwatch.streams.parsers.events import (
     Attempt,
 )
 from postwatch.streams.parsers.queue_ids import LOGIN_PREFIX, SESSION_PREFIX
-from postwatch.streams.parsers.smtp import is_near, is_own
+from postwatch.streams.parsers.smtp import is_own
 
 
 class Arrivals:
@@ -60,8 +60,9 @@ class Arrivals:
             self._handovers.take_again(message)
         if self._lineages.awaited:
             self._lineages.continue_awaited(message)
-        is_here = is_near(event.client_ip)
-        if event.system_user or (is_here and event.client_ip):
+        client_ip = event.client_ip
+        is_here = not client_ip or is_own(client_ip)  # as `is_near`, without the call
+        if event.system_user or (is_here and client_ip):
             self._returns.take_back(message)
             if message.return_id:
                 self._returns.tie(message)

@@ -135,7 +135,8 @@ def add_lifecycle_event(message: Message, event: LifecycleEvent) -> None:
     if event.closes:
         if message.completed_at:
             message.is_repeated = False
-        message.completed_at = max(message.completed_at, event.at)
+        if event.at > message.completed_at:
+            message.completed_at = event.at
         for to, attempts in message.attempts.items():
             if attempts[-1].status == DEFERRED or (len(attempts) > 1 and _is_open_beside(attempts)):
                 message.change([to])

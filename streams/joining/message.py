@@ -397,7 +397,7 @@ class Message(msgspec.Struct, gc=False, eq=False, array_like=True):
 def begin_message(server: str, queue_id: str, at: int) -> Message:
     """A message of which nothing is known but that a line of `at` names it."""
     id_time = queued_at(queue_id)
-    return Message(server, queue_id, arrival_time(id_time, at), id_time=id_time)
+    return Message(server, queue_id, arrival_time(id_time, at) if id_time else at, id_time=id_time)
 
 
 def _local_part(address: str) -> str:

@@ -23,6 +23,8 @@ from postwatch.streams.parsers.events import LOGIN, Arrival, Attempt, Refusal
 
 _NO_ARRIVAL = Arrival("", 0, "")
 _NO_ATTEMPTS: list[Attempt] = []
+_NEW = tuple.__new__
+"""Makes a row or a cell of all its columns in order: half the time that the class itself takes."""
 
 
 class RowMaker:
@@ -108,8 +110,10 @@ class RowMaker:
     def _cell(self, one: Attempt) -> AttemptCell:
         status, response = one.status, one.response
         reason = "" if status == DELIVERED else self._reasons.find_reason(status, one.enhanced_code, response)
-        cell = (one.at, status, one.smtp_code, response, one.remote_host, one.remote_ip, reason, one.source_ip)
-        return tuple.__new__(AttemptCell, cell)  # all columns of AttemptCell in order
+        return _NEW(
+            AttemptCell,
+            (one.at, status, one.smtp_code, response, one.remote_host, one.remote_ip, reason, one.source_ip),
+        )
 
     def _add_of_accounts(
         self,
@@ -125,7 +129,7 @@ class RowMaker:
         """A row for each account, and what an earlier one told under another account is retracted."""
         accounts = self._accounts.of_delivery(arrival, recipient, evidence, message.server)
         for account in accounts:
-            rows.append(tuple.__new__(Outcome, account + row))
+            rows.append(_NEW(Outcome, account + row))
         if accounts[0].direction == RECEIVED and arrival.sender and status == DELIVERED:
             self._retractions.add_sent(arrival, accounts, row, rows)
         original = row[5]
@@ -161,7 +165,7 @@ class RowMaker:
         else:
             accounts = NOBODY  # the key needs the time of the first line, which was not seen
         for account in accounts:
-            rows.append(tuple.__new__(Outcome, account + row))
+            rows.append(_NEW(Outcome, account + row))
         if judged is not None and judged.original_recipient:
             self._retractions.add_aliased(accounts, recipient, judged.original_recipient, row, rows)
         if whole and arrival is not None and arrival.sender and accounts[0].direction == RECEIVED:

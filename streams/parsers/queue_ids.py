@@ -35,6 +35,8 @@ RETURN_PREFIX = "b:"
 _BASE62 = {c: n for n, c in enumerate("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")}
 _BASE52 = {c: n for n, c in enumerate("0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz")}
 _LONG_POSTFIX_SECONDS = 6
+_LONGEST_WITHOUT_TIME = 10
+"""Other ids with a time in them than Exim's are longer."""
 EARLIEST_MS = 946_684_800_000
 """The year 2000: no mail in a log is older."""
 _BASE60 = {c: n for n, c in enumerate("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx")}
@@ -83,15 +85,18 @@ def arrival_time(id_time: int, at: int) -> int:
 
 def queued_at(queue_id: str) -> int:
     """The time in a queue id, in ms since the epoch; 0 where the MTA puts none there. Such an id is never reused."""
-    if queue_id[6:7] == "-":
+    length = len(queue_id)
+    if length > 6 and queue_id[6] == "-":
         return _exim_second(queue_id[:6])
-    if queue_id[10:11] == "z":
+    if length <= _LONGEST_WITHOUT_TIME:
+        return 0  # a short id of Postfix, as most are
+    if queue_id[10] == "z":
         return _long_postfix_time(queue_id[:10])
-    if len(queue_id) == 32 and queue_id[12] == "1":
+    if length == 32 and queue_id[12] == "1":
         return _uuid_time(queue_id)
-    if queue_id[10:11] == ".":
+    if queue_id[10] == ".":
         return _nullmailer_second(queue_id)
-    if queue_id[8:].isdecimal() and 14 <= len(queue_id) <= 15:
+    if 14 <= length <= 15 and queue_id[8:].isdecimal():
         return _sendmail_second(queue_id[:8])
     return 0
 

@@ -42,6 +42,7 @@ _UNUSUAL_ADDRESS = compiled(rf"({QUOTED}@\S+|.*?)(?: \(([^()]*+)\))?(?: <((?:{QU
 _QUOTED_ADDRESS = compiled(rf" <({QUOTED}@[^\s\"<>]++)>")
 _QUOTED_PAIR = compiled(r"\\(?![0-7]{3})(.)")
 _ESCAPE = compiled(r"\\([0-7]{3}|.)")
+_OCTAL_ALONE = compiled(r"[^\\]*+(?:\\[0-3][0-7]{2}[^\\]*+)*+", re.DOTALL)
 _ESCAPED = {f"{code:03o}": chr(code & 0xFF) for code in range(0o1000)} | {"n": "\n", "t": "\t", "r": "\r", "x": "\\x"}
 """Exim escapes no byte as `\\x`: that is a byte which was no text when the line was decoded."""
 
@@ -62,6 +63,11 @@ def plain_local(local: str) -> str:
 
 def unescape(text: str) -> str:
     """Undo Exim's backslashes; octal escapes are the bytes of UTF-8 text."""
+    if _OCTAL_ALONE.fullmatch(text) is not None:  # as nearly always, and five times as fast
+        try:
+            return text.encode("latin-1").decode("unicode_escape").encode("latin-1").decode("utf-8")
+        except UnicodeError:
+            pass
     plain = _ESCAPE.sub(_unescape, text)
     try:
         return plain.encode("latin-1").decode("utf-8")

@@ -53,12 +53,18 @@ USUAL_REFUSAL = compiled(
 )
 """What was refused without a queue id: host, address, sender, authenticator, login, whether for now, recipient, words.
 Where the words say `rejected ` again it takes `rejections.refusal` to tell."""
-_match_arrival, _match_delivery = USUAL_ARRIVAL.match, USUAL_DELIVERY.match
-_match_end, _match_try = USUAL_END.match, USUAL_TRY.match
+_MATCH_ARRIVAL = USUAL_ARRIVAL.match
+_MATCH_DELIVERY = USUAL_DELIVERY.match
+_MATCH_END = USUAL_END.match
+_MATCH_TRY = USUAL_TRY.match
+_MATCH_REFUSAL = USUAL_REFUSAL.match
 
 
-def read_arrival(line: str, found: re.Match[str], at: int) -> Parsed | None:
-    """What the groups of USUAL_ARRIVAL mean, as `_arrival` would read them; None: it takes that to tell."""
+def read_arrival(line: str, at: int) -> Parsed | None:
+    """An arrival, as `_arrival` would read it; None: it takes that to tell."""
+    found = _MATCH_ARRIVAL(line, STAMP_LENGTH)
+    if found is None:
+        return None
     (
         queue_id, sender, parent, client, client_ip, user, method, login, size, message_id, subject, listed,
     ) = found.groups("")  # fmt: skip
@@ -93,8 +99,11 @@ def read_arrival(line: str, found: re.Match[str], at: int) -> Parsed | None:
     )
 
 
-def read_delivery(line: str, found: re.Match[str], at: int) -> Parsed:
-    """What the groups of USUAL_DELIVERY mean, as `_delivery` would read them."""
+def read_delivery(line: str, at: int) -> Parsed | None:
+    """A delivery, as `_delivery` would read it; None: it takes that to tell."""
+    found = _MATCH_DELIVERY(line, STAMP_LENGTH)
+    if found is None:
+        return None
     queue_id, final, original, router, transport, host, ip, source_ip, tls, answer = found.groups("")
     code, enhanced, next_id, handover = answered(answer, ip) if answer else NO_ANSWER
     final = final.lower()
@@ -130,13 +139,17 @@ def read_delivery(line: str, found: re.Match[str], at: int) -> Parsed:
     )
 
 
-def read_end(line: str, found: re.Match[str], at: int) -> Parsed:
-    """`Completed`."""
-    return LifecycleEvent(found[1], at, line, "", True)
+def read_end(line: str, at: int) -> Parsed | None:
+    """`Completed`; None: it takes `read_any` to tell."""
+    found = _MATCH_END(line, STAMP_LENGTH)
+    return LifecycleEvent(found[1], at, line, "", True) if found is not None else None
 
 
-def read_try(line: str, found: re.Match[str], at: int) -> Parsed | None:
-    """What the groups of USUAL_TRY mean, as `_defer` and `_failure` would read them; None: it takes those to tell."""
+def read_try(line: str, at: int) -> Parsed | None:
+    """What did not get through, as `_defer` and `_failure` would read it; None: it takes those to tell."""
+    found = _MATCH_TRY(line, STAMP_LENGTH)
+    if found is None:
+        return None
     queue_id, flag, final, original, router, transport, number, host, ip, source_ip, tls, words = found.groups("")
     if '<"' in words:
         return None
@@ -150,31 +163,14 @@ def read_try(line: str, found: re.Match[str], at: int) -> Parsed | None:
     return failed(queue_id, at, line, BOUNCED, (final, original, router, transport, host, ip, source_ip, tls, words))
 
 
-def read_refusal(line: str, found: re.Match[str], at: int) -> Refusal | None:
-    """What the groups of USUAL_REFUSAL mean, as `refusal` would read them; None: it takes that to tell."""
+def read_refusal(line: str, at: int) -> Refusal | None:
+    """What was refused without a queue id, as `refusal` would read it; None: it takes that to tell."""
+    found = _MATCH_REFUSAL(line, STAMP_LENGTH)
+    if found is None:
+        return None
     name, ip, sender, method, login, for_now, recipient, words = found.groups("")
     if "rejected " in words:
         return None
     code, enhanced = code_in(words, 451 if for_now else 550)
     own_id = refusal_id(line)
     return Refusal(own_id, at, line, sender, recipient.lower(), name, ip, "", method, login, code, enhanced, words)
-
-
-def read_flagged(line: str, flag: int, at: int) -> Parsed | None:
-    """The line whose flag stands at that place; None: it has none there, or it takes the grammar to tell."""
-    first = line[flag]
-    if first == "=":
-        first = line[flag + 1]
-    if first == "<":
-        found = _match_arrival(line, STAMP_LENGTH)
-        return read_arrival(line, found, at) if found is not None else None
-    if first in ("-", ">"):
-        found = _match_delivery(line, STAMP_LENGTH)
-        return read_delivery(line, found, at) if found is not None else None
-    if first == "C":
-        found = _match_end(line, STAMP_LENGTH)
-        return read_end(line, found, at) if found is not None else None
-    if first in ("=", "*"):
-        found = _match_try(line, STAMP_LENGTH)
-        return read_try(line, found, at) if found is not None else None
-    return None

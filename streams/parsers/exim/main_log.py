@@ -25,7 +25,14 @@ from postwatch.streams.parsers.exim.attempts import (
     mailbox_in,
     what_beside,
 )
-from postwatch.streams.parsers.exim.fast_path import STAMP_LENGTH, USUAL_REFUSAL, read_flagged, read_refusal
+from postwatch.streams.parsers.exim.fast_path import (
+    STAMP_LENGTH,
+    read_arrival,
+    read_delivery,
+    read_end,
+    read_refusal,
+    read_try,
+)
 from postwatch.streams.parsers.exim.grammar import (
     ARRIVAL,
     DEFER,
@@ -137,7 +144,19 @@ class EximMainParser:
             self._stamp, self._at = stamp, at
         if len(line) >= _SHORTEST:
             id_end = _SHORT_ID_END if line[_SHORT_ID_END] == " " else _LONG_ID_END
-            parsed = read_flagged(line, id_end + 1, at) if line[id_end] == " " else None
+            flag = line[id_end + 1]
+            if flag == "=":
+                flag = line[id_end + 2]
+            if flag == ">" or flag == "-":  # a set would cost a look-up
+                parsed = read_delivery(line, at)
+            elif flag == "<":
+                parsed = read_arrival(line, at)
+            elif flag == "C":
+                parsed = read_end(line, at)
+            elif flag == "=" or flag == "*":
+                parsed = read_try(line, at)
+            else:
+                parsed = None
             if parsed is not None:
                 return parsed
         return _read_unflagged(line, at) or self.read_any(line)
@@ -188,8 +207,7 @@ def _read_unflagged(line: str, at: int) -> Parsed | None:
     if line.startswith(_USUAL_QUEUE_RUNS, STAMP_LENGTH) and len(line) < _MOST_OF_QUEUE_RUN:
         return _QUEUE_RUN
     if line.startswith(_FROM_HOST, STAMP_LENGTH):
-        found = USUAL_REFUSAL.match(line, STAMP_LENGTH)
-        return read_refusal(line, found, at) if found is not None else None
+        return read_refusal(line, at)
     if line.startswith(_CONNECTED, STAMP_LENGTH) and "rejected " not in line and _DISCARDED not in line:
         return _OTHER
     return None
