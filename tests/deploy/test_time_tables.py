@@ -194,6 +194,25 @@ def test_the_newest_version_counts(tables: Tables, data: st.DataObject) -> None:
     tables.check(inserted, domain)
 
 
+def test_an_older_version_that_comes_later_changes_nothing_where_both_tell_the_same_moment(tables: Tables) -> None:
+    domain = f"d{next(_numbers)}.example"
+    older = Outcome(
+        account=f"anna@{domain}",
+        account_domain=domain,
+        direction="sent",
+        server="web1",
+        queue_id="Q",
+        queued_at=NOW_MS,
+        updated_at=NOW_MS,
+        status="pending",
+        version=1,
+    )
+    newer = older._replace(status="bounced", version=2)
+    tables.insert([newer])
+    tables.insert([older])
+    tables.check([older, newer], domain)
+
+
 @pytest.mark.parametrize("log", LOGS, ids=lambda log: f"{log.parent.name}-{log.stem}")
 def test_what_the_join_tells_line_by_line(tables: Tables, log: Any) -> None:
     """Each line may change what is known: all rows that were ever told, and at the end those of the newest versions."""
