@@ -9,10 +9,13 @@ from __future__ import annotations
 import pyarrow as pa
 
 _OPTIONS = pa.ipc.IpcWriteOptions(compression=None)  # Kafka compresses the record as a whole
+_END = b"\xff\xff\xff\xff\0\0\0\0"  # of a stream: a message of no bytes
 
 
 def encode_stream(rows: pa.RecordBatch | pa.Table) -> bytes:
     """Rows → one Arrow IPC stream."""
+    if isinstance(rows, pa.RecordBatch):  # the same bytes in a buffer that need not grow
+        return b"".join((rows.schema.serialize(), rows.serialize(), _END))
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, rows.schema, options=_OPTIONS) as writer:
         writer.write(rows)

@@ -22,6 +22,13 @@ def test_rows_come_back() -> None:
     assert decode_stream(ENCODED).to_pylist() == ROWS.to_pylist()
 
 
+def test_a_batch_makes_the_bytes_that_arrow_would_write() -> None:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, SCHEMA) as writer:
+        writer.write(ROWS)
+    assert sink.getvalue().to_pybytes() == ENCODED
+
+
 def test_a_slice_carries_its_own_rows_only() -> None:
     table = pa.Table.from_batches([ROWS])
     assert decode_stream(encode_stream(table.slice(1, 1))).to_pylist() == ROWS.to_pylist()[1:]
