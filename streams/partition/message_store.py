@@ -25,6 +25,9 @@ MAX_IN_FLIGHT = 20_000
 MAX_IN_FLIGHT_BYTES = 16 * 1024 * 1024
 """Of those entries; the same."""
 
+SWEEP_ENTRIES = 250
+"""Tidied at a time, a few milliseconds of work; four times a second."""
+
 
 class StoreCounts(Protocol):
     """What is counted of it, of all partitions together."""
@@ -39,13 +42,14 @@ class MessageStore:
 
     def __init__(self, table: ParkedTable, counts: StoreCounts, give_up_after_ms: int) -> None:
         self.parked_messages = 0
-        """Entries of the table, as of the last sweep and what changed since."""
+        """Entries of the table."""
         self._table = table
         self._counts = counts
         self._give_up_after_ms = give_up_after_ms
         self._closed_by: dict[Message, int] = {}
         """Messages in memory that have an entry in the table, and what closed that: OPEN, or the offset of a fetch."""
         self._to_delete: list[tuple[int, bytes]] = []
+        self._unswept: list[bytes] = []
         self._in_flight = 0
         self._in_flight_bytes = 0
 
@@ -112,29 +116,46 @@ class MessageStore:
                 self._table.delete(key)
                 self.parked_messages -= 1
 
-    def sweep(self, now: int, note_open: Callable[[Message], None] | None = None) -> None:
-        """Find closed entries that a crash left behind, and drop messages older than the MTA's longest retry.
+    def open(self, now: int, note_open: Callable[[Message], None]) -> None:
+        """Count and tidy the whole table, at the start; `note_open` is told each message that is parked and goes on."""
+        keys = [key for key in self._table.all_keys() if not key.startswith(b"\0")]
+        self.parked_messages = len(keys)
+        for key in keys:
+            message = self._tidy(key, now)
+            if message is not None:
+                note_open(message)
 
-        `note_open` is told each message that is parked and goes on.
+    def begin_sweep(self) -> None:
+        """The whole table is to be tidied again; what is left of the sweep before is done first."""
+        if not self._unswept:
+            self._unswept = [key for key in self._table.all_keys() if not key.startswith(b"\0")]
+
+    def sweep(self, now: int) -> None:
+        """Tidy some entries of the sweep: a table of a million, read at once, would hold the join up for a minute."""
+        some = self._unswept[-SWEEP_ENTRIES:]
+        del self._unswept[-SWEEP_ENTRIES:]
+        for key in some:
+            self._tidy(key, now)
+
+    def _tidy(self, key: bytes, now: int) -> Message | None:
+        """Find a closed entry that a crash left behind, drop a message older than the MTA's longest retry.
+
+        Returns the message of an entry that goes on.
         """
-        kept = 0
-        for key in self._table.all_keys():
-            stored = self._entry(key) if not key.startswith(b"\0") else None
-            if stored is None:
-                continue
-            kept += 1
-            if stored.closed_by_offset != OPEN:
-                self._to_delete.append((stored.closed_by_offset, key))
-            elif 0 < stored.message.completed_at < now - _window_of(stored.message):
-                self._table.delete(key)
-                kept -= 1
-            elif stored.message.queued_at < now - self._give_up_after_ms:
-                self._table.delete(key)
-                kept -= 1
-                self._counts.given_up += 1
-            elif note_open is not None:
-                note_open(stored.message)
-        self.parked_messages = kept
+        stored = self._entry(key)
+        if stored is None:
+            return None
+        message = stored.message
+        if stored.closed_by_offset != OPEN:
+            self._to_delete.append((stored.closed_by_offset, key))
+            return None
+        if not 0 < message.completed_at < now - _window_of(message):
+            if message.queued_at >= now - self._give_up_after_ms:
+                return message
+            self._counts.given_up += 1
+        self._table.delete(key)
+        self.parked_messages -= 1
+        return None
 
     def _entry(self, key: bytes) -> StoredMessage | None:
         try:

@@ -97,7 +97,7 @@ class PartitionJoin:
 
     @property
     def parked_messages(self) -> int:
-        """Entries of the table, as of the last sweep and what changed since."""
+        """Entries of the table."""
         return self._store.parked_messages
 
     @property
@@ -117,7 +117,7 @@ class PartitionJoin:
         if not fresh:
             return
         if not self._next_sweep_at:
-            self._sweep(now)  # before the first line: one may be of a message that another worker parked
+            self._open_table(now)  # before the first line: one may be of a message that another worker parked
         fetch = RetainedFetch(fresh[0].offset, fresh[-1].offset, now, acknowledge)
         rows: list[Outcome] = []
         dirty: dict[Message, None] = {}
@@ -149,12 +149,16 @@ class PartitionJoin:
         self._park_oldest(now)
         self._acknowledge(now, committed)
         self._store.delete_closed(committed)
-        if now >= self._next_sweep_at:
-            self._sweep(now)
+        if not self._next_sweep_at:
+            self._open_table(now)
+        elif now >= self._next_sweep_at:
+            self._store.begin_sweep()
+            self._next_sweep_at = now + _SWEEP_EVERY_MS
+        self._store.sweep(now)
 
-    def _sweep(self, now: int) -> None:
-        """Tidy the table. The first time, the joiner is told what is parked there."""
-        self._store.sweep(now, None if self._next_sweep_at else self._joiner.note_parked)
+    def _open_table(self, now: int) -> None:
+        """Tidy the table, and tell the joiner what is parked there."""
+        self._store.open(now, self._joiner.note_parked)
         self._next_sweep_at = now + _SWEEP_EVERY_MS
 
     def _take_record(self, record: RawRecord, fetch: RetainedFetch) -> None:

@@ -522,8 +522,8 @@ JOIN = (
     _mutation(
         "messages that never complete are given up",
         "streams/partition/message_store.py",
-        "elif stored.message.queued_at < now - self._give_up_after_ms:",
-        "elif stored.message.queued_at < 0:",
+        "            if message.queued_at >= now - self._give_up_after_ms:\n",
+        "            if message.queued_at >= 0:\n",
         _JOIN + "test_a_message_older_than_the_longest_retry_is_given_up",
     ),
     _mutation(

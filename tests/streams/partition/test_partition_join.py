@@ -434,6 +434,23 @@ def test_a_message_older_than_the_longest_retry_is_given_up(monkeypatch: pytest.
     assert worker.counts.given_up == 1
 
 
+def test_a_large_table_is_tidied_a_few_entries_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(message_store, "SWEEP_ENTRIES", 2)
+    lines = [
+        f"2026-11-23 13:42:18 1vNBq{letter}-0003cA-1b <= anna@example.org U=anna P=local S=600 for b@example.net"
+        for letter in "abcde"
+    ]
+    kafka = Kafka()
+    worker = Worker(kafka)
+    finish(worker, make_records(lines, []), 0)
+    assert worker.join.parked_messages == 5
+    for left in (3, 1, 0, 0):
+        worker.join.tend(SENT_MS + 2 * RULES.give_up_after_ms, kafka.committed)
+        kafka.confirm_all()
+        assert (worker.join.parked_messages, len(kafka.changelog.keys() - {RANGES_KEY})) == (left, left)
+    assert worker.counts.given_up == 5
+
+
 def test_a_changed_format_is_seen_at_the_server_that_changed() -> None:
     """The alarm of `postwatch_unreadable_lines_total`: a line that claims to matter, and is written in another way."""
     known = b"Nov 23 08:00:00 mx7 postfix/smtp[7]: 7F00AA: to=<a@b.example>, relay=none, delay=1, status=deferred (x)\n"
