@@ -18,7 +18,7 @@ INSERT_TIMEOUT_SECONDS = 60.0
 """Far less than Kafka's max.poll.interval.ms: an insert that hangs may not cost the group membership."""
 _SETTINGS = {
     # By default the engine also looks in each block for rows of one key, in this table and in every one that is filled
-    # from it: half the CPU of an insert. Versions of a row lie in several parts anyway: readers use FINAL, merges replace.
+    # from it: half the CPU of an insert. Versions of a row lie in several parts anyway: readers use FINAL.
     "optimize_on_insert": "0",
     # The first merge makes them: in each insert they would cost a row 1 µs more, and what is not merged yet is little.
     "exclude_materialize_skip_indexes_on_insert": "by_address, by_ip, by_host",

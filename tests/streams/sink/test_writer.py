@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from postwatch.query.statements import SETTINGS
 from postwatch.streams.clickhouse.client import connect
-from postwatch.streams.contracts.outcome import to_batch
+from postwatch.streams.contracts.outcome_records import to_batch
 from postwatch.streams.sink.writer import ClickHouseWriter
 
 from tests.streams.sink.test_sink_stack import outcome
