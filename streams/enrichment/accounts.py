@@ -31,6 +31,7 @@ class Account(NamedTuple):
     direction: str
 
 
+_NEW = tuple.__new__
 UNKNOWN = Account("", "", SENT)
 """Whose it is can't be told: the arrival was never seen, or no domain is ours."""
 
@@ -63,7 +64,7 @@ def mailbox(name: str, server: str, direction: str) -> Account:
     name = name.lower()
     user, at, domain = name.rpartition("@")
     if at and domain not in _HERE and domain != server.lower():
-        return tuple.__new__(Account, (name, domain, direction))  # the fast path, taken for each row
+        return _NEW(Account, (name, domain, direction))  # the fast path, taken for each row
     return Account(f"{user if at else name}@{server}", server, direction)
 
 
@@ -85,7 +86,7 @@ def is_account(name: str) -> bool:
 @lru_cache(maxsize=_MOST_CACHED)
 def _account_of(name: str, server: str, direction: str) -> Account | None:
     """The mailbox, or None where the name can be no account."""
-    return mailbox(name, server, direction) if is_account(name) else None
+    return mailbox(name, server, direction) if _is_usual(name) is not None or is_account(name) else None
 
 
 @lru_cache(maxsize=4096)

@@ -123,7 +123,7 @@ class Joiner:
                         if message is None:
                             continue
                     else:
-                        message = opened.reopen(server, event) or opened.open(server, event.queue_id, event.at)
+                        message = opened.admit(server, event)
                 if (
                     message.parts is not None
                     and event.at < message.queued_at - EARLIER_BY_MS
@@ -223,7 +223,7 @@ class Joiner:
         rows: list[Outcome] = []
         for server, refusal in opened.refusals:
             try:
-                rows += list(self._rows.refusal_rows(server, refusal))
+                rows += self._rows.refusal_rows(server, refusal)
             except Exception as error:
                 self._failures.append(Failure(server, refusal.queue_id, (refusal.line,), error))
         opened.refusals.clear()

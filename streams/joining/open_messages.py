@@ -45,6 +45,9 @@ class OpenMessages:
         self.closed_ids: dict[str, Recent[bool]] = {}
         """Server → closed queue ids. An event of one of these is a duplicate until the id begins a new message."""
         self._recent: Recent[Message] = Recent(MOST_RECENT)
+        self._arrivals_looked_up = 0
+        """For how many closed messages from now on one of the recent ones may lack its arrival: for the others the
+        look-up of each arrival is saved."""
 
     def __iter__(self) -> Iterator[Message]:
         for messages in self.servers.values():
@@ -113,6 +116,10 @@ class OpenMessages:
             self.forget(message)
         if message.parts is None or queue_id.startswith(PIECE_PREFIX):
             self._recent.put((server, queue_id), message)
+            if message.arrival is None:
+                self._arrivals_looked_up = MOST_RECENT
+            elif self._arrivals_looked_up:
+                self._arrivals_looked_up -= 1
         elif not message.id_time and not queue_id.startswith(RETURN_PREFIX):
             if queue_id in messages:
                 return  # in use again
@@ -140,7 +147,15 @@ class OpenMessages:
             self.servers[server][event.queue_id] = message
         return message
 
-    def reopen(self, server: str, event: Event) -> Message | None:
+    def admit(self, server: str, event: Event) -> Message:
+        """The message of an event that is not in memory: closed recently, or as it was parked, else a new one."""
+        if type(event) is not Arrival or self._arrivals_looked_up:
+            message = self._reopen(server, event)
+            if message is not None:
+                return message
+        return self.open(server, event.queue_id, event.at)
+
+    def _reopen(self, server: str, event: Event) -> Message | None:
         """A recently closed message, for a late-arriving event.
 
         An arrival begins a new message, unless the closed one had none and its rows are under no account.
@@ -148,5 +163,6 @@ class OpenMessages:
         message = self._recent.get((server, event.queue_id))
         if message is None or (isinstance(event, Arrival) and message.arrival is not None):
             return None
+        self._arrivals_looked_up = MOST_RECENT  # a part of an arrival that comes now would take its arrival away
         self.servers[server][event.queue_id] = message
         return message

@@ -1,12 +1,10 @@
 """A message and a recipient → the delivery rows, one for each account that it is reported under. Pure.
 
-`add_rows` gives the columns by position, in the order of `Outcome`, which is three times as fast as by name. What is
-made off that path gives them by name.
+The columns are given by position, in the order of `Outcome`, which is three times as fast as by name. What is made off
+that path gives them by name.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import msgspec
 from postwatch.streams.contracts.outcome import DELIVERED, RECEIVED, REJECTED, RESULTS, Outcome
@@ -54,7 +52,8 @@ class RowMaker:
                 | RANKS[status] << RANK_SHIFT
                 | (events if events < MOST_EVENTS else MOST_EVENTS)
             )
-            cells: tuple[AttemptCell, ...] = (self._cell(last),) if last.is_attempt else ()
+            reason = self._reason(status, last) if status != DELIVERED else ""
+            cells: tuple[AttemptCell, ...] = (_cell(last, reason),) if last.is_attempt else ()
         else:
             facts = find_facts(message, recipient, attempts)
             if facts is None:
@@ -63,7 +62,8 @@ class RowMaker:
                 arrival, last, account_evidence, attempts, tried, queue_id, queued_at, updated_at, status,
                 original, next_queue_id, version, deleted, is_assembled,
             ) = facts  # fmt: skip
-            cells = tuple([self._cell(one) for one in tried if one.is_attempt])
+            reason = self._reason(status, last)
+            cells = tuple([_cell(one, self._reason(one.status, one)) for one in tried if one.is_attempt])
         submitted = arrival or _NO_ARRIVAL
         remote_host = last.remote_host
         row = (  # all columns of Outcome in order, but for the first three, which are those of Account
@@ -87,7 +87,7 @@ class RowMaker:
             last.smtp_code,
             last.enhanced_code,
             last.response,
-            "" if status == DELIVERED else self._reasons.find_reason(status, last.enhanced_code, last.response),
+            reason,
             remote_host,
             last.remote_ip,
             self._reasons.find_provider(remote_host) if remote_host else "",
@@ -107,13 +107,8 @@ class RowMaker:
         else:
             self._add_of_accounts(message, recipient, arrival, account_evidence, len(attempts), status, row, rows)
 
-    def _cell(self, one: Attempt) -> AttemptCell:
-        status, response = one.status, one.response
-        reason = "" if status == DELIVERED else self._reasons.find_reason(status, one.enhanced_code, response)
-        return _NEW(
-            AttemptCell,
-            (one.at, status, one.smtp_code, response, one.remote_host, one.remote_ip, reason, one.source_ip),
-        )
+    def _reason(self, status: str, one: Attempt) -> str:
+        return "" if status == DELIVERED else self._reasons.find_reason(status, one.enhanced_code, one.response)
 
     def _add_of_accounts(
         self,
@@ -188,48 +183,68 @@ class RowMaker:
             named = Outcome._make(UNKNOWN + row)._replace(queue_id=former.queue_id, queued_at=former.queued_at)
             self._retractions.add_renamed(message, recipient, named, rows, former.arrival)
 
-    def refusal_rows(self, server: str, refusal: Refusal) -> Iterator[Outcome]:
+    def refusal_rows(self, server: str, refusal: Refusal) -> list[Outcome]:
         """The rows of what was refused, or taken and thrown away, before it was queued."""
-        reason = self._reasons.find_reason(refusal.status, refusal.enhanced_code, refusal.response)
+        status, response = refusal.status, refusal.response
         accounts = self._accounts.of_refusal(refusal, server)
-        former: tuple[Account, ...] = ()
-        is_told_more = refusal.told_by and (
-            refusal.client_ip or refusal.passage_id or refusal.answers_id or refusal.awaits_arrival
+        row = (  # as in `add_rows`
+            server,
+            refusal.queue_id,
+            "",
+            refusal.sender,
+            refusal.recipient,
+            "",
+            refusal.client_host,
+            refusal.client_ip,
+            refusal.authenticated_as,
+            refusal.auth_method,
+            "",
+            0,
+            refusal.at,
+            refusal.at,
+            0,
+            status,
+            RESULTS[status],
+            refusal.smtp_code,
+            refusal.enhanced_code,
+            response,
+            self._reasons.find_reason(status, refusal.enhanced_code, response),
+            "",
+            "",
+            "",
+            "",
+            "",
+            "",
+            (),
+            "",
+            "",
+            tuple(filter(None, (refusal.line, refusal.told_by))) if self._keep_lines else (),
+            make_version(1, refusal.at, RANKS[status], _count_told(refusal)),
+            0,
+            "",
         )
+        rows: list[Outcome] = [_NEW(Outcome, account + row) for account in accounts]
         if refusal.awaits_arrival and refusal.told_by:
             former = self._accounts.of_refusal(_as_it_was(refusal), server)
-        for account in (*accounts, *(one for one in former if one not in accounts)):
-            yield Outcome(
-                account=account.name,
-                account_domain=account.domain,
-                direction=account.direction,
-                server=server,
-                queue_id=refusal.queue_id,
-                sender=refusal.sender,
-                recipient=refusal.recipient,
-                client_host=refusal.client_host,
-                client_ip=refusal.client_ip,
-                authenticated_as=refusal.authenticated_as,
-                auth_method=refusal.auth_method,
-                queued_at=refusal.at,
-                updated_at=refusal.at,
-                status=refusal.status,
-                result=RESULTS[refusal.status],
-                smtp_code=refusal.smtp_code,
-                enhanced_code=refusal.enhanced_code,
-                response=refusal.response,
-                reason=reason,
-                log_lines=tuple(filter(None, (refusal.line, refusal.told_by))) if self._keep_lines else (),
-                version=make_version(
-                    1,
-                    refusal.at,
-                    RANKS[refusal.status],
-                    # What is read again after a crash may find the next client of the process, and so know less.
-                    (3 if refusal.is_changed and refusal.passage_id else 2 if is_told_more else 1)
-                    + bool(refusal.session_id and refusal.client_ip),
-                ),
-                is_deleted=0 if account in accounts else 1,
-            )
+            rows += [Outcome._make(one + row)._replace(is_deleted=1) for one in former if one not in accounts]
+        return rows
+
+
+def _count_told(refusal: Refusal) -> int:
+    """What is read again after a crash may find the next client of the process, and so know less: its version is
+    lower."""
+    is_told_more = refusal.told_by and (
+        refusal.client_ip or refusal.passage_id or refusal.answers_id or refusal.awaits_arrival
+    )
+    told = 3 if refusal.is_changed and refusal.passage_id else 2 if is_told_more else 1
+    return told + bool(refusal.session_id and refusal.client_ip)
+
+
+def _cell(one: Attempt, reason: str) -> AttemptCell:
+    return _NEW(
+        AttemptCell,
+        (one.at, one.status, one.smtp_code, one.response, one.remote_host, one.remote_ip, reason, one.source_ip),
+    )
 
 
 def _as_it_was(refusal: Refusal) -> Refusal:

@@ -81,7 +81,7 @@ class FormatsParser:
 
     def parse(self, line: str) -> Parsed:
         """One line without its newline → what it means. Never raises."""
-        read = self._usual.get(line[:1])
+        read = self._usual.get(line[0]) if line else None
         return (read(line) if read is not None else None) or self._parse_any(line, read)
 
     def format_of(self, line: str) -> str:

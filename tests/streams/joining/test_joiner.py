@@ -204,6 +204,23 @@ def test_a_second_shipper_that_is_ahead_with_the_end_of_a_message_leaves_no_row_
     assert joined([EXIM[behind:], EXIM]) == joined([EXIM])
 
 
+@pytest.mark.parametrize("others", [0, 100])
+def test_an_arrival_is_tied_to_an_end_that_was_seen_before_other_messages_came_and_went(others: int) -> None:
+    between: list[list[Event]] = [_whole(f"1xXKRB-{number:06}-12", 2000 + number) for number in range(others)]
+    rows = joined([EXIM[1:], *between, EXIM])
+    assert [row for row in rows if row.queue_id == EXIM[0].queue_id] == joined([EXIM])
+    assert len(rows) == len(joined([EXIM])) + others
+
+
+def _whole(queue_id: str, at: int) -> list[Event]:
+    """All three lines of a message of Exim's."""
+    return [
+        Arrival(queue_id, at, f"{at} in", sender="ann@here.example", client_ip="192.0.2.7"),
+        tried(queue_id, at, "bob@far.example"),
+        removed(queue_id, at),
+    ]
+
+
 def test_a_queue_id_may_be_used_again() -> None:
     again = [
         *arrived("A1", 50_000, sender="dora@here.example"),
