@@ -6,7 +6,7 @@ the checkpoint before the first record that carries it is sent.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -35,10 +35,12 @@ SAVE_MS = 1_000
 IDLE_POLL_SECONDS = 0.05
 """How long a turn waits when there is nothing to read: short beside the linger."""
 _REST = 20
-"""A look at thousands of quiet files, or a scan of them, takes its time: so many times as long passes before the next,
-so that it takes a twentieth of a core at most."""
+"""A look at thousands of files that are written to takes its time: so many times as long passes before the next, so
+that it takes a twentieth of a core at most."""
 _LONGEST_IDLE_POLL_SECONDS = 0.5
-_LONGEST_SCAN_MS = 5_000
+_SCAN_REST = 100
+"""The same for a scan of thousands of files: a hundredth of a core."""
+_LONGEST_SCAN_MS = 10_000
 READS_IN_A_TURN = 16
 """So that acknowledgements, heartbeats and a signal don't wait behind a backlog."""
 KAFKA_AWAY_MS = 5_000
@@ -89,11 +91,11 @@ class Shipper:
         self._last_turn_ms = now_ms
         if now_ms >= self._next_scan_ms:
             self._scan(now_ms)
-        else:
-            self._registry.identify(now_ms)
+        due = self._registry.looks.due()
+        self._registry.identify(due, now_ms)
         if self._registry.has_news and not self._is_unsaved:
             self._save(now_ms)
-        has_more = not self._registry.has_news and self._read_files(now_ms)
+        has_more = not self._registry.has_news and self._read_files(due, now_ms)
         self._beat(now_ms)
         self._publisher.poll(0 if has_more else self._idle_seconds(now_ms))
         if now_ms >= self._next_save_ms and (self._has_progress or self._registry.has_news):
@@ -114,20 +116,21 @@ class Shipper:
         found, read_errors = discover(self._plan.globs)
         self._registry.scan(found, read_errors, now_ms)
         took_ms = self._clock_ms() - now_ms
-        self._next_scan_ms = now_ms + min(max(SCAN_MS, took_ms * _REST), _LONGEST_SCAN_MS)
+        self._next_scan_ms = now_ms + min(max(SCAN_MS, took_ms * _SCAN_REST), _LONGEST_SCAN_MS)
         metrics.FILES.set(len(self._registry.open))
         metrics.LAG_BYTES.set(self._registry.lag_bytes())
         self._tell_health(now_ms)
 
-    def _read_files(self, now_ms: int) -> bool:
+    def _read_files(self, files: Iterable[OpenFile], now_ms: int) -> bool:
         """Read what is there, a name's rotations before its live file: whether more can be read at once."""
         unfinished: set[str] = set()
-        for file in list(self._registry.open):
+        for file in files:
             live_path = file.found.live_path
             if self._registry.is_awaited(file, now_ms):
                 continue
             if live_path not in unfinished and not self._read_file(file, now_ms):
                 unfinished.add(live_path)
+            self._registry.looks.wake(file, now_ms)
         has_room = self._publisher.has_room()
         if not has_room and not self._is_paused:
             metrics.PAUSES.inc()

@@ -6,7 +6,6 @@ new one. One that can't be understood ends the process: beginning again unasked 
 
 from __future__ import annotations
 
-import dataclasses
 import fcntl
 import json
 import os
@@ -93,7 +92,26 @@ def claim_checkpoint(path: Path, setting: str) -> int:
 
 
 def _encode(checkpoint: Checkpoint) -> bytes:
-    return json.dumps({"version": CHECKPOINT_VERSION, **dataclasses.asdict(checkpoint)}, indent=1).encode() + b"\n"
+    """In one call: thousands of files take milliseconds."""
+    files = [_encode_file(file) for file in checkpoint.files]
+    found = {"version": CHECKPOINT_VERSION, "scanned_ms": checkpoint.scanned_ms, "files": files}
+    return json.dumps(found).encode() + b"\n"
+
+
+def _encode_file(file: SavedFile) -> dict[str, Any]:
+    identity, acknowledged = file.identity, file.acknowledged
+    return {
+        "identity": {
+            "fingerprint": identity.fingerprint,
+            "head_bytes": identity.head_bytes,
+            "head_digest": identity.head_digest,
+        },
+        "acknowledged": {"byte_offset": acknowledged.byte_offset, "proof_digest": acknowledged.proof_digest},
+        "live_path": file.live_path,
+        "path": file.path,
+        "key": file.key,
+        "is_finished": file.is_finished,
+    }
 
 
 def _decode(found: Any) -> Checkpoint:

@@ -13,6 +13,7 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from postwatch.producers.files.compression import SUFFIXES
@@ -57,6 +58,7 @@ class ReadError(NamedTuple):
     reason: str
 
 
+@lru_cache(maxsize=1 << 14)
 def classify(name: str, pattern: str) -> str | None:
     """The live name that a file's name stands for under a pattern; None when the pattern doesn't mean it."""
     rotation = _ROTATION.fullmatch(name)
@@ -102,7 +104,8 @@ def _look_into(folder: str, pattern: str, log_format: str, read_errors: list[Rea
         if stat.S_ISREG(status.st_mode):
             key = FileKey(status.st_dev, status.st_ino)
             modified_ms = status.st_mtime_ns // 1_000_000
-            yield FoundFile(key, path, os.path.join(folder, live), log_format, status.st_size, modified_ms)
+            live_path = path if live == name else os.path.join(folder, live)
+            yield FoundFile(key, path, live_path, log_format, status.st_size, modified_ms)
 
 
 def _reading_order(file: FoundFile) -> tuple[bool, int, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -18,6 +18,7 @@ from postwatch.producers.files.compression import SUFFIXES, UnreadableError
 from postwatch.producers.files.discovery import FileKey, FoundFile, ReadError
 from postwatch.producers.files.fingerprint import HEAD_BYTES, identify
 from postwatch.producers.files.known_file import KnownFile, OpenFile, Verdict, recognise, restore
+from postwatch.producers.files.look_round import LookRound
 from postwatch.producers.files.read_errors import ReadErrors
 from postwatch.producers.files.source import open_source
 from postwatch.producers.files.tail import TruncatedError
@@ -55,6 +56,7 @@ class FileRegistry:
     ) -> None:
         self.open: list[OpenFile] = []
         """In the order in which they are read."""
+        self.looks = LookRound()
         self.known = [restore(saved, now_ms) for saved in checkpoint.files] if checkpoint else []
         self.has_news = checkpoint is None
         """Files were registered, or it's the first look of all: a checkpoint must be saved before more is published."""
@@ -108,7 +110,8 @@ class FileRegistry:
             if file.key not in opened and not verdict.is_settled and verdict.known and not verdict.known.is_open
         }
         self.open.sort(key=lambda file: (file.found.live_path, not file.is_rotated, file.found.modified_ms))
-        self.identify(now_ms)
+        self.identify(self.open, now_ms)
+        self.looks.renew(self.open, now_ms)
         self._review_known(now_ms)
 
     def is_awaited(self, file: OpenFile, now_ms: int) -> bool:
@@ -118,9 +121,9 @@ class FileRegistry:
             for live_path, since_ms in self._undecided.values()
         )
 
-    def identify(self, now_ms: int) -> None:
-        """Give every open file that has its first line by now the identity it had, or a new one."""
-        for file in self.open:
+    def identify(self, files: Iterable[OpenFile], now_ms: int) -> None:
+        """Give each of these that has its first line by now the identity it had, or a new one."""
+        for file in files:
             if file.tail is None:
                 try:
                     self._identify(file, now_ms)
@@ -296,6 +299,7 @@ class FileRegistry:
         file.source.close()
         if file in self.open:
             self.open.remove(file)
+            self.looks.forget(file)
 
     def _review_known(self, now_ms: int) -> None:
         """Report the files that are gone with something unread, and forget those that don't come back."""

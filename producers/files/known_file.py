@@ -61,6 +61,8 @@ class OpenFile:
         self.tail: Tail | None = None
         self.active_ms = now_ms
         """When it last brought a line or was rotated."""
+        self.is_awake = True
+        """Whether every turn looks at it."""
         self.was: KnownFile | None = None
         """What the file was until it was truncated."""
         self.lingers_since_ms = 0
@@ -76,8 +78,13 @@ class OpenFile:
         known.path, known.key = self.found.path, self.key
 
     def lag_bytes(self) -> int:
-        """What it holds and Kafka has not acknowledged; 0 where it can't be told, for then reading complains."""
+        """What it holds and Kafka has not acknowledged; 0 where it can't be told, for then reading complains.
+
+        Of a quiet file as the last scan saw it.
+        """
         behind = self.known.in_flight.acknowledged.byte_offset if self.known else 0
+        if not self.is_awake:
+            return max(0, self.found.size_bytes - behind)
         try:
             return max(0, self.source.unread_bytes(behind))
         except OSError:

@@ -577,10 +577,47 @@ def test_rotations_to_a_date_are_followed_and_compressed_ones_left_alone(server:
     assert server.publisher.lines() == [b"one\n", b"two\n", b"three\n", b"four\n"]
 
 
+def test_of_many_quiet_logs_the_one_that_is_written_to_is_sent(tmp_path: Path) -> None:
+    """Found by its turn, it is looked at in each turn from then on, truncated and rotated as any other."""
+    server = MailServer(tmp_path, pattern="*.log")
+    logs = [tmp_path / f"{index:03}.log" for index in range(120)]
+    for log in logs:
+        server.write(b"first of %s\n" % log.name.encode(), path=log)
+    server.pass_time(40_000)
+    assert len(server.publisher.records) == len(logs)
+    assert sum(file.is_awake for file in server.registry.open) == 0
+    server.write(b"second\n", path=logs[77])
+    server.pass_time(900 + 250, step_ms=50)
+    assert server.publisher.lines()[120:] == [b"second\n"]
+    server.write(b"third\n", path=logs[77])
+    server.shipper.turn()
+    server.now_ms += 250
+    server.shipper.turn()
+    assert server.publisher.lines()[121:] == [b"third\n"]
+    server.pass_time(40_000)
+    server.write(b"fourth\n", path=logs[5])
+    logs[5].rename(tmp_path / "005.log.1")
+    server.write(b"fifth\n", path=logs[5])
+    logs[6].write_bytes(b"another\n")
+    server.touch(logs[6])
+    server.pass_time(3_000)
+    assert sorted(server.publisher.lines()[122:]) == [b"another\n", b"fifth\n", b"fourth\n"]
+    assert server.publisher.lines().index(b"fourth\n") < server.publisher.lines().index(b"fifth\n")
+
+
+def test_a_backlog_of_a_quiet_log_counts_as_lag(tmp_path: Path) -> None:
+    server = MailServer(tmp_path, pattern="*.log")
+    server.write(b"one\n", path=tmp_path / "a.log")
+    server.publisher.holds_back = True
+    server.pass_time(60_000)
+    assert not server.registry.open[0].is_awake
+    assert server.registry.lag_bytes() == 4
+
+
 def test_a_long_look_at_quiet_files_is_followed_by_a_longer_rest(
     server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So thousands of them cost a twentieth of a core at most."""
+    """So thousands of them cost a twentieth of a core at most, and a hundredth for the scans."""
     waits: list[float] = []
     monkeypatch.setattr(server.publisher, "poll", waits.append)
     server.shipper.turn()
@@ -594,9 +631,9 @@ def test_a_long_look_at_quiet_files_is_followed_by_a_longer_rest(
     scanned_ms = server.now_ms
     server.shipper.turn()
     assert waits[1:] == [0.5]
-    server.now_ms = scanned_ms + 1_600 - 1
+    server.now_ms = scanned_ms + 8_000 - 1
     server.shipper.turn()
-    assert server.now_ms == scanned_ms + 1_600 - 1
+    assert server.now_ms == scanned_ms + 8_000 - 1
     server.now_ms += 1
     server.shipper.turn()
-    assert server.now_ms == scanned_ms + 1_600 + 80
+    assert server.now_ms == scanned_ms + 8_000 + 80
