@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from postwatch.query.errors import FilterError
 from postwatch.query.filters import clean_text
@@ -143,13 +144,14 @@ def trace_rows(viewer: Viewer, database: str, wanted: str, since_ms: int, open_m
         f" AND updated_at >= fromUnixTimestamp64Milli({{since_ms:Int64}}){seen}"
         f" ORDER BY {NEWEST_FIRST} LIMIT 1 BY {ROW_HASH} LIMIT {{rows:UInt32}}"
     )
-    parameters = {
+    parameters: dict[str, Any] = {
         "database": database,
         "wanted": wanted,
         "lower": wanted.lower(),
-        "addresses": [ascii_lower(wanted), ascii_lower(wanted.lower())],
         "since_ms": since_ms,
         "queued_since_ms": since_ms - open_ms,
         "rows": rows,
     }
+    if "@" in wanted:
+        parameters["addresses"] = [ascii_lower(wanted), ascii_lower(wanted.lower())]
     return Statement(viewer, sql, parameters)

@@ -60,7 +60,7 @@ def test_each_alert_is_told_once_to_fire_and_once_not_to() -> None:
 def test_jobs_have_the_names_that_the_alerts_look_for() -> None:
     scrapes = yaml.safe_load((FOLDER / "prometheus.yml").read_text())["scrape_configs"]
     assert {scrape["job_name"] for scrape in scrapes} == {
-        f"postwatch-{part}" for part in ("ship", "join", "sink", "serve")
+        f"postwatch-{part}" for part in ("ship", "join", "sink", "serve", "push")
     }
     receivers = {one["name"] for one in yaml.safe_load((FOLDER / "alertmanager.yml").read_text())["receivers"]}
     assert receivers == {
