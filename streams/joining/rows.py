@@ -185,48 +185,35 @@ class RowMaker:
 
     def refusal_rows(self, server: str, refusal: Refusal) -> list[Outcome]:
         """The rows of what was refused, or taken and thrown away, before it was queued."""
-        status, response = refusal.status, refusal.response
+        reason = self._reasons.find_reason(refusal.status, refusal.enhanced_code, refusal.response)
         accounts = self._accounts.of_refusal(refusal, server)
-        row = (  # as in `add_rows`
-            server,
-            refusal.queue_id,
-            "",
-            refusal.sender,
-            refusal.recipient,
-            "",
-            refusal.client_host,
-            refusal.client_ip,
-            refusal.authenticated_as,
-            refusal.auth_method,
-            "",
-            0,
-            refusal.at,
-            refusal.at,
-            0,
-            status,
-            RESULTS[status],
-            refusal.smtp_code,
-            refusal.enhanced_code,
-            response,
-            self._reasons.find_reason(status, refusal.enhanced_code, response),
-            "",
-            "",
-            "",
-            "",
-            "",
-            "",
-            (),
-            "",
-            "",
-            tuple(filter(None, (refusal.line, refusal.told_by))) if self._keep_lines else (),
-            make_version(1, refusal.at, RANKS[status], _count_told(refusal)),
-            0,
-            "",
-        )
-        rows: list[Outcome] = [_NEW(Outcome, account + row) for account in accounts]
+        former: list[Account] = []
         if refusal.awaits_arrival and refusal.told_by:
-            former = self._accounts.of_refusal(_as_it_was(refusal), server)
-            rows += [Outcome._make(one + row)._replace(is_deleted=1) for one in former if one not in accounts]
+            former = [one for one in self._accounts.of_refusal(_as_it_was(refusal), server) if one not in accounts]
+        row = Outcome(
+            server=server,
+            queue_id=refusal.queue_id,
+            sender=refusal.sender,
+            recipient=refusal.recipient,
+            client_host=refusal.client_host,
+            client_ip=refusal.client_ip,
+            authenticated_as=refusal.authenticated_as,
+            auth_method=refusal.auth_method,
+            queued_at=refusal.at,
+            updated_at=refusal.at,
+            status=refusal.status,
+            result=RESULTS[refusal.status],
+            smtp_code=refusal.smtp_code,
+            enhanced_code=refusal.enhanced_code,
+            response=refusal.response,
+            reason=reason,
+            log_lines=tuple(filter(None, (refusal.line, refusal.told_by))) if self._keep_lines else (),
+            version=make_version(1, refusal.at, RANKS[refusal.status], _count_told(refusal)),
+        )
+        rest = row[len(UNKNOWN) :]
+        rows: list[Outcome] = [_NEW(Outcome, account + rest) for account in accounts]
+        for account in former:
+            rows.append(Outcome._make(account + rest)._replace(is_deleted=1))
         return rows
 
 

@@ -400,8 +400,8 @@ SHIPPER = (
     _mutation(
         "an identity is saved before the first record that carries it",
         "producers/shipper.py",
-        "has_more = not self._registry.has_news and self._read_files(now_ms)",
-        "has_more = self._read_files(now_ms)",
+        "has_more = not self._registry.has_news and self._read_files(due, now_ms)",
+        "has_more = self._read_files(due, now_ms)",
         _SHIPPER + "test_while_the_checkpoint_cannot_be_written_no_new_file_is_read",
     ),
     _mutation(
