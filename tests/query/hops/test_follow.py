@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from postwatch.query.hops import walk
+from postwatch.query.hops.fates import MOST_HOPS
 from postwatch.query.report_service import ReportService
 from postwatch.query.reports.account import REPORT as ACCOUNT
 from postwatch.query.reports.account_question import AccountQuestion
@@ -25,7 +26,7 @@ from tests.query.conftest import MINUTE_MS, NOW_MS, Office, make_row
 
 MESSAGE_ID = "hello.1@web1.example"
 BOB = Viewer("bob", mailboxes=frozenset(("bob@example.org",)))
-CHAIN = ("web1", "gateway2", "mx3", "mail4")
+CHAIN = ("web1", "gateway2", "mx3", "mail4", "mail5", "mail6")
 STATUSES = ["pending", "deferred", "delivered", "bounced", "expired", "rejected", "discarded", "cancelled"]
 
 
@@ -258,6 +259,19 @@ def test_clickhouse_follows_many_as_the_server_follows_few(fleet: Fleet, monkeyp
         assert set(fleet.report(status=status, limit=1000).rows) == {
             row for row in few.rows if row.result == status or (row.status, status) == ("pending", "in-progress")
         }
+
+
+@pytest.mark.parametrize("most_walked", [walk.MOST_WALKED, 0])
+def test_more_servers_than_are_followed_leave_a_row_pending(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, most_walked: int
+) -> None:
+    monkeypatch.setattr(walk, "MOST_WALKED", most_walked)
+    fleet.insert([hop(place) for place in range(MOST_HOPS + 1)])
+    fleet.insert([hop(MOST_HOPS + 1, "delivered")])
+    assert fleet.report().by_status["pending"] == 1
+    assert fleet.report(status="accepted").rows == ()
+    fleet.insert([hop(MOST_HOPS, "delivered", version=2)])
+    assert fleet.report().by_status["delivered"] == 1
 
 
 def test_the_story_and_the_proof_say_what_is_not_told(fleet: Fleet) -> None:
