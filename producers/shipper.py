@@ -89,10 +89,12 @@ class Shipper:
         if now_ms < self._last_turn_ms:  # the machine's clock was set back: don't wait until it has caught up
             self._next_scan_ms = self._next_save_ms = self._next_heartbeat_ms = 0
         self._last_turn_ms = now_ms
-        if now_ms >= self._next_scan_ms:
-            self._scan(now_ms)
+        is_scan_due = now_ms >= self._next_scan_ms
+        if is_scan_due:
+            self._scan(now_ms)  # identifies every file
         due = self._registry.looks.due()
-        self._registry.identify(due, now_ms)
+        if not is_scan_due:
+            self._registry.identify(due, now_ms)
         if self._registry.has_news and not self._is_unsaved:
             self._save(now_ms)
         has_more = not self._registry.has_news and self._read_files(due, now_ms)
