@@ -1997,7 +1997,7 @@ ACCESS: tuple[Mutation, ...] = (
         "query/access/passwords.py",
         "argon2.PasswordHasher().verify(entry.hash if entry else self._dummy, password)",
         "_ = argon2.PasswordHasher().verify(entry.hash, password) if entry else None",
-        "query/access/test_passwords.py::test_an_unknown_name_takes_as_long_as_a_known_one",
+        "query/access/test_passwords.py::test_an_unknown_name_costs_as_much_as_a_known_one",
     ),
     _mutation(
         "a changed password ends sessions",

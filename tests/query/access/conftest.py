@@ -1,4 +1,4 @@
-"""The state of the log-in, in SQLite and in Debian's PostgreSQL."""
+"""The state of the log-in, in SQLite and in Debian's PostgreSQL; the hashes that passwords are tried against."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
+import argon2
 import pytest
 from postwatch.deploy.embedded.ports import choose_port
 from postwatch.query.access.state import StateStore, metadata
@@ -109,3 +111,17 @@ def store(state_address: str) -> Iterator[StateStore]:
     opened = StateStore(state_address)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def hashes_tried(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Each hash that a password is tried against, in order: as many, with the same costs, take as long."""
+    tried: list[str] = []
+
+    class Listening(argon2.PasswordHasher):
+        def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:
+            tried.append(str(hash))
+            return super().verify(hash, password)
+
+    monkeypatch.setattr(argon2, "PasswordHasher", Listening)
+    return tried

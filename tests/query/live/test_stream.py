@@ -287,7 +287,7 @@ def _statements() -> float:
 
 
 def test_five_hundred_pages_share_one_poll(office: Office) -> None:
-    """The statements a second are those of one page, idle pages cost next to nothing, and all of them get their row."""
+    """The statements a second are those of one page, and all of them get their row."""
     office.query_settings = QuerySettings(live_seconds=0.5)
     with opened(office.service) as site, contextlib.ExitStack() as pages:
         address = (site.client.base_url.host, site.client.base_url.port or 80)
@@ -298,11 +298,10 @@ def test_five_hundred_pages_share_one_poll(office: Office) -> None:
             one.sendall(f"GET {query} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
         wait_until(lambda: site.app.hub.pages == 500, "all are open", seconds=60)
         time.sleep(2)
-        before, began, cpu = _statements(), time.monotonic(), time.process_time()
+        before, began = _statements(), time.monotonic()
         time.sleep(4)
         took = time.monotonic() - began
         assert (_statements() - before) / took <= 2.5
-        assert (time.process_time() - cpu) / took < 0.5  # of a core
         office.insert([make_row(queue_id="everybody's")])
         for one in sockets:
             heard = b""
