@@ -9,14 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from postwatch.deploy.doctor_lag import LagFacts, judge_lag
+from postwatch.deploy.doctor_topics import TopicFacts, judge_changelog, judge_topic
 from postwatch.deploy.findings import OK, TROUBLE, WARNING, Finding
 from postwatch.deploy.topic_settings import TopicSettings
-from postwatch.deploy.topics import APPEND_TIME, TIMESTAMP_TYPE, topic_configs
 from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.query.wording import time_span
 from postwatch.streams.contracts.heartbeat import STALE_AFTER_SECONDS
 from postwatch.streams.core_build import CoreBuild
-from postwatch.streams.settings import LONGEST_RETRY_MS
+from postwatch.streams.settings import LONGEST_RETRY_MS, JoinSettings
 
 SKEW_WARNING_MS = 2_000
 SKEW_TROUBLE_MS = 60_000
@@ -25,13 +25,6 @@ GONE_AFTER_MS = LONGEST_RETRY_MS
 """A server that was silent for this long was taken out of the fleet: none of its messages is tried any more."""
 MANY_LETTERS = 1000
 _SHOWN = 5
-
-
-@dataclass(frozen=True, slots=True)
-class TopicFacts:
-    partitions: int
-    replicas: int
-    settings: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,85 +61,23 @@ def judge_kafka(
     kafka: KafkaSettings,
     now_ms: int,
     topics: TopicSettings | None = None,
+    join: JoinSettings | None = None,
 ) -> list[Finding]:
-    """`wanted`: topic → the settings that `postwatch migrate --topics` gives it, as `topics` says."""
+    """`wanted`: topic → the settings that `postwatch migrate --topics` gives it, as `topics` says; `join`: whose
+    changelog is judged too."""
     copies = (topics or TopicSettings()).copies(facts.brokers)
     found = [Finding("brokers", OK, f"{facts.brokers} answered.")]
     for topic, settings in wanted.items():
-        found += _judge_topic(topic, facts, settings, kafka, copies)
+        found += judge_topic(topic, facts.topics, settings, kafka, copies)
+    if join is not None:
+        has_worked = any(lag.has_committed for lag in facts.lags if lag.group == join.group)
+        found.append(judge_changelog(facts.topics, kafka, join, facts.brokers, has_worked))
     for lag in facts.lags:
         topic_facts = facts.topics.get(lag.topic)
         if topic_facts is not None:
             found.append(judge_lag(lag, int(topic_facts.settings.get("retention.ms", "-1")), now_ms))
     found.append(_judge_letters(facts.letters))
     return found
-
-
-def _judge_topic(
-    topic: str, facts: KafkaFacts, wanted: Mapping[str, str], kafka: KafkaSettings, copies: int
-) -> Iterator[Finding]:
-    check = f"topic {topic}"
-    known = facts.topics.get(topic)
-    if known is None:
-        if kafka.security_protocol == "plaintext":
-            yield Finding(check, TROUBLE, "It does not exist.", "Run `postwatch migrate --topics`.")
-        else:  # brokers hide what a user may not describe
-            remedy = "Run `postwatch migrate --topics`, or grant the rights that docs/secured-kafka.md lists."
-            yield Finding(check, TROUBLE, "It does not exist, or this user may not see it.", remedy)
-        return
-    odd = []
-    policy = known.settings.get("cleanup.policy", "delete")
-    if policy != "delete":
-        yield Finding(
-            check,
-            TROUBLE,
-            f"cleanup.policy is {policy}: compaction removes records that nobody has read.",
-            "Set cleanup.policy=delete on the topic.",
-        )
-        return
-    for name in ("retention.ms", "max.message.bytes"):
-        if name in wanted and 0 <= int(known.settings.get(name, "-1")) < int(wanted[name]):
-            odd.append(f"{name} is {known.settings[name]}, less than {wanted[name]}")
-    longest, usual = wanted.get("retention.ms"), topic_configs(kafka).get(topic, {}).get("retention.ms")
-    kept_ms = int(known.settings.get("retention.ms", "-1"))
-    if longest and longest != usual and not 0 <= kept_ms <= int(longest):  # else it is the operator's own
-        odd.append(f"retention.ms is {kept_ms}, more than {longest}")
-    if known.replicas < copies:
-        odd.append(f"it is on {known.replicas} brokers, fewer than {copies}")
-    if known.settings.get(TIMESTAMP_TYPE, APPEND_TIME) != APPEND_TIME:
-        yield Finding(
-            check,
-            WARNING,
-            f"{TIMESTAMP_TYPE} is {known.settings[TIMESTAMP_TYPE]}: a server whose clock is wrong may lose records.",
-            "Run `postwatch migrate --topics`.",
-        )
-        return
-    raw = facts.topics.get(kafka.raw_topic)
-    if raw is not None and topic == kafka.outcomes_topic and known.partitions < raw.partitions:
-        odd.append(f"it has {known.partitions} partitions and {kafka.raw_topic} has {raw.partitions}")
-    in_sync = int(known.settings.get("min.insync.replicas", "1"))
-    if in_sync > known.replicas:
-        yield Finding(
-            check,
-            TROUBLE,
-            f"min.insync.replicas is {in_sync} of {known.replicas} replicas: nothing can be written.",
-            "Add replicas, or lower min.insync.replicas.",
-        )
-        return
-    if known.replicas > 2 and in_sync < 2:
-        odd.append("min.insync.replicas is 1: a record may be acknowledged by a single broker and die with it")
-    if odd:
-        yield Finding(
-            check,
-            WARNING,
-            f"{'; '.join(odd)}.",
-            "Change it with kafka-configs.sh, kafka-topics.sh or, for copies, kafka-reassign-partitions.sh; or set "
-            "POSTWATCH_TOPICS_* as you want it.",
-        )
-        return
-    days = int(known.settings.get("retention.ms", "-1")) / 86_400_000
-    kept = f"kept for {days:g} days" if days >= 0 else "kept forever"
-    yield Finding(check, OK, f"{known.partitions} partitions on {known.replicas} brokers each, {kept}.")
 
 
 def _judge_letters(letters: Mapping[str, int]) -> Finding:

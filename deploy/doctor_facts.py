@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
-from postwatch.deploy.doctor import MANY_LETTERS, ClickHouseFacts, KafkaFacts, TopicFacts
+from postwatch.deploy.doctor import MANY_LETTERS, ClickHouseFacts, KafkaFacts
 from postwatch.deploy.doctor_lag import LagFacts
+from postwatch.deploy.doctor_topics import TopicFacts
 from postwatch.deploy.lag_facts import collect_lag
 from postwatch.deploy.migrate import read_migrations
 from postwatch.producers.service.kafka import check_topics

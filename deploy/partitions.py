@@ -23,8 +23,7 @@ from postwatch.producers.service.kafka_admin import SILENT, open_admin
 from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.producers.service.kafka_trouble import with_remedy
 from postwatch.streams.contracts.topic_reader import read_topic
-from postwatch.streams.faust_glue.app import changelog_topic
-from postwatch.streams.faust_glue.changelog import raise_marker
+from postwatch.streams.faust_glue.changelog_topic import changelog_topic, raise_marker
 from postwatch.streams.faust_glue.group_offsets import correct_offsets, open_group
 from postwatch.streams.partition.table_move import Write, last_entries, plan_move
 from postwatch.streams.settings import JoinSettings

@@ -23,6 +23,7 @@ from postwatch.query.access.settings import AccessSettings
 from postwatch.query.errors import StateError
 from postwatch.query.push.settings import PushSettings
 from postwatch.streams import core_build
+from postwatch.streams.faust_glue.changelog_topic import changelog_topic
 from postwatch.streams.settings import ClickHouseSettings, JoinSettings, SinkSettings
 from rich.console import Console
 from rich.table import Table
@@ -52,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     findings = [
         judge_core(core_build.running),
         *judge_certificates(collect_certificates(kafka, clickhouse), now_ms()),
-        *_look_at_kafka(kafka, groups),
+        *_look_at_kafka(kafka, join, groups),
         *_look_at_clickhouse(clickhouse),
         *([webhooks] if webhooks else []),
     ]
@@ -73,15 +74,15 @@ def _look_at_webhooks() -> WebhookFacts | Finding | None:
         return Finding("webhooks", WARNING, f"Not checked: {error}.")
 
 
-def _look_at_kafka(kafka: KafkaSettings, groups: list[tuple[str, str]]) -> list[Finding]:
+def _look_at_kafka(kafka: KafkaSettings, join: JoinSettings, groups: list[tuple[str, str]]) -> list[Finding]:
     topics = load(TopicSettings)
     wanted = topic_configs(kafka, topics)
     at_ms = now_ms()
     try:
-        facts = collect_kafka(kafka, list(wanted), groups, at_ms)
+        facts = collect_kafka(kafka, [*wanted, changelog_topic(join)], groups, at_ms)
     except UnavailableError as error:
         return [_unanswered("brokers", error), Finding("topics, lag, dead letters", WARNING, "Not checked.")]
-    return judge_kafka(facts, wanted, kafka, at_ms, topics)
+    return judge_kafka(facts, wanted, kafka, at_ms, topics, join)
 
 
 def _look_at_clickhouse(settings: ClickHouseSettings) -> list[Finding]:

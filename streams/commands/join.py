@@ -99,8 +99,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _prepare(kafka: KafkaSettings, settings: JoinSettings) -> int:
     """The changelog is there and the group's offsets are of this topic; returns the number of partitions."""
-    from postwatch.streams.faust_glue.app import changelog_topic
     from postwatch.streams.faust_glue.changelog import ensure_changelog
+    from postwatch.streams.faust_glue.changelog_topic import changelog_topic
     from postwatch.streams.faust_glue.group_offsets import correct_offsets
 
     partitions = ensure_changelog(kafka, changelog_topic(settings), settings.group, settings.changelog_replication)

@@ -18,6 +18,7 @@ from postwatch.streams.enrichment.hosted_domains import DomainsSource, follow, r
 from postwatch.streams.enrichment.reasons import BUILT_IN
 from postwatch.streams.enrichment.reasons_file import read_reasons
 from postwatch.streams.enrichment.trusted_networks import parse_networks
+from postwatch.streams.faust_glue.changelog_topic import TABLE, changelog_topic
 from postwatch.streams.faust_glue.lease import Lease
 from postwatch.streams.faust_glue.oauth import TokenSource
 from postwatch.streams.faust_glue.table import end_on_failed_writes
@@ -31,7 +32,6 @@ from postwatch.streams.partition.partition_join import JoinRules
 from postwatch.streams.settings import JoinSettings
 from yarl import URL
 
-TABLE = "parked"
 _DOMAINS_SETTING = "POSTWATCH_JOIN_DOMAINS_FILE"
 _HOSTS_SETTING = "POSTWATCH_JOIN_HOSTS_FILE"
 _RECORDS_A_FETCH = 200
@@ -47,10 +47,6 @@ _ROCKSDB = {
     "block_cache_compressed_size": 1024 * 1024,
 }
 """For each partition; the default is a cache of 2 GiB."""
-
-
-def changelog_topic(settings: JoinSettings) -> str:
-    return f"{settings.group}-{TABLE}-changelog"
 
 
 def join_rules(settings: JoinSettings) -> JoinRules:

@@ -11,28 +11,17 @@ from confluent_kafka import KafkaError, KafkaException
 from postwatch.producers.service.errors import SettingsError, UnavailableError
 from postwatch.producers.service.kafka import check_topics
 from postwatch.producers.service.kafka_admin import open_admin
-from postwatch.producers.service.kafka_settings import MAX_MESSAGE_BYTES, KafkaSettings
+from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.producers.service.kafka_trouble import with_remedy
 from postwatch.producers.service.topic_copies import copies_among, in_sync_copies
+from postwatch.streams.faust_glue.changelog_topic import CHANGELOG_CONFIG, raise_marker
 from postwatch.streams.faust_glue.internals import NewTopic
 from postwatch.streams.faust_glue.kafka_rights import READ, WRITE, Need, check_rights
 from postwatch.streams.faust_glue.topic_watch import raise_remedy
 
 log = structlog.get_logger()
 
-_CONFIG = {
-    "cleanup.policy": "compact",
-    "delete.retention.ms": str(7 * 86_400_000),
-    "min.cleanable.dirty.ratio": "0.1",
-    "segment.ms": str(6 * 3_600_000),
-    "max.message.bytes": str(MAX_MESSAGE_BYTES),
-}
 _TIMEOUT_SECONDS = 10.0
-
-
-def raise_marker(changelog: str) -> str:
-    """The topic that is there while partitions are raised; see deploy/partitions.py."""
-    return f"{changelog}-raise"
 
 
 def ensure_changelog(kafka: KafkaSettings, topic: str, group: str, replication: int = 0) -> int:
@@ -75,7 +64,7 @@ def ensure_changelog(kafka: KafkaSettings, topic: str, group: str, replication: 
             )
         return partitions
     copies = copies_among(replication, len(metadata.brokers))
-    config = {**_CONFIG, "min.insync.replicas": str(in_sync_copies(copies))}
+    config = {**CHANGELOG_CONFIG, "min.insync.replicas": str(in_sync_copies(copies))}
     created = admin.create_topics([NewTopic(topic, partitions, copies, config=config)])
     try:
         created[topic].result(_TIMEOUT_SECONDS)

@@ -21,8 +21,8 @@ from typing import NamedTuple
 from confluent_kafka import Producer
 from postwatch.deploy.simulator import exim
 from postwatch.streams.enrichment.accounts import AccountBook
-from postwatch.streams.faust_glue.app import changelog_topic
 from postwatch.streams.faust_glue.changelog import ensure_changelog
+from postwatch.streams.faust_glue.changelog_topic import changelog_topic
 from postwatch.streams.joining.joiner import Joiner
 from postwatch.streams.joining.stored_message import encode_stored, stored_key
 from postwatch.streams.parsers.lines import LineCounts, decode_lines, parse_lines

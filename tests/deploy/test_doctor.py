@@ -10,10 +10,14 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka.cimpl import NewPartitions
 from postwatch.deploy import cli
-from postwatch.deploy.doctor import ClickHouseFacts, KafkaFacts, TopicFacts, judge_clickhouse, judge_files, judge_kafka
+from postwatch.deploy.doctor import ClickHouseFacts, KafkaFacts, judge_clickhouse, judge_files, judge_kafka
 from postwatch.deploy.doctor_certificates import collect_certificates, judge_certificates
 from postwatch.deploy.doctor_lag import LagFacts, judge_lag
+from postwatch.deploy.doctor_topics import TopicFacts, judge_changelog
 from postwatch.deploy.doctor_webhooks import WebhookFacts, collect_webhooks, judge_webhooks
 from postwatch.deploy.embedded.ports import choose_port
 from postwatch.deploy.findings import OK, TROUBLE, WARNING, Finding, worst
@@ -26,7 +30,9 @@ from postwatch.query.push.outbox import Outbox
 from postwatch.query.push.payloads import events_of
 from postwatch.query.push.webhooks import WebhookBook
 from postwatch.streams.clickhouse.client import connect
-from postwatch.streams.settings import ClickHouseSettings
+from postwatch.streams.faust_glue.changelog import ensure_changelog
+from postwatch.streams.faust_glue.changelog_topic import changelog_topic
+from postwatch.streams.settings import ClickHouseSettings, JoinSettings
 
 from tests.certificates import make_certificates
 from tests.deploy.test_topics import by_sender_time
@@ -90,6 +96,79 @@ def test_topics_that_differ_from_their_settings(settings: TopicSettings, retenti
     [found] = [one for one in judge_kafka(facts, wanted, NAMES, NOW, settings) if one.check == "topic raw"]
     assert (found.state == OK) == (not words)
     assert words in found.seen
+
+
+TABLE = TopicFacts(
+    6,
+    3,
+    {
+        "cleanup.policy": "compact",
+        "min.insync.replicas": "2",
+        "delete.retention.ms": str(7 * 24 * HOUR),
+        "max.message.bytes": "10000000",
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("table", "state", "seen", "remedy"),
+    [
+        (TABLE, OK, "6 partitions on 3 brokers each, compacted.", ""),
+        (
+            replace(TABLE, partitions=4),
+            TROUBLE,
+            "It has 4 partitions and raw has 6: the join does not start.",
+            "run `postwatch migrate --raise-partitions 6`",
+        ),
+        (
+            replace(TABLE, settings={**TABLE.settings, "cleanup.policy": "compact,delete"}),
+            TROUBLE,
+            "cleanup.policy is compact,delete: Kafka deletes messages that are parked.",
+            "--entity-name postwatch-join-parked-changelog --add-config cleanup.policy=compact`",
+        ),
+        (
+            replace(TABLE, replicas=1),
+            TROUBLE,
+            "min.insync.replicas is 2 of 1 replicas: nothing can be written.",
+            "lower min.insync.replicas",
+        ),
+        (
+            replace(TABLE, settings={**TABLE.settings, "min.insync.replicas": "1"}),
+            WARNING,
+            "min.insync.replicas is 1: a record may be acknowledged by a single broker and die with it.",
+            "min.insync.replicas=2`",
+        ),
+        (
+            replace(TABLE, replicas=2),
+            WARNING,
+            "it is on 2 brokers, fewer than 3.",
+            "kafka-reassign-partitions.sh, or lower POSTWATCH_JOIN_CHANGELOG_REPLICATION.",
+        ),
+        (
+            replace(TABLE, settings={**TABLE.settings, "delete.retention.ms": str(24 * HOUR)}),
+            WARNING,
+            "delete.retention.ms is 86400000, less than 604800000.",
+            "--add-config delete.retention.ms=604800000`",
+        ),
+    ],
+)
+def test_the_changelog(table: TopicFacts, state: str, seen: str, remedy: str) -> None:
+    topics = {"raw": FINE, "postwatch-join-parked-changelog": table}
+    found = judge_changelog(topics, NAMES, JoinSettings(), 3, has_worked=True)
+    assert (found.state, found.seen, found.check) == (state, seen, "topic postwatch-join-parked-changelog")
+    assert remedy in found.remedy
+
+
+def test_a_changelog_that_is_missing() -> None:
+    before, after = (
+        judge_changelog({"raw": FINE}, NAMES, JoinSettings(), 3, has_worked=has_worked) for has_worked in (False, True)
+    )
+    assert (before.state, after.state) == (OK, TROUBLE)
+    assert "messages that were parked are gone" in after.remedy
+    hidden = replace(NAMES, security_protocol="ssl")
+    seen = judge_changelog({"raw": FINE}, hidden, JoinSettings(), 3, has_worked=True)
+    assert "or this user may not see it" in seen.seen
+    assert "docs/secured-kafka.md" in seen.remedy
 
 
 @pytest.mark.parametrize(
@@ -319,6 +398,29 @@ def test_a_partition_that_stands_still_is_told(
     finally:
         worker.close()
     assert "No worker is in the group" in doctor(capsys)[1][f"lag of {group}"]["seen"]
+
+
+@pytest.mark.stack
+def test_the_changelog_of_a_real_broker_is_judged(
+    two_servers: KafkaSettings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    join = JoinSettings(group=f"{two_servers.raw_topic}.join")
+    check = f"topic {changelog_topic(join)}"
+    assert doctor(capsys)[1][check]["seen"].startswith("It does not exist: the join makes it")
+    ensure_changelog(two_servers, changelog_topic(join), join.group)
+    wait_until(lambda: "compacted" in doctor(capsys)[1][check]["seen"], "the broker knows the new topic")
+    admin = AdminClient(two_servers.client_config())
+    wrong = ConfigEntry("cleanup.policy", "delete", incremental_operation=AlterConfigOpType.SET)
+    asked = ConfigResource(ConfigResource.Type.TOPIC, changelog_topic(join), incremental_configs=[wrong])
+    for altered in admin.incremental_alter_configs([asked]).values():
+        altered.result(10)
+    status, found = doctor(capsys)
+    assert (status, found[check]["state"]) == (2, TROUBLE)
+    assert "cleanup.policy is delete" in found[check]["seen"]
+    for raised in admin.create_partitions([NewPartitions(two_servers.raw_topic, 2)]).values():
+        raised.result(10)
+    raw = two_servers.raw_topic
+    wait_until(lambda: f"{raw} has 2" in doctor(capsys)[1][check]["seen"], "the partitions that differ are told")
 
 
 @pytest.mark.stack

@@ -1897,10 +1897,17 @@ DOCTOR = (
     ),
     _mutation(
         "a topic that loses what nobody read is told",
-        "deploy/doctor.py",
+        "deploy/doctor_topics.py",
         '    if policy != "delete":\n',
         "    if not policy:\n",
         "deploy/test_doctor.py::test_topics",
+    ),
+    _mutation(
+        "a table of the join that Kafka would delete is told",
+        "deploy/doctor_topics.py",
+        '    if policy != "compact":\n',
+        "    if not policy:\n",
+        "deploy/test_doctor.py::test_the_changelog",
     ),
     _mutation(
         "dead letters are told",
