@@ -8,7 +8,7 @@ STAMP := .venv/.installed
 # Without its files of compiled modules each process that a test starts compiles all that it imports: a second each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install compile demo test drill chaos soak bench bench-peers bench-fleet bench-growth corpora fuzz mutations translations packages compose-secrets fleet-test lint format clean
+.PHONY: install compile demo test drill chaos soak bench bench-peers bench-fleet bench-growth bench-servers corpora fuzz mutations translations packages compose-secrets fleet-test lint format clean
 
 install: $(STAMP)
 
@@ -55,6 +55,10 @@ bench-fleet: install
 # How the cost of a line grows with servers, partitions, parked messages and workers. An hour; ARGS="--runs 1" for less.
 bench-growth: install
 	$(BIN)/python -m tests.benchmarks.growth $(if $(PICTURE),--picture $(PICTURE)) $(ARGS)
+
+# 10,000 simulated servers through one join and one sink: memory, lag, pages, doctor. Eight minutes.
+bench-servers: install
+	$(BIN)/python -m tests.benchmarks.servers $(ARGS)
 
 corpora: install
 	$(BIN)/python -m tests.corpora $(CORPORA) $(ARGS)

@@ -65,17 +65,23 @@ def measure_freshness(stack: Stack, probes: int, lines_a_second: int, timeout_se
         lane.start_shipper("web001.bench.example", lane.folder / "mainlog")
         lane.warm_up(timeout_seconds)
         service = open_report_service(QuerySettings(), lane.clickhouse)
-
-        def in_report(accounts: Sequence[str]) -> Iterator[str]:
-            yield from (account for account in accounts if _is_delivered(service, account))
-            time.sleep(_POLL_SECONDS)
-
+        in_report = has_arrived(service, _POLL_SECONDS)
         with traffic(log, lines_a_second, timeout_seconds):
             probe(lane, log, range(-_FIRST_PROBES, 0), _PROBE_EVERY_SECONDS, in_report)
             started, lines = time.monotonic(), log.lines
             waits = probe(lane, log, range(probes), _PROBE_EVERY_SECONDS, in_report)
             rate = (log.lines - lines) / (time.monotonic() - started)
         return Freshness(probes, rate, percentile(waits, 50), percentile(waits, 95), max(waits))
+
+
+def has_arrived(service: ReportService, every_seconds: float) -> Callable[[Sequence[str]], Iterable[str]]:
+    """For `probe`: which accounts' reports have their message."""
+
+    def in_report(accounts: Sequence[str]) -> Iterator[str]:
+        yield from (account for account in accounts if _is_delivered(service, account))
+        time.sleep(every_seconds)
+
+    return in_report
 
 
 def _is_delivered(service: ReportService, account: str) -> bool:
@@ -110,9 +116,15 @@ def _write(log: GrowingLog, lines_a_second: int, timeout_seconds: float, stoppin
 
 
 def probe(
-    lane: Lane, log: GrowingLog, numbers: range, every_seconds: float, arrived: Callable[[Sequence[str]], Iterable[str]]
+    lane: Lane,
+    log: GrowingLog,
+    numbers: range,
+    every_seconds: float,
+    arrived: Callable[[Sequence[str]], Iterable[str]],
+    most_seconds: float = _PROBE_SECONDS,
 ) -> list[float]:
-    """Write a message now and then; seconds until each has arrived. Raises RuntimeError.
+    """Write a message now and then; seconds until each has arrived. Raises RuntimeError: one takes
+    more than `most_seconds`.
 
     `arrived` is asked without a pause which of the accounts on their way have; it waits a little itself.
     """
@@ -129,10 +141,10 @@ def probe(
             in_flight[account] = time.monotonic()
         for account in arrived(list(in_flight)):
             waits.append(time.monotonic() - in_flight.pop(account))
-        late = [one for one, written_at in in_flight.items() if time.monotonic() - written_at > _PROBE_SECONDS]
+        late = [one for one, written_at in in_flight.items() if time.monotonic() - written_at > most_seconds]
         if late:
             lane.check()
-            raise RuntimeError(f"{late[0]} has not arrived after {_PROBE_SECONDS:.0f} s")
+            raise RuntimeError(f"{late[0]} has not arrived after {most_seconds:.0f} s")
     return waits
 
 

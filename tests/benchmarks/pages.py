@@ -47,7 +47,7 @@ def measure_pages(stack: Stack, pages: int, probes: int, rate: int, timeout_seco
         port = choose_port()
         lane.start("serve", POSTWATCH_QUERY_LISTEN=f"127.0.0.1:{port}")
         client = opened.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=timeout_seconds))
-        _wait_for(client, timeout_seconds)
+        wait_for_serve(client, timeout_seconds)
         for number in range(pages - 1):
             opened.enter_context(_idle_page(port, f"account=idle{number}@bench{number % 50}.example"))
         seen: queue.Queue[str] = queue.Queue()
@@ -69,7 +69,8 @@ def measure_pages(stack: Stack, pages: int, probes: int, rate: int, timeout_seco
             )
 
 
-def _wait_for(client: httpx.Client, timeout_seconds: float) -> None:
+def wait_for_serve(client: httpx.Client, timeout_seconds: float) -> None:
+    """Raises RuntimeError."""
     deadline = time.monotonic() + timeout_seconds
     while time.monotonic() < deadline:
         with contextlib.suppress(httpx.TransportError):

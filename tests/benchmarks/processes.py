@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import psutil
@@ -21,11 +22,17 @@ class Used(NamedTuple):
     """Of all its processes; what they share counts once."""
 
 
-def measure_command(command: Sequence[str]) -> Used:
-    """Run it to its end; what it prints is thrown away. Raises CalledProcessError for an exit status other than 0."""
+def measure_command(
+    command: Sequence[str], environment: Mapping[str, str] | None = None, statuses: Collection[int] = (0,)
+) -> Used:
+    """Run it to its end; what it prints is thrown away. Raises CalledProcessError for another exit status.
+
+    `environment`: besides that of this process.
+    """
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
+    own = {**os.environ, **(environment or {})}
+    with subprocess.Popen(command, env=own, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
         first = psutil.Process(running.pid)
         most = 0
         while running.poll() is None:
@@ -34,7 +41,7 @@ def measure_command(command: Sequence[str]) -> Used:
                 most = max(most, sum(_memory(process) for process in processes))
             time.sleep(_EVERY_SECONDS)
         seconds = time.perf_counter() - started
-    if running.returncode:
+    if running.returncode not in statuses:
         raise subprocess.CalledProcessError(running.returncode, command)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu_seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

@@ -19,9 +19,9 @@ from tests.benchmarks.workload import read_records
 _FLUSH_SECONDS = 60.0
 
 
-def produce(path: Path, kafka: KafkaSettings) -> int:
-    """Returns how many records Kafka did not take."""
-    producer = Producer(
+def shipper_producer(kafka: KafkaSettings) -> Producer:
+    """With what shippers set."""
+    return Producer(
         {
             **kafka.client_config(),
             "acks": "all",
@@ -32,6 +32,11 @@ def produce(path: Path, kafka: KafkaSettings) -> int:
             "queue.buffering.max.kbytes": 65_536,
         }
     )
+
+
+def produce(path: Path, kafka: KafkaSettings) -> int:
+    """Returns how many records Kafka did not take."""
+    producer = shipper_producer(kafka)
     refused = 0
 
     def delivered(error: KafkaError | None, message: Message) -> None:

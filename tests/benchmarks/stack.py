@@ -28,16 +28,17 @@ PARTITIONS = 4
 _numbers = itertools.count(1)
 
 
-class ProduceWorker(Part):
-    """Puts prepared records on the raw topic, then ends."""
+class Producing(Part):
+    """A module of the benchmarks that puts records on the raw topic, then ends."""
 
-    def __init__(self, records: Path, environment: Mapping[str, str], log_path: Path) -> None:
-        super().__init__("produce", log_path)
-        self._records = records
+    def __init__(self, name: str, words: Sequence[str], environment: Mapping[str, str], log_path: Path) -> None:
+        """`name`: of the module; `words`: what it is called with."""
+        super().__init__(name, log_path)
+        self._words = words
         self._environment = environment
 
     def command(self) -> Sequence[str]:
-        return [sys.executable, "-m", "tests.benchmarks.produce", str(self._records)]
+        return [sys.executable, "-m", f"tests.benchmarks.{self.name}", *self._words]
 
     def environment(self) -> Mapping[str, str]:
         return self._environment
@@ -86,8 +87,11 @@ class Lane:
         return self._start(Worker("join", environment, self.folder / f"{name}.log", name=name))
 
     def start_producer(self, records: Path) -> Part:
+        return self.start_producing("produce", str(records))
+
+    def start_producing(self, module: str, *words: str) -> Part:
         kafka = {name: value for name, value in self.environment().items() if name.startswith("POSTWATCH_KAFKA")}
-        return self._start(ProduceWorker(records, kafka, self.folder / "produce.log"))
+        return self._start(Producing(module, words, kafka, self.folder / f"{module}.log"))
 
     def start_shipper(self, server: str, log: Path, metrics_address: str = "") -> Part:
         return self.start(

@@ -14,6 +14,9 @@ from tests.benchmarks.flow import measure_live
 from tests.benchmarks.freshness import measure_freshness
 from tests.benchmarks.growth import PARTS, Point, measure, median_cost, panels, parked_entries, table
 from tests.benchmarks.joining import measure_join
+from tests.benchmarks.many_servers import DELIVERED_AFTER_MS, HEARTBEAT_EVERY_MS, ManyServers
+from tests.benchmarks.servers import PARTS as FLEET_PARTS
+from tests.benchmarks.servers import measure_servers, report
 from tests.benchmarks.shipping import measure_shipper, write_log
 from tests.benchmarks.stack import Stack
 from tests.benchmarks.workload import MIXES, PLAIN, SIMULATOR, prepare, read_records, server_name
@@ -96,3 +99,24 @@ def test_parked_messages_are_what_the_join_reads() -> None:
     assert len({key for _, key, _ in entries}) == 2500
     assert {server for server, _, _ in entries} == {server_name(0), server_name(1)}
     assert not decode_stored(entries[-1][2]).message.is_closed()
+
+
+def test_many_servers_send_what_was_asked_for() -> None:
+    fleet = ManyServers(servers=50, lines_a_second=590, started_ms=0)
+    sent = [record for now_ms in range(0, HEARTBEAT_EVERY_MS, 50) for record in fleet.send(now_ms, 50)]
+    sent += fleet.rest(HEARTBEAT_EVERY_MS)
+    assert fleet.heartbeats == len({record.server for record in sent if not record.value}) == 50
+    assert fleet.messages == 2000
+    assert fleet.lines == sum(record.value.count(b"\n") for record in sent) == 5900
+    assert fleet.records == 2 * fleet.messages
+    assert fleet.lines > 590 * (HEARTBEAT_EVERY_MS - DELIVERED_AFTER_MS) / 1000
+
+
+@pytest.mark.stack
+def test_a_fleet_of_servers_is_measured(stack: Stack) -> None:
+    fleet = measure_servers(stack, servers=20, rate=200, seconds=8, timeout_seconds=TIMEOUT_SECONDS)
+    assert fleet.fed.lines > 0
+    assert min(fleet.resident_mb[part] for part in FLEET_PARTS) > 0
+    assert len(fleet.probe_seconds) >= 1
+    assert {"page of all servers", "postwatch doctor"} <= {one.name for one in fleet.questions}
+    assert "| line written → row in its report |" in report(fleet)
