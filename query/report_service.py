@@ -46,6 +46,9 @@ _RETIRED = Gauge(
 _MOST_ASKED_CHARACTERS = 300
 _SEES_LEAST = Viewer("live")
 SERVERS_SECONDS = 1.0
+_SERVERS_SHARE = 0.05
+"""Most of its time that the service spends reading which servers are silent: of ten thousand it takes a while."""
+_SERVERS_MOST_SECONDS = 10.0
 """Heartbeats come every half a minute."""
 
 
@@ -75,7 +78,7 @@ class ReportService:
         self.now_ms = now_ms
         self._asking_servers = threading.Lock()
         self._servers: ServerStates | None = None
-        self._servers_at = 0.0
+        self._servers_until = 0.0
         self._own = read_own_servers(query_settings.own_servers)
         self._known: tuple[str, ...] = ()
         self._known_at = 0.0
@@ -170,18 +173,20 @@ class ReportService:
         )
 
     def servers(self) -> ServerStates:
-        """Which servers are silent, as of the last second. It is shown with every report, to an engineer with their
-        names."""
+        """Which servers are silent, as of the last second, or of the last ten where they are many. It is shown with
+        every report, to an engineer with their names."""
         with self._asking_servers:  # one asks, and the others wait for what it finds
-            is_old = time.monotonic() - self._servers_at >= SERVERS_SECONDS
-            if self._servers is None or not self._servers.servers or is_old:
+            began = time.monotonic()
+            if self._servers is None or not self._servers.servers or began >= self._servers_until:
                 self._servers = None  # also where asking fails
                 self._servers = self.answer(ENGINEER, SERVERS, ServersQuestion())
                 _RETIRED.clear()
                 for state in self._servers.servers:
                     if state.is_retired:
                         _RETIRED.labels(state.server).set(1)
-                self._servers_at = time.monotonic()
+                now = time.monotonic()
+                kept = min(max((now - began) / _SERVERS_SHARE, SERVERS_SECONDS), _SERVERS_MOST_SECONDS)
+                self._servers_until = now + kept
             return self._servers
 
     def servers_of(
@@ -197,7 +202,9 @@ class ReportService:
     ) -> tuple[Answered, ServerStates]:
         """The answer, and which servers are silent."""
         answer = self.answer(viewer, report, question)
-        return answer, answer if isinstance(answer, ServerStates) else self.servers()
+        if isinstance(answer, ServerStates) and not answer.is_narrowed:
+            return answer, answer
+        return answer, self.servers()
 
 
 def open_report_service(query_settings: QuerySettings, clickhouse_settings: ClickHouseSettings) -> ReportService:

@@ -86,10 +86,12 @@ class ServerState:
 
 @dataclass(frozen=True, slots=True)
 class ServerStates:
-    """Every server that sent a heartbeat within the days that mail is kept."""
+    """Every server that sent a heartbeat within the days that mail is kept, or some of them."""
 
     now_ms: int
     servers: tuple[ServerState, ...]
+    is_narrowed: bool = False
+    """Some were asked for."""
 
     @property
     def rows(self) -> tuple[ServerState, ...]:
@@ -101,6 +103,13 @@ class ServerStates:
     def reporting(self) -> tuple[ServerState, ...]:
         """All but those that an engineer has retired."""
         return tuple(server for server in self.servers if not server.is_retired)
+
+    def worst_first(self) -> list[ServerState]:
+        """The silent ones, then those that lost lines or whose clock is wrong, the rest by name, the retired ones."""
+        return sorted(
+            self.servers,
+            key=lambda one: (one.is_retired, not one.is_stale, not (one.lost or one.skew_ms), one.server),
+        )
 
     def of(self, names: Collection[str]) -> ServerStates:
         """Those of these names; all, where there are no names."""

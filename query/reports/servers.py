@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from postwatch.query.errors import FilterError, about
 from postwatch.query.exports import csv_text
-from postwatch.query.reports.report import DAY_MS, Report, Tables
+from postwatch.query.filters import clean_text
+from postwatch.query.reports.report import DAY_MS, Report, Tables, asked
 from postwatch.query.reports.server_states import (
     AHEAD_MS,
     BEHIND_MS,
@@ -26,14 +28,18 @@ from pydantic import Field
 from rich.console import RenderableType
 from rich.text import Text
 
-MAX_SERVERS = 10_000
+MAX_SERVERS = 100_000
+SHOWN_SERVERS = 200
+"""On the page: of ten thousand it would have nine megabytes."""
+ALIVE, SILENT, RETIRED = STATES = ("alive", "silent", "retired")
 _MOST_NAMED_SERVERS = 3
 _HEADING = ("Server", "State", "Heard", "Last line", "Lines/s", "Unsent")
 
 
 @dataclass(frozen=True, slots=True)
 class ServersQuestion:
-    """It has no filters."""
+    matching: str = asked("", doc="only servers with this in their name")
+    state: str = asked("", doc="only servers in this state", choices=STATES)
 
 
 class ServerShape(Shape):
@@ -112,18 +118,21 @@ class ServersReport(Report[ServersQuestion, ServerStates]):
     page = "/servers"
     title = "Servers"
     template = "servers.html"
-    has_form = False
     is_for_engineers = True
     shape_type = ServersShape
+    most_shown = SHOWN_SERVERS
 
     def answer(self, tables: Tables, question: ServersQuestion) -> ServerStates:
         """A server silent for longer than mail is kept is gone."""
+        with about("matching"):
+            matching = clean_text(question.matching, "matching").lower()
+        with about("state"):
+            state = _read_state(question.state)
         since_ms = tables.now_ms - tables.retention_days * DAY_MS
-        servers = [
-            state_of(tables.now_ms, row)
-            for row in tables.read(newest_heartbeats(tables.viewer, tables.database, since_ms, MAX_SERVERS))
-        ]
-        return ServerStates(tables.now_ms, tuple(servers))
+        rows = tables.read(newest_heartbeats(tables.viewer, tables.database, since_ms, MAX_SERVERS))
+        servers = (state_of(tables.now_ms, row) for row in rows if matching in row[0].lower())
+        found = tuple(one for one in servers if not state or state_name(one) == state)
+        return ServerStates(tables.now_ms, found, is_narrowed=bool(matching or state))
 
     def shape(self, answer: ServerStates, silent_servers: list[str]) -> ServersShape:
         return ServersShape(servers=[ServerShape.of(state) for state in answer.servers])
@@ -141,7 +150,7 @@ class ServersReport(Report[ServersQuestion, ServerStates]):
         return map(ServerShape.of, answer.servers)
 
     def nothing_found(self, answer: ServerStates) -> str:
-        return ""  # `silence` says it
+        return gettext("No server matches.") if answer.is_narrowed else ""  # `silence` says it of a fleet of none
 
 
 REPORT = ServersReport()
@@ -187,10 +196,26 @@ def _line(state: ServerState) -> tuple[str | Text, ...]:
     )
 
 
-def state_word(state: ServerState) -> Text:
+def _read_state(text: str) -> str:
+    state = clean_text(text, "state").lower()
+    if state and state not in STATES:
+        raise FilterError("%(text)s is not a valid state: use %(choices)s", text=repr(text), choices=", ".join(STATES))
+    return state
+
+
+def state_name(state: ServerState) -> str:
+    """One of STATES."""
     if state.is_retired:
-        return Text("retired", "dim")
-    return Text("silent", "yellow") if state.is_stale else Text("alive", "green")
+        return RETIRED
+    return SILENT if state.is_stale else ALIVE
+
+
+_STYLES = {RETIRED: "dim", SILENT: "yellow", ALIVE: "green"}
+
+
+def state_word(state: ServerState) -> Text:
+    name = state_name(state)
+    return Text(name, _STYLES[name])
 
 
 def up_to_date_ms(states: ServerStates) -> int:

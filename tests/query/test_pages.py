@@ -8,6 +8,7 @@ import httpx
 import pytest
 from postwatch.producers.service.errors import PostwatchError, UnavailableError
 from postwatch.query.errors import NotMigratedError
+from postwatch.query.reports.servers import SHOWN_SERVERS
 from postwatch.streams.contracts.outcome import Attempt, iso_time
 
 from tests.query.conftest import DAY_MS, NOW_MS, TEXT_FIELDS, Office, Open, make_row, make_rows, refusing
@@ -265,6 +266,22 @@ def test_the_servers_page(office: Office, open_site: Open) -> None:
     assert {"web1", "Alive", "2.5 MB", "web2", "Silent", "10 min ago", "none yet", "2 servers, 1 silent"} <= set(
         page.words
     )
+
+
+def test_the_servers_page_shows_the_silent_first_and_of_many_some(office: Office, open_site: Open) -> None:
+    for number in range(SHOWN_SERVERS + 2):
+        office.beat(f"web{number:03}", age_ms=600_000 if number == 150 else 1000)
+    site = open_site(office.service)
+    page = read_page(site, "/servers")
+    links = [one["href"] for one in page.all("a") if (one["href"] or "").startswith("/servers/")]
+    assert links[:2] == ["/servers/web150", "/servers/web000"]
+    assert len(links) == SHOWN_SERVERS
+    assert {"202 servers, 1 silent", "200 of 202 are shown, the silent ones first."} <= set(page.words)
+    some = read_page(site, "/servers", matching="WEB20", state="alive")
+    assert {"web200", "web201", "2 servers, 0 silent"} <= set(some.words)
+    assert some.field("matching") == "WEB20"
+    assert "No server matches." in read_page(site, "/servers", state="retired").words
+    assert any("is not a valid state" in words for words in read_page(site, "/servers", 422, state="asleep").words)
 
 
 def test_nothing_is_loaded_from_elsewhere(empty_site: httpx.Client) -> None:
