@@ -433,7 +433,7 @@ def _assemble(parts: dict[str, Arrival]) -> Arrival:
         client.authenticated_as or queued.authenticated_as or parts.get(LOGIN, _NO_PART).authenticated_as,
         queued.size_bytes or announced.size_bytes,
         named.message_id or queued.message_id or announced.message_id,
-        parts.get(SUBJECT, _NO_PART).subject,
+        (parts.get(SUBJECT) or parts.get(HELD, _NO_PART)).subject,
         parent.parent_queue_id,
         WHOLE,
         client.earlier_queue_id,

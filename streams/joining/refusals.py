@@ -85,7 +85,7 @@ def _refused_at_home(event: Refusal) -> Arrival:
 
 
 def _told_of(refusal: Refusal, client: Arrival) -> Refusal:
-    """The refusal with the client's details."""
+    """The refusal with the client's details, and those of the content where it was seen."""
     return msgspec.structs.replace(
         refusal,
         authenticated_as=client.authenticated_as,
@@ -93,4 +93,6 @@ def _told_of(refusal: Refusal, client: Arrival) -> Refusal:
         system_user=refusal.system_user or client.system_user,
         client_host=refusal.client_host or client.client_host,
         client_ip=refusal.client_ip or client.client_ip,
+        message_id=refusal.message_id or (client.message_id if refusal.has_content else ""),
+        subject=refusal.subject or (client.subject if refusal.has_content else ""),
     )

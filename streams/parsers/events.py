@@ -182,6 +182,10 @@ class Refusal(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A filter changed the answer, which `told_by` tells."""
     awaits_arrival: bool = False
     """The arrival's line of that queue id comes behind it, and tells sender, client and login."""
+    has_content: bool = False
+    """The content was seen: lines of that queue id before it may tell Message-ID and subject."""
+    message_id: str = ""
+    subject: str = ""
 
 
 STARTED, ADDRESSED, NAMED, REPLIED, CONTINUED, TRIED, MOVED = (

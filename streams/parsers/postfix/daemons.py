@@ -53,6 +53,7 @@ from postwatch.streams.parsers.postfix.grammar import (
     COMMAND,
     DELIVERY,
     ENCRYPTED,
+    ENDING_SUBJECT,
     FOLD,
     HEADER_TAIL,
     NOTICE,
@@ -248,11 +249,13 @@ def _cleanup(text: str, start: int, at: int, line: str, queue_id: str) -> Parsed
     if subject is not None:
         ends = [origin.start() for origin in ORIGIN.finditer(text, subject.end())]
         if ends:
-            return Arrival(
-                queue_id, at, line, subject=_decode_subject(text[subject.end() : ends[-1]].lstrip(" ")), part=SUBJECT
-            )
+            return Arrival(queue_id, at, line, subject=_subject(text, subject.end(), ends[-1]), part=SUBJECT)
         return _NOTE
     return _action(text, start, at, line, queue_id, True, answers_of(queue_id, ""))
+
+
+def _subject(text: str, start: int, end: int) -> str:
+    return _decode_subject(text[start:end].lstrip(" "))
 
 
 def _decode_subject(subject: str) -> str:
@@ -424,8 +427,13 @@ def _action(text: str, start: int, at: int, line: str, queue_id: str, by_cleanup
     discards = action.endswith("discard")
     has_id = not text.startswith("NOQUEUE", start - 9)
     is_by_milter = has_id and command == "END-OF-MESSAGE" and action.startswith("milter-")
+    named = ENDING_SUBJECT.match(text, start)
+    subject = _subject(text, named.end(), tail.begins) if named is not None else ""
     if action.endswith("hold"):
-        return _held(queue_id, at, line, tail, is_by_milter) if has_id else _waits(at, line, tail, ip, answers_id)
+        if not has_id:
+            return _waits(at, line, tail, ip, answers_id)
+        return _held(queue_id, at, line, tail, subject, is_by_milter)
+    is_of_content = has_id and (by_cleanup or command == "END-OF-MESSAGE")
     return Refusal(
         queue_id,
         at,
@@ -438,22 +446,25 @@ def _action(text: str, start: int, at: int, line: str, queue_id: str, by_cleanup
         enhanced_code=enhanced[1] if enhanced else "",
         response=response,
         status=DISCARDED if discards else REJECTED,
-        closes=has_id and (by_cleanup or discards or command == "END-OF-MESSAGE"),
+        closes=is_of_content or (has_id and discards),
         passage_id=rspamd_passage(queue_id) if is_by_milter else "",
         answers_id="" if discards else answers_id,
+        has_content=is_of_content,
+        subject=subject,
     )
 
 
-def _held(queue_id: str, at: int, line: str, tail: _Tail, is_by_milter: bool) -> list[Event]:
+def _held(queue_id: str, at: int, line: str, tail: _Tail, subject: str, is_by_milter: bool) -> list[Event]:
     """A message on hold shows in no line of qmgr's; this one names its sender and its last recipient.
 
     Where a milter had it put there, rspamd's own line may name them all, and say that it is quarantined.
     """
     recipient = tail.recipient.lower()
     waits = Attempt(queue_id, at, line, DEFERRED, is_attempt=False, recipient=recipient, response=ON_HOLD)
-    kept = Arrival(queue_id, at, line, sender=tail.sender or "", part=KEPT, session_id=rspamd_passage(queue_id))
+    sender = tail.sender or ""
+    kept = Arrival(queue_id, at, line, sender=sender, part=KEPT, session_id=rspamd_passage(queue_id))
     return [
-        Arrival(queue_id, at, line, sender=tail.sender or "", part=HELD),
+        Arrival(queue_id, at, line, sender=sender, subject=subject, part=HELD),
         *((waits,) if recipient else ()),
         *((kept,) if is_by_milter else ()),
     ]
@@ -489,6 +500,8 @@ class _Tail(NamedTuple):
     reply: str
     host: str = ""
     ip: str = ""
+    begins: int = 0
+    """Where the header ends and what Postfix says begins."""
 
 
 def _command_tails(text: str, start: int) -> Iterator[_Tail]:
@@ -505,4 +518,6 @@ def _header_tails(text: str, start: int) -> Iterator[_Tail]:
     for origin in ORIGIN.finditer(text, start, start + _MOST_OF_HEADER):
         tail = HEADER_TAIL.match(text, origin.end())
         if tail is not None:
-            yield _Tail(origin.end(), tail[1], *tail.groups("")[1:], *origin.groups(""))
+            recipient, reply = tail.groups("")[1:]
+            host, ip = origin.groups("")
+            yield _Tail(origin.end(), tail[1], recipient, reply, host, ip, origin.start())

@@ -59,6 +59,8 @@ SUBJECT_LINE = compiled(
     r"(?:warning|info|prepend|replace|filter|pass|redirect|bcc|strip): header (?i:subject) ?:(?:\?{1,2}+)?+"
 )
 """A header check that lets the message go on. Postfix shows a line end and a tab of the header as question marks."""
+ENDING_SUBJECT = compiled(r"(?:reject|discard|hold): header (?i:subject) ?:(?:\?{1,2}+)?+")
+"""One that does not."""
 FOLD = compiled(r"(?<=\?=)\?[ ?]++(?==\?)")
 """A line end between two encoded words, as Postfix shows it."""
 ORIGIN = compiled(r" from (?:local|([^\s\[]*+)\[([^\s\[\]]*+)\](?::\d++)?+)(?=; from=<)")

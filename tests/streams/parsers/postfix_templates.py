@@ -112,7 +112,10 @@ def refused_header(words: str, chooser: random.Random) -> Hostile:
         f"{ID}: reject: {kind} {shown(words)[:200]} from {_CLIENT}; from=<spam@evil.example> to=<{_ANNA}> "
         "proto=ESMTP helo=<h.evil.example>: 5.7.1 not here",
     )
-    return Hostile(line, {**_REFUSED, "queue_id": ID, "response": "5.7.1 not here"})
+    truth = {**_REFUSED, "queue_id": ID, "response": "5.7.1 not here", "message_id": ""}
+    if "=?" not in words:  # encoded words are decoded
+        truth["subject"] = shown(words)[:200].lstrip(" ") if kind == "header Subject:" else ""
+    return Hostile(line, truth)
 
 
 def passed_by_a_filter_before_the_queue(words: str, chooser: random.Random) -> Hostile:

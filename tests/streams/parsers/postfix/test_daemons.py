@@ -267,6 +267,11 @@ def test_refusals() -> None:
     header = "7F00AA: reject: header Subject: pills from a.example[192.0.2.1]; from=<s@f.example> to=<b@h.example> proto=ESMTP helo=<x>: 5.7.1 no pills"
     assert refusal("cleanup", header).response == "5.7.1 no pills"
     assert refusal("cleanup", header).client_ip == "192.0.2.1"
+    assert (refusal("cleanup", header).subject, refusal("cleanup", header).has_content) == ("pills", True)
+    coded = header.replace("reject: header Subject: pills", "discard: header SUBJECT:?=?utf-8?q?Gr=C3=BC=C3=9Fe?=")
+    assert (refusal("cleanup", coded).subject, refusal("cleanup", coded).status) == ("Grüße", DISCARDED)
+    body = header.replace("header Subject: pills", "body Subject: pills")
+    assert (refusal("cleanup", body).subject, refusal("cleanup", body).has_content) == ("", True)
     thrown = "NOQUEUE: discard: RCPT from a.example[192.0.2.1]: <b@h.example>: silently; from=<s@f.example> to=<b@h.example> proto=ESMTP helo=<x>"
     assert refusal("smtpd", thrown).status == DISCARDED
 
@@ -288,6 +293,13 @@ def test_what_is_put_on_hold_names_sender_and_recipient(agent: str, message: str
     assert (sender.queue_id, sender.part, sender.sender) == ("7F00AA", HELD, "s@f.example")
     assert (waits.recipient, waits.status, waits.is_attempt, waits.transport) == ("b@h.example", DEFERRED, False, "")
     assert read(agent, f"NOQUEUE: {message}") == Ignored("note")
+
+
+def test_a_subject_for_which_a_message_is_put_on_hold_is_read() -> None:
+    line = "7F00AA: hold: header Subject: Bill 7 from a.example[192.0.2.1]; from=<s@f.example> to=<b@h.example> proto=ESMTP helo=<x>"
+    held = read("cleanup", line)
+    assert isinstance(held, list)
+    assert [one.subject for one in held if isinstance(one, Arrival)] == ["Bill 7"]
 
 
 @pytest.mark.parametrize(
