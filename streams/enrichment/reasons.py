@@ -27,6 +27,8 @@ BY_CODE = {
     "2.2": "mailbox-full",
     "2.3": "size",
     "2.4": "routing",
+    "2.121": "rate-limit",
+    "2.122": "rate-limit",
     "3.2": "connection",
     "3.4": "size",
     "3.5": "routing",

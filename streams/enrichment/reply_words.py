@@ -12,12 +12,14 @@ from postwatch.streams.expressions import compiled
 _RULES = (
     (
         "greylisted",
-        r"gr[ea]y-?list|postgrey|milter-greylist",
+        r"gr[ea]y-?list|postgrey|milter-greylist|internal resources? (?:is |are )?temporarily unavailable|"
+        r"^4\d\d .{0,100}please come back later",
     ),
     (
         "policy",
         r"not rfc \d{4} compliant|not rfc.?compliant|duplicate header|not allowed to post|closed mailing list|"
-        r"resolver\.rst\.(?:auth|notauth)|(?:in|out)bounds disabled",
+        r"resolver\.rst\.(?!\w{0,20}size)|(?:in|out)bounds disabled|sender verify failed|connection refused - policy|"
+        r"sender address is not allowed",
     ),
     (
         "spam",
@@ -27,12 +29,13 @@ _RULES = (
         "own-login",
         r"^53[45][ -]|sasl (?:login )?authentication (?:failed|failure)|temporary authentication failure|"
         r"submitter failed to|sending paused|unconfigured sending domain|unauthenticated senders? not allowed|"
-        r"free accounts are for|dt:sum",
+        r"free accounts are for|dt:sum|unusual sending activity|sender is not allowed to relay",
     ),
     (
         "rate-limit",
         r"unusual rate|unusual amount|mail ?bomb|hl:i[cf]c|mi:(?:dmc|sfq|stc|c[ec]l)|rp:(?:[dqt]rc|c[ec]l)|"
-        r"receivingrate|too much recipient|message threshold|server busy\. please try again later from",
+        r"receivingrate|too much recipient|message threshold|server busy\. please try again later from|"
+        r"limits? (?:for|on) (?:how many|the number of) messages|policy rejection.{0,3}quota",
     ),
     (
         "authentication",
@@ -93,6 +96,7 @@ _RULES = (
         r"senderbase|blacklist(?<!user in blacklist)|blocklist|black list|block list|block listed|rbl\b(?<!\wrbl)|"
         r"dnsbl|aup#\w{0,8}rbl|reputation|"
         r"listed (?:at|in|by|on)|blocked using|banned sending|\[tss?\d|user complaints|ip=\S{1,80} - |poor sender|"
+        r"abusix|mailspike|\(dyn:t\d|messages from .{1,60} weren't sent|"
         r"ipcheck\.proofpoint|csi\.cloudmark|dnsbl-lookup|bad (?:sending|sender) ip|bad ip|dynamic.{0,30}\bip|"
         r"dial-?up|zombie|too many spam|unwanted messages|in patterns (?:which|that) are characteristic|bl0\d{3,}|"
         r"cxbl\b|ipbl\d|open proxy|sending spam|ip address (?:is|has been) (?:block|ban|reject)|"
@@ -122,7 +126,7 @@ _RULES = (
         r"isn't in my list|auth(?:entication)? (?:is )?required|requires? (?:smtp )?auth|"
         r"client (?:host rejected: )?was not authenticated|not authenticated(?! (?:for|by))|turn on smtp auth|"
         r"authentication turned on|not logged in|non-local|credentials for relay|send e?-?mail directly|"
-        r"not one of our domains|domain (?:is )?not hosted|not local host|permissions to submit to|"
+        r"not one of our domains|domain\b.{0,80}\bnot hosted|not local host|permissions to submit to|"
         r"delivery is not allowed to|(?:don't|do not) handle mail for|local user only",
     ),
     (
@@ -153,6 +157,7 @@ _RULES = (
     ),
     (
         "unknown-user",
+        r"unbekannter? (?:empf|nutzer|benutzer)|"
         r"unknown (?:user|recipient|mailbox|address|account|local part|or illegal|e-?mail)|invalid (?:recipient|"
         r"mailbox|user|account)|no such|does not exist|doesn't exist|no (?:mail ?box|mail-box|account) (?:here|by|"
         r"for|found|available)|not a (?:known|valid) (?:user|mailbox|recipient|account)|no one at|nobody|"
@@ -177,7 +182,8 @@ _RULES = (
         r"mx\b(?<!\wmx).{0,60}(?:invalid|not found|non-existent|point)|null ?mx|reverse|rdns\b|ptr\b|"
         r"mismatches client ip|unresolvable|"
         r"not resolve|resolve (?:the )?(?:host|domain)|host not found|host unknown|unknown host|"
-        r"find your hostname|name lookup|nxdomain|lookup fail|mx or srv|no nameserver|is the local host|"
+        r"find your hostname|name lookup|nxdomain|lookup fail(?<!temporary lookup fail)|"
+        r"mx or srv|no nameserver|is the local host|"
         r"malformed name server|domain name not found|no (?:a|aaaa|address) record|cannot find your|"
         r"mail server for the domain",
     ),
