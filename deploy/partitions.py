@@ -25,6 +25,7 @@ from postwatch.producers.service.kafka_trouble import with_remedy
 from postwatch.streams.contracts.topic_reader import read_topic
 from postwatch.streams.faust_glue.changelog_topic import changelog_topic, raise_marker
 from postwatch.streams.faust_glue.group_offsets import correct_offsets, open_group
+from postwatch.streams.faust_glue.kafka_rights import READ, Need, check_rights
 from postwatch.streams.partition.table_move import Write, last_entries, plan_move
 from postwatch.streams.settings import JoinSettings
 
@@ -57,6 +58,7 @@ class PartitionRaise:
         if raw == self._partitions == (table or raw) and self._marker not in counts:
             self._say(f"{self._kafka.raw_topic} has {raw} partitions already")
             return
+        check_rights(self._admin, self._kafka, [Need("group", self._group, READ)])  # to ask for offsets would time out
         self._check_workers(self._lag(raw), undrained)
         if not undrained:
             self._check_quiet(raw, QUIET_SECONDS)
@@ -170,14 +172,18 @@ def _write(producer: Producer, topic: str, writes: list[Write]) -> None:
         if error is not None:
             failures.append(error)
 
-    for number, key, value in writes:
-        while True:
-            try:
-                producer.produce(topic, value, key, number, on_delivery=delivered)
-                break
-            except BufferError:
-                producer.poll(0.1)
-    left = producer.flush(120)
+    left = 0
+    try:
+        for number, key, value in writes:
+            while True:
+                try:
+                    producer.produce(topic, value, key, number, on_delivery=delivered)
+                    break
+                except BufferError:
+                    producer.poll(0.1)
+        left = producer.flush(120)
+    except KafkaException as error:  # an idempotent producer is refused as a whole
+        failures.insert(0, error.args[0])
     if failures or left:
         reason = with_remedy(failures[0]) if failures else "Kafka takes no more"
         raise UnavailableError(f"entries of {topic} could not be written: {reason}; run this again, nothing is lost")

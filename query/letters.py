@@ -16,7 +16,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from postwatch.producers.service.errors import UnavailableError
 from postwatch.producers.service.kafka_admin import SILENT
 from postwatch.producers.service.kafka_settings import KafkaSettings
-from postwatch.producers.service.kafka_trouble import unavailable
+from postwatch.producers.service.kafka_trouble import concerns_reader, unavailable
 from postwatch.query.errors import BusyError
 
 MOST_RECORDS = 20_000
@@ -117,8 +117,10 @@ class KafkaLetters:
                 if error is None:
                     found.append(letter_of(message))
                     next_offset += 1
-                elif error.code() != KafkaError._PARTITION_EOF:
+                elif concerns_reader(error):
                     raise KafkaException(error)
+                elif error.code() != KafkaError._PARTITION_EOF:
+                    continue
                 if next_offset >= ends.get(partition, 0):
                     left.discard(partition)  # the last offset may be the marker of a transaction
         found.sort(key=lambda one: (one.at_ms, one.id), reverse=True)

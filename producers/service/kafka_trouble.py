@@ -90,6 +90,15 @@ def with_remedy(error: KafkaError) -> str:
     return error.str().rstrip(".") + remedy
 
 
+def concerns_reader(error: KafkaError) -> bool:
+    """Whether an error is one to somebody who reads partitions without a group.
+
+    The end of a partition is none. librdkafka wants the name of a group all the same, and now and then looks for its
+    coordinator, which a user may be refused who has no right to that group and needs none.
+    """
+    return error.code() not in (KafkaError._PARTITION_EOF, KafkaError.GROUP_AUTHORIZATION_FAILED)
+
+
 def shorten(reason: str) -> str:
     """What librdkafka says of a failed broker, without the broker's internal name and the time that it took."""
     found = _FAILURE.fullmatch(reason)

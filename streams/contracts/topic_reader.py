@@ -14,7 +14,7 @@ from postwatch.producers.service.health import Health
 from postwatch.producers.service.kafka import KafkaWatch, check_topics
 from postwatch.producers.service.kafka_admin import SILENT
 from postwatch.producers.service.kafka_settings import KafkaSettings
-from postwatch.producers.service.kafka_trouble import unavailable
+from postwatch.producers.service.kafka_trouble import concerns_reader, unavailable, with_remedy
 from postwatch.producers.service.outages import OutageLog
 
 _TIMEOUT_SECONDS = 10.0
@@ -52,8 +52,10 @@ def read_topic(
                 continue
             place, next_offset = int(message.partition() or 0), int(message.offset() or 0)
             if error := message.error():
+                if concerns_reader(error):
+                    raise UnavailableError(f"the topic {topic} can't be read: {with_remedy(error)}")
                 if error.code() != KafkaError._PARTITION_EOF:
-                    raise UnavailableError(f"the topic {topic} can't be read: {error.str()}")
+                    continue
             else:
                 next_offset += 1
                 if follow or place in left:

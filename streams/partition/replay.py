@@ -20,7 +20,7 @@ from postwatch.producers.service.errors import UnavailableError
 from postwatch.producers.service.health import Health
 from postwatch.producers.service.kafka import ClientErrors, KafkaWatch, check_topics
 from postwatch.producers.service.kafka_settings import KafkaSettings
-from postwatch.producers.service.kafka_trouble import unavailable
+from postwatch.producers.service.kafka_trouble import concerns_reader, unavailable
 from postwatch.producers.service.lifecycle import now_ms
 from postwatch.producers.service.outages import OutageLog
 from postwatch.streams.contracts.dead_letters import DeadLetter
@@ -228,7 +228,7 @@ def hand_over(fetched: Sequence[Message], parts: dict[int, ReplayedPartition]) -
             of_part.setdefault(number, []).append(message)
         elif error.code() == KafkaError._PARTITION_EOF:
             parts[number].pass_to(int(message.offset() or 0))
-        else:
+        elif concerns_reader(error):
             log.warning("records_unreadable", partition=number, error=error.str())
     for number, messages in of_part.items():
         parts[number].take(messages)

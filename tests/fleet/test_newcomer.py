@@ -25,7 +25,7 @@ from postwatch.deploy.simulator import exim
 
 from tests.fleet.booted import BootedDebian, booted, unavailable
 from tests.secured_kafka.broker import PASSWORD, Grant, SecuredKafka
-from tests.secured_kafka.test_secured_kafka import USERS, documented_grants
+from tests.secured_kafka.rights import USERS, documented_grants
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 import time
@@ -22,35 +21,14 @@ from postwatch.streams.settings import ClickHouseSettings
 
 from tests.certificates import make_certificates
 from tests.end_to_end.pipeline import Part, Pipeline, parents_environment, running
-from tests.secured_kafka.broker import CERTIFIED, OAUTH_CLIENTS, PASSWORD, Grant, SecuredKafka
+from tests.secured_kafka.broker import CERTIFIED, OAUTH_CLIENTS, PASSWORD, SecuredKafka
+from tests.secured_kafka.rights import documented_grants
 from tests.secured_kafka.rsyslog import OMKAFKA, Rsyslog
 from tests.secured_kafka.token_server import SECRET
 from tests.waiting import wait_until
 
-PAGE = Path(__file__).parents[2] / "docs" / "secured-kafka.md"
 PARTS = ("ship", "join", "sink")
-USERS = [f"postwatch-{part}" for part in (*PARTS, "push", "doctor", "migrate")]
-_ROW = re.compile(r"^\| `([\w-]+)` \| (topic|group|cluster) \| `([\w.*-]+)` \| ([\w, ]+) \|$", re.MULTILINE)
 NOW = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
-
-
-def documented_grants() -> list[Grant]:
-    return [
-        Grant(user, kind, name, operation)
-        for user, kind, name, operations in _ROW.findall(PAGE.read_text(encoding="utf-8"))
-        for operation in operations.split(", ")
-    ]
-
-
-@pytest.fixture(scope="module")
-def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
-    broker = SecuredKafka(tmp_path_factory.mktemp("secured"))
-    broker.start()
-    for user in (*USERS, "stranger"):
-        broker.add_user(user)
-    broker.grant(documented_grants())
-    yield broker
-    broker.kill()
 
 
 @pytest.fixture
