@@ -150,12 +150,13 @@ class FetchConsumer(driver.Consumer):
         return offsets
 
     async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
-        """Faust's recovery was once seen to ask for an offset that is none, which ends the worker. The beginning of a
-        changelog is always right: its entries are only read again."""
+        """A rebalance just before Faust's recovery seeks gives it partitions whose offsets it has not asked for yet:
+        None, which aiokafka refuses, so that the worker would end. The recovery that follows asks and seeks again. What
+        is sought meanwhile is the beginning, which is always right: entries would only be read once more."""
         odd = {tp: offset for tp, offset in partitions.items() if not isinstance(offset, int) or offset < 0}
         if odd:
             named = {f"{tp.topic}:{tp.partition}": repr(offset) for tp, offset in odd.items()}
-            log.warning("changelog_read_from_its_beginning", offsets=named)
+            log.info("rebalance_overtook_recovery", offsets=named)
         await super().seek_wait({**partitions, **dict.fromkeys(odd, 0)})
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:

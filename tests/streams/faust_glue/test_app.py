@@ -87,7 +87,7 @@ def test_the_consumer_seeks_on_the_thread_that_reads(tmp_path: Path) -> None:
 
 
 def test_a_changelog_whose_offset_is_odd_is_read_from_its_beginning(tmp_path: Path) -> None:
-    """aiokafka refuses such an offset, and the worker would crash in the middle of a recovery."""
+    """aiokafka refuses such an offset, and the worker would end. Where it comes from: test_recovery.py."""
 
     async def sought() -> list[int]:
         app, _ = make_app(tmp_path)
