@@ -37,7 +37,12 @@ def run(arguments: argparse.Namespace) -> int:
     bound_heap()
     bound_arrow()
     from postwatch.streams.contracts import heartbeat, outcome_records
-    from postwatch.streams.contracts.dead_letters import DeadLetterSender
+    from postwatch.streams.contracts.dead_letters import (
+        REFUSED_ROW,
+        UNDECODABLE_RECORD,
+        DeadLetterSender,
+        count_from_zero,
+    )
     from postwatch.streams.sink.batch import RowBatcher
     from postwatch.streams.sink.consumer import Sink, Target
     from postwatch.streams.sink.writer import ClickHouseWriter  # with Arrow, which is bounded before it is read
@@ -65,6 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     if await_server(clickhouse_outage, writer.connect, stopping, systemd.alive) and await_server(
         outage, partial(check_topics, consumer, kafka, topics, watch.logger), stopping, systemd.alive
     ):
+        count_from_zero(REFUSED_ROW, UNDECODABLE_RECORD)
         letters = DeadLetterSender(producer, kafka.dead_letters_topic)
         buffer = RowBatcher(
             settings.max_rows, settings.max_wait_ms / 1000, busy_wait_seconds=settings.busy_wait_ms / 1000

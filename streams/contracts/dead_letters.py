@@ -20,7 +20,17 @@ MAX_VALUE_BYTES = 900_000
 """A longer value is cut and marked by a header `cut` with its whole length: brokers take about a million bytes."""
 
 SENT = Counter("postwatch_dead_letter_records_total", "Dead letters acknowledged by Kafka.", ["reason"])
+LINE, RECORD, JOINER_ERROR = "line", "record", "joiner-error"
+"""Reasons of the join, beside PARSER_ERROR: the lines of a message on which the joiner failed have the last one."""
+UNDECODABLE_RECORD, REFUSED_ROW = "undecodable-record", "refused-row"
+"""Reasons of the sink."""
 RETRIES = Counter("postwatch_dead_letter_retries_total", "Dead letters that were sent again after a failure.")
+
+
+def count_from_zero(*reasons: str) -> None:
+    """Prometheus takes the first value of a series that begins late for no increase: so each has a 0 before."""
+    for reason in reasons:
+        SENT.labels(reason)
 
 
 @dataclass(frozen=True, slots=True)

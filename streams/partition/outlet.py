@@ -15,10 +15,20 @@ from confluent_kafka import KafkaError, Message, Producer
 from postwatch.producers.record import Headers, Heartbeat
 from postwatch.producers.service.kafka import KafkaWatch
 from postwatch.producers.service.kafka_settings import KafkaSettings
-from postwatch.streams.contracts.dead_letters import MAX_VALUE_BYTES, DeadLetter, dead_letter_headers
+from postwatch.streams.contracts.dead_letters import (
+    JOINER_ERROR,
+    LINE,
+    MAX_VALUE_BYTES,
+    RECORD,
+    SENT,
+    DeadLetter,
+    count_from_zero,
+    dead_letter_headers,
+)
 from postwatch.streams.contracts.heartbeat import JoinedLines, encode_heartbeat
 from postwatch.streams.contracts.outcome import Outcome
 from postwatch.streams.contracts.outcome_records import encode_outcomes
+from postwatch.streams.parsers.lines import PARSER_ERROR
 from postwatch.streams.partition.ports import Confirm
 
 log = structlog.get_logger()
@@ -73,6 +83,7 @@ class KafkaOutlet:
             },
             logger=watch.logger,
         )
+        count_from_zero(LINE, RECORD, PARSER_ERROR, JOINER_ERROR)
         self.bytes_in_flight = 0
         """Bytes of values that are not confirmed yet; read and written on the loop only."""
         self._stopping = threading.Event()
@@ -90,8 +101,12 @@ class KafkaOutlet:
         self._produce(self._kafka.heartbeats_topic, confirm, value, key=server.encode())
 
     def send_dead_letter(self, letter: DeadLetter, confirm: Confirm) -> None:
+        def sent() -> None:
+            SENT.labels(letter.reason).inc()
+            confirm()
+
         value = letter.value[:MAX_VALUE_BYTES]
-        self._produce(self._kafka.dead_letters_topic, confirm, value, headers=dead_letter_headers(letter))
+        self._produce(self._kafka.dead_letters_topic, sent, value, headers=dead_letter_headers(letter))
 
     def close(self, timeout_seconds: float) -> int:
         """Wait for what is in flight; returns the number of records that are still unconfirmed."""

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from postwatch.producers.record import Heartbeat
-from postwatch.streams.contracts.dead_letters import DeadLetter, LineOrigin
+from postwatch.streams.contracts.dead_letters import JOINER_ERROR, LINE, DeadLetter, LineOrigin
 from postwatch.streams.contracts.outcome import Outcome
 from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.enrichment.reasons import BUILT_IN, ReasonBook
@@ -38,8 +38,6 @@ TURN_BYTES = 128 * 1024
 """Rows are made after so many bytes of lines, while the messages are still in the processor's cache."""
 RANGES_KEY = b"\0marks"
 """Written with every acknowledgement, so that each partition of the table has a live key to recover from."""
-JOINER_ERROR = "joiner-error"
-"""The reason of the lines of a message on which the join failed."""
 _SWEEP_EVERY_MS = 3_600_000
 
 
@@ -197,7 +195,7 @@ class PartitionJoin:
     def _send_failures(self, fetch: RetainedFetch) -> None:
         """The lines of messages on which the join failed, or of entries that can't be read, are dead letters."""
         for failure in self._joiner.take_failures():
-            kind, reason = "line", failure.reason
+            kind, reason = LINE, failure.reason
             if failure.error is not None:
                 kind, reason = JOINER_ERROR, self.counts.failures.report(JOINER, failure.server, failure.error)
             origin = LineOrigin(failure.server, "", -1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from postwatch.producers.record import Heartbeat, RawHeaders, decode_headers
 from postwatch.producers.service.errors import BadInputError
-from postwatch.streams.contracts.dead_letters import DeadLetter, LineOrigin
+from postwatch.streams.contracts.dead_letters import LINE, RECORD, DeadLetter, LineOrigin
 from postwatch.streams.parsers.events import Event
 from postwatch.streams.parsers.lines import PARSER_ERROR, UnreadableLine, decode_lines, parse_lines
 from postwatch.streams.parsers.log_format import LineParser
@@ -87,7 +87,7 @@ class RecordParser:
             counts = self._counts.tally.of(parsed.server, "(unknown)")
             for line in value.splitlines():
                 origin = LineOrigin(parsed.server, headers.file, -1)
-                parsed.letters.append(DeadLetter(line, "record", origin, str(error)))
+                parsed.letters.append(DeadLetter(line, RECORD, origin, str(error)))
                 counts.lines += 1
                 counts.unreadable["record"] += 1
             return
@@ -109,7 +109,7 @@ class RecordParser:
 
     def _letter(self, line: bytes, unreadable: UnreadableLine, origin: LineOrigin) -> DeadLetter:
         if unreadable.error is None:
-            return DeadLetter(line, "line", origin, unreadable.reason)
+            return DeadLetter(line, LINE, origin, unreadable.reason)
         place = self._counts.failures.report(PARSER, origin.server, unreadable.error)
         return DeadLetter(line, PARSER_ERROR, origin, place)
 

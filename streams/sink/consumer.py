@@ -21,7 +21,13 @@ from postwatch.producers.service.health import Health
 from postwatch.producers.service.kafka_trouble import with_remedy
 from postwatch.producers.service.outages import OutageLog
 from postwatch.streams.contracts.arrow_stream import encode_stream
-from postwatch.streams.contracts.dead_letters import DeadLetter, DeadLetterSender, RecordOrigin
+from postwatch.streams.contracts.dead_letters import (
+    REFUSED_ROW,
+    UNDECODABLE_RECORD,
+    DeadLetter,
+    DeadLetterSender,
+    RecordOrigin,
+)
 from postwatch.streams.contracts.row_contract import DecodedRecord
 from postwatch.streams.sink import metrics
 from postwatch.streams.sink.batch import Batch, RowBatcher, TopicRows
@@ -29,8 +35,6 @@ from postwatch.streams.sink.bisection import Insertion, RefusedRow
 
 log = structlog.get_logger()
 
-REFUSED_ROW = "refused-row"
-UNDECODABLE_RECORD = "undecodable-record"
 
 POLL_SECONDS = 0.2
 FIRST_WAIT_SECONDS = 0.25

@@ -64,7 +64,7 @@ def test_a_line_on_which_a_parser_fails_is_a_dead_letter_and_the_rest_goes_on(mo
     total = worker.counts.tally.total()
     assert total.lines == total.events + total.ignored.total() + total.unreadable.total() == 6
     assert total.unreadable == {"parser-error": 1}
-    assert worker.counts.failures.counts == {"parser": 1}
+    assert worker.counts.failures.counts == {"parser": 1, "joiner": 0}
 
 
 @pytest.mark.parametrize("cuts", [[], [1, 2, 3, 4, 5]], ids=("one record", "a record a line"))
@@ -79,7 +79,7 @@ def test_an_event_on_which_the_join_fails_costs_its_message(monkeypatch: pytest.
     assert [letter.value for letter in worker.kafka.letters] == [both()[0].encode(), both()[2].encode()]
     assert {letter.reason for letter in worker.kafka.letters} == {"joiner-error"}
     assert recipients(worker) == ["g@far.example"]
-    assert worker.counts.failures.counts == {"joiner": 1}
+    assert worker.counts.failures.counts == {"parser": 0, "joiner": 1}
 
 
 @pytest.mark.parametrize("cuts", [[], [1, 2, 3, 4, 5]], ids=("one record", "a record a line"))
@@ -165,7 +165,7 @@ def test_a_traceback_is_logged_once_for_each_place(capsys: pytest.CaptureFixture
     failures = FailureLog()
     errors = [_error_of(words) for words in ("first", "second")]
     assert [failures.report("parser", "mx1", error) for error in errors] == [place_of(errors[0])] * 2
-    assert failures.counts == {"parser": 2}
+    assert failures.counts == {"parser": 2, "joiner": 0}
     assert capsys.readouterr().out.count("line_failed") == 1
 
 
