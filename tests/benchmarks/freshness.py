@@ -109,7 +109,7 @@ def _write(log: GrowingLog, lines_a_second: int, timeout_seconds: float, stoppin
     written = 0
     while not stopping.wait(_WRITE_EVERY_SECONDS):
         due = int((time.monotonic() - started) * lines_a_second) - written
-        block = [line for line, _ in zip(lines, range(due), strict=False)]
+        block = [line for _, line in zip(range(due), lines, strict=False)]  # else each block would lose a line
         if block:
             log.append(block)
         written += len(block)

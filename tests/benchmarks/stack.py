@@ -80,10 +80,10 @@ class Lane:
         """Start `postwatch COMMAND`; what it says is in a file of its name."""
         return self._start(Worker(command, {**self.environment(), **environment}, self.folder / f"{command}.log"))
 
-    def start_join(self, number: int = 1) -> Part:
+    def start_join(self, number: int = 1, **environment: str) -> Part:
         """Start one more worker; each has a name and a folder of its own."""
         name = "join" if number == 1 else f"join-{number}"
-        environment = {**self.environment(), "POSTWATCH_JOIN_DATA_DIR": str(self.folder / name)}
+        environment = {**self.environment(), "POSTWATCH_JOIN_DATA_DIR": str(self.folder / name), **environment}
         return self._start(Worker("join", environment, self.folder / f"{name}.log", name=name))
 
     def start_producer(self, records: Path) -> Part:

@@ -9,12 +9,14 @@ Grafana draws them in its own way; what is drawn is the same.
 from __future__ import annotations
 
 import argparse
+import datetime
 import itertools
+import math
 import random
 import re
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,16 @@ from tests.drill.fleet import _joined, fill
 HOURS, INTERVAL_SECONDS, SEED, SERVERS = 6, 300, 7, 8
 MESSAGES_AN_HOUR = 3_000
 SHOWN_ROWS = 12
+SHORT_SECONDS = 60
+"""Below this a time has its seconds."""
+COLUMN_CHARACTERS = 10
+"""Of the legend, in a column of the dashboard."""
+
+
+Answer = tuple[Sequence[str], list[tuple[Any, ...]]]
+"""Names of the columns, and rows."""
+Ask = Callable[[dict[str, Any]], Answer | None]
+"""The answer to a panel's own question; None: it asks something else."""
 
 
 def _arrivals(now_ms: int) -> Iterator[int]:
@@ -68,13 +80,13 @@ def _shown(value: Any, unit: str) -> str:
         return f"{value:.1%}"
     if unit == "s":
         return (
-            f"{value / 3600:.1f} h" if value >= 3600 else f"{value / 60:.1f} min" if value >= 60 else f"{value:.0f} s"
+            f"{value / 3600:.1f} h" if value >= 3600 else f"{value / 60:.1f} min" if value >= 60 else f"{value:.3g} s"
         )
     if unit == "bytes":
         return (
             f"{value / 1e6:.1f} MB" if value >= 1e6 else f"{value / 1e3:.1f} kB" if value >= 1e3 else f"{value:.0f} B"
         )
-    return f"{value:,.0f}" if value == int(value) else f"{value:,.2f}"
+    return f"{value:,.0f}" if value == int(value) or value >= 100 else f"{value:,.2f}"
 
 
 def _property(panel: dict[str, Any], name: str, of: str) -> Any:
@@ -93,7 +105,23 @@ def _color(panel: dict[str, Any], name: str) -> str | None:
     return str(color["fixedColor"]).replace("-", "") if color else None
 
 
-def _series(axes: Any, panel: dict[str, Any], names: Sequence[str], rows: list[tuple[Any, ...]]) -> None:
+def _with_gaps(line: dict[Any, float], step_seconds: float) -> tuple[list[Any], list[float]]:
+    """Times and values, with no value where steps are missing: nothing is drawn there."""
+    times, values = list(line), list(line.values())
+    gaps = [
+        number
+        for number, (one, next_one) in enumerate(itertools.pairwise(times), 1)
+        if (next_one - one).total_seconds() > 1.5 * step_seconds
+    ]
+    for number in reversed(gaps):
+        times.insert(number, times[number])
+        values.insert(number, math.nan)
+    return times, values
+
+
+def _series(axes: Any, panel: dict[str, Any], answer: Answer, view: View) -> None:
+    step_seconds = view.interval_seconds
+    names, rows = answer
     lines: dict[str, dict[Any, float]] = {}
     for at, *rest in rows:
         words = [one for one in rest if isinstance(one, str)]
@@ -106,21 +134,28 @@ def _series(axes: Any, panel: dict[str, Any], names: Sequence[str], rows: list[t
         bottom = [0.0] * len(times)
         for name, line in ordered:
             values = [line.get(at, 0.0) for at in times]
-            axes.bar(times, values, INTERVAL_SECONDS / 86_400 * 0.9, bottom, label=name, color=_color(panel, name))
+            axes.bar(times, values, step_seconds / 86_400 * 0.9, bottom, label=name, color=_color(panel, name))
             bottom = [low + high for low, high in zip(bottom, values, strict=True)]
     else:
         for name, line in ordered:
-            axes.plot(list(line), list(line.values()), label=name, linewidth=1)
+            axes.plot(*_with_gaps(line, step_seconds), label=name, linewidth=1)
     dates: Any = matplotlib.dates  # typed in part
-    axes.xaxis.set_major_formatter(dates.DateFormatter("%H:%M"))
-    axes.margins(x=0.01)
+    is_short = step_seconds < SHORT_SECONDS
+    axes.xaxis.set_major_locator(dates.AutoDateLocator(maxticks=7 if is_short else 12))
+    axes.xaxis.set_major_formatter(dates.DateFormatter("%H:%M:%S" if is_short else "%H:%M"))
+    since, until = (datetime.datetime.fromtimestamp(at, datetime.UTC) for at in (view.since, view.until))
+    axes.set_xlim(since, until)
     axes.spines[["top", "right"]].set_visible(False)
-    if panel["fieldConfig"]["defaults"]["unit"] == "s":
-        axes.set_ylabel("seconds", fontsize=7)
-    axes.legend(fontsize=6.5, ncols=8, loc="upper left", bbox_to_anchor=(-0.02, -0.07), frameon=False)
+    unit = panel["fieldConfig"]["defaults"]["unit"]
+    axes.yaxis.set_major_formatter(lambda value, _place: _shown(value, unit))
+    axes.set_ylim(bottom=0)
+    if lines:
+        columns = max(1, panel["gridPos"]["w"] * COLUMN_CHARACTERS // (max(map(len, lines)) + 6))
+        axes.legend(fontsize=6.5, ncols=columns, loc="upper left", bbox_to_anchor=(-0.02, -0.07), frameon=False)
 
 
-def _table(axes: Any, panel: dict[str, Any], names: Sequence[str], rows: list[tuple[Any, ...]]) -> None:
+def _table(axes: Any, panel: dict[str, Any], answer: Answer) -> None:
+    names, rows = answer
     cells = [
         [_shown(value, _property(panel, name, "unit") or "") for name, value in zip(names, row, strict=True)]
         for row in rows[:SHOWN_ROWS]
@@ -135,7 +170,8 @@ def _table(axes: Any, panel: dict[str, Any], names: Sequence[str], rows: list[tu
         cell.set_linewidth(0.3)
 
 
-def _draw(axes: Any, panel: dict[str, Any], names: Sequence[str], rows: list[tuple[Any, ...]]) -> None:
+def _draw(axes: Any, panel: dict[str, Any], answer: Answer, view: View) -> None:
+    _, rows = answer
     axes.set_title(panel["title"], fontsize=9, loc="left", fontweight="bold")
     axes.tick_params(labelsize=7)
     match panel["type"]:
@@ -144,21 +180,20 @@ def _draw(axes: Any, panel: dict[str, Any], names: Sequence[str], rows: list[tup
             text = _shown(rows[0][0], panel["fieldConfig"]["defaults"]["unit"]) if rows else "none"
             axes.text(0.0, 0.5, text, fontsize=20, color="#2a7a3f", va="center")
         case "table":
-            _table(axes, panel, names, rows)
+            _table(axes, panel, answer)
         case "barchart":
             axes.barh([name for name, _ in reversed(rows)], [value for _, value in reversed(rows)], color="#3b78b8")
             axes.spines[["top", "right"]].set_visible(False)
         case _:
-            _series(axes, panel, names, rows)
+            _series(axes, panel, answer, view)
 
 
-def draw(dashboard: str, client: Client, view: View, path: Path) -> None:
-    """All panels that ask ClickHouse, where the dashboard has them."""
-    drawn = [panel for panel in panels(dashboard) if "rawSql" in panel["targets"][0]]
-    height = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in drawn)
+def draw(dashboard: str, ask: Ask, view: View, path: Path) -> None:
+    """All panels that have an answer, where the dashboard has them."""
+    drawn = [(panel, answer) for panel in panels(dashboard) if (answer := ask(panel)) is not None]
+    height = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel, _ in drawn)
     figure = plt.figure(figsize=(15, height * 0.42))
-    for panel in drawn:
-        answer = client.query(expand(panel["targets"][0]["rawSql"], view))
+    for panel, answer in drawn:
         at = panel["gridPos"]
         below = 1.8 if panel["type"] == "timeseries" else 0.8  # the legend's
         left = at["x"] + (2.6 if panel["type"] == "barchart" else 0.7)
@@ -170,10 +205,20 @@ def draw(dashboard: str, client: Client, view: View, path: Path) -> None:
                 (at["h"] - below - 0.9) / height,
             )
         )
-        _draw(axes, panel, answer.column_names, [tuple(row) for row in answer.result_rows])
+        _draw(axes, panel, answer, view)
     figure.suptitle(DASHBOARDS[dashboard]["title"], x=0.028, y=1.015, ha="left", fontsize=13, fontweight="bold")
     figure.savefig(path, dpi=80, bbox_inches="tight")
     plt.close(figure)
+
+
+def _ask(client: Client, view: View) -> Ask:
+    def ask(panel: dict[str, Any]) -> Answer | None:
+        if "rawSql" not in panel["targets"][0]:
+            return None
+        answer = client.query(expand(panel["targets"][0]["rawSql"], view))
+        return answer.column_names, [tuple(row) for row in answer.result_rows]
+
+    return ask
 
 
 def main() -> None:
@@ -191,7 +236,7 @@ def main() -> None:
             _fill(client, now_ms)
             view = View(now_ms // 1000 - HOURS * 3600, now_ms // 1000, INTERVAL_SECONDS)
             for name in itertools.filterfalse("pipeline".__eq__, DASHBOARDS):
-                draw(name, client, view, folder / f"dashboard-{name}.png")
+                draw(name, _ask(client, view), view, folder / f"dashboard-{name}.png")
         finally:
             engine.kill()
 

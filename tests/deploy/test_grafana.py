@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime
 import re
+import shutil
 import time
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +19,7 @@ from postwatch.streams.contracts.outcome_records import to_batch
 from postwatch.streams.settings import ClickHouseSettings
 
 from tests.deploy.grafana import DASHBOARDS, FOLDER, View, expand, expressions, panels, statements
+from tests.deploy.prometheus import PROGRAM, Prometheus
 from tests.deploy.test_alerts import METRICS
 
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
@@ -236,6 +239,17 @@ def test_a_panel_asks_for_metrics_and_labels_that_exist(dashboard: str, title: s
     assert set(re.findall(r"\{\{(\w+)\}\}", legend)) <= known
     if grouped := re.findall(r"by \(([^)]*)\)", query):
         assert set(re.findall(r"\{\{(\w+)\}\}", legend)) <= set(", ".join(grouped).split(", "))
+
+
+@pytest.mark.skipif(shutil.which(PROGRAM) is None, reason="no prometheus is installed (Debian: prometheus)")
+def test_prometheus_takes_each_expression(tmp_path: Path) -> None:
+    prometheus = Prometheus(tmp_path / "prometheus")
+    prometheus.start()
+    try:
+        for _, _, expression, _ in expressions():
+            prometheus.now(expression)
+    finally:
+        prometheus.stop()
 
 
 @pytest.mark.parametrize("name", DASHBOARDS)
