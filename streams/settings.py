@@ -145,7 +145,8 @@ class SinkSettings:
     max_wait_ms: int = setting(150, doc="Longest wait for an insert to fill.", least=0)
     busy_wait_ms: int = setting(
         1_500,
-        doc="The same of an insert that has 2,000 rows already: under load, inserts are fewer and larger.",
+        doc="The same of an insert that has 2,000 rows already; one that has 20,000 waits three times as long. "
+        "Under load, inserts are fewer and larger.",
         least=0,
     )
     metrics_address: str = setting("127.0.0.1:9103", doc="host:port of /metrics and /health. Empty: not served.")

@@ -270,8 +270,8 @@ SHIPPER = (
     _mutation(
         "a batch with many rows waits for more",
         "streams/sink/batch.py",
-        "        wait_seconds = self._busy_wait_seconds if self._rows >= BUSY_ROWS else self._max_wait_seconds\n",
-        "        wait_seconds = self._max_wait_seconds\n",
+        "        return self._busy_wait_seconds * (LOADED_WAITS if self._rows >= LOADED_ROWS else 1)\n",
+        "        return self._max_wait_seconds\n",
         "streams/sink/test_batch.py::test_a_batch_with_many_rows_waits_for_more",
     ),
     _mutation(

@@ -6,7 +6,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 from postwatch.streams.contracts.dead_letters import DeadLetter, RecordOrigin
-from postwatch.streams.sink.batch import BUSY_ROWS, RowBatcher
+from postwatch.streams.sink.batch import BLOCK_ROWS, BUSY_ROWS, LOADED_ROWS, LOADED_WAITS, RowBatcher
 
 
 def record(kafka_offset: int, partition: int = 0, topic: str = "mail.outcomes") -> RecordOrigin:
@@ -47,6 +47,23 @@ def test_a_batch_with_many_rows_waits_for_more() -> None:
     buffer.take()
     buffer.add_rows(record(2), rows(1), 100, now=200.0)
     assert buffer.is_due(200.25)
+
+
+def test_a_batch_with_very_many_rows_waits_still_longer() -> None:
+    buffer = RowBatcher(max_rows=100_000, max_wait_seconds=0.25, busy_wait_seconds=1.5)
+    buffer.add_rows(record(0), rows(LOADED_ROWS - 1), 100, now=100.0)
+    assert buffer.is_due(101.5)
+    buffer.add_rows(record(1), rows(1), 100, now=101.0)
+    assert not buffer.is_due(100.0 + 1.5 * LOADED_WAITS - 0.25)
+    assert buffer.is_due(100.0 + 1.5 * LOADED_WAITS)
+
+
+def test_small_records_become_blocks() -> None:
+    buffer = RowBatcher(max_rows=100_000, max_wait_seconds=0.5)
+    for number in range(30):
+        buffer.add_rows(record(number), rows(BLOCK_ROWS // 10, first=number), 100, now=100.0)
+    found = buffer.take().topics["mail.outcomes"].rows
+    assert [len(chunk) for chunk in found.column("n").chunks] == [BLOCK_ROWS] * 3
 
 
 def test_a_batch_is_due_when_it_has_rows_enough() -> None:
