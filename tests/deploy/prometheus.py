@@ -12,6 +12,8 @@ import httpx
 from postwatch.deploy.embedded.part import Part
 from postwatch.deploy.embedded.ports import LOOPBACK, choose_port
 
+from tests.waiting import PATIENCE
+
 PROGRAM = "prometheus"
 RATE_INTERVAL_SCRAPES = 4
 """Grafana's `$__rate_interval`: four scrapes at least."""
@@ -42,7 +44,7 @@ class Prometheus(Part):
         self.scrape_seconds = scrape_seconds
         self._folder = folder
         self._port = choose_port()
-        self._http = httpx.Client(base_url=f"http://{LOOPBACK}:{self._port}", timeout=60)
+        self._address = f"http://{LOOPBACK}:{self._port}"
         (folder / "prometheus.yml").write_text(json.dumps(_settings(scraped, scrape_seconds)))  # JSON is YAML
 
     def command(self) -> Sequence[str]:
@@ -55,7 +57,7 @@ class Prometheus(Part):
 
     def is_ready(self) -> bool:
         try:
-            return self._http.get("/-/ready").status_code == 200
+            return httpx.get(f"{self._address}/-/ready", timeout=PATIENCE).status_code == 200
         except httpx.TransportError:
             return False
 
@@ -75,7 +77,7 @@ class Prometheus(Part):
         return [Samples(one["metric"], [(float(at), float(word)) for at, word in one["values"]]) for one in found]
 
     def _ask(self, path: str, asked: Mapping[str, Any]) -> list[Any]:
-        answer = self._http.get(f"/api/v1/{path}", params=asked).json()
+        answer = httpx.get(f"{self._address}/api/v1/{path}", params=asked, timeout=PATIENCE).json()
         assert answer["status"] == "success", f"{asked['query']}: {answer.get('error')}"
         result: list[Any] = answer["data"]["result"]
         return result

@@ -25,7 +25,7 @@ from postwatch.deploy.simulator import exim
 
 from tests.fleet.booted import BootedDebian, booted, unavailable
 from tests.secured_kafka.broker import PASSWORD, Grant, SecuredKafka
-from tests.secured_kafka.rights import USERS, documented_grants
+from tests.secured_kafka.rights import USERS, asked_of_kafka, documented_grants, grants_of
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -48,24 +48,9 @@ def block(heading: str) -> str:
 
 
 def granted_by_the_page(folder: Path) -> set[Grant]:
-    """What the page's commands grant: they are run with a `kafka-acls.sh` that writes down what it is asked for."""
-    asked = folder / "asked"
-    for name in ("kafka-acls.sh", "kafka-configs.sh"):
-        tool = folder / name
-        tool.write_text(f'#!/bin/sh\necho "{name} $*" >> {asked}\n')
-        tool.chmod(0o755)
-    environ = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
-    subprocess.run(["bash", "-euc", block("1. Users of Kafka")], env=environ, check=True)
-    grants = set()
-    for line in asked.read_text().splitlines():
-        if line.startswith("kafka-acls.sh"):
-            [user] = re.findall(r"User:(\S+)", line)
-            [(kind, name)] = re.findall(r"--(topic|group) (\S+)", line)
-            for operation in re.findall(r"--operation (\w+)", line):
-                words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", operation).lower()
-                grants.add(Grant(user, kind, name + ("*" if "prefixed" in line else ""), words))
-    assert set(re.findall(r"--entity-name (\S+)", asked.read_text())) == set(USERS)
-    return grants
+    asked = asked_of_kafka(folder, block("1. Users of Kafka"))
+    assert set(re.findall(r"--entity-name (\S+)", "\n".join(asked))) == set(USERS)
+    return {grant for line in asked for grant in grants_of(line)}
 
 
 def test_the_page_grants_what_the_page_of_rights_says(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -23,32 +23,31 @@ def documented_grants() -> list[Grant]:
     ]
 
 
+def asked_of_kafka(folder: Path, commands: str) -> list[str]:
+    """What commands of a page ask of Kafka's tools, which write it down here instead. They may read from nobody."""
+    asked = folder / "asked"
+    asked.touch()
+    for name in ("kafka-acls.sh", "kafka-configs.sh"):
+        tool = folder / name
+        tool.write_text(f'#!/bin/sh\necho "{name} $*" >> {asked}\n')
+        tool.chmod(0o755)
+    environ = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
+    subprocess.run(["bash", "-uc", commands], env=environ, stdin=subprocess.DEVNULL, check=False)
+    return asked.read_text().splitlines()
+
+
+def grants_of(line: str) -> list[Grant]:
+    """What a call of kafka-acls.sh gives or takes away; of another tool nothing."""
+    if not line.startswith("kafka-acls.sh"):
+        return []
+    [user] = re.findall(r"User:(\S+)", line)
+    [(kind, name)] = re.findall(r"--(topic|group) (\S+)", line)
+    operations = [re.sub(r"(?<=[a-z])(?=[A-Z])", "_", word).lower() for word in re.findall(r"--operation (\w+)", line)]
+    return [Grant(user, kind, name + "*" * ("prefixed" in line), operation) for operation in operations]
+
+
 def grants_to_raise(folder: Path, change: str) -> list[Grant]:
-    """What the page's commands for raising partitions give (`--add`) or take away (`--remove`), run with a stand-in."""
+    """What the page's commands for raising partitions give (`--add`) or take away (`--remove`)."""
     [commands] = _COMMANDS.findall(PAGE.read_text(encoding="utf-8"))
-    stand_in = folder / "kafka-acls.sh"
-    stand_in.write_text('#!/bin/sh\necho "$@"\n')
-    stand_in.chmod(0o755)
-    done = subprocess.run(
-        ["bash", "-c", commands],
-        env={"PATH": f"{folder}:/usr/bin:/bin"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return [
-        grant
-        for line in done.stdout.splitlines()
-        for grant in _grants_of(line.split())
-        if change in line.split() and "--force" in line.split()
-    ]
-
-
-def _grants_of(words: list[str]) -> list[Grant]:
-    given = dict(itertools.pairwise(words))
-    kind = "topic" if "--topic" in given else "group"
-    name = given[f"--{kind}"] + "*" * (given.get("--resource-pattern-type") == "prefixed")
-    user = given["--allow-principal"].removeprefix("User:")
-    operations = [word for before, word in itertools.pairwise(words) if before == "--operation"]
-    return [Grant(user, kind, name, operation.lower()) for operation in operations]
+    asked = dict.fromkeys(asked_of_kafka(folder, commands))
+    return [grant for line in asked if f" {change} " in line for grant in grants_of(line)]
