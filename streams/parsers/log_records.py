@@ -17,7 +17,8 @@ class DockerRecord(msgspec.Struct):
 
 class JournalRecord(msgspec.Struct):
     at: str = msgspec.field(name="__REALTIME_TIMESTAMP")
-    message: str | list[int] = msgspec.field(name="MESSAGE")
+    message: str | list[int] | None = msgspec.field(name="MESSAGE")
+    """None: it is longer than 4096 bytes, and journalctl was run without `--all`."""
     program: str = msgspec.field(name="SYSLOG_IDENTIFIER", default="")
     claimed_process: Any = msgspec.field(name="SYSLOG_PID", default="")
     """What the program itself put into its line; `process` is what the kernel told the journal."""

@@ -22,7 +22,15 @@ from postwatch.streams.parsers.json_envelope import around_a_line
 from postwatch.streams.parsers.log_format import LineParser, LogFormat, ReadLine, ReadMessage
 from postwatch.streams.parsers.postfix import lines as postfix
 from postwatch.streams.parsers.suppressed import LOGGERS
-from postwatch.streams.parsers.syslog import Header, HeaderReader, dateless_program, read_inner, unwrap
+from postwatch.streams.parsers.syslog import (
+    LEFT_OUT,
+    LEFT_OUT_END,
+    Header,
+    HeaderReader,
+    dateless_program,
+    read_inner,
+    unwrap,
+)
 from postwatch.streams.parsers.timestamps import StampReader
 
 FORMATS: tuple[LogFormat, ...] = (
@@ -53,6 +61,7 @@ _LOOKS_WRAPPED = compiled(
 )
 _NO_DATE = Unreadable("a stamp without a date: use `journalctl -o short-iso`")
 _UNIT = Unreadable("the name of a unit in place of the program's: use `journalctl -o short-iso`")
+_LEFT_OUT = Unreadable("a text that journalctl left out: use `journalctl --all`")
 _UNIT_ENDS = ".service"
 _PROGRAMS_OF_UNITS = {"opensmtpd": "smtpd"}
 """Where a unit of systemd has another name than its program."""
@@ -119,6 +128,8 @@ class FormatsParser:
         read = self._known_programs.get(program) or self._find_program(program)
         if read is _ignore_program and not is_inner and self._wrapping is not None and self._wrapping.match(program):
             return self._parse_wrapped(header, line)
+        if text.endswith(LEFT_OUT_END) and LEFT_OUT.match(text, start) and read not in _NOT_OF_MAIL:
+            return _LEFT_OUT
         return read(header, line, self.stamps)
 
     def _parse_wrapped(self, header: Header, line: str) -> Parsed:

@@ -78,6 +78,10 @@ EXIM_OR_SYSLOG = compiled(
 """A stamp such as Exim writes it, but a program and its process behind it, where Exim has fixed words."""
 _HEAD_OF_TAG = 12
 _MOST_DIGITS = 7
+LEFT_OUT = compiled(r"\[[\d.]++[BKMGTPE] blob data\]$")
+"""What journalctl prints in place of a text with bytes that it can't print (systemd 252)."""
+LEFT_OUT_END = " blob data]"
+LEFT_OUT_RECORD = "[0B blob data]"
 _MOST_JSON = 64 * 1024
 _JOURNAL_STARTS = ("\x1e", "d")
 """Of `journalctl -o json-seq` and `json-sse`."""
@@ -222,7 +226,7 @@ class HeaderReader:
             at = int(record.at) // 1000
         except (msgspec.DecodeError, ValueError):
             return None
-        message = record.message
+        message = LEFT_OUT_RECORD if record.message is None else record.message
         if not isinstance(message, str):
             message = bytes(byte & 0xFF for byte in message).decode("utf-8", "backslashreplace")
         process = _number(record.claimed_process) or _number(record.process)

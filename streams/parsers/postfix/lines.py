@@ -22,7 +22,8 @@ _MOST_HEAD = 200
 _MOST_AGENTS = 1000
 _MOST_HEADS = 10_000
 _STAMP_LENGTH = len("Nov 23 13:42:18")
-_SOLARIS_ID = "[ID "
+_BRACKET = "["
+"""Of Solaris's message id, or of what journalctl prints in place of a text."""
 
 
 class PostfixLines:
@@ -59,7 +60,7 @@ class PostfixLines:
             at = self.stamps.read_without_year(stamp)
         except ValueError:
             return _STAMP_LOST
-        if queue_id is None and line.startswith(_SOLARIS_ID, head.end()):
+        if queue_id is None and line.startswith(_BRACKET, head.end()):
             return None
         agent = self._agents.get(program)
         if agent is None:

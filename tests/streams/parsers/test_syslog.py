@@ -255,6 +255,31 @@ def test_a_unit_in_place_of_a_program() -> None:
     assert parser.parse(f"{head} rsyncd.service[77]: x") == Ignored("other-program")
 
 
+LEFT_OUT = Unreadable("a text that journalctl left out: use `journalctl --all`")
+
+
+@pytest.mark.parametrize("program", DAEMONS)
+@pytest.mark.parametrize(
+    "head", ["Nov  3 17:27:12 mx2 {0}[77]: ", "2026-11-03T17:27:12+0000 mx2 {0}[77]: ", "Tue 2026-11-03 17:27:12 UTC mx2 {0}[77]: "]
+)  # fmt: skip
+def test_a_text_that_journalctl_left_out_is_said(program: str, head: str) -> None:
+    """Of bytes that it can't print, a stranger's perhaps: the line may be a delivery."""
+    parser = make_parser("auto", stamps())
+    for size in ("59B", "1.2K"):
+        line = head.format(program) + f"[{size} blob data]"
+        assert parser.parse(line) == LEFT_OUT
+        assert parser.parse(line + " of a stranger") != LEFT_OUT
+    assert parser.parse(head.format("rsyncd") + "[59B blob data]") == Ignored("other-program")
+
+
+@pytest.mark.parametrize("program", DAEMONS)
+def test_a_text_that_is_too_long_for_the_journal_s_json_is_said(program: str) -> None:
+    parser = make_parser("auto", stamps())
+    record = in_json("text", program, "x").replace('"MESSAGE":"x"', '"MESSAGE":null')
+    assert parser.parse(record) == LEFT_OUT
+    assert parser.parse(record.replace(program, "rsyncd")) == Ignored("other-program")
+
+
 @pytest.mark.parametrize("kind", ["json-seq", "json-sse"])
 def test_records_of_the_journal_with_a_mark_in_front(kind: str) -> None:
     mark = {"json-seq": "\x1e", "json-sse": "data: "}[kind]
