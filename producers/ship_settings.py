@@ -110,7 +110,7 @@ def server_name(settings: ShipSettings) -> str:
         name = socket.gethostname()
         name = name if "." in name else socket.getfqdn(name)
         said = f"this server calls itself {name!r}, which"
-    if not name or _LOCALHOST.fullmatch(name.rstrip(".")):
+    if not name.strip(".") or _LOCALHOST.fullmatch(name.rstrip(".")):
         raise SettingsError(
             f"{said} is the name of every machine: set POSTWATCH_SHIP_SERVER to a name that no other server has, "
             "such as mx1.example.com"

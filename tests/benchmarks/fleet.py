@@ -28,7 +28,7 @@ from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.settings import ClickHouseSettings
 
 from tests.benchmarks.figures import describe_machine
-from tests.benchmarks.fleet_rows import HOUR_MS, TIMEOUT_SECONDS, FleetRows
+from tests.benchmarks.fleet_rows import HOUR_MS, TIMEOUT_SECONDS, FleetRows, filled_rows
 from tests.benchmarks.fleet_terms import FleetTerms
 
 DEFAULT_ROWS = 1_000_000
@@ -222,21 +222,23 @@ def main(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.fleet", description=__doc__)
     parser.add_argument("--rows", type=int, default=DEFAULT_ROWS, help="messages of 30 days (default: %(default)s)")
     parser.add_argument("--runs", type=int, default=20, help="of each question (default: %(default)s)")
+    parser.add_argument("--folder", type=Path, help="keep the filled tables there, or use those that are there")
     arguments = parser.parse_args(words)
     print(describe_machine(), flush=True)
-    with tempfile.TemporaryDirectory(prefix="postwatch-bench-") as folder:
-        engine = EmbeddedClickHouse(Path(folder) / "clickhouse")
+    with tempfile.TemporaryDirectory(prefix="postwatch-bench-") as temporary:
+        folder = arguments.folder or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        engine = EmbeddedClickHouse(folder / "clickhouse")
         engine.start()
         try:
             place = engine.settings
             migrate(connect(place, database=""), place)
-            made = FleetRows(place, arguments.rows)
             process = psutil.Process(engine.pid)
-            fleet = Fleet(place, made, lambda: sum(process.cpu_times()[:2]))
             started = time.monotonic()
-            made.fill()
-            made.merge_old_weeks()
-            print(f"{arguments.rows:,} messages of 30 days, made in {time.monotonic() - started:.0f} s; p50/p95 in ms")
+            made = filled_rows(place, folder, arguments.rows)
+            fleet = Fleet(place, made, lambda: sum(process.cpu_times()[:2]))
+            took = time.monotonic() - started
+            print(f"{arguments.rows:,} messages of 30 days, made in {took:.0f} s; p50/p95 in ms", flush=True)
             measure(fleet, made, arguments.runs, lambda text: print(text, flush=True))
         finally:
             engine.kill()

@@ -6,10 +6,13 @@ expiries, refusals, and what is open now.
 
 from __future__ import annotations
 
+import json
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from clickhouse_connect.driver.client import Client
 from postwatch.query.reports.report import DAY_MS
@@ -21,9 +24,9 @@ from tests.waiting import wait_until
 ARRIVING_ROWS_A_SECOND = 3_000
 HOUR_MS = 3_600_000
 TIMEOUT_SECONDS = 600.0
-_ROWS_AT_A_TIME = 500_000
+_ROWS_AT_A_TIME = 200_000
+_MADE = "made.json"
 _MERGE_SECONDS = 900.0
-_TABLES = "('deliveries', 'delivery_states', 'delivery_events')"
 
 _ROW = """
 SELECT
@@ -116,14 +119,35 @@ _OF_ALL_DAYS = (
 _OF_NOW = "{now_ms:Int64} - 10000 - n % 2000"
 
 
+def filled_rows(place: ClickHouseSettings, folder: Path, rows: int) -> FleetRows:
+    """The rows of a database whose data lie in `folder`: filled now, or, where they are there already, as they are.
+
+    Raises SystemExit where the folder has others.
+    """
+    told = folder / _MADE
+    if told.exists():
+        there = json.loads(told.read_text())
+        if there["rows"] != rows:
+            sys.exit(f"{folder} has {there['rows']:,} messages: ask for as many, or name another folder")
+        made = FleetRows(place, rows, there["now_ms"])
+        made.forget_arrivals()
+        return made
+    made = FleetRows(place, rows)
+    made.fill()
+    made.merge_old_weeks()
+    told.write_text(json.dumps({"rows": rows, "now_ms": made.now_ms}))
+    return made
+
+
 class FleetRows:
     """The rows of one database."""
 
-    def __init__(self, place: ClickHouseSettings, rows: int) -> None:
+    def __init__(self, place: ClickHouseSettings, rows: int, now_ms: int = 0) -> None:
+        """`now_ms`: when the newest row was made; 0: it is made now."""
         self._place = place
         self._client = connect(place, timeout_seconds=TIMEOUT_SECONDS)
         self.rows = rows
-        self.now_ms = time.time_ns() // 1_000_000
+        self.now_ms = now_ms or time.time_ns() // 1_000_000
         self._begin_ms = self.now_ms - place.retention_days * DAY_MS + HOUR_MS
 
     def fill(self) -> None:
@@ -132,11 +156,20 @@ class FleetRows:
             self._insert(self._client, _OF_ALL_DAYS, first, min(_ROWS_AT_A_TIME, self.rows - first))
         wait_until(self._is_merged, "the parts are merged", seconds=_MERGE_SECONDS)
 
+    def forget_arrivals(self) -> None:
+        """The rows that arrived in an earlier run."""
+        for table in self._tables():
+            condition = "queued_at > fromUnixTimestamp64Milli({now_ms:Int64})"
+            self._client.command(
+                f"ALTER TABLE {table} DELETE WHERE {condition} SETTINGS mutations_sync = 1",
+                parameters={"now_ms": self.now_ms},
+            )
+
     def merge_old_weeks(self) -> None:
         """As a week that had no insert for a day is merged by itself."""
         tables = (
             "SELECT DISTINCT partition_id, table FROM system.parts WHERE active AND database = {database:String}"
-            f" AND table IN {_TABLES}"
+            f" AND table IN {tuple(self._tables())}"
         )
         newest = f"SELECT table, max(partition_id) FROM ({tables}) GROUP BY table"
         parameters = {"database": self._place.database}
@@ -144,6 +177,11 @@ class FleetRows:
         for partition, table in self._client.query(tables, parameters=parameters).result_rows:
             if current[table] != partition:
                 self._client.command(f"OPTIMIZE TABLE {table} PARTITION ID '{partition}' FINAL")
+
+    def _tables(self) -> list[str]:
+        """Deliveries, and what is filled from them by week."""
+        sql = "SELECT name FROM system.tables WHERE database = {database:String} AND partition_key LIKE 'toMonday%'"
+        return [str(name) for (name,) in self._client.query(sql, {"database": self._place.database}).result_rows]
 
     def _insert(self, client: Client, queued: str, first: int, many: int) -> None:
         parameters = {

@@ -101,6 +101,8 @@ LOCAL = (
     "ip6-localhost",
     "ip6-loopback",
     "mail.localhost",
+    ".",
+    "..",
 )
 
 

@@ -179,6 +179,16 @@ def test_a_server_has_its_page_whatever_its_name_holds(
     assert name in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", [".", ".."])
+def test_a_name_that_no_address_can_hold_is_no_link(name: str, office: Office, open_site: Open) -> None:
+    """Browsers leave it out, and would go to another page."""
+    _heard(office, name, BUSY)
+    page = open_site(office.service).get("/servers").text
+    assert f"<bdi>{name}</bdi>" in page
+    assert 'href="/servers/' not in page
+    assert _found(office, name).server.server == name
+
+
 def test_one_server_is_the_engineer_s_affair(office: Office, open_site: Open) -> None:
     _heard(office, "web1", BUSY)
     with pytest.raises(ForbiddenError):
