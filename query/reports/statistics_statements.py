@@ -82,14 +82,20 @@ def state_groups(window: StatisticsWindow, group: str, rows: int) -> Statement:
     counts = ", ".join(
         f"countIf(status IN ({', '.join(map(repr, statuses))})) AS {name}" for name, statuses in _COUNTS.items()
     )
-    sums = ", ".join(f"sum({name})" for name in ("recipients", *_COUNTS, "limited", "size"))
-    sort = {"messages": "count()", "size": "sum(size)"}.get(window.sort, f"sum({window.sort})")
-    order = "value DESC" if group in BY_TIME else f"{sort} DESC, count() DESC, value"
+    order = "value DESC" if group in BY_TIME else f"{window.sort} DESC, messages DESC, value"
+    found = f"FROM {table} FINAL WHERE {VIEWER} AND {' AND '.join(conditions)} AND {one_of_each(window.viewer, table)}"
+    value_hash = f"cityHash64({_KEYS[group]})"
+    # Of each message only numbers are kept, for there are as many as rows.
+    of_messages = (
+        f"SELECT any({value_hash}) AS value_hash, max(size_bytes) AS message_size {found}"
+        f" GROUP BY cityHash64({value_hash}, server, queue_id, queued_at)"
+    )
     sql = (
-        f"SELECT value, count(), {sums} FROM (SELECT {_KEYS[group]} AS value, count() AS recipients, {counts},"
-        " countIf(reason = 'rate-limit') AS limited, max(size_bytes) AS size"
-        f" FROM {table} FINAL WHERE {VIEWER} AND {' AND '.join(conditions)}"
-        f" AND {one_of_each(window.viewer, table)} GROUP BY value, cityHash64(server, queue_id, queued_at))"
-        f" GROUP BY value ORDER BY {order} LIMIT {{rows:UInt32}}"
+        f"SELECT value, messages, recipients, {', '.join(_COUNTS)}, limited, size FROM ("
+        f"SELECT {_KEYS[group]} AS value, cityHash64(value) AS value_hash, count() AS recipients, {counts},"
+        f" countIf(reason = 'rate-limit') AS limited {found} GROUP BY value"
+        f") AS rows GLOBAL INNER JOIN (SELECT value_hash, count() AS messages, sum(message_size) AS size"
+        f" FROM ({of_messages}) GROUP BY value_hash) AS sizes USING (value_hash)"
+        f" ORDER BY {order} LIMIT {{rows:UInt32}}"
     )
     return Statement(window.viewer, sql, values)
