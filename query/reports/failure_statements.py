@@ -49,6 +49,8 @@ _VALUES = {
     DOMAIN: "account_domain",
     ACCOUNT: "account",
 }
+_OF_THE_ROW = (SERVER, DOMAIN, ACCOUNT)
+"""All events of a row have the same, so recipients need not be grouped by them."""
 _AT_MS = "toUnixTimestamp64Milli(at)"
 _DAY = f"toUInt16(intDiv({{until_ms:Int64}} - 1 - {_AT_MS}, {{step_ms:Int64}}))"
 """0 in the window, then the number of windows before it."""
@@ -190,8 +192,10 @@ class FailureStatements:
         """Each recipient once for each window and group."""
         parameters: dict[str, Any] = {}
         where = f"{self._windows(parameters)} AND {self._at(parameters, at, without)}"
-        names = "".join(f", {_VALUES[one]} AS of_{one}" for one in by)
-        grouped = "".join(f", of_{one}" for one in by)
+        names = "".join(
+            f", {f'any({_VALUES[one]})' if one in _OF_THE_ROW else _VALUES[one]} AS of_{one}" for one in by
+        )
+        grouped = "".join(f", of_{one}" for one in by if one not in _OF_THE_ROW)
         sql = (
             f"SELECT k, {_DAY} AS day{names}, max(status != 'deferred') AS is_final, max(at) AS last_at,"
             f" any(toUnixTimestamp64Milli(queued_at)) AS queued_ms, any({SEES_TARGET_OF_EVENT}) AS is_shown"
