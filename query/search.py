@@ -120,6 +120,11 @@ def rare_term_conditions(viewer: Viewer, term: Term) -> tuple[list[str], dict[st
     return [], {}
 
 
+def of_read_rows(condition: str) -> str:
+    """The condition on rows of a subquery: there no text index folds the case of an answer for `hasAllTokens`."""
+    return condition.replace("hasAllTokens(response,", "hasAllTokens(lower(response),")
+
+
 def _host_key(host: str) -> str:
     """What the index knows of every host that is this one or ends with it; empty: nothing, it is one label."""
     labels = host.split(".")

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 
 from postwatch.query.errors import TooManyRowsError
 from postwatch.query.filters import RESULT_WORDS, OwnDomains, SystemUser, account_words
-from postwatch.query.hops.follow import FIELDS as FOLLOWED
 from postwatch.query.labels import label
 from postwatch.query.orders import Position, encode_cursor, is_by_time
 from postwatch.query.privacy import visible_row
@@ -36,7 +35,7 @@ from postwatch.query.reports.deliveries import Deliveries, DeliveriesReport
 from postwatch.query.reports.report import DAY_MS, Tables
 from postwatch.query.reports.sorted_rows import read_sorted
 from postwatch.query.shapes import DeliveryShape, Shape, Time
-from postwatch.query.statements import Row, Span, row_columns
+from postwatch.query.statements import Row, Span
 from postwatch.query.translation import NN_, gettext, ngettext
 from postwatch.query.wording import count, visible
 from postwatch.streams.contracts.heartbeat import STALE_AFTER_SECONDS
@@ -231,9 +230,7 @@ def open_window(tables: Tables, wanted: AccountFilters, *, reads_status: bool = 
         names = server_names(tables.viewer, tables.database, since_ms - tables.open_ms)
         servers = tuple(server for (server,) in tables.read(names))
         wanted = replace(wanted, account=replace(wanted.account, servers=servers))
-    fields = tables.fields | FOLLOWED if tables.fields is not None and tables.own is not None else tables.fields
-    columns = row_columns(fields)
-    window = Window(tables.viewer, tables.database, wanted, since_ms, tables.open_ms, columns)
+    window = Window(tables.viewer, tables.database, wanted, since_ms, tables.open_ms, tables.followed_columns)
     if not reads_status:
         return window
     return replace(window, last=tables.last_status(*window.everything()))

@@ -192,9 +192,7 @@ class FailureStatements:
         """Each recipient once for each window and group."""
         parameters: dict[str, Any] = {}
         where = f"{self._windows(parameters)} AND {self._at(parameters, at, without)}"
-        names = "".join(
-            f", {f'any({_VALUES[one]})' if one in _OF_THE_ROW else _VALUES[one]} AS of_{one}" for one in by
-        )
+        names = "".join(f", {f'any({_VALUES[one]})' if one in _OF_THE_ROW else _VALUES[one]} AS of_{one}" for one in by)
         grouped = "".join(f", of_{one}" for one in by if one not in _OF_THE_ROW)
         sql = (
             f"SELECT k, {_DAY} AS day{names}, max(status != 'deferred') AS is_final, max(at) AS last_at,"

@@ -17,13 +17,14 @@ from postwatch.query.cpanel.owner_names import OwnerNames
 from postwatch.query.errors import FilterError
 from postwatch.query.filters import MAX_PAGE_ROWS
 from postwatch.query.hops.fates import LastStatus
+from postwatch.query.hops.follow import FIELDS as FOLLOWED
 from postwatch.query.hops.follow import follow
 from postwatch.query.hops.own_servers import OwnServers, no_own_servers
 from postwatch.query.hops.walk import last_status
 from postwatch.query.letters import ReadLetters, no_letters
 from postwatch.query.row_id import NO_SUCH_ROW
 from postwatch.query.shapes import Shape
-from postwatch.query.statements import Delivery, Read
+from postwatch.query.statements import Delivery, Read, RowColumns, row_columns
 from postwatch.query.translation import gettext
 from postwatch.query.viewer import Viewer
 from postwatch.streams.contracts.outcome import iso_time
@@ -60,6 +61,11 @@ class Tables:
     def own(self) -> OwnServers | None:
         """Which servers are ours, for what one hands to another; None: nothing is followed."""
         return self.find_own()
+
+    @property
+    def followed_columns(self) -> RowColumns:
+        """What is read of each row: what is needed of it, and what it is followed by."""
+        return row_columns(self.fields if self.fields is None or self.own is None else self.fields | FOLLOWED)
 
     def follow(self, rows: Iterable[Delivery]) -> list[Delivery]:
         """The rows, each with its last fate; privacy.py is still to see them."""

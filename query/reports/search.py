@@ -34,7 +34,7 @@ from postwatch.query.reports.trace import without_partial
 from postwatch.query.search import rare_term_conditions
 from postwatch.query.search_terms import HOST, KINDS, MESSAGE_ID, NAMES, QUEUE_ID, Term
 from postwatch.query.shapes import DeliveryShape, Shape, Time
-from postwatch.query.statements import Delivery, Row, Span, decode_row
+from postwatch.query.statements import Delivery, Row, Span
 from postwatch.query.terminal import cut_end, delivery_lines
 from postwatch.query.translation import gettext
 from postwatch.query.wording import count, utc_time, visible
@@ -201,7 +201,9 @@ REPORT = SearchReport()
 
 def _window(tables: Tables, wanted: SearchFilters, term: Term | None) -> SearchWindow:
     since_ms = max(tables.now_ms - wanted.days * DAY_MS, wanted.since_ms or 0)
-    return SearchWindow(tables.viewer, tables.database, wanted, term, since_ms, tables.open_ms)
+    return SearchWindow(
+        tables.viewer, tables.database, wanted, term, since_ms, tables.open_ms, columns=tables.followed_columns
+    )
 
 
 def _newest(tables: Tables, window: SearchWindow) -> Found:
@@ -216,7 +218,7 @@ def _found(
         since_ms=since_ms,
         rows=tuple(
             visible_row(tables.viewer, row)
-            for row in tables.follow(without_partial(decode_row(row[1:]) for row in rows))
+            for row in tables.follow(without_partial(window.columns.decode(row[1:]) for row in rows))
         ),
         next_cursor=encode_cursor(place) if place else "",
         has_more=bool(place),
@@ -259,7 +261,7 @@ def _page(window: SearchWindow, rows: list[Row], needed: int) -> tuple[list[Row]
     if len(rows) < needed:
         return rows, None, window.earliest_ms
     page = rows[: window.wanted.limit]
-    last = decode_row(page[-1][1:])
+    last = window.columns.decode(page[-1][1:])
     return page, Position("event", last.queued_at if window.by_sent else last.updated_at, page[-1][0]), 0
 
 

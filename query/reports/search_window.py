@@ -13,16 +13,17 @@ from typing import Any
 from postwatch.query.hops.fates import OWN_STATUS, LastStatus
 from postwatch.query.reports.report import Tables
 from postwatch.query.reports.search_question import SearchFilters
-from postwatch.query.search import rare_term_conditions, term_conditions
+from postwatch.query.search import of_read_rows, rare_term_conditions, term_conditions
 from postwatch.query.search_terms import Term, ascii_lower
 from postwatch.query.statements import (
+    ALL_COLUMNS,
     ARRIVALS,
     DELIVERIES,
-    ROW_COLUMNS,
     ROW_HASH,
     SEES_TARGET,
     STATES,
     VIEWER,
+    RowColumns,
     Span,
     Statement,
     one_of_each,
@@ -53,6 +54,7 @@ class SearchWindow:
     """In the order of the time when the messages were sent, which never changes: for files."""
     most_rows: int = 0
     """For a rare term: by the indexes, and no more than so many rows may be read; 0: as many as have to be."""
+    columns: RowColumns = ALL_COLUMNS
     last: LastStatus | None = None
     """How the status of the rows of a span is read; None: each row's own."""
 
@@ -167,20 +169,22 @@ def newest_bound(window: SearchWindow, span: Span, rows: int) -> Statement:
 
 
 def newest_rows(window: SearchWindow, span: Span, rows: int) -> Statement:
-    """The newest `rows` matching rows of the span, each in its last version: ROW_HASH, and then ROW_COLUMNS.
+    """The newest `rows` matching rows of the span, each in its last version: ROW_HASH, and then the columns.
 
-    Raises TooManyRowsError where it would read more than the window's `most_rows`.
+    All versions of a row have its key, so of those that a key finds the newest is the last. Raises TooManyRowsError
+    where it would read more than the window's `most_rows`.
     """
     any_of, values = window.alternatives()
     where, more = window.conditions(span)
     keys = " UNION ALL ".join(
         f"SELECT {_KEY} FROM {window.keys_from} WHERE {VIEWER} AND ({one}) AND {where}" for one in any_of
     )
-    either = " OR ".join(f"({one})" for one in any_of)
+    either = " OR ".join(f"({of_read_rows(one)})" for one in any_of)
     sql = (
-        f"{window.beginning}"
-        f"SELECT {ROW_HASH}, {ROW_COLUMNS} FROM {DELIVERIES} FINAL WHERE {VIEWER} AND ({_KEY}) GLOBAL IN"
-        f" (SELECT DISTINCT * FROM ({keys})) AND ({either}) AND {where} AND {one_of_each(window.viewer, DELIVERIES)}"
+        f"{window.beginning}SELECT {ROW_HASH}, {window.columns.sql} FROM"
+        f" (SELECT * FROM {DELIVERIES} WHERE {VIEWER} AND ({_KEY}) GLOBAL IN (SELECT DISTINCT * FROM ({keys}))"
+        f" ORDER BY version DESC LIMIT 1 BY {_KEY})"
+        f" WHERE is_deleted = 0 AND ({either}) AND {where} AND {one_of_each(window.viewer, DELIVERIES)}"
         f" ORDER BY {window.column} DESC, {ROW_HASH} DESC LIMIT {{rows:UInt32}}"
     )
     if window.most_rows:  # counted behind the indexes
@@ -205,12 +209,12 @@ def number_of_late(window: SearchWindow, window_ms: int, before_ms: int) -> Stat
 
 
 def late_rows(window: SearchWindow, window_ms: int, before_ms: int, rows: int) -> Statement:
-    """Those of them that match, each if it is still in this version: ROW_HASH, and then ROW_COLUMNS. For engineers."""
+    """Those of them that match, each if it is still in this version: ROW_HASH, and then the columns. For engineers."""
     any_of, values = window.alternatives()
     where, more = window.conditions(Span(window.earliest_ms))
     either = " OR ".join(f"({one})" for one in any_of)
     sql = (
-        f"{window.beginning}SELECT {ROW_HASH}, {ROW_COLUMNS} FROM {DELIVERIES} FINAL WHERE {VIEWER}"
+        f"{window.beginning}SELECT {ROW_HASH}, {window.columns.sql} FROM {DELIVERIES} FINAL WHERE {VIEWER}"
         " AND (account_domain, account, queued_at) GLOBAL IN"
         f" (SELECT account_domain, account, queued_at FROM ({_LATE}))"
         f" AND ({ROW_HASH}, version) GLOBAL IN (SELECT row_key, version FROM ({_LATE}))"

@@ -24,7 +24,7 @@ _LESS_USED = ("server", "direction", "reason", "provider", "larger", "smaller", 
 def found_context(
     viewer: Viewer, choice: ListChoice, words: Mapping[str, str], answer: Found | None, address: Link
 ) -> dict[str, Any]:
-    columns = _columns(viewer, choice)
+    columns = found_columns(viewer, choice)
     statuses = dict.fromkeys((*RESULT_WORDS, *BOXES))
     return {
         "columns": columns,
@@ -38,7 +38,8 @@ def found_context(
     }
 
 
-def _columns(viewer: Viewer, choice: ListChoice) -> tuple[ListColumn, ...]:
+def found_columns(viewer: Viewer, choice: ListChoice) -> tuple[ListColumn, ...]:
+    """Those of the list on the page of the search."""
     if choice.columns:
         return chosen_columns(viewer, choice.columns, "")
     return tuple(one for one in offered_columns(viewer) if one.name in _USUAL)

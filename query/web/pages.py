@@ -25,7 +25,7 @@ from postwatch.query.reports.server_states import ServerStates
 from postwatch.query.reports.statistics import StatisticsReport
 from postwatch.query.web.charts import charts_of
 from postwatch.query.web.columns import chosen_columns, read_fields
-from postwatch.query.web.found import found_context
+from postwatch.query.web.found import found_columns, found_context
 from postwatch.query.web.list_choice import choice_of
 from postwatch.query.web.live import is_live, live_address
 from postwatch.query.web.queue import queue_context
@@ -68,7 +68,11 @@ def _page(service: ReportService, report: AnyReport, hub: LiveHub, makes_proofs:
         try:
             servers = service.servers()
             if not report.has_form or show or not required or any(words[name] for name in required):
-                fields = read_fields(chosen_columns(viewer, choice.columns, words["account"])) if is_list else None
+                fields = None
+                if is_list:
+                    fields = read_fields(chosen_columns(viewer, choice.columns, words["account"]))
+                elif is_search:
+                    fields = read_fields(found_columns(viewer, choice))
                 answer = service.answer(viewer, report, report.question_of(words), fields)
                 if report.names_one and not answer.rows:
                     raise NotFoundError(report.none_of_this_name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from postwatch.query.reader import TableReader
@@ -11,7 +11,11 @@ from postwatch.query.report_service import ReportService
 from postwatch.query.reports.search import REPORT
 from postwatch.query.reports.search_question import SearchQuestion
 from postwatch.query.settings import QuerySettings
+from postwatch.query.statements import Delivery
 from postwatch.query.viewer import ENGINEER
+from postwatch.query.web.columns import read_fields
+from postwatch.query.web.found import found_columns
+from postwatch.query.web.list_choice import ListChoice
 from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.settings import ClickHouseSettings, JoinSettings
 
@@ -32,6 +36,8 @@ COMMON = {
     "ip": ("203.0.113.0", "203.0.113.9"),
     "host": ("mx0.p0.example", "isp7.example"),
 }
+_FIELDS = read_fields(found_columns(ENGINEER, ListChoice()))
+"""What the page reads of each row."""
 
 
 class Term(NamedTuple):
@@ -58,9 +64,13 @@ class FleetTerms:
         for kind, values in COMMON.items():
             yield Term(f"a common {kind}", kind, values)
 
+    def page(self, question: SearchQuestion) -> Sequence[Delivery]:
+        """The rows on the first page of a search."""
+        return self._service.answer(ENGINEER, REPORT, question, _FIELDS).rows
+
     def search(self, term: Term, number: int) -> tuple[float, float, int]:
         """The time of one search in ms, the CPU of the engine in ms, and the rows on its page."""
         question = SearchQuestion(term.values[number % len(term.values)], term.kind)
         before, started = self._cpu_seconds(), time.monotonic()
-        rows = self._service.answer(ENGINEER, REPORT, question).rows
+        rows = self.page(question)
         return (time.monotonic() - started) * 1000, (self._cpu_seconds() - before) * 1000, len(rows)

@@ -2368,9 +2368,23 @@ SEARCHES = (
     _mutation(
         "what was found in an old version counts only if the last one has it too",
         "query/reports/search_window.py",
-        "(SELECT DISTINCT * FROM ({keys})) AND ({either}) AND {where} AND ",
-        "(SELECT DISTINCT * FROM ({keys})) AND ",
+        " WHERE is_deleted = 0 AND ({either}) AND {where} AND ",
+        " WHERE is_deleted = 0 AND ",
         _SEARCH + "test_a_row_counts_in_its_last_version_only",
+    ),
+    _mutation(
+        "of the versions of a row that is found the newest counts",
+        "query/reports/search_window.py",
+        " ORDER BY version DESC LIMIT 1 BY ",
+        " ORDER BY version LIMIT 1 BY ",
+        _SEARCH + "test_a_row_counts_in_its_last_version_only",
+    ),
+    _mutation(
+        "a word of an answer is found in any case",
+        "query/search.py",
+        """    return condition.replace("hasAllTokens(response,", "hasAllTokens(lower(response),")\n""",
+        "    return condition\n",
+        _SEARCH + "test_a_text_that_is_nothing_of_the_likeliest_kind_is_tried_as_another",
     ),
     _mutation(
         "a page begins behind the last row of the one before",
