@@ -73,6 +73,7 @@ def test_a_server_tells_what_its_shipper_and_the_join_know(office: Office, open_
     assert 'href="/servers/web10"' in listed
     assert "its logger dropped 30 lines" in listed
     assert site.get("/servers/web").status_code == 404
+    assert "counts on each of them" in site.get("/statistics").text  # of one server it goes without saying
     assert site.get("/api/v1/servers/web").json()["error"]["message"].startswith("No server of this name")
 
 

@@ -12,10 +12,16 @@ from postwatch.query.hops.fates import MOST_HOPS
 from postwatch.query.report_service import ReportService
 from postwatch.query.reports.account import REPORT as ACCOUNT
 from postwatch.query.reports.account_question import AccountQuestion
+from postwatch.query.reports.bounces import REPORT as BOUNCES
+from postwatch.query.reports.bounces_question import BouncesQuestion
 from postwatch.query.reports.delivery import REPORT as DELIVERY
 from postwatch.query.reports.delivery import DeliveryQuestion
+from postwatch.query.reports.queue import REPORT as QUEUE
+from postwatch.query.reports.queue import QueueQuestion
 from postwatch.query.reports.search import REPORT as SEARCH
 from postwatch.query.reports.search_question import SearchQuestion
+from postwatch.query.reports.statistics import REPORT as STATISTICS
+from postwatch.query.reports.statistics import StatisticsQuestion
 from postwatch.query.sentences import say
 from postwatch.query.settings import QuerySettings
 from postwatch.query.statements import Delivery
@@ -212,6 +218,25 @@ def test_what_waits_names_the_server_to_engineers_alone(fleet: Fleet) -> None:
     row = told(fleet, BOB)
     assert row.hops
     assert not any(name in repr((tuple(row), row.hops)) for name in ("gateway2", "4QUEUE1", "10.1.0"))
+
+
+def test_counts_go_by_each_server_and_what_waits_or_bounced_counts_where_it_did(fleet: Fleet) -> None:
+    """A message that is handed on waits in one queue and bounces once, however many servers it passed."""
+    fleet.insert([hop(0), hop(1), hop(2, "deferred")])
+    queue = fleet.answer(QUEUE, QueueQuestion(by="server"))
+    assert [(group.value, group.waiting) for group in queue.groups] == [("mx3", 1)]
+    fleet.insert([hop(2, "bounced", updated_at=NOW_MS - MINUTE_MS, reason="unknown-user")])
+    assert fleet.answer(QUEUE, QueueQuestion()).total.waiting == 0
+    [group] = fleet.answer(BOUNCES, BouncesQuestion(by="server")).groups
+    assert (group.place.values, group.failed) == (("mx3",), 1)
+    counted = fleet.answer(STATISTICS, StatisticsQuestion(by="server")).groups
+    assert {one.value: (one.delivered, one.failed) for one in counted} == {
+        "web1": (1, 0),
+        "gateway2": (1, 0),
+        "mx3": (0, 1),
+    }
+    own = fleet.answer(STATISTICS, StatisticsQuestion(by="account", account="bob@example.org")).groups
+    assert [(one.messages, one.delivered) for one in own] == [(1, 1)]
 
 
 def rows_of_chains(number: int) -> Sequence[Outcome]:
