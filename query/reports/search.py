@@ -49,7 +49,7 @@ STEPS_MS = (DAY_MS // 24, DAY_MS, 7 * DAY_MS)
 MOST_SECONDS = 20.0
 """No further step begins after so long."""
 _MAX_SOUGHT_ROWS = 100_000
-MOST_ROWS_AT_ONCE = 300_000
+MOST_ROWS_AT_ONCE = 1_000_000
 """A term is rare where the indexes leave at most so many rows to read: the whole window is searched at once."""
 FILE_PAGE_ROWS = 5_000
 
