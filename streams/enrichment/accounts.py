@@ -38,6 +38,8 @@ UNKNOWN = Account("", "", SENT)
 
 _is_usual = compiled(r"[A-Za-z0-9][A-Za-z0-9.+-]*+(?:@[A-Za-z0-9.-]++)?+").fullmatch
 """Tells most accounts in one call; what it does not know may be one all the same."""
+_match_mailbox = compiled(r"[a-z0-9][a-z0-9.+-]*+@([a-z0-9.-]++)").fullmatch
+"""The usual form of a mailbox, and its domain: it takes no other look to tell that it is an account."""
 _HERE = ("localhost", "localhost.localdomain")
 _SYSTEM_USER = compiled(r"[\w.+-]++")
 _QUOTED = compiled(r'"(?:[^"\\\x00-\x1f]|\\.)*+"@[^\s@"]++')
@@ -55,8 +57,9 @@ _SERVICE_LOGINS = ("_cpanel", "__cpanel")
 _SERVERS_OWN = ("double-bounce@", "mailer-daemon@")
 """Senders of the server's own notices."""
 _LONGEST_OF_OWN = max(map(len, _SERVERS_OWN))
-_MOST_CACHED = 16_384
-"""Accounts, of some 300 bytes each: those who send and get most of the mail."""
+_MOST_CACHED = 4096
+"""Accounts, of some 300 bytes each: those who send and get most of the mail. More do not fit the processor's cache, and
+then those who come once cost more than is saved."""
 
 
 def mailbox(name: str, server: str, direction: str) -> Account:
@@ -86,6 +89,11 @@ def is_account(name: str) -> bool:
 @lru_cache(maxsize=_MOST_CACHED)
 def _account_of(name: str, server: str, direction: str) -> Account | None:
     """The mailbox, or None where the name can be no account."""
+    usual = _match_mailbox(name)
+    if usual is not None:
+        domain = usual[1]
+        if domain not in _HERE and domain != server.lower():
+            return _NEW(Account, (name, domain, direction))
     return mailbox(name, server, direction) if _is_usual(name) is not None or is_account(name) else None
 
 
@@ -179,7 +187,11 @@ class AccountBook:
             return None
         if attempt is None:
             return None
-        if attempt.status == DELIVERED and is_into_mailbox(attempt) and not (original and _is_command(recipient)):
+        if attempt.remote_ip and attempt.next_queue_id:
+            is_ours = False  # as `is_into_mailbox` would say, without the call: most mail goes to far servers
+        else:
+            is_ours = is_into_mailbox(attempt) and not (original and _is_command(recipient))
+        if is_ours:
             account = _account_of(recipient, server, RECEIVED)
             if account is not None:
                 return account

@@ -224,7 +224,7 @@ GENERIC = compiled(
 )
 """A refusal whose words tell no more; a code goes before it."""
 
-ECHOED = compiled(r"<[^<>]{0,320}+>|[^\s<>@]{1,64}+@[^\s<>@]{1,255}+")
-"""Addresses, which a reply only quotes."""
+ECHOED = compiled(r"<[^<>]{0,320}+>|(?<![^\s<>@])[^\s<>@]++@[^\s<>@]{1,255}+")
+"""Addresses, which a reply only quotes. Looked for where a word begins: else each word is read from each character."""
 LINKS = compiled(r"(?:https?://|www\.)\S+")
 """Links name their subject, and other subjects too."""

@@ -25,17 +25,15 @@ def evidence_of(message: Message, recipient: str, attempts: list[Attempt]) -> tu
     """Of one recipient: `attempts` are his."""
     parts = message.parts
     if (
-        len(attempts) == 1
+        parts is not None
+        and len(attempts) == 1
         and message.terminal_event is None
         and message.identity is None
         and message.cancelled_recipients is None
         and message.lineage is None
     ):  # as nearly always, and quicker
         last = attempts[0]
-        if parts is None:
-            if message.arrival is not None:
-                return message.arrival.line, last.line
-        elif not last.told_by and has_usual_parts(parts):
+        if not last.told_by and has_usual_parts(parts):
             return (*[part.line for part in parts.values()], last.line)
     lines = arrival_lines(message)
     if parts is not None and len(parts) > len(lines) - (message.identity is not None):

@@ -108,16 +108,17 @@ class Joiner:
             try:
                 message = messages.get(event.queue_id)
                 if message is None:
-                    if type(event) is Refusal:
-                        self._add_refusal(server, event)
-                        continue
-                    if (
-                        type(event) is Attempt
-                        and event.status == DELIVERED
-                        and event.queue_id.startswith(DOVECOT_PREFIX)
-                        and opened.find_parked(server, event.queue_id) is None
-                    ):
-                        continue  # of interest only where the script discards as well, and it says that first
+                    if type(event) is not Arrival:
+                        if type(event) is Refusal:
+                            self._add_refusal(server, event)
+                            continue
+                        if (
+                            type(event) is Attempt
+                            and event.status == DELIVERED
+                            and event.queue_id.startswith(DOVECOT_PREFIX)
+                            and opened.find_parked(server, event.queue_id) is None
+                        ):
+                            continue  # of interest only where the script discards as well, and it says that first
                     if closed_ids and opened.is_repeated(server, event):
                         message = opened.revive(server, event)
                         if message is None:

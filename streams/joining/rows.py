@@ -15,14 +15,12 @@ from postwatch.streams.enrichment.reasons import ReasonBook
 from postwatch.streams.joining.evidence import evidence_of
 from postwatch.streams.joining.facts import find_facts
 from postwatch.streams.joining.message import RANKS, Message
-from postwatch.streams.joining.retractions import NOBODY, Retractions
+from postwatch.streams.joining.retractions import NEW, NOBODY, Retractions, of_account, retracted
 from postwatch.streams.joining.status import OPEN
 from postwatch.streams.parsers.events import LOGIN, Arrival, Attempt, Refusal
 
 _NO_ARRIVAL = Arrival("", 0, "")
 _NO_ATTEMPTS: list[Attempt] = []
-_NEW = tuple.__new__
-"""Makes a row or a cell of all its columns in order: half the time that the class itself takes."""
 
 
 class RowMaker:
@@ -63,10 +61,34 @@ class RowMaker:
                 original, next_queue_id, version, deleted, is_assembled,
             ) = facts  # fmt: skip
             reason = self._reason(status, last)
-            cells = tuple([_cell(one, self._reason(one.status, one)) for one in tried if one.is_attempt])
+            cells = self._cells(tried)
+        accounts: tuple[Account, ...]
+        if is_assembled or arrival is None:
+            accounts = self._find_accounts(message, recipient, arrival, account_evidence)
+        else:
+            accounts = self._accounts.of_delivery(arrival, recipient, account_evidence, message.server)
         submitted = arrival or _NO_ARRIVAL
+        log_lines: tuple[str, ...]
+        if not self._keep_lines:
+            log_lines = ()
+        elif (
+            len(attempts) == 1
+            and message.parts is None
+            and message.arrival is not None
+            and message.terminal_event is None
+            and message.cancelled_recipients is None
+            and message.lineage is None
+            and message.identity is None
+        ):  # as nearly always, and quicker than the call
+            log_lines = message.arrival.line, attempts[0].line
+        else:
+            log_lines = evidence_of(message, recipient, attempts)
         remote_host = last.remote_host
-        row = (  # all columns of Outcome in order, but for the first three, which are those of Account
+        account, account_domain, direction = accounts[0]
+        columns = (  # all of Outcome, in order
+            account,
+            account_domain,
+            direction,
             message.server,
             queue_id,
             submitted.message_id,
@@ -97,76 +119,81 @@ class RowMaker:
             cells,
             next_queue_id,
             submitted.parent_queue_id,
-            evidence_of(message, recipient, attempts) if self._keep_lines else (),
+            log_lines,
             version,
             deleted,
             last.source_ip,
         )
+        row: Outcome = NEW(Outcome, columns)
+        rows.append(row)
+        if len(accounts) > 1:
+            for other in accounts[1:]:  # no comprehension here: it would make each use of `row` dearer
+                rows.append(of_account(row, other))
         if is_assembled or arrival is None:
-            self._add_assembled(message, recipient, arrival, account_evidence, row, rows)
-        else:
-            self._add_of_accounts(message, recipient, arrival, account_evidence, len(attempts), status, row, rows)
+            self._retract_assembled(message, recipient, arrival, account_evidence, accounts, row, rows)
+        elif original or message.was_partial or (direction == RECEIVED and status == DELIVERED):
+            self._retract(message, recipient, arrival, len(attempts), accounts, row, rows)
+
+    def _cells(self, tried: list[Attempt]) -> tuple[AttemptCell, ...]:
+        return tuple([_cell(one, self._reason(one.status, one)) for one in tried if one.is_attempt])
 
     def _reason(self, status: str, one: Attempt) -> str:
         return "" if status == DELIVERED else self._reasons.find_reason(status, one.enhanced_code, one.response)
 
-    def _add_of_accounts(
+    def _retract(
         self,
         message: Message,
         recipient: str,
         arrival: Arrival,
-        evidence: Attempt | None,
         tries: int,
-        status: str,
-        row: tuple[object, ...],
+        accounts: tuple[Account, ...],
+        row: Outcome,
         rows: list[Outcome],
     ) -> None:
-        """A row for each account, and what an earlier one told under another account is retracted."""
-        accounts = self._accounts.of_delivery(arrival, recipient, evidence, message.server)
-        for account in accounts:
-            rows.append(_NEW(Outcome, account + row))
-        if accounts[0].direction == RECEIVED and arrival.sender and status == DELIVERED:
+        """Retract what an earlier row told under another account."""
+        if row.direction == RECEIVED and arrival.sender and row.status == DELIVERED:
             self._retractions.add_sent(arrival, accounts, row, rows)
-        original = row[5]
+        original = row.original_recipient
         if original and (tries > 1 or recipient in arrival.recipients):
             # Else this is the first row of it, for it was not submitted as such.
-            self._retractions.add_aliased(accounts, recipient, str(original), row, rows)
+            self._retractions.add_aliased(accounts, recipient, original, row, rows)
         if message.was_partial and accounts != NOBODY:
-            rows.append(Outcome._make(UNKNOWN + row)._replace(is_deleted=1))
+            rows.append(retracted(row, UNKNOWN))
             if message.cancelled_recipients is not None and recipient in message.cancelled_recipients:
                 # It may have been told as refused.
                 self._retractions.add_aliased(accounts, recipient, recipient, row, rows)
 
-    def _add_assembled(
+    def _find_accounts(
+        self, message: Message, recipient: str, arrival: Arrival | None, judged: Attempt | None
+    ) -> tuple[Account, ...]:
+        """Of a message told in parts, of one whose arrival was not seen, or one that goes through a filter."""
+        if message.lineage is not None or message.is_whole():
+            return self._accounts.of_delivery(arrival, recipient, judged, message.server)
+        if message.is_dated() or (judged is not None and is_into_mailbox(judged)):
+            if judged is not None and judged.status == REJECTED:
+                refusal = Refusal(message.queue_id, judged.at, judged.line, recipient=recipient)
+                return self._accounts.of_refusal(refusal, message.server)
+            return self._accounts.of_delivery(None, recipient, judged, message.server)
+        return NOBODY  # the key needs the time of the first line, which was not seen
+
+    def _retract_assembled(
         self,
         message: Message,
         recipient: str,
         arrival: Arrival | None,
         judged: Attempt | None,
-        row: tuple[object, ...],
+        accounts: tuple[Account, ...],
+        row: Outcome,
         rows: list[Outcome],
     ) -> None:
-        """The rows of a message told in parts, of one whose arrival was not seen, or one that goes through a filter."""
+        """The same of the messages of `_find_accounts`."""
         whole = message.is_whole()
-        accounts: tuple[Account, ...]
-        if whole or message.lineage is not None:
-            accounts = self._accounts.of_delivery(arrival, recipient, judged, message.server)
-        elif message.is_dated() or (judged is not None and is_into_mailbox(judged)):
-            if judged is not None and judged.status == REJECTED:
-                refusal = Refusal(message.queue_id, judged.at, judged.line, recipient=recipient)
-                accounts = self._accounts.of_refusal(refusal, message.server)
-            else:
-                accounts = self._accounts.of_delivery(None, recipient, judged, message.server)
-        else:
-            accounts = NOBODY  # the key needs the time of the first line, which was not seen
-        for account in accounts:
-            rows.append(_NEW(Outcome, account + row))
         if judged is not None and judged.original_recipient:
             self._retractions.add_aliased(accounts, recipient, judged.original_recipient, row, rows)
-        if whole and arrival is not None and arrival.sender and accounts[0].direction == RECEIVED:
+        if whole and arrival is not None and arrival.sender and row.direction == RECEIVED:
             self._retractions.add_sent(arrival, accounts, row, rows)
         if message.was_partial and whole and accounts != NOBODY:
-            rows.append(Outcome._make(UNKNOWN + row)._replace(is_deleted=1))
+            rows.append(retracted(row, UNKNOWN))
         if whole and message.lineage is None and message.arrival is not None:
             if message.identity is not None:
                 self._retractions.add_known(message, message.arrival, recipient, accounts, row, rows)
@@ -176,11 +203,11 @@ class RowMaker:
         if message.lineage is not None and message.lineage.is_returned and not message.lineage.forwarded:
             self._retractions.add_given(message, message.lineage, recipient, accounts, row, rows)
         if message.was_reported_alone:
-            named = Outcome._make(UNKNOWN + row)._replace(queue_id=message.queue_id, queued_at=message.queued_at)
+            named = row._replace(queue_id=message.queue_id, queued_at=message.queued_at)
             self._retractions.add_renamed(message, recipient, named, rows, message.tell_arrival())
         former = message.former
         if former is not None:
-            named = Outcome._make(UNKNOWN + row)._replace(queue_id=former.queue_id, queued_at=former.queued_at)
+            named = row._replace(queue_id=former.queue_id, queued_at=former.queued_at)
             self._retractions.add_renamed(message, recipient, named, rows, former.arrival)
 
     def refusal_rows(self, server: str, refusal: Refusal) -> list[Outcome]:
@@ -212,11 +239,10 @@ class RowMaker:
             log_lines=tuple(filter(None, (refusal.line, refusal.told_by))) if self._keep_lines else (),
             version=make_version(1, refusal.at, RANKS[refusal.status], _count_told(refusal)),
         )
-        rest = row[len(UNKNOWN) :]
-        rows: list[Outcome] = [_NEW(Outcome, account + rest) for account in accounts]
-        for account in former:
-            rows.append(Outcome._make(account + rest)._replace(is_deleted=1))
-        return rows
+        return [
+            *(of_account(row, account) for account in accounts),
+            *(retracted(row, account) for account in former),
+        ]
 
 
 def _count_told(refusal: Refusal) -> int:
@@ -230,7 +256,7 @@ def _count_told(refusal: Refusal) -> int:
 
 
 def _cell(one: Attempt, reason: str) -> AttemptCell:
-    return _NEW(
+    return NEW(
         AttemptCell,
         (one.at, one.status, one.smtp_code, one.response, one.remote_host, one.remote_ip, reason, one.source_ip),
     )

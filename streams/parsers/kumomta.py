@@ -14,7 +14,7 @@ from postwatch.streams.contracts.outcome import BOUNCED, CANCELLED, DEFERRED, DE
 from postwatch.streams.expressions import compiled
 from postwatch.streams.parsers.events import Arrival, Attempt, Event, Ignored, Parsed, Refusal, Unreadable
 from postwatch.streams.parsers.json_envelope import around_a_line
-from postwatch.streams.parsers.log_format import LogFormat
+from postwatch.streams.parsers.log_format import LogFormat, ReadLine
 from postwatch.streams.parsers.queue_ids import refusal_id
 from postwatch.streams.parsers.smtp import next_queue_id
 from postwatch.streams.parsers.syslog import DOCKER_JSON
@@ -94,8 +94,9 @@ class KumoMtaParser:
 
     def __init__(self, stamps: StampReader) -> None:
         self.stamps = stamps
+        self.usual: dict[str, ReadLine] = {}
 
-    def parse(self, line: str) -> Parsed:
+    def parse(self, line: str, tried: ReadLine | None = None) -> Parsed:
         """One line without its newline → what it means. Never raises."""
         return parse_record(line)
 

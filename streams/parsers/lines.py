@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from postwatch.producers.record import CUT_MARK, MAX_LINE_BYTES
 from postwatch.streams.parsers.events import Event, Ignored, Unreadable
@@ -76,11 +76,23 @@ def decode_lines(value: bytes) -> list[str]:
     lines = text.split("\n")
     if not lines[-1]:
         lines.pop()
-    if len(text) > MAX_LINE_BYTES and max(map(len, lines)) > MAX_LINE_BYTES:
+    if _has_long_line(text):
         return [line if len(line) <= MAX_LINE_BYTES else line[:_KEPT_OF_LONG] + _CUT for line in lines]
     return lines
 
 
+def _has_long_line(text: str) -> bool:
+    """Whether a line has more than MAX_LINE_BYTES characters. Looks at one line end in so many characters."""
+    start = 0
+    while len(text) - start > MAX_LINE_BYTES:
+        end = text.rfind("\n", start, start + MAX_LINE_BYTES + 1)
+        if end < 0:
+            return True
+        start = end + 1
+    return False
+
+
+_EVENTS = frozenset(get_args(Event))
 PARSER_ERROR = "parser-error"
 """The reason of a line on which a parser failed: a fault of Postwatch, not of the line."""
 
@@ -104,14 +116,17 @@ class ParsedLines(NamedTuple):
 
 def parse_lines(parser: LineParser, lines: Iterable[str], counts: LineCounts) -> ParsedLines:
     """Parse lines of one server and count them. A parser that fails on a line costs that line."""
-    parse, ignored, not_read = parser.parse, Ignored, Unreadable  # looked up once
+    usual, parse, events_of_one_line = parser.usual, parser.parse, _EVENTS  # looked up once
     events: list[Event] = []
     unreadable: list[UnreadableLine] = []
     others = 0
     index = -1
     for index, line in enumerate(lines):
         try:
-            parsed = parse(line)
+            read = usual.get(line[:1])
+            parsed = read(line) if read is not None else None
+            if parsed is None:
+                parsed = parse(line, read)
         except MemoryError:
             raise
         except Exception as error:
@@ -119,18 +134,18 @@ def parse_lines(parser: LineParser, lines: Iterable[str], counts: LineCounts) ->
             unreadable.append(UnreadableLine(index, PARSER_ERROR, error))
             counts.unreadable[PARSER_ERROR] += 1
             continue
-        if type(parsed) is ignored:  # `isinstance` takes four times as long
+        if type(parsed) in events_of_one_line:  # `isinstance` takes four times as long
+            events.append(parsed)  # type: ignore[arg-type]  # whose type is one of those
+        elif type(parsed) is Ignored:
             others += 1
             counts.ignored[parsed.kind] += 1
             counts.suppressed_lines += parsed.suppressed_lines
-        elif type(parsed) is not_read:
+        elif type(parsed) is Unreadable:
             others += 1
             unreadable.append(UnreadableLine(index, parsed.reason))
             counts.unreadable[parsed.reason] += 1
         elif type(parsed) is list:
             events += parsed
-        else:
-            events.append(parsed)  # type: ignore[arg-type]  # of the types none is left but those of events
     counts.lines += index + 1
     counts.events += index + 1 - others
     return ParsedLines(events, unreadable)

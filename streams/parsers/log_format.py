@@ -13,17 +13,20 @@ from postwatch.streams.parsers.events import Parsed
 from postwatch.streams.parsers.syslog import Header
 from postwatch.streams.parsers.timestamps import StampReader
 
+ReadLine = Callable[[str], Parsed | None]
+"""A line → what it means; None: its form does not say that it is of this format. Never raises."""
+
 
 class LineParser(Protocol):
     stamps: StampReader
     """To be told when the lines that follow were shipped."""
+    usual: dict[str, ReadLine]
+    """By the first character of a line: who reads nearly all such lines. `parse` reads the others, and any line."""
 
-    def parse(self, line: str) -> Parsed:
-        """One line without its newline → what it means. Never raises."""
+    def parse(self, line: str, tried: ReadLine | None = None) -> Parsed:
+        """One line without its newline → what it means. Never raises. `tried`: a reader that does not know the line."""
 
 
-ReadLine = Callable[[str], Parsed | None]
-"""A line → what it means; None: its form does not say that it is of this format. Never raises."""
 ReadMessage = Callable[[Header, str, StampReader], Parsed]
 """The head of a syslog line, with the program's message behind it, and the whole line → what it means. Never raises."""
 

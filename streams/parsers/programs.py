@@ -5,6 +5,8 @@ The names are an administrator's or a mailbox owner's, never a stranger's: they 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from postwatch.streams.expressions import compiled
 from postwatch.streams.parsers.events import ASIDE, REPLY
 
@@ -22,6 +24,7 @@ _PROGRAM = compiled(
 """The program that a command runs, behind `exec` or its interpreter."""
 
 
+@lru_cache(maxsize=1024)
 def is_reply_service(name: str) -> bool:
     """Whether a transport or a service of that name answers the sender instead of delivering."""
     return _REPLY_SERVICE.search(name) is not None

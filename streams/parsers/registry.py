@@ -79,8 +79,8 @@ class FormatsParser:
         self._wrapping = _any_of(wrapping) if wrapping else None
         self._headers = HeaderReader(stamps)
         self._line_readers = [each.line_reader(stamps) for each in formats if each.line_reader is not None]
-        self._usual: dict[str, ReadLine] = {}
-        """By the first character of a line: who claimed such a line last, and nearly always claims the next one too."""
+        self.usual: dict[str, ReadLine] = {}
+        """Who claimed a line with that first character last."""
         self._rest_readers = [each.read_rest for each in formats if each.read_rest is not None]
         self._programs = [
             (_any_of(each.programs), each.read_message) for each in (*formats, LOGGERS) if each.read_message is not None
@@ -88,10 +88,9 @@ class FormatsParser:
         self._known_programs: dict[str, ReadMessage] = {}
         self._formats = formats
 
-    def parse(self, line: str) -> Parsed:
+    def parse(self, line: str, tried: ReadLine | None = None) -> Parsed:
         """One line without its newline → what it means. Never raises."""
-        read = self._usual.get(line[0]) if line else None
-        return (read(line) if read is not None else None) or self._parse_any(line, read)
+        return self._parse_any(line, tried)
 
     def format_of(self, line: str) -> str:
         """The name of the format that reads this line; empty: none does, or one that reads what others leave."""
@@ -111,7 +110,7 @@ class FormatsParser:
             for read in self._line_readers:
                 parsed = read(line) if read is not tried else None
                 if parsed is not None:
-                    self._usual[line[:1]] = read
+                    self.usual[line[:1]] = read
                     return parsed
             header = self._headers.read(line)
             if header is not None:

@@ -16,8 +16,11 @@ _NEXT_ID = compiled(r"[0-9A-Za-z.-]{6,64}")
 _MOST_OF_ANSWER = 1000
 _MAILBOX = compiled(r"[245]\d\d (?:[245]\.\d{1,3}\.\d{1,3} )?<([^<>\"\s@]{1,64}@[^<>\"\s@]{1,255})>(?= |$)")
 OWN_NETWORKS = ("127.", "::1", "10.", "192.168.", "fc", "fd", *(f"172.{number}." for number in range(16, 32)))
-_OWN_BEGINNINGS = frozenset(network[:2] for network in OWN_NETWORKS)
-"""They tell most other addresses, at a fraction of the cost."""
+_BY_BEGINNING = {
+    beginning: tuple(network for network in OWN_NETWORKS if network.startswith(beginning))
+    for beginning in (network[:2] for network in OWN_NETWORKS)
+}
+"""Their first two characters tell most other addresses, at a fraction of the cost."""
 
 
 def reply_codes(answer: str) -> tuple[int, str]:
@@ -26,15 +29,15 @@ def reply_codes(answer: str) -> tuple[int, str]:
     return (int(found[1]), found[2] or "") if found is not None else (0, "")
 
 
-_MOST_OF_CODES = 14
+MOST_OF_CODES = 14
 """Characters that decide: `550 5.123.456` and the one behind it."""
-_begin_codes = lru_cache(maxsize=8192)(reply_codes)
-"""Few answers begin in more than a handful of ways."""
+known_codes = lru_cache(maxsize=8192)(reply_codes)
+"""`reply_codes` of the first MOST_OF_CODES characters, remembered: few answers begin in more than a handful of ways."""
 
 
 def codes_of(answer: str) -> tuple[int, str]:
     """As `reply_codes`, remembered."""
-    return _begin_codes(answer[:_MOST_OF_CODES])
+    return known_codes(answer[:MOST_OF_CODES])
 
 
 def is_lmtp(transport: str) -> bool:
@@ -49,7 +52,8 @@ def is_loopback(ip: str) -> bool:
 
 def is_own(ip: str) -> bool:
     """Whether it is an address of this machine or of a private network."""
-    return ip[:2] in _OWN_BEGINNINGS and ip.startswith(OWN_NETWORKS)
+    networks = _BY_BEGINNING.get(ip[:2])
+    return networks is not None and ip.startswith(networks)
 
 
 def is_near(ip: str) -> bool:

@@ -121,12 +121,13 @@ class EximMainParser:
 
     def __init__(self, stamps: StampReader, *, is_alone: bool = True) -> None:
         self.stamps = stamps
+        self.usual: dict[str, ReadLine] = {}
         self._stamp, self._at = _NO_STAMP_YET, 0
         """Of the line before, where its time is known whenever it was shipped: the next line often has the same."""
         self._is_alone = is_alone
         """Whether no other program writes into the same file: one whose stamps look like Exim's names itself."""
 
-    def parse(self, line: str) -> Parsed:
+    def parse(self, line: str, tried: ReadLine | None = None) -> Parsed:
         """One line without its newline → what it means. Never raises."""
         return self.read(line) or read_header(line) or around_a_line(line) or NO_STAMP
 

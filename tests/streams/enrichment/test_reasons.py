@@ -175,6 +175,7 @@ def test_words_go_before_codes_that_contradict_them(code: str, words: str, reaso
         ("552 <no-such-user@far.example> mailbox full", "mailbox-full"),
         ("550 user unknown, see https://far.example/spf/blacklist", "unknown-user"),
         ("554 see https://far.example/spf", "authentication"),
+        (f"550 the sender quota-{'x' * 70}@far.example is refused", "policy"),
     ],
 )
 def test_addresses_and_links_do_not_decide(words: str, reason: str) -> None:
