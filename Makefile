@@ -84,7 +84,7 @@ compose-secrets:
 # What takes too long for every landing: docs/install.md followed in a bare Debian under systemd (needs root and
 # debootstrap), three brokers, a secured Kafka, and each part upgraded from FROM (a commit) and back under load.
 fleet-test: install
-	POSTWATCH_FLEET=1 POSTWATCH_UPGRADE_FROM=$(FROM) $(BIN)/python -m pytest -rA tests/fleet tests/secured_kafka $(ARGS)
+	POSTWATCH_FLEET=1 POSTWATCH_UPGRADE_FROM=$(FROM) $(BIN)/python -m pytest -rA tests/fleet tests/secured_kafka tests/deploy/test_packages.py $(ARGS)
 
 lint: install
 	$(BIN)/ruff format --check .

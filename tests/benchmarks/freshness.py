@@ -118,7 +118,7 @@ def _write(log: GrowingLog, lines_a_second: int, timeout_seconds: float, stoppin
 def probe(
     lane: Lane,
     log: GrowingLog,
-    numbers: range,
+    numbers: Iterable[int],
     every_seconds: float,
     arrived: Callable[[Sequence[str]], Iterable[str]],
     most_seconds: float = _PROBE_SECONDS,
@@ -130,15 +130,18 @@ def probe(
     """
     in_flight: dict[str, float] = {}
     waits: list[float] = []
-    coming = iter(numbers)
+    coming: Iterator[int] | None = iter(numbers)
     next_at = time.monotonic()
-    while len(waits) < len(numbers):
+    while coming is not None or in_flight:
         now = time.monotonic()
-        if now >= next_at and (number := next(coming, None)) is not None:
+        number = next(coming, None) if coming is not None and now >= next_at else None
+        if number is not None:
             next_at = now + every_seconds
             account = f"probe{number}@probes.example"
             log.append(probe_lines(account, number))
             in_flight[account] = time.monotonic()
+        elif now >= next_at:
+            coming = None
         for account in arrived(list(in_flight)):
             waits.append(time.monotonic() - in_flight.pop(account))
         late = [one for one, written_at in in_flight.items() if time.monotonic() - written_at > most_seconds]

@@ -131,6 +131,40 @@ def test_a_mail_server_gets_nothing_of_the_workers(package: Path) -> None:
     assert package.stat().st_size < 12_000_000
 
 
+def without_compilers(folder: Path) -> str:
+    """A PATH with all tools of this machine but those that compile C."""
+    folder.mkdir()
+    for tool in Path("/usr/bin").iterdir():
+        if not re.search(r"(^|-)(cc|c\d\d|gcc|clang)(-[\d.]+)?$", tool.name):
+            (folder / tool.name).symlink_to(tool)
+    return str(folder)
+
+
+@pytest.mark.skipif(not os.environ.get("POSTWATCH_FLEET"), reason="takes minutes: `make fleet-test`")
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("build", ["compiled", "interpreted"])
+def test_the_package_of_the_workers_says_which_core_it_holds(build: str, tmp_path: Path) -> None:
+    if reason := unavailable():
+        pytest.skip(reason)
+    environ = {name: value for name, value in os.environ.items() if name != "POSTWATCH_JOIN_CORE"}
+    environ["BIN"] = str(Path(sys.executable).parent)
+    if build == "interpreted":
+        environ["PATH"] = without_compilers(tmp_path / "tools")
+    elif not (shutil.which("gcc") and list(Path("/usr/include").glob("python3*/Python.h"))):
+        pytest.skip("no C compiler or no Python.h: apt-get install gcc python3-dev")
+    out = tmp_path / "packages"
+    command = [str(FOLDER / "build"), str(out), "postwatch"]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"postwatch: the core is {build}\n"
+    assert ("no C compiler was found (Debian: apt-get install gcc)" in done.stderr) == (build == "interpreted")
+    [made] = out.iterdir()
+    fields = subprocess.run(["dpkg-deb", "--field", str(made)], capture_output=True, text=True, check=True).stdout
+    assert f"Postwatch-Core: {build}\n" in fields
+    assert f"Parsers and joiner of this package are {build}." in fields
+    assert "Architecture: all" not in fields
+
+
 @pytest.mark.parametrize("name", [SHIP, "postwatch"])
 def test_each_file_that_a_package_takes_is_there(name: str) -> None:
     described = yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
