@@ -119,6 +119,7 @@ def parse_lines(parser: LineParser, lines: Iterable[str], counts: LineCounts) ->
     usual, parse, events_of_one_line = parser.usual, parser.parse, _EVENTS  # looked up once
     events: list[Event] = []
     unreadable: list[UnreadableLine] = []
+    ignored: dict[str, int] = {}
     others = 0
     index = -1
     for index, line in enumerate(lines):
@@ -138,14 +139,18 @@ def parse_lines(parser: LineParser, lines: Iterable[str], counts: LineCounts) ->
             events.append(parsed)  # type: ignore[arg-type]  # whose type is one of those
         elif type(parsed) is Ignored:
             others += 1
-            counts.ignored[parsed.kind] += 1
-            counts.suppressed_lines += parsed.suppressed_lines
+            kind, suppressed_lines = parsed
+            ignored[kind] = ignored.get(kind, 0) + 1
+            if suppressed_lines:
+                counts.suppressed_lines += suppressed_lines
         elif type(parsed) is Unreadable:
             others += 1
             unreadable.append(UnreadableLine(index, parsed.reason))
             counts.unreadable[parsed.reason] += 1
         elif type(parsed) is list:
             events += parsed
+    for kind, count in ignored.items():  # a Counter would cost as much as the look at the line
+        counts.ignored[kind] += count
     counts.lines += index + 1
     counts.events += index + 1 - others
     return ParsedLines(events, unreadable)
