@@ -41,6 +41,9 @@ _LONGEST_IDLE_POLL_SECONDS = 0.5
 _SCAN_REST = 100
 """The same for a scan of thousands of files: a hundredth of a core."""
 _LONGEST_SCAN_MS = 10_000
+_SAVE_REST = 1_000
+"""The same for a checkpoint that tells no more than until when this shipper looked: a thousandth of a core."""
+_LONGEST_SAVE_MS = 60_000
 READS_IN_A_TURN = 16
 """So that acknowledgements, heartbeats and a signal don't wait behind a backlog."""
 KAFKA_AWAY_MS = 5_000
@@ -79,15 +82,15 @@ class Shipper:
         self._clock_ms = clock_ms
         self._last_turn_ms = self._last_line_ms = 0
         self._started_ms = clock_ms()
-        self._next_scan_ms = self._next_save_ms = self._next_heartbeat_ms = 0
-        self._is_heartbeat_in_flight = self._has_progress = False
+        self._next_scan_ms = self._next_save_ms = self._next_idle_save_ms = self._next_heartbeat_ms = 0
+        self._is_heartbeat_in_flight = self._has_progress = self._has_beaten = False
         self._is_paused = self._is_unsaved = False
 
     def turn(self) -> None:
         """One round of everything; waits a little when there was nothing to read."""
         now_ms = self._clock_ms()
         if now_ms < self._last_turn_ms:  # the machine's clock was set back: don't wait until it has caught up
-            self._next_scan_ms = self._next_save_ms = self._next_heartbeat_ms = 0
+            self._next_scan_ms = self._next_save_ms = self._next_idle_save_ms = self._next_heartbeat_ms = 0
         self._last_turn_ms = now_ms
         is_scan_due = now_ms >= self._next_scan_ms
         if is_scan_due:
@@ -100,7 +103,8 @@ class Shipper:
         has_more = not self._registry.has_news and self._read_files(due, now_ms)
         self._beat(now_ms)
         self._publisher.poll(0 if has_more else self._idle_seconds(now_ms))
-        if now_ms >= self._next_save_ms and (self._has_progress or self._registry.has_news):
+        has_news = self._has_progress or self._registry.has_news
+        if now_ms >= (self._next_save_ms if has_news else self._next_idle_save_ms) and (has_news or self._has_beaten):
             self._save(now_ms)
 
     def stop(self) -> None:
@@ -233,11 +237,12 @@ class Shipper:
 
     def _heartbeat_acknowledged(self) -> None:
         self._is_heartbeat_in_flight = False
-        self._has_progress = True  # a checkpoint tells, too, until when this shipper looked
+        self._has_beaten = True  # a checkpoint tells, too, until when this shipper looked
         metrics.HEARTBEATS.inc()
 
     def _save(self, now_ms: int) -> None:
         self._next_save_ms = now_ms + SAVE_MS
+        started_ms = self._clock_ms()
         files = tuple(known.saved() for known in self._registry.known)
         try:
             save_checkpoint(self._plan.checkpoint_file, Checkpoint(self._registry.scanned_ms, files))
@@ -248,7 +253,9 @@ class Shipper:
             self._health.complain("checkpoint", reason)
             log.error("checkpoint_unwritable", reason=reason, remedy="free disk space or correct the permissions")
             return
-        self._is_unsaved = self._has_progress = self._registry.has_news = False
+        took_ms = self._clock_ms() - started_ms
+        self._next_idle_save_ms = now_ms + min(max(SAVE_MS, took_ms * _SAVE_REST), _LONGEST_SAVE_MS)
+        self._is_unsaved = self._has_progress = self._has_beaten = self._registry.has_news = False
         self._health.settle("checkpoint")
         metrics.CHECKPOINT_TIME.set(now_ms / 1000)
 

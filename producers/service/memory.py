@@ -18,18 +18,25 @@ from typing import Any
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 """Numbers of options in glibc's malloc.h."""
 _LARGE_BYTES = 256 * 1024
+BATCH_BYTES = 4 * 1024 * 1024
+"""For a process that makes one batch of a few MiB after another: the system clears each new page of a batch first,
+which takes half of the time of encoding it."""
 _ARENAS = 2
 _TRIM_EVERY_SECONDS = 5.0
 
 
-def bound_heap() -> None:
-    """Call at the start of a process, before it has threads."""
+def bound_heap(large_bytes: int = _LARGE_BYTES) -> None:
+    """Call at the start of a process, before it has threads.
+
+    A block of `large_bytes` goes back as soon as it is freed, and so does twice as much at the heap's end; what is
+    smaller is used again, and goes back within seconds.
+    """
     libc = ctypes.CDLL(None)
     if not hasattr(libc, "mallopt") or not hasattr(libc, "malloc_trim"):
         return
     libc.mallopt(_ARENA_MAX, _ARENAS)
-    libc.mallopt(_MMAP_THRESHOLD, _LARGE_BYTES)
-    libc.mallopt(_TRIM_THRESHOLD, _LARGE_BYTES)
+    libc.mallopt(_MMAP_THRESHOLD, large_bytes)
+    libc.mallopt(_TRIM_THRESHOLD, 2 * large_bytes)
     threading.Thread(target=_trim, args=(libc,), name="heap", daemon=True).start()
 
 

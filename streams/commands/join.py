@@ -17,7 +17,7 @@ from postwatch.producers.service.health import Health, serve_metrics
 from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.producers.service.lifecycle import await_server, now_ms
 from postwatch.producers.service.logs import configure_logs
-from postwatch.producers.service.memory import bound_arrow, bound_heap
+from postwatch.producers.service.memory import BATCH_BYTES, bound_arrow, bound_heap
 from postwatch.producers.service.outages import OutageLog
 from postwatch.producers.service.renewal import Renewal, begin_anew, end_in_order
 from postwatch.producers.service.settings import load
@@ -49,7 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    bound_heap()
+    bound_heap(BATCH_BYTES)
     bound_arrow()
     if arguments.start is not None:
         return _replay(parse_start(arguments.start, now_ms()))

@@ -13,7 +13,7 @@ from postwatch.producers.service.kafka import ClientErrors, KafkaWatch, check_to
 from postwatch.producers.service.kafka_settings import RECONNECT_MAX_MS, KafkaSettings
 from postwatch.producers.service.lifecycle import await_server, stop_on_signal
 from postwatch.producers.service.logs import configure_logs
-from postwatch.producers.service.memory import bound_arrow, bound_heap
+from postwatch.producers.service.memory import BATCH_BYTES, bound_arrow, bound_heap
 from postwatch.producers.service.outages import OutageLog
 from postwatch.producers.service.renewal import Renewal, end_in_order
 from postwatch.producers.service.settings import load
@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     settings, kafka, clickhouse = load(SinkSettings), load(KafkaSettings), load(ClickHouseSettings)
     configure_logs("sink")
-    bound_heap()
+    bound_heap(BATCH_BYTES)
     bound_arrow()
     from postwatch.streams.contracts import heartbeat, outcome_records
     from postwatch.streams.contracts.dead_letters import (

@@ -5,10 +5,12 @@ from __future__ import annotations
 import gzip
 import os
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from postwatch.producers import shipper
+from postwatch.producers.files.checkpoint import Checkpoint, save_checkpoint
 from postwatch.producers.record import CUT_MARK, MAX_LINE_BYTES, MAX_RECORD_BYTES
 from prometheus_client import REGISTRY
 
@@ -637,3 +639,25 @@ def test_a_long_look_at_quiet_files_is_followed_by_a_longer_rest(
     server.now_ms += 1
     server.shipper.turn()
     assert server.now_ms == scanned_ms + 8_000 + 80
+
+
+def test_a_checkpoint_without_news_is_written_less_often_where_it_takes_long(
+    server: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thousands of files take most of a tenth of a second, and each heartbeat is a reason to write."""
+    written_ms: list[int] = []
+
+    def save(path: Path, checkpoint: Checkpoint) -> None:
+        written_ms.append(server.now_ms)
+        server.now_ms += 80
+        save_checkpoint(path, checkpoint)
+
+    server.write(b"one\n")
+    server.pass_time(30_000)
+    monkeypatch.setattr(shipper, "save_checkpoint", save)
+    server.pass_time(200_000)
+    assert 3 <= len(written_ms) <= 4
+    assert min(later - earlier for earlier, later in pairwise(written_ms)) >= 60_000
+    server.write(b"two\n")
+    server.pass_time(2_000)
+    assert written_ms[-1] >= server.now_ms - 2_000
