@@ -21,8 +21,8 @@ LOADED_ROWS = 20_000
 the CPU that one of 27,000 takes."""
 LOADED_WAITS = 3
 """So many times as long as a busy one."""
-MAX_BATCH_BYTES = 96 * 1024 * 1024
-"""Of record values, about 80,000 rows. For a moment, the encoded insert takes a quarter of it in addition."""
+MAX_BATCH_BYTES = 64 * 1024 * 1024
+"""Of record values, about 54,000 rows. For a moment, the encoded insert takes a quarter of it in addition."""
 BLOCK_ROWS = 5_000
 """ClickHouse makes a block of each record batch, and small blocks are slow; larger ones need more memory here."""
 
