@@ -45,6 +45,9 @@ log = structlog.get_logger()
 
 NO_PROOFS = ProofIssuer()
 """Without a key none are made."""
+_IDLE_SECONDS = 75
+"""How long a connection without a request stays open. Proxies keep theirs for a minute, and the request that they send
+just when it is closed here fails."""
 _GRACE_SECONDS = 5
 _BACKLOG = 256
 
@@ -181,6 +184,7 @@ def make_server(app: ASGIApp, systemd: Systemd | None = None) -> uvicorn.Server:
         server_header=False,
         proxy_headers=False,  # it would believe every program on loopback; site.py says who is believed
         ws="none",
+        timeout_keep_alive=_IDLE_SECONDS,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
     server = _Server(config)

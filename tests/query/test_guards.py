@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import http.client
+import time
+
 import httpx
 import pytest
 from postwatch.producers.service.errors import SettingsError
@@ -108,3 +111,14 @@ def test_head_tells_what_get_would(empty_site: httpx.Client, path: str) -> None:
     assert answers[1].content == b""
     assert int(answers[1].headers["content-length"]) > 0
     assert answers[1].headers["content-security-policy"]
+
+
+def test_an_idle_connection_of_a_proxy_stays_open(empty_site: httpx.Client) -> None:
+    connection = http.client.HTTPConnection(empty_site.base_url.host, empty_site.base_url.port)
+    connection.connect()
+    connection.auto_open = 0  # a second request over a closed connection fails
+    for wait_seconds in (7, 0):  # uvicorn's default is 5
+        connection.request("GET", "/health")
+        assert connection.getresponse().read()
+        time.sleep(wait_seconds)
+    connection.close()

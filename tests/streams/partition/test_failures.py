@@ -7,8 +7,9 @@ from postwatch.streams.errors import StoreError
 from postwatch.streams.joining.merge import add_attempt
 from postwatch.streams.joining.message import Message
 from postwatch.streams.joining.rows import RowMaker
-from postwatch.streams.parsers.events import Attempt
-from postwatch.streams.parsers.registry import FormatsParser
+from postwatch.streams.parsers.events import Attempt, Parsed
+from postwatch.streams.parsers.exim import main_log
+from postwatch.streams.parsers.exim.fast_path import read_delivery
 from postwatch.streams.partition import message_store
 from postwatch.streams.partition.failures import FailureLog, place_of
 
@@ -49,14 +50,12 @@ def recipients(worker: Worker) -> list[str]:
 
 
 def test_a_line_on_which_a_parser_fails_is_a_dead_letter_and_the_rest_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    parse = FormatsParser.parse
-
-    def failing(self: FormatsParser, line: str) -> object:
-        if BAD in line and "=>" in line:
+    def failing(line: str, at: int) -> Parsed | None:
+        if BAD in line:
             raise KeyError(line)
-        return parse(self, line)
+        return read_delivery(line, at)
 
-    monkeypatch.setattr(FormatsParser, "parse", failing)
+    monkeypatch.setattr(main_log, "read_delivery", failing)
     worker = play(both(), [1, 2, 3])
     assert [(letter.reason, letter.value) for letter in worker.kafka.letters] == [("parser-error", both()[2].encode())]
     assert worker.kafka.letters[0].detail.startswith("KeyError at test_failures.py:")
