@@ -13,12 +13,21 @@ from postwatch.streams.contracts.outcome import BOUNCED, DELIVERED, DISCARDED
 from postwatch.streams.expressions import compiled
 from postwatch.streams.parsers.events import Arrival, Attempt, LifecycleEvent, Parsed, Refusal
 from postwatch.streams.parsers.exim import ambiguous
-from postwatch.streams.parsers.exim.attempts import NO_ANSWER, answered, deferred, failed, final_address, mailbox_in
+from postwatch.streams.parsers.exim.attempts import (
+    NO_ANSWER,
+    answered,
+    deferred,
+    failed,
+    final_address,
+    mailbox_in,
+    what_beside,
+)
 from postwatch.streams.parsers.exim.grammar import ID, LONGEST_LISTED
 from postwatch.streams.parsers.exim.rejections import code_in
 from postwatch.streams.parsers.queue_ids import refusal_id
 
 STAMP_LENGTH = len("2026-11-23 13:42:18")
+_BLACKHOLE = ":blackhole:"
 _PORT = "(?::[0-9]++|)"
 _USUAL_ARRIVAL = (
     r"<= ([^ \"][^ ]*+) (?:R=([^ ]++) |)"
@@ -36,6 +45,8 @@ USUAL_ARRIVAL = compiled(rf" ({ID}) {_USUAL_ARRIVAL}", re.ASCII)
 """What follows the stamp: the queue id, the groups of ARRIVAL."""
 USUAL_DELIVERY = compiled(rf" ({ID}) {_USUAL_DELIVERY}", re.ASCII)
 """The same with the groups of DELIVERY."""
+USUAL_DISCARD = compiled(rf" ({ID}) => :blackhole: <([^ \"<>]++)> R=([^ ]++)$", re.ASCII)
+"""The same for what an alias throws away: queue id, address, router."""
 USUAL_END = compiled(rf" ({ID}) Completed(?: |$)", re.ASCII)
 USUAL_TRY = compiled(
     rf" ({ID}) (==|\*\*) ([^ \"(<|>/:][^ ]*+) (?:<([^ \"<>]++)> |)(?:R=([^ :]++)(?: T=([^ :]++)|)|routing(?= defer))"
@@ -55,6 +66,7 @@ USUAL_REFUSAL = compiled(
 Where the words say `rejected ` again it takes `rejections.refusal` to tell."""
 _MATCH_ARRIVAL = USUAL_ARRIVAL.match
 _MATCH_DELIVERY = USUAL_DELIVERY.match
+_MATCH_DISCARD = USUAL_DISCARD.match
 _MATCH_END = USUAL_END.match
 _MATCH_TRY = USUAL_TRY.match
 _MATCH_REFUSAL = USUAL_REFUSAL.match
@@ -103,7 +115,7 @@ def read_delivery(line: str, at: int) -> Parsed | None:
     """A delivery, as `_delivery` would read it; None: it takes that to tell."""
     found = _MATCH_DELIVERY(line, STAMP_LENGTH)
     if found is None:
-        return None
+        return _read_discard(line, at)
     queue_id, final, original, router, transport, host, ip, source_ip, tls, answer = found.groups("")
     code, enhanced, next_id, handover = answered(answer, ip) if answer else NO_ANSWER
     final = final.lower()
@@ -136,6 +148,24 @@ def read_delivery(line: str, at: int) -> Parsed | None:
         "",
         False,
         source_ip,
+    )
+
+
+def _read_discard(line: str, at: int) -> Parsed | None:
+    found = _MATCH_DISCARD(line, STAMP_LENGTH)
+    if found is None:
+        return None
+    queue_id, address, router = found.groups()
+    final, original = final_address(_BLACKHOLE, address)
+    return Attempt(
+        queue_id,
+        at,
+        line,
+        DISCARDED,
+        recipient=final,
+        original_recipient=original,
+        router=router,
+        beside=what_beside(_BLACKHOLE),
     )
 
 

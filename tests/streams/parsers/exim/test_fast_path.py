@@ -74,7 +74,7 @@ _ARRIVALS = st.tuples(
 ).map(lambda parts: "<= " + "".join(parts))
 _DELIVERIES = st.tuples(
     st.sampled_from(("=>", "->", ">>")),
-    _value(" Paul@customer.example"),
+    _value(" Paul@customer.example") | st.just(" :blackhole: "),
     _fields(
         "<~sales@bakery.example",
         "F=<~anna@bakery.example",
@@ -157,6 +157,7 @@ def test_usual_arrivals_go_the_short_way(words: str) -> None:
         "=> paul@customer.example R=dnslookup T=remote_smtp H=mx.example [203.0.113.5] X=TLS1.3:AES:256 CV=yes "
         'C="250 OK"',
         "-> anna <sales@bakery.example> R=virtual_user T=dovecot_virtual_delivery",
+        "=> :blackhole: <nobody@bakery.example> R=virtual_aliases",
         "Completed",
     ],
 )
