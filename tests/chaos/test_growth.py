@@ -35,7 +35,7 @@ def test_what_is_kept_and_kept_again_is_wrong_below_its_bound_too() -> None:
 def test_who_was_started_again_is_held_to_the_bound_alone() -> None:
     leaking = rests(lambda minute: 50 + 3 * minute, launches=(1, 2))
     assert judge({"sink-1": SERIES}, leaking) == []
-    [wrong] = judge({"sink-1": [*SERIES, (15.0, 301.0)]}, leaking)
+    [wrong] = judge({"sink-1": [*SERIES, (15.0, 401.0)]}, leaking)
     assert "its bound" in wrong
 
 
@@ -44,8 +44,8 @@ def test_growth_is_told_for_ten_minutes_of_traffic() -> None:
 
 
 def test_one_sample_beyond_the_bound_is_wrong() -> None:
-    assert judge({"sink-1": [*SERIES, (15.0, 301.0)]}, rests(lambda minute: 100)) == [
-        "sink-1 held 301 MB, and its bound is 300 MB"
+    assert judge({"sink-1": [*SERIES, (15.0, 401.0)]}, rests(lambda minute: 100)) == [
+        "sink-1 held 401 MB, and its bound is 400 MB"
     ]
 
 
