@@ -143,3 +143,10 @@ def database(make_database: Callable[..., ClickHouseSettings]) -> ClickHouseSett
 def lasting_database(make_database: Callable[..., ClickHouseSettings]) -> ClickHouseSettings:
     """The same for rows of a fixed day: they grow old, and ClickHouse drops at once what is older than the days set."""
     return make_database(retention_days=3_650)
+
+
+@pytest.fixture(autouse=True)
+def _without_switches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The switches of `make fleet-test` are no settings, and no part may find them."""
+    for name in ("FLEET", "UPGRADE_FROM", "BARE_DEBIAN", "PACKAGES"):
+        monkeypatch.delenv(f"POSTWATCH_{name}", raising=False)
