@@ -145,8 +145,7 @@ def lasting_database(make_database: Callable[..., ClickHouseSettings]) -> ClickH
     return make_database(retention_days=3_650)
 
 
-@pytest.fixture(autouse=True)
-def _without_switches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The switches of `make fleet-test` are no settings, and no part may find them."""
+def pytest_collection_finish() -> None:
+    """The switches of `make fleet-test` have been read by then. They are no settings, and no part may find them."""
     for name in ("FLEET", "UPGRADE_FROM", "BARE_DEBIAN", "PACKAGES"):
-        monkeypatch.delenv(f"POSTWATCH_{name}", raising=False)
+        os.environ.pop(f"POSTWATCH_{name}", None)

@@ -25,11 +25,6 @@ from tests.waiting import wait_until
 PARTITIONS = 3
 
 
-def parents_environment() -> dict[str, str]:
-    """Without the switch of `make fleet-test`, which is no setting of a part."""
-    return {name: value for name, value in os.environ.items() if name != "POSTWATCH_FLEET"}
-
-
 @dataclass
 class Part:
     """One `postwatch` subcommand as a process."""
@@ -46,7 +41,7 @@ class Part:
         with self.log_file.open("ab") as stream:
             self.process = subprocess.Popen(
                 [*self.launcher, str(Path(sys.executable).with_name("postwatch")), *self.arguments],
-                env={**parents_environment(), **self.environment},
+                env={**os.environ, **self.environment},
                 stdout=stream,
                 stderr=stream,
             )

@@ -20,7 +20,7 @@ from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.streams.settings import ClickHouseSettings
 
 from tests.certificates import make_certificates
-from tests.end_to_end.pipeline import Part, Pipeline, parents_environment, running
+from tests.end_to_end.pipeline import Part, Pipeline, running
 from tests.secured_kafka.broker import CERTIFIED, OAUTH_CLIENTS, PASSWORD, SecuredKafka
 from tests.secured_kafka.rights import documented_grants
 from tests.secured_kafka.rsyslog import OMKAFKA, Rsyslog
@@ -71,7 +71,7 @@ def rows_of(pipeline: Pipeline, *numbers: int) -> list[dict[str, Any]]:
 
 def asked_of_doctor(pipeline: Pipeline, settings: Mapping[str, str]) -> list[dict[str, str]]:
     command = [str(Path(sys.executable).with_name("postwatch")), "doctor", "--json"]
-    environment = {**parents_environment(), **pipeline.environment(), **settings}
+    environment = {**os.environ, **pipeline.environment(), **settings}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.stdout, done.stderr
     findings: list[dict[str, str]] = json.loads(done.stdout)
