@@ -31,7 +31,9 @@ class Account(NamedTuple):
     direction: str
 
 
-_NEW = tuple.__new__
+NEW = tuple.__new__
+"""Makes a row or a cell of all its columns in order: half the time that the class itself takes."""
+
 UNKNOWN = Account("", "", SENT)
 """Whose it is can't be told: the arrival was never seen, or no domain is ours."""
 
@@ -67,7 +69,7 @@ def mailbox(name: str, server: str, direction: str) -> Account:
     name = name.lower()
     user, at, domain = name.rpartition("@")
     if at and domain not in _HERE and domain != server.lower():
-        return _NEW(Account, (name, domain, direction))  # the fast path, taken for each row
+        return NEW(Account, (name, domain, direction))  # the fast path, taken for each row
     return Account(f"{user if at else name}@{server}", server, direction)
 
 
@@ -93,7 +95,7 @@ def _account_of(name: str, server: str, direction: str) -> Account | None:
     if usual is not None:
         domain = usual[1]
         if domain not in _HERE and domain != server.lower():
-            return _NEW(Account, (name, domain, direction))
+            return NEW(Account, (name, domain, direction))
     return mailbox(name, server, direction) if _is_usual(name) is not None or is_account(name) else None
 
 

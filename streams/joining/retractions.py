@@ -7,14 +7,11 @@ from __future__ import annotations
 
 import msgspec
 from postwatch.streams.contracts.outcome import Outcome
-from postwatch.streams.enrichment.accounts import UNKNOWN, Account, AccountBook
+from postwatch.streams.enrichment.accounts import NEW, UNKNOWN, Account, AccountBook
 from postwatch.streams.joining.message import Lineage, Message
 from postwatch.streams.parsers.events import Arrival
 
 NOBODY = (UNKNOWN,)
-
-NEW = tuple.__new__
-"""Makes a row or a cell of all its columns in order: half the time that the class itself takes."""
 
 
 def of_account(row: Outcome, account: Account) -> Outcome:

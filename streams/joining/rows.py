@@ -10,12 +10,12 @@ import msgspec
 from postwatch.streams.contracts.outcome import DELIVERED, RECEIVED, REJECTED, RESULTS, Outcome
 from postwatch.streams.contracts.outcome import Attempt as AttemptCell
 from postwatch.streams.contracts.version import FIRST_WHOLE_VERSION, MOST_EVENTS, RANK_SHIFT, TIME_SHIFT, make_version
-from postwatch.streams.enrichment.accounts import UNKNOWN, Account, AccountBook, is_into_mailbox
+from postwatch.streams.enrichment.accounts import NEW, UNKNOWN, Account, AccountBook, is_into_mailbox
 from postwatch.streams.enrichment.reasons import ReasonBook
 from postwatch.streams.joining.evidence import evidence_of
 from postwatch.streams.joining.facts import find_facts
 from postwatch.streams.joining.message import RANKS, Message
-from postwatch.streams.joining.retractions import NEW, NOBODY, Retractions, of_account, retracted
+from postwatch.streams.joining.retractions import NOBODY, Retractions, of_account, retracted
 from postwatch.streams.joining.status import OPEN
 from postwatch.streams.parsers.events import LOGIN, Arrival, Attempt, Refusal
 

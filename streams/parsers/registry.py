@@ -88,24 +88,11 @@ class FormatsParser:
         self._known_programs: dict[str, ReadMessage] = {}
         self._formats = formats
 
-    def parse(self, line: str, tried: ReadLine | None = None) -> Parsed:
-        """One line without its newline → what it means. Never raises."""
-        return self._parse_any(line, tried)
+    def parse(self, line: str, tried: ReadLine | None = None, is_inner: bool = False) -> Parsed:
+        """One line without its newline → what it means. Never raises.
 
-    def format_of(self, line: str) -> str:
-        """The name of the format that reads this line; empty: none does, or one that reads what others leave."""
-        with_readers = (each.name for each in self._formats if each.line_reader is not None)
-        for name, read in zip(with_readers, self._line_readers, strict=True):
-            if read(line) is not None:
-                return name
-        header = self._headers.read(line)
-        with_programs = (each.name for each in self._formats if each.read_message is not None)
-        for name, (pattern, _) in zip(with_programs, self._programs, strict=False):  # the loggers, the last, are none
-            if header is not None and pattern.match(header.program):
-                return name
-        return ""
-
-    def _parse_any(self, line: str, tried: ReadLine | None, is_inner: bool = False) -> Parsed:
+        `tried`: the reader that did not claim the line. `is_inner`: another program passed the line on.
+        """
         while True:
             for read in self._line_readers:
                 parsed = read(line) if read is not tried else None
@@ -119,6 +106,19 @@ class FormatsParser:
             if inner == line:
                 return self._parse_rest(line)
             line, tried = inner, None
+
+    def format_of(self, line: str) -> str:
+        """The name of the format that reads this line; empty: none does, or one that reads what others leave."""
+        with_readers = (each.name for each in self._formats if each.line_reader is not None)
+        for name, read in zip(with_readers, self._line_readers, strict=True):
+            if read(line) is not None:
+                return name
+        header = self._headers.read(line)
+        with_programs = (each.name for each in self._formats if each.read_message is not None)
+        for name, (pattern, _) in zip(with_programs, self._programs, strict=False):  # the loggers, the last, are none
+            if header is not None and pattern.match(header.program):
+                return name
+        return ""
 
     def _parse_message(self, header: Header, line: str, is_inner: bool) -> Parsed:
         program, text, start = header.program, header.text, header.start
@@ -141,7 +141,7 @@ class FormatsParser:
             inner = self._headers.read(text) or read_inner(text, header.at)
             if inner is not None:
                 return self._parse_message(inner._replace(at=header.at), line, True)
-        return self._parse_any(text, None, True)
+        return self.parse(text, None, True)
 
     def _find_program(self, program: str) -> ReadMessage:
         unit = program.partition("/")[0]

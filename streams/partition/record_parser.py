@@ -89,7 +89,7 @@ class RecordParser:
                 origin = LineOrigin(parsed.server, headers.file, -1)
                 parsed.letters.append(DeadLetter(line, RECORD, origin, str(error)))
                 counts.lines += 1
-                counts.unreadable["record"] += 1
+                counts.unreadable[RECORD] += 1
             return
         parser.stamps.shipped(headers.sent_ms or arrived_at)
         lines = self._others.lines(parsed.server, headers, decode_lines(value))
