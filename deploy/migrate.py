@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import secrets
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ _TTL = {
     "delivery_hops": "updated_at",
 }
 """The tables that are kept for the days set, and the time from which these count."""
+_ROW_KEY_BYTES = 32
 _TTL_DAYS = re.compile(r"TTL toDateTime\(\w+\).*?toIntervalDay\((\d+)\)")
 
 
@@ -131,7 +133,7 @@ def migrate(client: Client, settings: ClickHouseSettings, cluster: str = "") -> 
     place = Place(settings.database, settings.retention_days, cluster)
     for statement in place.preparations():
         run_everywhere(client, statement)
-    return [*_apply(client, place), *_retain(client, place)]
+    return [*_apply(client, place), *_retain(client, place), *_make_key(client, place)]
 
 
 def _apply(client: Client, place: Place) -> Iterator[str]:
@@ -179,6 +181,20 @@ def _backfill(client: Client, place: Place, migration: Migration, applied: Mappi
 
 def _note(client: Client, place: Place, name: str, checksum: str) -> None:
     client.insert("migrations", [[name, checksum]], column_names=["name", "checksum"], database=place.database)
+
+
+def _make_key(client: Client, place: Place) -> Iterator[str]:
+    """The secret of the ids of deliveries. Of two that are made at once, both are used."""
+    [[keys]] = client.query(f"SELECT count() FROM {place.database}.row_id_keys").result_rows
+    if not keys:
+        client.insert(
+            "row_id_keys",
+            [[secrets.token_hex(_ROW_KEY_BYTES)]],
+            column_names=["secret"],
+            database=place.database,
+            settings={"distributed_foreground_insert": 1},
+        )
+        yield "made the key of the ids of deliveries"
 
 
 def _retain(client: Client, place: Place) -> Iterator[str]:

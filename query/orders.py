@@ -1,7 +1,8 @@
 """The orders of a report, and the cursor: the place of a page's last row in its order.
 
-A cursor holds no address: where the order goes by one, the place is looked up by the hash of the row. What it holds is
-bounded and safe to bind; `decode_cursor` raises FilterError for anything else.
+A cursor holds no address: where the order goes by one, the place is looked up by the hash of the row. Time and hash are
+sealed as those of an id are. What it holds is bounded and safe to bind; `decode_cursor` raises FilterError for
+anything else.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import json
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from postwatch.query.errors import FilterError
+from postwatch.query.errors import FilterError, NotFoundError
 from postwatch.query.filters import clean_text
+from postwatch.query.row_id import RowIds, RowPlace
 
 MAX_CURSOR_CHARACTERS = 512
 MAX_KEY_CHARACTERS = 100
@@ -76,25 +78,28 @@ def read_order(text: str) -> str:
     return order
 
 
-def encode_cursor(place: Position) -> str:
+def encode_cursor(place: Position, ids: RowIds) -> str:
     """A row's place → the opaque text that asks for the rows behind it."""
-    text = json.dumps(place, ensure_ascii=False, separators=(",", ":"))
+    by, at_ms, row_hash, *others = place
+    told = [by, ids.encode(RowPlace(at_ms, row_hash)), *others]
+    text = json.dumps(told, ensure_ascii=False, separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def decode_cursor(word: str) -> Position:
+def decode_cursor(word: str, ids: RowIds) -> Position:
     """The inverse of `encode_cursor`. Raises FilterError for anything else."""
     try:
         if len(word) > MAX_CURSOR_CHARACTERS:
             raise ValueError
         padded = word.encode("ascii") + b"=" * (-len(word) % 4)
         found = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        if not isinstance(found, list):
+        if not isinstance(found, list) or len(found) != len(Position._fields) - 1 or type(found[1]) is not str:
             raise ValueError
-        place = Position(*found)
+        by, sealed, *others = found
+        place = Position(by, *ids.decode(sealed), *others)
         if not _is_possible(place):
             raise ValueError
-    except (ValueError, TypeError, RecursionError, binascii.Error) as error:
+    except (ValueError, TypeError, RecursionError, binascii.Error, NotFoundError) as error:
         raise FilterError("the cursor is not valid: leave it out to start with the first page") from error
     return place
 

@@ -30,6 +30,7 @@ from postwatch.query.reports.report import DAY_MS, Answered, Question, Report, T
 from postwatch.query.reports.server_states import ServerStates
 from postwatch.query.reports.servers import REPORT as SERVERS
 from postwatch.query.reports.servers import ServersQuestion
+from postwatch.query.row_keys import StoredKeys
 from postwatch.query.settings import QuerySettings
 from postwatch.query.statements import Delivery, Read
 from postwatch.query.translation import gettext
@@ -72,6 +73,7 @@ class ReportService:
         self._open_ms = int(join_settings.give_up_after_days * DAY_MS) + DAY_MS  # and a day for clocks
         self._database = clickhouse_settings.database
         self.retention_days = clickhouse_settings.retention_days
+        self._keys = StoredKeys(read, clickhouse_settings.database)
         self._concerned = ConcernedServers(read, clickhouse_settings.database, now_ms)
         self.live_pages = query_settings.live_pages
         self.live_seconds = query_settings.live_seconds
@@ -124,12 +126,13 @@ class ReportService:
             self._letters,
             find_own=self._own_servers,
             find_owners=self.owners,
+            find_ids=self._keys,
         )
 
     def window(self, viewer: Viewer, question: AccountQuestion) -> Window:
         """The rows of an account that an open page waits for. Raises FilterError."""
         self._audit(viewer, "live", question)
-        wanted = read_question(question, self.retention_days, self._page_rows)
+        wanted = read_question(question, self.retention_days, self._page_rows, self._keys)
         if isinstance(wanted.account, OwnDomains):
             wanted = replace(wanted, account=own_domains(viewer))
         since_ms = max(self.now_ms() - wanted.days * DAY_MS, wanted.since_ms or 0)
@@ -137,7 +140,7 @@ class ReportService:
 
     def arrivals(self) -> Arrivals:
         """What is inserted from now on."""
-        return Arrivals(self._read, self._database, self._follow_for_all)
+        return Arrivals(self._read, self._database, self._follow_for_all, self._keys)
 
     def _follow_for_all(self, rows: Iterable[Delivery]) -> list[Delivery]:
         return follow(self._read, self._database, self._own_servers(), _SEES_LEAST, rows)

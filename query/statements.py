@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any, NamedTuple, Self
 
 from postwatch.query.filters import AccountScope, Domain, Mailbox, OwnDomains
-from postwatch.query.row_id import RowPlace, encode_row_id
+from postwatch.query.row_id import RowIds, RowPlace
 from postwatch.query.viewer import Viewer
 from postwatch.streams.contracts.columns import NESTED, TEXTS, TIME, Column
 from postwatch.streams.contracts.outcome import COLUMNS, Attempt, Outcome
@@ -98,8 +98,8 @@ _OF_ACCOUNTS = (DELIVERIES, STATES, EVENTS)
 _BOUND = re.compile(rf"(?:{'|'.join(map(re.escape, _OF_ACCOUNTS))})(?: FINAL)? WHERE {re.escape(VIEWER)}")
 _VIEWS = re.compile(r"\.(?:deliveries_now|events)\b")
 ROW_HASH = f"cityHash64(account_domain, account, queued_at, server, queue_id, {SHOWN}, direction)"
-"""Tells a row from every other, and holds no address: cursors and links are made of it. What an alias led to is one
-row to whoever may not see where it led."""
+"""Tells a row from every other. Whoever knows all parts of it but one can find that one by trying, so it leaves the
+server only as a sealed id (row_id.py). What an alias led to is one row to whoever may not see where it led."""
 NEWEST_FIRST = f"updated_at DESC, {ROW_HASH} DESC"
 SETTINGS = {
     # A key's queued_at never changes and picks the partition, so the versions of a row never lie in two of them.
@@ -162,6 +162,8 @@ class Delivery(Outcome):
     """A row that was read, with the id by which links and the API name it. What is shown of it keeps the id."""
 
     id: str = ""
+    row_hash: int = 0
+    """ROW_HASH, for the order of rows; it is not shown."""
     hops: tuple[Hop, ...] = ()
     """Of a message that one of our servers handed to another one: what those behind it tell, as far as is known."""
     last_event_ms: int = 0
@@ -169,7 +171,8 @@ class Delivery(Outcome):
 
     def _replace(self, **changed: Any) -> Self:
         replaced = super()._replace(**changed)
-        replaced.id, replaced.hops, replaced.last_event_ms = self.id, self.hops, self.last_event_ms
+        replaced.id, replaced.row_hash = self.id, self.row_hash
+        replaced.hops, replaced.last_event_ms = self.hops, self.last_event_ms
         return replaced
 
 
@@ -187,8 +190,8 @@ class RowColumns:
         self._names = [(column.name, len(column.parts), column.kind is TEXTS) for column in read]
         self._whole = len(read) == len(COLUMNS)
 
-    def decode(self, row: Row) -> Delivery:
-        """A row → a Delivery."""
+    def decode(self, row: Row, ids: RowIds | None = None) -> Delivery:
+        """A row → a Delivery, with its id where `ids` are given."""
         values: list[Any] = []
         at = 0
         for _, parts, is_list in self._names:
@@ -202,7 +205,9 @@ class RowColumns:
             delivery = Delivery._make(values)
         else:
             delivery = Delivery(**{name: value for (name, _, _), value in zip(self._names, values, strict=True)})
-        delivery.id = encode_row_id(RowPlace(delivery.queued_at, row[at]))
+        delivery.row_hash = int(row[at])
+        if ids is not None:
+            delivery.id = ids.encode(RowPlace(delivery.queued_at, delivery.row_hash))
         return delivery
 
 

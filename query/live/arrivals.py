@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from postwatch.query.live.belonging import WatchKey
-from postwatch.query.row_id import RowPlace, encode_row_id
+from postwatch.query.row_id import RowPlace
+from postwatch.query.row_keys import FindRowIds
 from postwatch.query.statements import (
     ARRIVALS,
     DELIVERIES,
@@ -58,6 +59,7 @@ class Group:
     """The rows that one address led to: to whoever may not see where it led, they are one row with this id."""
 
     id: str
+    row_hash: int
     members: tuple[Member, ...]
 
 
@@ -84,10 +86,11 @@ class _Candidate(NamedTuple):
 class Arrivals:
     """Remembers which versions were read."""
 
-    def __init__(self, read: Read, database: str, follow: Follow = list) -> None:
+    def __init__(self, read: Read, database: str, follow: Follow, find_ids: FindRowIds) -> None:
         """`follow`: the rows, each with its last fate as whoever sees least may see it."""
         self._read = read
         self._follow = follow
+        self._find_ids = find_ids
         self._database = database
         self._seen: OrderedDict[int, int] = OrderedDict()
 
@@ -110,7 +113,8 @@ class Arrivals:
 
     def _grouped(self, rows: Sequence[Row]) -> tuple[Group, ...]:
         newest: dict[int, dict[int, Delivery]] = {}
-        followed = self._follow([decode_row(columns) for _, *columns in rows])
+        ids = self._find_ids()
+        followed = self._follow([decode_row(columns, ids) for _, *columns in rows])
         for (group_key, *columns), row in zip(rows, followed, strict=True):
             row_key = columns[-1]
             members = newest.setdefault(group_key, {})
@@ -120,7 +124,8 @@ class Arrivals:
         groups = []
         for group_key, members in newest.items():
             rows_of_it = tuple(Member(row, self._seen.get(key, -1) < row.version) for key, row in members.items())
-            groups.append(Group(encode_row_id(RowPlace(rows_of_it[0].row.queued_at, group_key)), rows_of_it))
+            group_id = ids.encode(RowPlace(rows_of_it[0].row.queued_at, group_key))
+            groups.append(Group(group_id, group_key, rows_of_it))
             self._remember({key: row.version for key, row in members.items()})
         return tuple(groups)
 

@@ -9,7 +9,6 @@ from postwatch.query.live.arrivals import Group
 from postwatch.query.live.belonging import hides_recipient, is_asked_for, is_of, may_see
 from postwatch.query.privacy import visible_row
 from postwatch.query.reports.account_window import Window
-from postwatch.query.row_id import decode_row_id
 from postwatch.query.statements import Delivery
 
 MOST_ROWS_AT_ONCE = 50
@@ -24,6 +23,8 @@ class Shown:
     """What the page is ordered by."""
     row: Delivery
     """As the viewer may see it."""
+    row_hash: int
+    """What rows of the same time are ordered by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +45,21 @@ def changes_of(window: Window, groups: Iterable[Group], now_ms: int, *, is_repea
     shown: dict[str, Shown] = {}
     gone: list[str] = []
     for group in groups:
-        for row_id, row in _seen_rows(window, group, is_repeat):
+        for row_id, row_hash, row in _seen_rows(window, group, is_repeat):
             if row is not None and is_asked_for(window, row, now_ms):
                 at_ms = row.queued_at if window.wanted.by == "sent" else row.updated_at
                 visible = visible_row(window.viewer, row._replace())
                 visible.id = row_id
-                shown[row_id] = Shown(at_ms, visible)
+                shown[row_id] = Shown(at_ms, visible, row_hash)
             else:
                 shown.pop(row_id, None)
                 gone.append(row_id)
-    newest = sorted(shown.values(), key=lambda one: (one.at_ms, decode_row_id(one.row.id).row_hash))
+    newest = sorted(shown.values(), key=lambda one: (one.at_ms, one.row_hash))
     return Changes(tuple(newest[-MOST_ROWS_AT_ONCE:]), tuple(gone), len(newest) > MOST_ROWS_AT_ONCE)
 
 
-def _seen_rows(window: Window, group: Group, is_repeat: bool) -> Iterable[tuple[str, Delivery | None]]:
-    """The rows of a group as the viewer tells them apart, each with its id; None: it was retracted."""
+def _seen_rows(window: Window, group: Group, is_repeat: bool) -> Iterable[tuple[str, int, Delivery | None]]:
+    """The rows of a group as the viewer tells them apart, each with its id and its hash; None: it was retracted."""
     merged: list[Delivery] = []
     has_merged = False
     for member in group.members:
@@ -67,10 +68,14 @@ def _seen_rows(window: Window, group: Group, is_repeat: bool) -> Iterable[tuple[
         row = None if member.row.is_deleted else member.row
         if not hides_recipient(window.viewer, member.row):
             if member.is_new or is_repeat:
-                yield member.row.id, row
+                yield member.row.id, member.row.row_hash, row
             continue
         has_merged = has_merged or member.is_new or is_repeat
         if row is not None:
             merged.append(row)
     if has_merged:
-        yield group.id, max(merged, key=lambda row: (row.updated_at, row.recipient.encode()), default=None)
+        yield (
+            group.id,
+            group.row_hash,
+            max(merged, key=lambda row: (row.updated_at, row.recipient.encode()), default=None),
+        )

@@ -20,7 +20,7 @@ from postwatch.query.reports.bounces import REPORT as BOUNCES
 from postwatch.query.reports.bounces import TroubleShape
 from postwatch.query.reports.bounces_question import BouncesQuestion
 from postwatch.query.reports.report import Tables
-from postwatch.query.row_id import RowPlace, encode_row_id
+from postwatch.query.row_id import RowPlace
 from postwatch.query.shapes import DeliveryShape
 from postwatch.query.statements import ROW_HASH, Delivery, Statement
 from postwatch.query.viewer import Viewer
@@ -78,7 +78,7 @@ def _row_id(tables: Tables, row: Delivery) -> str:
     )
     sql = f"SELECT {ROW_HASH} FROM (SELECT {given})"
     [[row_hash]] = tables.read(Statement(tables.viewer, sql, {f"of_{name}": getattr(row, name) for name in columns}))
-    return encode_row_id(RowPlace(row.queued_at, int(row_hash)))
+    return tables.ids.encode(RowPlace(row.queued_at, int(row_hash)))
 
 
 def troubles_of(service: ReportService, webhook: Webhook, now_ms: int) -> Iterator[Event]:

@@ -100,10 +100,10 @@ class AccountReport(DeliveriesReport[AccountQuestion, AccountMail]):
     has_download = True
 
     def answer(self, tables: Tables, question: AccountQuestion) -> AccountMail:
-        return newest_mail(tables, read_question(question, tables.retention_days, tables.page_rows))
+        return newest_mail(tables, read_question(question, tables.retention_days, tables.page_rows, tables.find_ids))
 
     def pages(self, tables: Tables, question: AccountQuestion) -> Iterator[AccountMail]:
-        return mail_pages(tables, read_question(question, tables.retention_days, tables.page_rows))
+        return mail_pages(tables, read_question(question, tables.retention_days, tables.page_rows, tables.find_ids))
 
     def shape(self, answer: AccountMail, silent_servers: list[str]) -> DeliveriesShape:
         return DeliveriesShape(
@@ -239,12 +239,14 @@ def open_window(tables: Tables, wanted: AccountFilters, *, reads_status: bool = 
 def _mail(
     tables: Tables, window: Window, rows: list[Row], place: Position | None, by_status: dict[str, int]
 ) -> AccountMail:
+    ids = tables.ids
     return AccountMail(
         since_ms=window.since_ms,
         rows=tuple(
-            visible_row(tables.viewer, row) for row in tables.follow(window.columns.decode(row[1:]) for row in rows)
+            visible_row(tables.viewer, row)
+            for row in tables.follow(window.columns.decode(row[1:], ids) for row in rows)
         ),
-        next_cursor=encode_cursor(place) if place else "",
+        next_cursor=encode_cursor(place, ids) if place else "",
         has_more=bool(place),
         filters=window.wanted,
         by_status=by_status,

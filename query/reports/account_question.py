@@ -12,6 +12,7 @@ from postwatch.query.errors import FilterError, about
 from postwatch.query.filters import ALL_DOMAINS, AccountScope, OwnDomains
 from postwatch.query.orders import Position
 from postwatch.query.reports.report import asked
+from postwatch.query.row_keys import FindRowIds
 from postwatch.query.spans import read_span
 from postwatch.query.viewer import Viewer
 
@@ -75,10 +76,12 @@ def is_unfiltered(wanted: AccountFilters) -> bool:
     return not (wanted.recipient or wanted.direction or wanted.text or wanted.since_ms or wanted.until_ms)
 
 
-def read_question(question: AccountQuestion, retention_days: int, page_rows: int) -> AccountFilters:
+def read_question(
+    question: AccountQuestion, retention_days: int, page_rows: int, find_ids: FindRowIds
+) -> AccountFilters:
     """People's words → filters. Raises FilterError that names the filter and what it takes."""
     by = orders.read_order(question.by)
-    after = orders.decode_cursor(question.cursor) if question.cursor else None
+    after = orders.decode_cursor(question.cursor, find_ids()) if question.cursor else None
     if after is not None and (after.by, after.is_ascending) != (by, question.ascending):
         by = f"{after.by}{' --ascending' if after.is_ascending else ''}"
         raise FilterError("the cursor belongs to --by %(by)s: ask with that, or leave the cursor out", by=by)

@@ -94,5 +94,6 @@ class DeliveriesReport(Report[Question, Found]):
 
 def read_newest(tables: Tables, statement: Statement) -> tuple[Delivery, ...]:
     """The rows of a statement that selects `statements.ROW_COLUMNS`, as the viewer may see them."""
-    followed = tables.follow(decode_row(row) for row in tables.read(statement))
+    ids = tables.ids
+    followed = tables.follow(decode_row(row, ids) for row in tables.read(statement))
     return tuple(visible_row(tables.viewer, row) for row in followed)

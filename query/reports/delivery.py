@@ -13,7 +13,7 @@ from postwatch.query.errors import NotFoundError
 from postwatch.query.exports import to_csv
 from postwatch.query.reports.deliveries import read_newest
 from postwatch.query.reports.report import DAY_MS, Report, Tables, asked
-from postwatch.query.row_id import NO_SUCH_ROW, RowPlace, decode_row_id
+from postwatch.query.row_id import NO_SUCH_ROW, RowPlace
 from postwatch.query.sentences import say
 from postwatch.query.shapes import DeliveryShape, Shape, Time
 from postwatch.query.statements import (
@@ -108,7 +108,7 @@ class DeliveryReport(Report[DeliveryQuestion, DeliveryFound]):
     def answer(self, tables: Tables, question: DeliveryQuestion) -> DeliveryFound:
         is_engineer = tables.viewer.is_engineer
         try:
-            place = decode_row_id(question.id.strip())
+            place = tables.ids.decode(question.id.strip())
         except NotFoundError:
             return DeliveryFound(rows=(), is_engineer=is_engineer)
         since_ms = tables.now_ms - tables.retention_days * DAY_MS

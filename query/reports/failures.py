@@ -13,7 +13,7 @@ from postwatch.query.privacy import visible_row
 from postwatch.query.reports.bounces_question import BouncesFilters, encode_position
 from postwatch.query.reports.failure_statements import FailureStatements
 from postwatch.query.reports.report import Tables
-from postwatch.query.row_id import RowPlace, encode_row_id
+from postwatch.query.row_id import RowIds, RowPlace
 from postwatch.query.standing_out.groups import EVERYWHERE, Counts, Group, Level, Place
 from postwatch.query.standing_out.since import BIN_MS, Span, find_change
 from postwatch.query.standing_out.surprise import Expectation, Judged, growth_of
@@ -125,7 +125,8 @@ class FailureReader:
     def _groups(self, by: Level, at: Place, days: list[int], usual: Expectation | None) -> list[FailureGroup]:
         """What stands out first, then the largest."""
         rows = self._tables.read(self._statements.rows(by, at))
-        groups = [_group(by, row, days, usual) for row in rows]
+        ids = self._tables.ids
+        groups = [_group(ids, by, row, days, usual) for row in rows]
         return sorted(groups, key=lambda one: (not one.stands_out, -(one.surprise or 0) if one.stands_out else 0))
 
     def _trouble(self, judged: Judged, days: list[int], growth: float) -> Trouble:
@@ -133,7 +134,13 @@ class FailureReader:
         [row] = self._tables.read(self._statements.rows((), place, most=1)) or [(0, judged.group.now, (0, 0))]
         failed, deferred, (queued_ms, row_hash) = row[:3]
         group = FailureGroup(
-            place, failed, deferred, judged.expected, judged.surprise, True, _id(int(queued_ms), int(row_hash))
+            place,
+            failed,
+            deferred,
+            judged.expected,
+            judged.surprise,
+            True,
+            _id(self._tables.ids, int(queued_ms), int(row_hash)),
         )
         first_ms, now, before = self._bins(place, days)
         span = find_change(first_ms, now, before)
@@ -165,10 +172,11 @@ class FailureReader:
         if not keys:
             return ()
         rows = self._tables.read(self._statements.deliveries(keys))
-        return tuple(visible_row(self._tables.viewer, decode_row(row)) for row in rows)
+        ids = self._tables.ids
+        return tuple(visible_row(self._tables.viewer, decode_row(row, ids)) for row in rows)
 
 
-def _group(by: Level, row: Row, days: list[int], usual: Expectation | None) -> FailureGroup:
+def _group(ids: RowIds, by: Level, row: Row, days: list[int], usual: Expectation | None) -> FailureGroup:
     place = Place(by, tuple(row[: len(by)]))
     failed, deferred, (queued_ms, row_hash), *counted = row[len(by) :]
     judged = None
@@ -181,9 +189,9 @@ def _group(by: Level, row: Row, days: list[int], usual: Expectation | None) -> F
         judged.expected if judged else None,
         judged.surprise if judged else None,
         judged.stands_out if judged else False,
-        _id(int(queued_ms), int(row_hash)),
+        _id(ids, int(queued_ms), int(row_hash)),
     )
 
 
-def _id(queued_ms: int, row_hash: int) -> str:
-    return encode_row_id(RowPlace(queued_ms, row_hash)) if queued_ms else ""
+def _id(ids: RowIds, queued_ms: int, row_hash: int) -> str:
+    return ids.encode(RowPlace(queued_ms, row_hash)) if queued_ms else ""

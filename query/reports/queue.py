@@ -17,7 +17,7 @@ from postwatch.query.privacy import visible_row
 from postwatch.query.reports.groups import read_groups
 from postwatch.query.reports.queue_statements import GROUPS, QueueWindow, oldest_waiting, queue_groups
 from postwatch.query.reports.report import Report, Tables, asked
-from postwatch.query.row_id import RowPlace, encode_row_id
+from postwatch.query.row_id import RowIds, RowPlace
 from postwatch.query.shapes import DeliveryShape, Shape, Time
 from postwatch.query.statements import Delivery, Row, decode_row
 from postwatch.query.terminal import delivery_lines, short_table
@@ -137,15 +137,16 @@ class QueueReport(Report[QueueQuestion, Queue]):
     def answer(self, tables: Tables, question: QueueQuestion) -> Queue:
         by, narrowed = read_groups(question, GROUPS, GROUPS, tables.viewer.is_engineer)
         limit = filters.read_limit(question.limit, USUAL_ROWS)
-        after = _read_cursor(question.cursor)
+        after = _read_cursor(question.cursor, tables)
         window = QueueWindow(tables.viewer, tables.database, narrowed, tables.now_ms - tables.open_ms, tables.now_ms)
-        found = [_group(row) for row in tables.read(queue_groups(window, by, MAX_GROUPS + 1))]
-        [*total] = map(_group, tables.read(queue_groups(window, "", 1)))
+        ids = tables.ids
+        found = [_group(row, ids) for row in tables.read(queue_groups(window, by, MAX_GROUPS + 1))]
+        total = [_group(row, ids) for row in tables.read(queue_groups(window, "", 1))]
         rows = tables.read(oldest_waiting(window, after, limit + 1))
-        oldest = tuple(visible_row(tables.viewer, decode_row(row[1:])) for row in rows[:limit])
+        oldest = tuple(visible_row(tables.viewer, decode_row(row[1:], ids)) for row in rows[:limit])
         cursor = ""
         if len(rows) > limit:
-            cursor = encode_cursor(Position("sent", oldest[-1].queued_at, rows[limit - 1][0], True, 0))
+            cursor = encode_cursor(Position("sent", oldest[-1].queued_at, rows[limit - 1][0], True, 0), ids)
         nothing = QueueGroup("", 0, 0, 0, 0, "", 0, 0)
         return Queue(
             by, tables.now_ms, total[0] if total else nothing, tuple(found[:MAX_GROUPS]), oldest, cursor,
@@ -203,14 +204,14 @@ def _figures(group: QueueGroup, now_ms: int) -> tuple[str, ...]:
     )
 
 
-def _read_cursor(word: str) -> Position | None:
-    place = decode_cursor(word) if word else None
+def _read_cursor(word: str, tables: Tables) -> Position | None:
+    place = decode_cursor(word, tables.ids) if word else None
     if place is not None and (place.by, place.is_ascending) != ("sent", True):
         raise FilterError("the cursor is not valid: leave it out to start with the first page")
     return place
 
 
-def _group(row: Row) -> QueueGroup:
+def _group(row: Row, ids: RowIds) -> QueueGroup:
     value, waiting, deferred, size_bytes, oldest_ms, oldest_hash, cleared, delivered = row
-    oldest_id = encode_row_id(RowPlace(oldest_ms, oldest_hash)) if waiting else ""
+    oldest_id = ids.encode(RowPlace(oldest_ms, oldest_hash)) if waiting else ""
     return QueueGroup(value, waiting, deferred, size_bytes, oldest_ms if waiting else 0, oldest_id, cleared, delivered)

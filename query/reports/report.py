@@ -22,7 +22,8 @@ from postwatch.query.hops.follow import follow
 from postwatch.query.hops.own_servers import OwnServers, no_own_servers
 from postwatch.query.hops.walk import last_status
 from postwatch.query.letters import ReadLetters, no_letters
-from postwatch.query.row_id import NO_SUCH_ROW
+from postwatch.query.row_id import NO_SUCH_ROW, RowIds
+from postwatch.query.row_keys import FindRowIds, ids_of_nobody_else
 from postwatch.query.shapes import Shape
 from postwatch.query.statements import Delivery, Read, RowColumns, row_columns
 from postwatch.query.translation import gettext
@@ -51,6 +52,12 @@ class Tables:
     """What is needed of each row; None: all of it."""
     find_own: Callable[[], OwnServers | None] = no_own_servers
     find_owners: Callable[[], OwnerNames] = OwnerNames
+    find_ids: FindRowIds = ids_of_nobody_else
+
+    @property
+    def ids(self) -> RowIds:
+        """Seals and opens the ids of deliveries. Raises what reading raises."""
+        return self.find_ids()
 
     @property
     def owners(self) -> OwnerNames:

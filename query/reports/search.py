@@ -112,7 +112,7 @@ class SearchReport(DeliveriesReport[SearchQuestion, Found]):
         return Text(f"{cut_end(words, width - len(row.id) - 2)}  {row.id}")
 
     def answer(self, tables: Tables, question: SearchQuestion) -> Found:
-        wanted = read_search(question, tables.viewer, tables.retention_days, tables.page_rows)
+        wanted = read_search(question, tables.viewer, tables.retention_days, tables.page_rows, tables.find_ids)
         found = None
         for term in wanted.terms or (None,):
             found = _newest(tables, _window(tables, wanted, term))
@@ -122,7 +122,7 @@ class SearchReport(DeliveriesReport[SearchQuestion, Found]):
         return replace(found, term=wanted.terms[0]) if wanted.terms else found
 
     def late(self, tables: Tables, question: SearchQuestion, window_ms: int, before_ms: int) -> Found | None:
-        wanted = read_search(question, tables.viewer, tables.retention_days, tables.page_rows)
+        wanted = read_search(question, tables.viewer, tables.retention_days, tables.page_rows, tables.find_ids)
         for term in wanted.terms or (None,):
             window = _window(tables, wanted, term)
             if not tables.read(number_of_late(window, window_ms, before_ms))[0][0]:
@@ -214,13 +214,14 @@ def _newest(tables: Tables, window: SearchWindow) -> Found:
 def _found(
     tables: Tables, window: SearchWindow, rows: list[Row], place: Position | None, since_ms: int, is_complete: bool
 ) -> Found:
+    ids = tables.ids
     return Found(
         since_ms=since_ms,
         rows=tuple(
             visible_row(tables.viewer, row)
-            for row in tables.follow(without_partial(window.columns.decode(row[1:]) for row in rows))
+            for row in tables.follow(without_partial(window.columns.decode(row[1:], ids) for row in rows))
         ),
-        next_cursor=encode_cursor(place) if place else "",
+        next_cursor=encode_cursor(place, ids) if place else "",
         has_more=bool(place),
         filters=window.wanted,
         term=window.term,

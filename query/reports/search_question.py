@@ -9,6 +9,7 @@ from postwatch.query import filters
 from postwatch.query.errors import FilterError, about
 from postwatch.query.orders import Position, decode_cursor
 from postwatch.query.reports.report import asked
+from postwatch.query.row_keys import FindRowIds
 from postwatch.query.search_terms import KINDS, Term, candidates
 from postwatch.query.spans import read_span
 from postwatch.query.viewer import Viewer
@@ -62,11 +63,13 @@ class SearchFilters:
     """Only the rows behind this place: the next page."""
 
 
-def read_search(question: SearchQuestion, viewer: Viewer, retention_days: int, page_rows: int) -> SearchFilters:
+def read_search(
+    question: SearchQuestion, viewer: Viewer, retention_days: int, page_rows: int, find_ids: FindRowIds
+) -> SearchFilters:
     """People's words → filters."""
     with about("q"):
         terms = candidates(question.q, question.kind.strip().lower())
-    after = decode_cursor(question.cursor) if question.cursor else None
+    after = decode_cursor(question.cursor, find_ids()) if question.cursor else None
     if after is not None and (after.by, after.is_ascending) != ("event", False):
         raise FilterError("the cursor is not valid: leave it out to start with the first page")
     with about("server"):

@@ -162,7 +162,7 @@ class SharedDatabase:
             return False
         client = connect(self.settings)
         for name, engine, _ in self._schema:
-            if engine.endswith("MergeTree") and name != "migrations":
+            if engine.endswith("MergeTree") and name not in ("migrations", "row_id_keys"):
                 client.command(f"TRUNCATE TABLE {name}")
         return True
 

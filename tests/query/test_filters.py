@@ -14,11 +14,12 @@ from postwatch.query.filters import (
     read_account,
 )
 from postwatch.query.reports.account_question import AccountFilters, AccountQuestion, read_question
+from postwatch.query.row_keys import ids_of_nobody_else
 from postwatch.streams.contracts.outcome import RESULTS
 
 
 def _filters(retention_days: int = 30, page_rows: int = 50, **asked: Any) -> AccountFilters:
-    return read_question(AccountQuestion("bob@example.org", **asked), retention_days, page_rows)
+    return read_question(AccountQuestion("bob@example.org", **asked), retention_days, page_rows, ids_of_nobody_else)
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from postwatch.query.reports.report import DAY_MS
 from postwatch.query.reports.search_question import SearchFilters
 from postwatch.query.reports.search_window import SearchWindow
 from postwatch.query.row_id import RowPlace
+from postwatch.query.row_keys import ids_of_nobody_else
 from postwatch.query.search_terms import KINDS, Term
 from postwatch.query.standing_out.groups import Place
 from postwatch.query.statements import Span, Statement
@@ -34,7 +35,7 @@ HOSTILE = "x'; DROP TABLE deliveries; -- \\ {database:Identifier} %s"
 
 
 def _filters(account: str = "bob@example.org", status: str = "") -> AccountFilters:
-    return read_question(AccountQuestion(account, status=status), 30, 50)
+    return read_question(AccountQuestion(account, status=status), 30, 50, ids_of_nobody_else)
 
 
 def _window(wanted: AccountFilters, viewer: Viewer = ENGINEER) -> Window:

@@ -12,7 +12,6 @@ from postwatch.query.live.changes import changes_of
 from postwatch.query.report_service import ReportService
 from postwatch.query.reports.account import REPORT
 from postwatch.query.reports.account_question import AccountQuestion
-from postwatch.query.row_id import RowPlace, encode_row_id
 from postwatch.query.settings import QuerySettings
 from postwatch.query.statements import Delivery
 from postwatch.query.viewer import ENGINEER, Viewer
@@ -121,14 +120,14 @@ def test_a_page_that_got_its_rows_live_is_the_page_that_is_read(seed: int, offic
     assert compared >= 300
 
 
-ROW_ID = encode_row_id(RowPlace(NOW_MS, 1))
+ROW_ID = "of-one-row"
 
 
 def test_a_repeat_tells_of_rows_that_are_not_new() -> None:
     row = Delivery(*make_row(version=2))
     row.id = ROW_ID
     viewer = Viewer("bob", mailboxes=frozenset({row.account}))
-    group = Group("all", (Member(row, False),))
+    group = Group("all", 1, (Member(row, False),))
     service = ReportService(lambda _statement: [], QuerySettings(), ClickHouseSettings(), JoinSettings())
     window = service.window(viewer, AccountQuestion(row.account))
     assert not changes_of(window, [group], NOW_MS)
