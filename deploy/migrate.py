@@ -133,7 +133,9 @@ def migrate(client: Client, settings: ClickHouseSettings, cluster: str = "") -> 
     place = Place(settings.database, settings.retention_days, cluster)
     for statement in place.preparations():
         run_everywhere(client, statement)
-    return [*_apply(client, place), *_retain(client, place), *_make_key(client, place)]
+    done = [*_apply(client, place), *_retain(client, place)]
+    _make_key(client, place)
+    return done
 
 
 def _apply(client: Client, place: Place) -> Iterator[str]:
@@ -183,18 +185,16 @@ def _note(client: Client, place: Place, name: str, checksum: str) -> None:
     client.insert("migrations", [[name, checksum]], column_names=["name", "checksum"], database=place.database)
 
 
-def _make_key(client: Client, place: Place) -> Iterator[str]:
+def _make_key(client: Client, place: Place) -> None:
     """The secret of the ids of deliveries. Of two that are made at once, both are used."""
     [[keys]] = client.query(f"SELECT count() FROM {place.database}.row_id_keys").result_rows
     if not keys:
         client.insert(
-            "row_id_keys",
+            place.stored("row_id_keys"),  # at once, where the other would send it on later
             [[secrets.token_hex(_ROW_KEY_BYTES)]],
             column_names=["secret"],
             database=place.database,
-            settings={"distributed_foreground_insert": 1},
         )
-        yield "made the key of the ids of deliveries"
 
 
 def _retain(client: Client, place: Place) -> Iterator[str]:

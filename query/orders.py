@@ -16,6 +16,7 @@ from typing import NamedTuple
 from postwatch.query.errors import FilterError, NotFoundError
 from postwatch.query.filters import clean_text
 from postwatch.query.row_id import RowIds, RowPlace
+from postwatch.query.row_keys import FindRowIds
 
 MAX_CURSOR_CHARACTERS = 512
 MAX_KEY_CHARACTERS = 100
@@ -86,8 +87,8 @@ def encode_cursor(place: Position, ids: RowIds) -> str:
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def decode_cursor(word: str, ids: RowIds) -> Position:
-    """The inverse of `encode_cursor`. Raises FilterError for anything else."""
+def decode_cursor(word: str, find_ids: FindRowIds) -> Position:
+    """The inverse of `encode_cursor`. Raises FilterError for anything else, and whatever finding the keys raises."""
     try:
         if len(word) > MAX_CURSOR_CHARACTERS:
             raise ValueError
@@ -96,7 +97,7 @@ def decode_cursor(word: str, ids: RowIds) -> Position:
         if not isinstance(found, list) or len(found) != len(Position._fields) - 1 or type(found[1]) is not str:
             raise ValueError
         by, sealed, *others = found
-        place = Position(by, *ids.decode(sealed), *others)
+        place = Position(by, *find_ids().decode(sealed), *others)
         if not _is_possible(place):
             raise ValueError
     except (ValueError, TypeError, RecursionError, binascii.Error, NotFoundError) as error:

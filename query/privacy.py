@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from typing import TypeVar
 
+from postwatch.query.hops.own_servers import NO_NAMES, OwnNames
 from postwatch.query.statements import Delivery
 from postwatch.query.viewer import Viewer
 from postwatch.streams.contracts.outcome import RECEIVED, SENT, Attempt, Outcome
@@ -41,8 +42,8 @@ def sees_target(viewer: Viewer, row: Outcome) -> bool:
     return viewer.owns(row.original_recipient) or viewer.owns(row.recipient)
 
 
-def visible_row(viewer: Viewer, row: Shown) -> Shown:
-    """The row as the viewer may see it. An engineer sees all of it."""
+def visible_row(viewer: Viewer, row: Shown, names: OwnNames = NO_NAMES) -> Shown:
+    """The row as the viewer may see it. An engineer sees all of it. `names`: of our servers, beside the row's own."""
     if viewer.is_engineer:
         return row
     if isinstance(row, Delivery) and row.hops:
@@ -52,10 +53,11 @@ def visible_row(viewer: Viewer, row: Shown) -> Shown:
         shown = shown._replace(client_host="", client_ip="", authenticated_as="", auth_method="")
     if not sees_target(viewer, row):
         shown = _without_target(shown)
+    shown = _without_ours(shown, names)
     known = {word.lower() for word in (row.account, row.sender, shown.recipient, shown.original_recipient) if word}
 
     def masked(text: str) -> str:
-        return _masked(text, lambda address: address.lower() in known or viewer.owns(address))
+        return names.without_names(_masked(text, lambda address: address.lower() in known or viewer.owns(address)))
 
     return shown._replace(
         response=masked(shown.response),
@@ -77,6 +79,21 @@ def _without_server(row: Shown) -> Shown:
 
     attempts = tuple(one._replace(remote_host=kept(one.remote_host)) for one in row.attempts)
     return row._replace(remote_host=kept(row.remote_host), attempts=attempts)
+
+
+def _without_ours(row: Shown, names: OwnNames) -> Shown:
+    """Of a server of ours that handed the message in, or took it, neither name nor address is told."""
+    if names.is_ours(row.client_host, row.client_ip):
+        row = row._replace(client_host="", client_ip="")
+    if names.is_ours(row.remote_host, row.remote_ip):
+        row = row._replace(remote_host="", remote_ip="", remote_provider="")
+    if any(names.is_ours(one.remote_host, one.remote_ip) for one in row.attempts):
+        tried = [
+            one._replace(remote_host="", remote_ip="") if names.is_ours(one.remote_host, one.remote_ip) else one
+            for one in row.attempts
+        ]
+        row = row._replace(attempts=tuple(tried))
+    return row
 
 
 def _without_target(row: Shown) -> Shown:

@@ -19,7 +19,7 @@ from postwatch.query.cpanel.owner_names import OwnerNames
 from postwatch.query.errors import ForbiddenError
 from postwatch.query.filters import AccountScope, OwnDomains
 from postwatch.query.hops.follow import follow
-from postwatch.query.hops.own_servers import OwnServers, read_own_servers, some_servers
+from postwatch.query.hops.own_servers import NO_NAMES, OwnNames, OwnServers, all_servers, read_own_servers
 from postwatch.query.identity import asker
 from postwatch.query.letters import KafkaLetters, ReadLetters, no_letters
 from postwatch.query.live.arrivals import Arrivals
@@ -83,7 +83,8 @@ class ReportService:
         self._servers_until = 0.0
         self._own = read_own_servers(query_settings.own_servers)
         self._known: tuple[str, ...] = ()
-        self._known_at = 0.0
+        self._known_until = 0.0
+        self._names = NO_NAMES
 
     def answer(
         self,
@@ -127,6 +128,7 @@ class ReportService:
             find_own=self._own_servers,
             find_owners=self.owners,
             find_ids=self._keys,
+            find_names=self._own_names,
         )
 
     def window(self, viewer: Viewer, question: AccountQuestion) -> Window:
@@ -136,7 +138,8 @@ class ReportService:
         if isinstance(wanted.account, OwnDomains):
             wanted = replace(wanted, account=own_domains(viewer))
         since_ms = max(self.now_ms() - wanted.days * DAY_MS, wanted.since_ms or 0)
-        return Window(viewer, self._database, wanted, since_ms, self._open_ms)
+        names = NO_NAMES if viewer.is_engineer else self._own_names()
+        return Window(viewer, self._database, wanted, since_ms, self._open_ms, names=names)
 
     def arrivals(self) -> Arrivals:
         """What is inserted from now on."""
@@ -154,10 +157,15 @@ class ReportService:
     def _known_servers(self) -> tuple[str, ...]:
         """Names of the servers that have sent logs, as of the last seconds."""
         now = time.monotonic()
-        if now - self._known_at >= SERVERS_SECONDS:
-            self._known = tuple(str(name) for (name,) in self._read(some_servers(self._database)))
-            self._known_at = now
+        if now >= self._known_until:
+            self._known = tuple(str(name) for (name,) in self._read(all_servers(self._database)))
+            self._names = OwnNames(self._known, self._own)
+            self._known_until = time.monotonic() + _kept_seconds(now)
         return self._known
+
+    def _own_names(self) -> OwnNames:
+        self._known_servers()
+        return self._names
 
     @staticmethod
     def _audit(viewer: Viewer, operation: str, question: object) -> None:
@@ -187,9 +195,7 @@ class ReportService:
                 for state in self._servers.servers:
                     if state.is_retired:
                         _RETIRED.labels(state.server).set(1)
-                now = time.monotonic()
-                kept = min(max((now - began) / _SERVERS_SHARE, SERVERS_SECONDS), _SERVERS_MOST_SECONDS)
-                self._servers_until = now + kept
+                self._servers_until = time.monotonic() + _kept_seconds(began)
             return self._servers
 
     def servers_of(
@@ -208,6 +214,11 @@ class ReportService:
         if isinstance(answer, ServerStates) and not answer.is_narrowed:
             return answer, answer
         return answer, self.servers()
+
+
+def _kept_seconds(began: float) -> float:
+    """How long what was asked since then is believed."""
+    return min(max((time.monotonic() - began) / _SERVERS_SHARE, SERVERS_SECONDS), _SERVERS_MOST_SECONDS)
 
 
 def open_report_service(query_settings: QuerySettings, clickhouse_settings: ClickHouseSettings) -> ReportService:

@@ -9,8 +9,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from postwatch.query.hops.own_servers import NO_NAMES, OwnNames
 from postwatch.query.search_terms import ADDRESS, DOMAIN, HOST, IP, MESSAGE_ID, QUEUE_ID, Term, ascii_lower
-from postwatch.query.statements import SHOWN
+from postwatch.query.statements import OURS, OURS_CLIENT, SHOWN
 from postwatch.query.viewer import Viewer
 from postwatch.streams.contracts.outcome import SENT, Outcome
 
@@ -38,8 +39,12 @@ _HIDDEN = r"(\"[^\"]*\"|[^\\s<>]*)(@|＠|%40|=40|\\(at\\)|\\[at\\]|&#64;)[^\\s<>
 columns."""
 
 
-def text_condition(viewer: Viewer) -> str:
-    """SQL that is true where one of the columns that the viewer sees holds `{text:String}`, in either case."""
+def text_condition(viewer: Viewer, names_ours: bool = False) -> str:
+    """SQL that is true where one of the columns that the viewer sees holds `{text:String}`, in either case.
+
+    `names_ours`: the text may be there to find out the name of a server of ours, so no answer is searched. The
+    parameters of OURS must be given for a viewer who is no engineer.
+    """
 
     def holds(column: str) -> str:
         return f"positionCaseInsensitiveUTF8({column}, {{text:String}}) > 0"
@@ -49,16 +54,12 @@ def text_condition(viewer: Viewer) -> str:
         found += [holds(column) for column in (*_OF_THE_CLIENT, *_OF_THE_REMOTE, *_FOR_ENGINEERS)]
         return f"({' OR '.join(found)})"
     client = " OR ".join(holds(column) for column in _OF_THE_CLIENT)
-    found.append(f"(direction = 'sent' OR authenticated_as = '') AND ({client})")
-    remote = " OR ".join(holds(_seen_by_owners(column)) for column in _OF_THE_REMOTE)
-    found.append(f"{SHOWN} = recipient AND ({remote})")
+    found.append(f"(direction = 'sent' OR authenticated_as = '') AND NOT {OURS_CLIENT} AND ({client})")
+    response, *others = (holds(without_addresses(column)) for column in _OF_THE_REMOTE)
+    if not names_ours:
+        found.append(f"{SHOWN} = recipient AND {response}")
+    found.append(f"{SHOWN} = recipient AND NOT {OURS} AND ({' OR '.join(others)})")
     return f"({' OR '.join(found)})"
-
-
-def _seen_by_owners(column: str) -> str:
-    return without_addresses(
-        "if(lower(remote_host) = lower(server), '', remote_host)" if column == "remote_host" else column
-    )
 
 
 def without_addresses(column: str) -> str:
@@ -68,9 +69,9 @@ def without_addresses(column: str) -> str:
     return f"replaceRegexpAll({column}, '{_HIDDEN}', ' ')"
 
 
-def term_conditions(viewer: Viewer, term: Term) -> tuple[list[str], dict[str, Any]]:
+def term_conditions(viewer: Viewer, term: Term, names_ours: bool = False) -> tuple[list[str], dict[str, Any]]:
     """SQL conditions of which one must be true for a row that has the term, and their parameters. Each can be searched
-    by itself, for indexes do not serve an OR."""
+    by itself, for indexes do not serve an OR. `names_ours`: as `text_condition` has it."""
     among = "IN {terms:Array(String)}"
     spellings = {"terms": list(dict.fromkeys((term.text, term.text.lower())))}
     if term.kind == QUEUE_ID:
@@ -96,7 +97,7 @@ def term_conditions(viewer: Viewer, term: Term) -> tuple[list[str], dict[str, An
             *(["lower(server) = {host:String}"] if viewer.is_engineer else []),
             *_of_both_ends(viewer, is_host, "host"),
         ], host
-    return _word_conditions(viewer, term)
+    return _word_conditions(viewer, term, names_ours)
 
 
 def rare_term_conditions(viewer: Viewer, term: Term) -> tuple[list[str], dict[str, Any]]:
@@ -138,10 +139,13 @@ def _of_both_ends(viewer: Viewer, condition: str, what: str) -> list[str]:
         return [" OR ".join(condition.replace("{column}", column) for column in (client, remote))]
     of_client = condition.replace("{column}", client)
     of_remote = condition.replace("{column}", without_addresses(remote) if remote == "remote_host" else remote)
-    return [f"(direction = 'sent' OR authenticated_as = '') AND ({of_client}) OR {SHOWN} = recipient AND ({of_remote})"]
+    return [
+        f"(direction = 'sent' OR authenticated_as = '') AND NOT {OURS_CLIENT} AND ({of_client})"
+        f" OR {SHOWN} = recipient AND NOT {OURS} AND ({of_remote})"
+    ]
 
 
-def _word_conditions(viewer: Viewer, term: Term) -> tuple[list[str], dict[str, Any]]:
+def _word_conditions(viewer: Viewer, term: Term, names_ours: bool) -> tuple[list[str], dict[str, Any]]:
     """Each word stands in the answer, from the start of a word to the end of one; or each stands in the subject."""
 
     def has_all(column: str) -> str:
@@ -153,6 +157,8 @@ def _word_conditions(viewer: Viewer, term: Term) -> tuple[list[str], dict[str, A
     answer = f"{has_tokens('response')} AND {has_all('response')}"
     if not viewer.is_engineer:
         seen = without_addresses("response")
+        if names_ours:
+            return [has_all("subject")], {"words": list(term.words)}
         answer += f" AND {SHOWN} = recipient AND {has_tokens(f'lower({seen})')} AND {has_all(seen)}"
     return [answer, has_all("subject")], {"tokens": list(term.tokens), "words": list(term.words)}
 
@@ -163,24 +169,25 @@ _HIDDEN_WORDS = re.compile(
 """`_HIDDEN` for Python, whose blanks are others than those of ClickHouse."""
 
 
-def holds_text(viewer: Viewer, row: Outcome, shown: str, text: str) -> bool:
+def holds_text(viewer: Viewer, row: Outcome, shown: str, text: str, names: OwnNames = NO_NAMES) -> bool:
     """Whether a row that is shown under the recipient `shown` is found by the text."""
     word = fold(text)
-    return any(word in fold(value) for value in _searched(viewer, row, shown))
+    return any(word in fold(value) for value in _searched(viewer, row, shown, names, names.may_be_named_by(text)))
 
 
-def _searched(viewer: Viewer, row: Outcome, shown: str) -> Iterator[str]:
+def _searched(viewer: Viewer, row: Outcome, shown: str, names: OwnNames, names_ours: bool) -> Iterator[str]:
     yield from (row.sender, shown, row.original_recipient, row.subject, row.queue_id, row.message_id)
-    remote = [getattr(row, column) for column in _OF_THE_REMOTE]
     if viewer.is_engineer:
         yield from (getattr(row, column) for column in (*_OF_THE_CLIENT, *_FOR_ENGINEERS))
-        yield from remote
+        yield from (getattr(row, column) for column in _OF_THE_REMOTE)
         return
-    if row.direction == SENT or not row.authenticated_as:
+    if (row.direction == SENT or not row.authenticated_as) and not names.is_ours(row.client_host, row.client_ip):
         yield from (getattr(row, column) for column in _OF_THE_CLIENT)
     if shown == row.recipient:
-        own = row.server.lower()
-        yield from (_HIDDEN_WORDS.sub(" ", value) for value in remote if value.lower() != own)
+        remote = [] if names_ours else [row.response]
+        if not names.is_ours(row.remote_host, row.remote_ip):
+            remote += [row.remote_host if row.remote_host.lower() != row.server.lower() else "", row.remote_ip]
+        yield from (_HIDDEN_WORDS.sub(" ", value) for value in remote)
 
 
 def fold(text: str) -> str:

@@ -48,6 +48,7 @@ class Statement:
             SEES_TARGET: viewer.sees_target(),
             SEES_TARGET_OF_EVENT: viewer.sees_target_of_event(),
             OURS: (_OURS, {}),
+            OURS_CLIENT: (_OURS_CLIENT, {}),
         }
         for placeholder, (text, values) in meanings.items():
             if placeholder in sql:
@@ -94,6 +95,9 @@ _OURS = (
     " AND arrayExists(network -> isIPAddressInRange(if(remote_ip = '', '::1', remote_ip), network),"
     " {own_networks:Array(String)}))"
 )
+OURS_CLIENT = "{ours_client}"
+"""The same of its client."""
+_OURS_CLIENT = _OURS.replace("remote_", "client_")
 _OF_ACCOUNTS = (DELIVERIES, STATES, EVENTS)
 _BOUND = re.compile(rf"(?:{'|'.join(map(re.escape, _OF_ACCOUNTS))})(?: FINAL)? WHERE {re.escape(VIEWER)}")
 _VIEWS = re.compile(r"\.(?:deliveries_now|events)\b")

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple, TypeVar
 
 from postwatch.query.cpanel.owner_names import REMOTE, OwnerNames
+from postwatch.query.hops.own_servers import NO_NAMES, OwnNames
 from postwatch.query.privacy import sees_target, visible_row
 from postwatch.query.viewer import Viewer
 from postwatch.streams.contracts.outcome import (
@@ -94,9 +95,9 @@ def is_remote(shown: Outcome) -> bool:
     return "smtp" in transport and "lmtp" not in transport if transport else bool(shown.remote_ip)
 
 
-def records_of(viewer: Viewer, names: OwnerNames, row: Shown) -> Iterator[TrackRecord]:
+def records_of(viewer: Viewer, names: OwnerNames, row: Shown, servers: OwnNames = NO_NAMES) -> Iterator[TrackRecord]:
     """The records of a row as the viewer may see them, in the order of their attempts."""
-    shown = visible_row(viewer, row)
+    shown = visible_row(viewer, row, servers)
     knows_target = sees_target(viewer, row)
     sent_as = shown.original_recipient or shown.recipient
     common = {

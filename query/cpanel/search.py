@@ -75,9 +75,10 @@ def search(tables: Tables, names: OwnerNames, call: SearchCall) -> Found:
     found: list[TrackRecord] = []
     by_type: Counter[str] = Counter()
     is_capped = is_cut = False
+    servers = tables.names
     reading = _Reading(tables, sought, MOST_ROWS if enough is None else enough)
     for row in reading:
-        for record in records_of(tables.viewer, names, row):
+        for record in records_of(tables.viewer, names, row, servers):
             if record.type not in call.types or not _is_of(call.delivery_type, record):
                 continue
             if not holds(record, call.shaping.matches):

@@ -77,7 +77,7 @@ def is_asked_for(window: Window, row: Outcome, now_ms: int) -> bool:
     shown = row.original_recipient if hidden else row.recipient
     if wanted.recipient and not _is_recipient(wanted.recipient, shown, row.original_recipient):
         return False
-    return not wanted.text or holds_text(window.viewer, row, shown, wanted.text)
+    return not wanted.text or holds_text(window.viewer, row, shown, wanted.text, window.names)
 
 
 def is_of(window: Window, row: Outcome) -> bool:

@@ -48,7 +48,7 @@ def changes_of(window: Window, groups: Iterable[Group], now_ms: int, *, is_repea
         for row_id, row_hash, row in _seen_rows(window, group, is_repeat):
             if row is not None and is_asked_for(window, row, now_ms):
                 at_ms = row.queued_at if window.wanted.by == "sent" else row.updated_at
-                visible = visible_row(window.viewer, row._replace())
+                visible = visible_row(window.viewer, row._replace(), window.names)
                 visible.id = row_id
                 shown[row_id] = Shown(at_ms, visible, row_hash)
             else:

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from postwatch.query.live.belonging import hides_recipient, may_see
-from postwatch.query.privacy import visible_row
 from postwatch.query.push.outbox import Due, Event
 from postwatch.query.push.webhooks import FINAL, UNUSUAL, Webhook
 from postwatch.query.report_service import ReportService
@@ -62,7 +61,7 @@ def body_of(service: ReportService, webhook: Webhook, due: Due) -> bytes | None:
     [followed] = tables.follow([Delivery._make(row)])
     if followed.status in _OPEN:
         return None
-    shown = visible_row(webhook.viewer, followed)
+    [shown] = tables.visible([followed])
     shown.id = _row_id(tables, followed)
     return _body(due.id, "delivery.final", due.made_at, {"delivery": DeliveryShape.of(shown).model_dump()})
 

@@ -14,7 +14,6 @@ from postwatch.query.errors import TooManyRowsError
 from postwatch.query.filters import RESULT_WORDS, OwnDomains, SystemUser, account_words
 from postwatch.query.labels import label
 from postwatch.query.orders import Position, encode_cursor, is_by_time
-from postwatch.query.privacy import visible_row
 from postwatch.query.reports.account_question import (
     AccountFilters,
     AccountQuestion,
@@ -230,7 +229,9 @@ def open_window(tables: Tables, wanted: AccountFilters, *, reads_status: bool = 
         names = server_names(tables.viewer, tables.database, since_ms - tables.open_ms)
         servers = tuple(server for (server,) in tables.read(names))
         wanted = replace(wanted, account=replace(wanted.account, servers=servers))
-    window = Window(tables.viewer, tables.database, wanted, since_ms, tables.open_ms, tables.followed_columns)
+    window = Window(
+        tables.viewer, tables.database, wanted, since_ms, tables.open_ms, tables.followed_columns, names=tables.names
+    )
     if not reads_status:
         return window
     return replace(window, last=tables.last_status(*window.everything()))
@@ -242,10 +243,7 @@ def _mail(
     ids = tables.ids
     return AccountMail(
         since_ms=window.since_ms,
-        rows=tuple(
-            visible_row(tables.viewer, row)
-            for row in tables.follow(window.columns.decode(row[1:], ids) for row in rows)
-        ),
+        rows=tables.visible(tables.follow(window.columns.decode(row[1:], ids) for row in rows)),
         next_cursor=encode_cursor(place, ids) if place else "",
         has_more=bool(place),
         filters=window.wanted,

@@ -81,7 +81,7 @@ def read_question(
 ) -> AccountFilters:
     """People's words → filters. Raises FilterError that names the filter and what it takes."""
     by = orders.read_order(question.by)
-    after = orders.decode_cursor(question.cursor, find_ids()) if question.cursor else None
+    after = orders.decode_cursor(question.cursor, find_ids) if question.cursor else None
     if after is not None and (after.by, after.is_ascending) != (by, question.ascending):
         by = f"{after.by}{' --ascending' if after.is_ascending else ''}"
         raise FilterError("the cursor belongs to --by %(by)s: ask with that, or leave the cursor out", by=by)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from postwatch.query.hops.fates import OWN_STATUS, LastStatus
+from postwatch.query.hops.own_servers import NO_NAMES, OwnNames
 from postwatch.query.orders import is_by_time
 from postwatch.query.reports.account_question import AccountFilters
 from postwatch.query.search import text_condition
@@ -44,6 +45,8 @@ class Window:
     """What is read of each row."""
     last: LastStatus = OWN_STATUS
     """How the status of these rows is read, of which one server of ours may have handed some to another."""
+    names: OwnNames = NO_NAMES
+    """Of our servers, which this viewer is not told."""
 
     @property
     def column(self) -> str:
@@ -96,8 +99,10 @@ class Window:
             conditions.append("direction = {direction:String}")
             parameters["direction"] = wanted.direction
         if wanted.text:
-            conditions.append(text_condition(self.viewer))
+            conditions.append(text_condition(self.viewer, self.names.may_be_named_by(wanted.text)))
             parameters["text"] = wanted.text
+            if not self.viewer.is_engineer:
+                parameters |= self.names.own.parameters()
         if not wanted.bounces:
             conditions.append("NOT (sender = '' AND parent_queue_id != '')")
         parameters |= self.last.parameters

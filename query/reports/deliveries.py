@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
 from postwatch.query.exports import to_csv
-from postwatch.query.privacy import visible_row
 from postwatch.query.reports.report import Question, Report, Tables
 from postwatch.query.shapes import DeliveryShape, Shape, Time
 from postwatch.query.statements import Delivery, Statement, decode_row
@@ -96,4 +95,4 @@ def read_newest(tables: Tables, statement: Statement) -> tuple[Delivery, ...]:
     """The rows of a statement that selects `statements.ROW_COLUMNS`, as the viewer may see them."""
     ids = tables.ids
     followed = tables.follow(decode_row(row, ids) for row in tables.read(statement))
-    return tuple(visible_row(tables.viewer, row) for row in followed)
+    return tables.visible(followed)

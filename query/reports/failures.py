@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from postwatch.query.privacy import visible_row
 from postwatch.query.reports.bounces_question import BouncesFilters, encode_position
 from postwatch.query.reports.failure_statements import FailureStatements
 from postwatch.query.reports.report import Tables
@@ -173,7 +172,7 @@ class FailureReader:
             return ()
         rows = self._tables.read(self._statements.deliveries(keys))
         ids = self._tables.ids
-        return tuple(visible_row(self._tables.viewer, decode_row(row, ids)) for row in rows)
+        return self._tables.visible(decode_row(row, ids) for row in rows)
 
 
 def _group(ids: RowIds, by: Level, row: Row, days: list[int], usual: Expectation | None) -> FailureGroup:

@@ -13,7 +13,6 @@ from postwatch.query import filters
 from postwatch.query.errors import FilterError
 from postwatch.query.exports import csv_text
 from postwatch.query.orders import Position, decode_cursor, encode_cursor
-from postwatch.query.privacy import visible_row
 from postwatch.query.reports.groups import read_groups
 from postwatch.query.reports.queue_statements import GROUPS, QueueWindow, oldest_waiting, queue_groups
 from postwatch.query.reports.report import Report, Tables, asked
@@ -138,12 +137,14 @@ class QueueReport(Report[QueueQuestion, Queue]):
         by, narrowed = read_groups(question, GROUPS, GROUPS, tables.viewer.is_engineer)
         limit = filters.read_limit(question.limit, USUAL_ROWS)
         after = _read_cursor(question.cursor, tables)
-        window = QueueWindow(tables.viewer, tables.database, narrowed, tables.now_ms - tables.open_ms, tables.now_ms)
+        window = QueueWindow(
+            tables.viewer, tables.database, narrowed, tables.now_ms - tables.open_ms, tables.now_ms, tables.names.own
+        )
         ids = tables.ids
         found = [_group(row, ids) for row in tables.read(queue_groups(window, by, MAX_GROUPS + 1))]
         total = [_group(row, ids) for row in tables.read(queue_groups(window, "", 1))]
         rows = tables.read(oldest_waiting(window, after, limit + 1))
-        oldest = tuple(visible_row(tables.viewer, decode_row(row[1:], ids)) for row in rows[:limit])
+        oldest = tables.visible(decode_row(row[1:], ids) for row in rows[:limit])
         cursor = ""
         if len(rows) > limit:
             cursor = encode_cursor(Position("sent", oldest[-1].queued_at, rows[limit - 1][0], True, 0), ids)
@@ -205,7 +206,7 @@ def _figures(group: QueueGroup, now_ms: int) -> tuple[str, ...]:
 
 
 def _read_cursor(word: str, tables: Tables) -> Position | None:
-    place = decode_cursor(word, tables.ids) if word else None
+    place = decode_cursor(word, tables.find_ids) if word else None
     if place is not None and (place.by, place.is_ascending) != ("sent", True):
         raise FilterError("the cursor is not valid: leave it out to start with the first page")
     return place

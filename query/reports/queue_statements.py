@@ -9,10 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from postwatch.query.hops.own_servers import NO_NAMES, OwnServers
 from postwatch.query.orders import Position
 from postwatch.query.search import without_addresses
 from postwatch.query.statements import (
     DELIVERIES,
+    OURS,
     ROW_COLUMNS,
     ROW_HASH,
     SEES_TARGET,
@@ -46,6 +48,12 @@ class QueueWindow:
     since_ms: int
     """No older message waits."""
     now_ms: int
+    own: OwnServers = NO_NAMES.own
+    """What the setting names, of which this viewer is not told."""
+
+    def statement(self, sql: str, values: dict[str, Any]) -> Statement:
+        """With what the names of our servers are told by, where the statement hides them."""
+        return Statement(self.viewer, sql, values | (self.own.parameters() if OURS in sql else {}))
 
     def conditions(self) -> tuple[str, dict[str, Any]]:
         found = ["queued_at >= fromUnixTimestamp64Milli({queued_since_ms:Int64})", one_of_each(self.viewer, STATES)]
@@ -61,8 +69,9 @@ def group_key(viewer: Viewer, group: str) -> str:
     if group == "provider":
         return f"if({SEES_TARGET}, remote_provider, '')"
     if group == "host":
-        host = "remote_host" if viewer.is_engineer else without_addresses("remote_host")
-        return f"if({SEES_TARGET}, {host}, '')"
+        if viewer.is_engineer:
+            return f"if({SEES_TARGET}, remote_host, '')"
+        return f"if({SEES_TARGET} AND NOT {OURS}, {without_addresses('remote_host')}, '')"
     if group == "domain":
         return f"lower(substringIndex({SHOWN}, '@', -1))"
     return group
@@ -80,7 +89,7 @@ def queue_groups(window: QueueWindow, group: str, rows: int) -> Statement:
         f" countIf({_CLEARED} AND result = 'accepted') FROM {STATES} FINAL WHERE {VIEWER} AND {where}"
         f" AND ({_WAITS} OR {_CLEARED}) GROUP BY value ORDER BY waiting DESC, value LIMIT {{rows:UInt32}}"
     )
-    return Statement(window.viewer, sql, {**values, "cleared_since_ms": window.now_ms - CLEARED_MS, "rows": rows})
+    return window.statement(sql, {**values, "cleared_since_ms": window.now_ms - CLEARED_MS, "rows": rows})
 
 
 def oldest_waiting(window: QueueWindow, after: Position | None, rows: int) -> Statement:
@@ -97,4 +106,4 @@ def oldest_waiting(window: QueueWindow, after: Position | None, rows: int) -> St
         f" (SELECT {key} FROM {STATES} FINAL WHERE {VIEWER} AND {where} AND {_WAITS}{behind} {order})"
         f" AND {_WAITS} {order}"
     )
-    return Statement(window.viewer, sql, {**values, "rows": rows})
+    return window.statement(sql, {**values, "rows": rows})

@@ -19,9 +19,10 @@ from postwatch.query.filters import MAX_PAGE_ROWS
 from postwatch.query.hops.fates import LastStatus
 from postwatch.query.hops.follow import FIELDS as FOLLOWED
 from postwatch.query.hops.follow import follow
-from postwatch.query.hops.own_servers import OwnServers, no_own_servers
+from postwatch.query.hops.own_servers import NO_NAMES, OwnNames, OwnServers, no_names, no_own_servers
 from postwatch.query.hops.walk import last_status
 from postwatch.query.letters import ReadLetters, no_letters
+from postwatch.query.privacy import visible_row
 from postwatch.query.row_id import NO_SUCH_ROW, RowIds
 from postwatch.query.row_keys import FindRowIds, ids_of_nobody_else
 from postwatch.query.shapes import Shape
@@ -53,11 +54,22 @@ class Tables:
     find_own: Callable[[], OwnServers | None] = no_own_servers
     find_owners: Callable[[], OwnerNames] = OwnerNames
     find_ids: FindRowIds = ids_of_nobody_else
+    find_names: Callable[[], OwnNames] = no_names
 
     @property
     def ids(self) -> RowIds:
         """Seals and opens the ids of deliveries. Raises what reading raises."""
         return self.find_ids()
+
+    @property
+    def names(self) -> OwnNames:
+        """Of our servers: what an engineer alone is told."""
+        return NO_NAMES if self.viewer.is_engineer else self.find_names()
+
+    def visible(self, rows: Iterable[Delivery]) -> tuple[Delivery, ...]:
+        """The rows as the viewer may see them."""
+        names = self.names
+        return tuple(visible_row(self.viewer, row, names) for row in rows)
 
     @property
     def owners(self) -> OwnerNames:

@@ -16,7 +16,6 @@ from postwatch.query.details import status_words
 from postwatch.query.errors import TooLargeError
 from postwatch.query.filters import MAX_PAGE_ROWS
 from postwatch.query.orders import Position, encode_cursor
-from postwatch.query.privacy import visible_row
 from postwatch.query.reports.deliveries import Deliveries, DeliveriesReport
 from postwatch.query.reports.report import DAY_MS, Tables
 from postwatch.query.reports.search_question import SearchFilters, SearchQuestion, read_search
@@ -202,7 +201,14 @@ REPORT = SearchReport()
 def _window(tables: Tables, wanted: SearchFilters, term: Term | None) -> SearchWindow:
     since_ms = max(tables.now_ms - wanted.days * DAY_MS, wanted.since_ms or 0)
     return SearchWindow(
-        tables.viewer, tables.database, wanted, term, since_ms, tables.open_ms, columns=tables.followed_columns
+        tables.viewer,
+        tables.database,
+        wanted,
+        term,
+        since_ms,
+        tables.open_ms,
+        columns=tables.followed_columns,
+        names=tables.names,
     )
 
 
@@ -217,10 +223,7 @@ def _found(
     ids = tables.ids
     return Found(
         since_ms=since_ms,
-        rows=tuple(
-            visible_row(tables.viewer, row)
-            for row in tables.follow(without_partial(window.columns.decode(row[1:], ids) for row in rows))
-        ),
+        rows=tables.visible(tables.follow(without_partial(window.columns.decode(row[1:], ids) for row in rows))),
         next_cursor=encode_cursor(place, ids) if place else "",
         has_more=bool(place),
         filters=window.wanted,

@@ -69,7 +69,7 @@ def read_search(
     """People's words → filters."""
     with about("q"):
         terms = candidates(question.q, question.kind.strip().lower())
-    after = decode_cursor(question.cursor, find_ids()) if question.cursor else None
+    after = decode_cursor(question.cursor, find_ids) if question.cursor else None
     if after is not None and (after.by, after.is_ascending) != ("event", False):
         raise FilterError("the cursor is not valid: leave it out to start with the first page")
     with about("server"):

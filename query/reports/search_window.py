@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from postwatch.query.hops.fates import OWN_STATUS, LastStatus
+from postwatch.query.hops.own_servers import NO_NAMES, OwnNames
 from postwatch.query.reports.report import Tables
 from postwatch.query.reports.search_question import SearchFilters
 from postwatch.query.search import of_read_rows, rare_term_conditions, term_conditions
@@ -19,6 +20,7 @@ from postwatch.query.statements import (
     ALL_COLUMNS,
     ARRIVALS,
     DELIVERIES,
+    OURS,
     ROW_HASH,
     SEES_TARGET,
     STATES,
@@ -55,6 +57,8 @@ class SearchWindow:
     most_rows: int = 0
     """For a rare term: by the indexes, and no more than so many rows may be read; 0: as many as have to be."""
     columns: RowColumns = ALL_COLUMNS
+    names: OwnNames = NO_NAMES
+    """Of our servers, which this viewer is not told."""
     last: LastStatus | None = None
     """How the status of the rows of a span is read; None: each row's own."""
 
@@ -71,7 +75,13 @@ class SearchWindow:
         """Conditions of which one must be true, and their parameters."""
         if not self.term:
             return ["1"], {}
-        return (rare_term_conditions if self.most_rows else term_conditions)(self.viewer, self.term)
+        if self.most_rows:
+            return rare_term_conditions(self.viewer, self.term)
+        found, values = term_conditions(self.viewer, self.term, self._names_ours(self.term))
+        return found, values | (self.names.own.parameters() if any(OURS in one for one in found) else {})
+
+    def _names_ours(self, term: Term) -> bool:
+        return any(map(self.names.may_be_named_by, (term.text, *term.words)))
 
     @property
     def beginning(self) -> str:

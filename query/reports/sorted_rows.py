@@ -18,6 +18,7 @@ from postwatch.query.reports.report import Tables
 from postwatch.query.search import without_addresses
 from postwatch.query.statements import (
     DELIVERIES,
+    OURS,
     ROW_HASH,
     SHOWN,
     VIEWER,
@@ -40,6 +41,9 @@ _KEYS = {
 }
 
 
+_HOST_OF_OWNERS = f"if({SHOWN} = recipient AND NOT {OURS}, {without_addresses('remote_host')}, '')"
+
+
 def sort_key(viewer: Viewer, by: str, last: LastStatus = OWN_STATUS) -> str:
     """SQL of what rows are ordered by, as far as the viewer sees it."""
     if by == "status" and last is not OWN_STATUS:
@@ -47,7 +51,7 @@ def sort_key(viewer: Viewer, by: str, last: LastStatus = OWN_STATUS) -> str:
         return f"concat(transform({last.sql} AS last, [{words}], [{results}], ''), ' ', last)"
     if by != "host":
         return _KEYS[by]
-    host = "remote_host" if viewer.is_engineer else f"if({SHOWN} = recipient, {without_addresses('remote_host')}, '')"
+    host = "remote_host" if viewer.is_engineer else _HOST_OF_OWNERS
     return f"left(replaceRegexpAll(lower({host}), '[^ -~]', '?'), {MAX_KEY_CHARACTERS})"
 
 
@@ -96,6 +100,8 @@ def sorted_keys(window: Window, after_key: int | str | None, as_of_ms: int) -> S
     key = sort_key(window.viewer, wanted.by, window.last)
     way, behind = ("ASC", ">") if wanted.is_ascending else ("DESC", "<")
     where, parameters = window.conditions(Span(window.earliest_ms))
+    if OURS in key:
+        parameters |= window.names.own.parameters()
     if as_of_ms:
         where += " AND updated_at <= fromUnixTimestamp64Milli({as_of_ms:Int64})"
         parameters["as_of_ms"] = as_of_ms

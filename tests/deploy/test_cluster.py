@@ -33,6 +33,8 @@ def test_each_table_is_a_replicated_one_and_a_distributed_one_over_it() -> None:
         "postwatch.delivery_events",
         "postwatch.delivery_hops_local",
         "postwatch.delivery_hops",
+        "postwatch.row_id_keys_local",
+        "postwatch.row_id_keys",
     ]
     path = "'/clickhouse/tables/{shard}/postwatch/deliveries', '{replica}'"
     assert f"ENGINE = ReplicatedReplacingMergeTree({path}, version, is_deleted)\nPARTITION BY" in text

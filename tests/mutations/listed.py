@@ -1698,7 +1698,7 @@ QUERIES = (
     _mutation(
         "a text is not searched in what is hidden in a reply",
         "query/search.py",
-        "holds(_seen_by_owners(column)) for column in _OF_THE_REMOTE",
+        "holds(without_addresses(column)) for column in _OF_THE_REMOTE",
         "holds(column) for column in _OF_THE_REMOTE",
         "query/test_viewers.py::test_a_search_for_what_is_hidden_finds_nothing",
     ),
@@ -2293,7 +2293,7 @@ CPANEL = (
     _mutation(
         "cPanel's functions show what the viewer may see of a row",
         "query/cpanel/records.py",
-        "    shown = visible_row(viewer, row)\n",
+        "    shown = visible_row(viewer, row, servers)\n",
         "    shown = row\n",
         "query/cpanel/test_calls.py::test_where_an_alias_leads_is_null_to_who_wrote_to_it",
     ),
@@ -2354,9 +2354,30 @@ SEARCHES = (
     _mutation(
         "a host that a viewer may not see is not found",
         "query/search.py",
-        " OR {SHOWN} = recipient AND ({of_remote})",
-        " OR ({of_remote})",
+        " OR {SHOWN} = recipient AND NOT {OURS} AND ({of_remote})",
+        " OR NOT {OURS} AND ({of_remote})",
         _SEARCH + "test_what_a_viewer_may_not_see_finds_nothing",
+    ),
+    _mutation(
+        "an answer is not searched for the name of a server of ours",
+        "query/search.py",
+        "    if not names_ours:\n",
+        "    if names_ours is not None:\n",
+        "query/test_own_names.py::test_a_search_for_a_name_finds_nothing",
+    ),
+    _mutation(
+        "a server of ours that took a message is not named to its owner",
+        "query/privacy.py",
+        "    shown = _without_ours(shown, names)\n",
+        "",
+        "query/test_own_names.py::test_of_a_row_only_what_names_us_is_cut_out",
+    ),
+    _mutation(
+        "an id tells nothing to whoever lacks the key",
+        "query/row_id.py",
+        "        return _spelled(self._seals.seal.update(_PLACE.pack(*place)))\n",
+        "        return _spelled(_PLACE.pack(*place))\n",
+        "query/test_row_id.py::test_no_hash_of_a_row_leaves_the_server",
     ),
     _mutation(
         "words are searched in what the viewer reads of an answer",

@@ -218,6 +218,8 @@ def test_no_word_of_a_question_gets_into_the_text_of_a_query(name: str) -> None:
         asked_for: list[Statement] = []
 
         def read(statement: Statement) -> Sequence[Sequence[Any]]:
+            if "row_id_keys" in statement.sql:
+                return [("00" * 32,)]
             asked_for.append(statement)
             return [(NOW_MS, 0)] if "SELECT toUnixTimestamp64Milli(min(" in statement.sql else []
 

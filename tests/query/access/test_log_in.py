@@ -76,6 +76,8 @@ def working(
 
     def read(statement: Statement) -> list[tuple[Any, ...]]:
         asked.append(statement)
+        if "row_id_keys" in statement.sql:
+            return [("00" * 32,)]
         if "arrivals" in statement.sql:
             return [(0, [])]
         return [(0, 0)] if "count()" in statement.sql and "GROUP BY" not in statement.sql else []
