@@ -63,5 +63,8 @@ class StoredKeys:
 
 def stored_keys(database: str) -> Statement:
     """The newest first."""
-    sql = "SELECT secret FROM {database:Identifier}.row_id_keys GROUP BY secret ORDER BY min(made_at) DESC, secret"
+    sql = (
+        "SELECT secret FROM {database:Identifier}.row_id_keys WHERE match(secret, '^[0-9a-f]{64}$')"
+        " GROUP BY secret ORDER BY min(made_at) DESC, secret"
+    )
     return Statement(ENGINEER, sql, {"database": database})

@@ -136,6 +136,8 @@ def test_who_is_logged_in_as_somebody_else_is_asked_first(state_address: str, st
         page = server.get("/hand-over", params={"code": code_of(ask(server, panel))}).text
     assert "You are logged in as bert@b.example" in page
     assert "data-submit-at-once" not in page
+    assert "Log in as that mailbox" in page
+    assert '<a href="/">Stay logged in as bert@b.example</a>' in page
 
 
 def test_nobody_sends_more_than_a_form_holds(servers: list[httpx.Client], panel: str) -> None:
