@@ -16,6 +16,7 @@ from postwatch.query.search import text_condition
 from postwatch.query.statements import (
     ALL_COLUMNS,
     DELIVERIES,
+    OURS,
     ROW_HASH,
     SHOWN,
     VIEWER,
@@ -137,7 +138,8 @@ class Window:
         )
 
     def statement(self, sql: str, rows: int, parameters: dict[str, Any]) -> Statement:
-        return Statement(self.viewer, sql, {"database": self.database, "rows": rows, **parameters})
+        own = self.names.own.parameters() if OURS in sql else {}
+        return Statement(self.viewer, sql, {"database": self.database, "rows": rows, **own, **parameters})
 
 
 def newest_bound(window: Window, span: Span, rows: int) -> Statement:

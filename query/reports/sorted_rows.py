@@ -100,8 +100,6 @@ def sorted_keys(window: Window, after_key: int | str | None, as_of_ms: int) -> S
     key = sort_key(window.viewer, wanted.by, window.last)
     way, behind = ("ASC", ">") if wanted.is_ascending else ("DESC", "<")
     where, parameters = window.conditions(Span(window.earliest_ms))
-    if OURS in key:
-        parameters |= window.names.own.parameters()
     if as_of_ms:
         where += " AND updated_at <= fromUnixTimestamp64Milli({as_of_ms:Int64})"
         parameters["as_of_ms"] = as_of_ms
