@@ -143,6 +143,18 @@ def test_details_that_do_not_come_are_said_and_asked_for_again(visitor: Visitor)
     assert row.locator("[role=alert]").count() == 0
 
 
+def test_a_page_from_right_to_left_fits_every_screen(visitor: Visitor) -> None:
+    """No language of ours is written so yet, but its file alone would turn the pages."""
+    visit = visitor()
+    page = visit.open(f"/?account={ACCOUNT}&show=all")
+    page.evaluate("document.documentElement.dir = 'rtl'")
+    for look, size, scheme in LOOKS:
+        page.set_viewport_size(size)
+        page.emulate_media(color_scheme=scheme)
+        assert not _is_scrolled_sideways(page), look
+        visit.check()
+
+
 def test_a_report_can_be_printed(visitor: Visitor) -> None:
     visit = visitor()
     page = visit.open(f"/?account={ACCOUNT}&show=all")

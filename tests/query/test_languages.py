@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 
 import httpx
 import pytest
@@ -10,6 +12,7 @@ from postwatch.producers.service.errors import SettingsError
 from postwatch.query.errors import FilterError
 from postwatch.query.translation import PLAIN, gettext, language, ngettext, speaking
 from postwatch.query.web.languages import accepted_language, language_of_setting, languages
+from postwatch.query.web.rendering import FOLDER
 
 from tests.query.conftest import Office, Open
 from tests.query.test_pages import Page
@@ -123,3 +126,22 @@ def test_outside_a_page_words_are_english() -> None:
 def test_a_setting_that_names_no_language_ends_the_start() -> None:
     with pytest.raises(SettingsError, match="POSTWATCH_QUERY_LANGUAGE='xx' is not known: use en, de, es, id"):
         language_of_setting("xx")
+
+
+def test_a_language_from_right_to_left_turns_its_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ar.po").write_text('msgid ""\nmsgstr "Content-Type: text/plain; charset=utf-8\\n"\n')
+    monkeypatch.setattr("postwatch.query.web.languages.LOCALES", tmp_path)
+    languages.cache_clear()
+    try:
+        assert {code: one.direction for code, one in languages().items()} == {"en": "ltr", "ar": "rtl"}
+    finally:
+        monkeypatch.undo()
+        languages.cache_clear()
+
+
+def test_no_style_knows_left_from_right() -> None:
+    """Sides are said by where a line starts and ends; both at once are no side."""
+    style = (FOLDER / "static/postwatch.css").read_text()
+    style = style.replace("padding-left: 14px; padding-right: 14px;", "")
+    side = r"(?:(?:margin|padding|border|inset)-)?(?<![-\w])(?:left|right)\s*:|(?:margin|padding|border)-(?:left|right)"
+    assert re.findall(rf"{side}|text-align:\s*(?:left|right)|float:\s*(?:left|right)", style) == []

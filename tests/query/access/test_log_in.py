@@ -295,6 +295,9 @@ def test_a_form_of_another_site_does_nothing(worker: Worker) -> None:
         ):
             assert browser.post("/log-in", data=fields, headers=headers).status_code == 403
         assert browser.post("/log-in", data={**fields, "token": "x"}).status_code == 403
+        lost = browser.get("/log-in/nothing")
+        assert lost.status_code == 404
+        assert 'href="/log-in">Log in</a>' in lost.text
         assert not is_in(browser)
         log_in(browser)
         assert browser.post("/log-out", data={"token": "x"}).status_code == 403
