@@ -20,6 +20,7 @@ from postwatch.query.viewer import ENGINEER
 _HOST_NAME = re.compile(r"[^\W_](?:[\w.-]*[^\W_])?", re.ASCII)
 _OF_A_NAME = re.compile(r"[\w.-]+", re.ASCII)
 _IS_NO_WORD = re.compile(r"[.\d]")
+_MOST_TEXTS = 1_000
 HIDDEN_SERVER = "(server hidden)"
 _VARIABLE = "POSTWATCH_QUERY_OWN_SERVERS"
 
@@ -59,6 +60,7 @@ class OwnNames:
 
     def __init__(self, servers: Iterable[str] = (), own: OwnServers | None = None) -> None:
         self.own = own or OwnServers()
+        self._known_texts: dict[str, bool] = {}
         self._names = frozenset(name.lower() for name in (*servers, *self.own.names) if name)
 
     def is_ours(self, host: str, ip: str) -> bool:
@@ -72,6 +74,15 @@ class OwnNames:
 
     def may_be_named_by(self, text: str) -> bool:
         """Whether a text may be sought for to find out one of these names: some of it may be a part of one."""
+        known = self._known_texts.get(text)
+        if known is None:  # an open page asks for each row that comes
+            known = self._may_be_named_by(text)
+            if len(self._known_texts) >= _MOST_TEXTS:
+                self._known_texts.clear()
+            self._known_texts[text] = known
+        return known
+
+    def _may_be_named_by(self, text: str) -> bool:
         words = _OF_A_NAME.findall(text.lower())
         if not words:
             return False
