@@ -21,7 +21,7 @@ from postwatch.streams.enrichment.trusted_networks import parse_networks
 from postwatch.streams.faust_glue.changelog_topic import TABLE, changelog_topic
 from postwatch.streams.faust_glue.lease import Lease
 from postwatch.streams.faust_glue.oauth import TokenSource
-from postwatch.streams.faust_glue.table import end_on_failed_writes
+from postwatch.streams.faust_glue.table import end_on_failed_writes, unpack_fetches
 from postwatch.streams.faust_glue.topic_watch import LOOK_EVERY_SECONDS, TopicWatch
 from postwatch.streams.faust_glue.transport import use_transport
 from postwatch.streams.faust_glue.worker import TEND_EVERY_SECONDS, JoinWorker, fail
@@ -93,6 +93,7 @@ def create_app(
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=_FETCH_BYTES,
         broker_max_poll_records=_RECORDS_A_FETCH,
+        stream_buffer_maxsize=_WAITING_FETCHES,
         broker_session_timeout=_SESSION_SECONDS,
         broker_heartbeat_interval=1.0,
         broker_commit_interval=1.0,
@@ -101,10 +102,17 @@ def create_app(
     )
     lease = Lease(_SESSION_SECONDS)
     use_transport(app, kafka.raw_topic, lease, fail)
-    table = app.Table(TABLE, key_type=bytes, value_type=bytes, partitions=partitions, options=dict(_ROCKSDB))
+    table = app.Table(
+        TABLE,
+        key_type=bytes,
+        value_type=bytes,
+        partitions=partitions,
+        options=dict(_ROCKSDB),
+        recovery_buffer_size=1,  # events, each of which is a whole fetch
+    )
+    unpack_fetches(table.data)
     end_on_failed_writes(table.data, fail)
     raw = app.topic(kafka.raw_topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
-    raw.maxsize = _WAITING_FETCHES  # `app.topic` takes it as an argument, and forgets it
     rules = join_rules(settings)
     if settings.domains_file:
         follow(DomainsSource(settings.domains_file, _DOMAINS_SETTING), rules.accounts.use)

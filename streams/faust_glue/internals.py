@@ -80,7 +80,6 @@ ATTRIBUTES = (
     (driver.Consumer, "flow_active"),
     (Table, "data"),
     (Store, "offset_key"),
-    (Topic, "maxsize"),
     (Worker, "_starting_fut"),
     (Worker, "spinner"),
     (AIOKafkaConsumer, "_isolation_level"),

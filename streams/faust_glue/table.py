@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import structlog
 from faust.types import TP
@@ -111,6 +111,35 @@ class FaustTable:
             self._stored_offset = kafka_offset
             # Into this database: when Faust has let go of it, as at a stop, its own way would open it once more.
             self._db.put(self._table.data.offset_key, b"%d" % kafka_offset)
+
+
+class ChangelogEntry(NamedTuple):
+    """One record of a changelog, as Faust's store wants its events."""
+
+    tp: TP
+    partition: int
+    offset: int
+    key: bytes
+    value: bytes | None
+
+    @property
+    def message(self) -> ChangelogEntry:
+        return self
+
+
+def unpack_fetches(store: Any) -> None:
+    """Let the store take events of whole fetches (`transport.Span`) when the table is recovered."""
+    apply = store.apply_changelog_batch
+
+    def apply_changelog_batch(batch: Iterable[Any], to_key: Any, to_value: Any) -> None:
+        entries = [
+            ChangelogEntry(event.message.tp, event.message.partition, record.offset, record.key, record.value)
+            for event in batch
+            for record in event.message.value.records
+        ]
+        apply(entries, to_key=to_key, to_value=to_value)
+
+    store.apply_changelog_batch = apply_changelog_batch
 
 
 def end_on_failed_writes(store: Any, fail: Callable[[str], None]) -> None:

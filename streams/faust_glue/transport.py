@@ -1,8 +1,9 @@
 """Faust's Kafka transport, changed: all records of one fetch of a partition are one event, and sends need the lease.
 
-Faust spends 100 µs and more on each event, whatever is in it; with one event for a fetch the join is limited by lines.
-The value of such an event is a `Span`: the records, and the offsets between which there are no others. Changelogs are
-left as they are. Three things of Faust's own bookkeeping must then give way for the raw topic:
+Faust spends 100 µs and more on each event, whatever is in it; with one event for a fetch the join is limited by lines,
+and a table of a million entries is restored in a moment (`table.unpack_fetches` writes them). The value of such an
+event is a `Span`: the records, and the offsets between which there are no others. Three things of Faust's own
+bookkeeping must then give way for the raw topic:
 
 - acknowledgement is strictly in order, so the offset to commit is the newest acknowledged plus one;
 - offsets between two events are no gaps;
@@ -69,7 +70,7 @@ class Fetch:
 
 
 class FetchThread(driver.AIOKafkaConsumerThread):
-    """Hands over what aiokafka read of the raw topic as spans, without the records of aborted transactions."""
+    """Hands over what aiokafka read as spans, without the records of aborted transactions."""
 
     consumer: FetchConsumer
 
@@ -91,7 +92,11 @@ class FetchThread(driver.AIOKafkaConsumerThread):
             is_same, after = self._positions(consumer)
             if is_same is not assignment:
                 before = {}  # it waited for a rebalance
-            fetched = {tp: found for tp, found in records.items() if tp.topic != raw_topic}
+            fetched = {
+                tp: [Fetch(tp, Span(found, found[0].offset, found[-1].offset + 1))]
+                for tp, found in records.items()
+                if found and tp.topic != raw_topic
+            }
             for tp, end in after.items():
                 found = records.get(tp, [])
                 begin = before.get(tp, found[0].offset if found else end)
@@ -125,7 +130,7 @@ class _ReadOffsets(defaultdict[TP, Any]):
 
 
 class FetchConsumer(driver.Consumer):
-    """One event for each fetch of the raw topic."""
+    """One event for each fetch of a partition."""
 
     raw_topic = ""
     lease: Lease
@@ -194,8 +199,6 @@ class FetchConsumer(driver.Consumer):
 
     def on_buffer_full(self, tp: TP) -> None:
         """A full buffer holds the fetcher up. Faust would leave the partition out, and sleep where none is left."""
-        if tp.topic != self.raw_topic:
-            super().on_buffer_full(tp)
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         if tp.topic != self.raw_topic:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 from faust.types import TP
-from postwatch.streams.faust_glue.table import FaustTable, end_on_failed_writes
+from postwatch.streams.faust_glue.table import FaustTable, end_on_failed_writes, unpack_fetches
+from postwatch.streams.faust_glue.transport import Span
 
+CHANGELOG = TP("parked-changelog", 0)
 PLACE = TP("parked-changelog", 3)
 
 
@@ -221,3 +224,26 @@ def test_a_write_that_fails_while_the_table_is_recovered_ends_the_process() -> N
     store.apply_changelog_batch(["entry"], to_key=None, to_value=None)
     store.set_persisted_offset(("changelog", 0), 8)
     assert failures == ["the local table could not be written: No space left on device"] * 2
+
+
+def test_a_fetch_of_the_changelog_is_written_entry_by_entry() -> None:
+    records = [
+        SimpleNamespace(offset=4, key=b"one", value=b"first"),
+        SimpleNamespace(offset=7, key=b"one", value=b"newer"),
+        SimpleNamespace(offset=8, key=b"two", value=None),
+    ]
+    store = Store()
+    unpack_fetches(store)
+    fetches = [fetch_of(records[:2]), fetch_of(records[2:])]
+    store.apply_changelog_batch(fetches, to_key=None, to_value=None)
+    assert store.written == [
+        (CHANGELOG, 0, 4, b"one", b"first"),
+        (CHANGELOG, 0, 7, b"one", b"newer"),
+        (CHANGELOG, 0, 8, b"two", None),
+    ]
+
+
+def fetch_of(records: list[SimpleNamespace]) -> Any:
+    """As Faust's recovery has it: an event with a message."""
+    span = Span(records, records[0].offset, records[-1].offset + 1)
+    return SimpleNamespace(message=SimpleNamespace(tp=CHANGELOG, partition=0, value=span))
