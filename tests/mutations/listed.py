@@ -731,6 +731,13 @@ JOIN = (
         _TABLE + "test_a_worker_that_dies_leaves_nothing_that_its_successor_never_saw",
     ),
     _mutation(
+        "the table is restored from every record of a fetch",
+        "streams/faust_glue/table.py",
+        "            for record in event.message.value.records\n",
+        "            for record in event.message.value.records[-1:]\n",
+        _TABLE + "test_a_fetch_of_the_changelog_is_written_entry_by_entry",
+    ),
+    _mutation(
         "a full disk ends the worker",
         "streams/faust_glue/table.py",
         '                self._fail(f"the local table could not be written: {error}")\n',
@@ -1957,15 +1964,15 @@ MEMORY = (
     _mutation(
         "few fetches wait for the join",
         "streams/faust_glue/app.py",
-        "    raw.maxsize = _WAITING_FETCHES",
-        "    _ = _WAITING_FETCHES",
+        "        stream_buffer_maxsize=_WAITING_FETCHES,\n",
+        "        stream_buffer_maxsize=4096,\n",
         "streams/faust_glue/test_app.py::test_few_fetches_wait_for_the_join_and_then_whoever_reads_on",
     ),
     _mutation(
         "a full buffer holds the fetcher up, and leaves no partition out",
         "streams/faust_glue/transport.py",
-        "        if tp.topic != self.raw_topic:\n            super().on_buffer_full(tp)\n",
-        "        super().on_buffer_full(tp)\n",
+        '        """A full buffer holds the fetcher up.',
+        '        super().on_buffer_full(tp)\n        """A full buffer holds the fetcher up.',
         "streams/faust_glue/test_app.py::test_few_fetches_wait_for_the_join_and_then_whoever_reads_on",
     ),
     _mutation(
