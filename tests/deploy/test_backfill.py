@@ -5,15 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 from postwatch.deploy import backfill
 from postwatch.deploy.embedded.clickhouse import EmbeddedClickHouse
-from postwatch.deploy.migrate import Migration, Place, migrate, read_migrations
+from postwatch.deploy.migrate import Place, migrate, read_migrations
 from postwatch.producers.service.errors import PostwatchError
 from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.settings import ClickHouseSettings
+
+from tests.deploy.old_schema import schema_before
 
 pytestmark = pytest.mark.stack
 
@@ -32,21 +33,12 @@ FROM numbers({rows})
 """
 
 
-def before(name: str) -> list[Migration]:
-    return [migration for migration in read_migrations() if migration.name < name]
-
-
 @pytest.fixture
 def old_database(clickhouse: EmbeddedClickHouse, monkeypatch: pytest.MonkeyPatch) -> Iterator[ClickHouseSettings]:
     """A database of before the tables, with rows."""
-    settings = replace(clickhouse.settings, database=f"backfill{time.monotonic_ns()}")
-    with monkeypatch.context() as patch:
-        patch.setattr("postwatch.deploy.migrate.read_migrations", lambda: before("0009"))
-        patch.setattr("postwatch.deploy.migrate._make_key", lambda *_: None)  # it had no table for one
-        migrate(connect(settings, database=""), settings)
-    insert(settings, 0, 500)
-    yield settings
-    connect(settings).command(f"DROP DATABASE {settings.database}")
+    with schema_before("0009", clickhouse, monkeypatch) as settings:
+        insert(settings, 0, 500)
+        yield settings
 
 
 def insert(settings: ClickHouseSettings, first: int, rows: int) -> None:

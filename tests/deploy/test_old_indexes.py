@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 from clickhouse_connect.driver.client import Client
@@ -14,6 +12,8 @@ from postwatch.deploy.old_indexes import OldIndexes
 from postwatch.query.search import ADDRESS_KEYS, HOST_KEYS, IP_KEYS
 from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.settings import ClickHouseSettings
+
+from tests.deploy.old_schema import schema_before
 
 pytestmark = pytest.mark.stack
 
@@ -34,15 +34,9 @@ FROM numbers(500)
 @pytest.fixture
 def old_database(clickhouse: EmbeddedClickHouse, monkeypatch: pytest.MonkeyPatch) -> Iterator[ClickHouseSettings]:
     """A database of before the indexes, with rows."""
-    settings = replace(clickhouse.settings, database=f"indexes{time.monotonic_ns()}")
-    with monkeypatch.context() as patch:
-        older = [migration for migration in read_migrations() if migration.name < NAME]
-        patch.setattr("postwatch.deploy.migrate.read_migrations", lambda: older)
-        patch.setattr("postwatch.deploy.migrate._make_key", lambda *_: None)  # it had no table for one
-        migrate(connect(settings, database=""), settings)
-    connect(settings).command(ROWS)
-    yield settings
-    connect(settings).command(f"DROP DATABASE {settings.database}")
+    with schema_before(NAME, clickhouse, monkeypatch) as settings:
+        connect(settings).command(ROWS)
+        yield settings
 
 
 def parts_read(client: Client, index: str) -> tuple[int, int]:

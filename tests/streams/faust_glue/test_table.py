@@ -11,7 +11,6 @@ from faust.types import TP
 from postwatch.streams.faust_glue.table import FaustTable, end_on_failed_writes, unpack_fetches
 from postwatch.streams.faust_glue.transport import Span
 
-CHANGELOG = TP("parked-changelog", 0)
 PLACE = TP("parked-changelog", 3)
 
 
@@ -237,13 +236,13 @@ def test_a_fetch_of_the_changelog_is_written_entry_by_entry() -> None:
     fetches = [fetch_of(records[:2]), fetch_of(records[2:])]
     store.apply_changelog_batch(fetches, to_key=None, to_value=None)
     assert store.written == [
-        (CHANGELOG, 0, 4, b"one", b"first"),
-        (CHANGELOG, 0, 7, b"one", b"newer"),
-        (CHANGELOG, 0, 8, b"two", None),
+        (PLACE, 3, 4, b"one", b"first"),
+        (PLACE, 3, 7, b"one", b"newer"),
+        (PLACE, 3, 8, b"two", None),
     ]
 
 
 def fetch_of(records: list[SimpleNamespace]) -> Any:
     """As Faust's recovery has it: an event with a message."""
     span = Span(records, records[0].offset, records[-1].offset + 1)
-    return SimpleNamespace(message=SimpleNamespace(tp=CHANGELOG, partition=0, value=span))
+    return SimpleNamespace(message=SimpleNamespace(tp=PLACE, partition=PLACE.partition, value=span))
