@@ -17,11 +17,12 @@ from postwatch.streams.enrichment.reasons import ReasonBook
 from postwatch.streams.joining.failures import Failure, unfinished_entry
 from postwatch.streams.joining.joiner import Joiner
 from postwatch.streams.parsers.lines import LineCounts, add_counts
+from postwatch.streams.parsers.registry import WRAPPED
 from postwatch.streams.parsers.suppressed import SUPPRESSED
 
 _SHOWN_UNREADABLE = 5
 _MESSAGES_A_TURN = 500
-_NOT_OF_MAIL = ("no-stamp", "other-program", "wrapped", "other", "headers", "continued", "repeated", SUPPRESSED)
+_NOT_OF_MAIL = ("no-stamp", "other-program", WRAPPED, "other", "headers", "continued", "repeated", SUPPRESSED)
 """Kinds of ignored lines that any file may hold, whatever its format."""
 
 

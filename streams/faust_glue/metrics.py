@@ -9,6 +9,7 @@ from postwatch.streams import core_build
 from postwatch.streams.faust_glue.standstill import Progress
 from postwatch.streams.faust_glue.worker import JoinWorker
 from postwatch.streams.parsers.lines import LineTally
+from postwatch.streams.parsers.registry import WRAPPED
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -117,31 +118,35 @@ def _heartbeat_metric(heard_ms: dict[str, int]) -> Metric:
 
 
 def _line_metrics(tally: LineTally) -> Iterator[Metric]:
+    """By server goes only what an alert or a panel names, and, but for lines and events, only servers that have some:
+    ten thousand of them stand on one page."""
     source = ["server", "format"]
     lines = CounterMetricFamily("postwatch_lines", "Log lines parsed.", labels=source)
     events = CounterMetricFamily("postwatch_event_lines", "Lines that were events of a message.", labels=source)
-    ignored = CounterMetricFamily("postwatch_ignored_lines", "Lines of no interest.", labels=[*source, "kind"])
     unreadable = CounterMetricFamily(
         "postwatch_unreadable_lines", "Lines dead-lettered: a log that changed shows here.", labels=[*source, "reason"]
     )
-    for key, counts in list(tally.sources.items()):
-        lines.add_metric(key, counts.lines)
-        events.add_metric(key, counts.events)
-        for kind, count in list(counts.ignored.items()):
-            ignored.add_metric([*key, kind], count)
-        for reason, count in list(counts.unreadable.items()):
-            unreadable.add_metric([*key, reason], count)
-    yield from (lines, events, ignored, unreadable, _suppressed_metric(tally))
-
-
-def _suppressed_metric(tally: LineTally) -> Metric:
-    """A server that lost none has a 0, so that the first loss is an increase."""
-    by_server: Counter[str] = Counter()
-    for (server, _), counts in list(tally.sources.items()):
-        by_server[server] += counts.suppressed_lines
     suppressed = CounterMetricFamily(
         "postwatch_suppressed_lines", "Lines that the server's own logger threw away, as it says.", labels=["server"]
     )
-    for server, count in by_server.items():
+    suppressed_lines: Counter[str] = Counter()
+    ignored_lines: Counter[tuple[str, str, str]] = Counter()
+    for (server, log_format), counts in list(tally.sources.items()):
+        lines.add_metric([server, log_format], counts.lines)
+        events.add_metric([server, log_format], counts.events)
+        for reason, count in list(counts.unreadable.items()):
+            unreadable.add_metric([server, log_format, reason], count)
+        for kind, count in list(counts.ignored.items()):
+            ignored_lines[server if kind == WRAPPED else "", log_format, kind] += count
+        if counts.suppressed_lines:
+            suppressed_lines[server] += counts.suppressed_lines
+    ignored = CounterMetricFamily(
+        "postwatch_ignored_lines",
+        "Lines of no interest; by server those that another program wrapped.",
+        labels=[*source, "kind"],
+    )
+    for key, count in ignored_lines.items():
+        ignored.add_metric(key, count)
+    for server, count in suppressed_lines.items():
         suppressed.add_metric([server], count)
-    return suppressed
+    yield from (lines, events, ignored, unreadable, suppressed)

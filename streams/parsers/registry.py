@@ -51,7 +51,8 @@ FORMAT_NAMES = (AUTO, *(log_format.name for log_format in FORMATS))
 
 _NO_STAMP = Ignored("no-stamp")
 _OTHER_PROGRAM = Ignored("other-program")
-_WRAPPED = Ignored("wrapped")
+WRAPPED = "wrapped"
+_WRAPPED = Ignored(WRAPPED)
 """What another program says looks like a mail server's line; a setting may name programs that pass such lines on."""
 _LOOKS_WRAPPED = compiled(
     r"(?:(?:[A-Z][a-z][a-z]  ?\d\d? \d\d:|\d{4}-\d\d-\d\d[T ]\d\d:)\S{1,40}+ (?:[\w.:+\[\]-]{1,80}+ ++){0,3}?)?"

@@ -34,7 +34,7 @@ class IdleWorker:
     def __init__(self) -> None:
         self.counts = JoinCounts()
         counts = self.counts.tally.of("web7", "auto")
-        counts.unreadable["x"] = counts.ignored["y"] = 1
+        counts.unreadable["x"] = counts.ignored["y"] = counts.suppressed_lines = 1
         self.counts.heard("web7", 1)
         self.counts.failures.counts["parser"] = 1
         self.offset_gaps = self.lost_records = self.rebalances = self.waits = self.bytes_in_flight = 0
@@ -83,13 +83,22 @@ def test_a_heartbeat_that_comes_late_does_not_make_a_server_silent() -> None:
     assert counts.heartbeats == 2
 
 
-def test_a_server_that_lost_no_lines_has_a_zero_for_the_alert_to_rise_from() -> None:
+def test_what_no_alert_names_by_server_is_told_of_all_servers_together() -> None:
     worker = IdleWorker()
-    worker.counts.tally.of("web7", "postfix").suppressed_lines = 5
-    worker.counts.tally.of("web8", "auto")
-    [metric] = [
-        each
-        for each in JoinCollector(cast("JoinWorker", worker)).collect()
-        if each.name == "postwatch_suppressed_lines"
-    ]
-    assert {sample.labels["server"]: sample.value for sample in metric.samples} == {"web7": 5, "web8": 0}
+    for server in ("web8", "web9"):
+        worker.counts.tally.of(server, "auto").ignored.update(y=3, wrapped=1)
+    worker.counts.tally.of("web7", "auto").suppressed_lines += 4
+    worker.counts.tally.of("web7", "postfix").suppressed_lines = 2
+    told = {
+        (sample.name, *sorted(sample.labels.items())): sample.value
+        for metric in JoinCollector(cast("JoinWorker", worker)).collect()
+        for sample in metric.samples
+        if metric.name in ("postwatch_ignored_lines", "postwatch_suppressed_lines")
+    }
+    ignored, auto = "postwatch_ignored_lines_total", ("format", "auto")
+    assert told == {
+        (ignored, auto, ("kind", "y"), ("server", "")): 7,
+        (ignored, auto, ("kind", "wrapped"), ("server", "web8")): 1,
+        (ignored, auto, ("kind", "wrapped"), ("server", "web9")): 1,
+        ("postwatch_suppressed_lines_total", ("server", "web7")): 7,
+    }

@@ -37,6 +37,15 @@ def test_metrics_are_the_text_exposition(url: str) -> None:
     assert "postwatch_test_scrapes_total 1.0" in response.text
 
 
+def test_metrics_are_compressed_for_whom_takes_it(url: str) -> None:
+    plain, compressed = (httpx.get(f"{url}/metrics", headers={"Accept-Encoding": kind}) for kind in ("", "br, gzip"))
+    assert "content-encoding" not in plain.headers
+    assert compressed.headers["content-encoding"] == "gzip"
+    assert "postwatch_test_scrapes_total" in plain.text
+    assert "postwatch_test_scrapes_total" in compressed.text
+    assert int(compressed.headers["content-length"]) < len(compressed.content)
+
+
 def test_health_tells_every_complaint_until_it_is_settled(url: str, health: Health) -> None:
     assert httpx.get(f"{url}/health").json() == {"healthy": True, "complaints": {}}
     health.complain("clickhouse", "does not answer")
