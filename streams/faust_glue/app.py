@@ -39,6 +39,9 @@ _SESSION_SECONDS = 6.0
 _FETCH_BYTES = 1024 * 1024
 _WAITING_FETCHES = 8
 """Of all partitions, read but not joined yet; Faust's default is 4,096 events, which here are fetches."""
+_RESTORED_FETCHES = 2
+"""Written together when the table is restored. With 1, Faust goes on reading the changelog of the partitions that this
+worker writes, and each entry would come back late, in place of a newer one."""
 _ROCKSDB = {
     "write_buffer_size": 2 * 1024 * 1024,
     "max_write_buffer_number": 2,
@@ -108,7 +111,8 @@ def create_app(
         value_type=bytes,
         partitions=partitions,
         options=dict(_ROCKSDB),
-        recovery_buffer_size=1,  # events, each of which is a whole fetch
+        recovery_buffer_size=_RESTORED_FETCHES,
+        standby_buffer_size=1,
     )
     unpack_fetches(table.data)
     end_on_failed_writes(table.data, fail)

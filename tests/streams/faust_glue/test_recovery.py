@@ -1,16 +1,18 @@
-"""Why Faust's recovery asks for an offset that is none: a rebalance came just before a standby was sought."""
+"""Faust's recovery as it is: which offset that is none it asks for, and which changelogs it goes on reading."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from faust.tables.recovery import Recovery
 from faust.types import TP
 
+from tests.streams.faust_glue.test_app import make_app
 from tests.waiting import PATIENCE
 
 BEFORE, AFTER = TP("changelog", 0), TP("changelog", 1)
@@ -21,6 +23,11 @@ class FakeFaust:
 
     def __init__(self) -> None:
         self.standbys = {BEFORE}
+        self.actives: set[TP] = set()
+        self.persisted: int | None = None
+        self.recovery_buffer_size = 0
+        self.read: set[TP] = set()
+        """Changelogs that are not paused."""
         self.sought: list[dict[TP, int | None]] = []
         self.completed = 0
         self.recovery: Any = None
@@ -34,14 +41,20 @@ class FakeFaust:
         self.in_recovery = self.in_transaction = False
         self._changelogs = {"changelog": self}
 
-    def persisted_offset(self, _tp: TP) -> None:
-        return None
+    def persisted_offset(self, _tp: TP) -> int | None:
+        return self.persisted
 
     def assigned_standbys(self) -> set[TP]:
         return self.standbys
 
     def assigned_actives(self) -> set[TP]:
-        return set()
+        return self.actives
+
+    def resume_partitions(self, tps: Iterable[TP]) -> None:
+        self.read.update(tps)
+
+    def pause_partitions(self, tps: Iterable[TP]) -> None:
+        self.read.difference_update(tps)
 
     async def highwaters(self, *tps: TP) -> Mapping[TP, int]:
         return dict.fromkeys(tps, 10)
@@ -78,7 +91,7 @@ class FakeFaust:
         return []
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("resume_partitions", "pause_partitions", "resume_flow", "on_actives_ready", "on_standbys_ready"):
+        if name in ("resume_flow", "on_actives_ready", "on_standbys_ready"):
             return lambda *_: None
         raise AttributeError(name)
 
@@ -100,3 +113,26 @@ def test_a_rebalance_just_before_the_seek_makes_the_offset_none_and_the_next_rec
 
     faust = asyncio.run(recover())
     assert faust.sought == [{AFTER: None}, {AFTER: 2}]
+
+
+def test_what_this_worker_writes_to_the_changelog_is_not_read_back(tmp_path: Path) -> None:
+    """It would come late and take the place of newer entries. Standbys are read on."""
+
+    async def recover() -> FakeFaust:
+        app, _ = make_app(tmp_path)
+        [table] = app.tables.values()
+        faust = FakeFaust()
+        faust.actives, faust.standbys, faust.is_overtaken = {BEFORE}, {AFTER}, True
+        faust.persisted = 9  # the newest: it has nothing to restore
+        faust.recovery_buffer_size = table.recovery_buffer_size
+        fake: Any = faust
+        recovery = Recovery(fake, fake)
+        await recovery.on_rebalance({BEFORE, AFTER}, set(), {BEFORE, AFTER}, 1)
+        loop = asyncio.ensure_future(Recovery._restart_recovery.fun(recovery))
+        async with asyncio.timeout(PATIENCE):
+            while not faust.completed:
+                await asyncio.sleep(0.01)
+        loop.cancel()
+        return faust
+
+    assert asyncio.run(recover()).read == {AFTER}
