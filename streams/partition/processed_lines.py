@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from postwatch.producers.record import RawHeaders
-from postwatch.streams.parsers.events import CLIENT, Arrival, Event
+from postwatch.streams.parsers.events import CLIENT, LOGIN, MESSAGE_ID, Arrival, Event
 from postwatch.streams.parsers.exim.pieces import begins_entry
 from postwatch.streams.partition.processed_ranges import decode_ranges, encode_ranges
 from postwatch.streams.partition.retained_fetches import RetainedFetch
@@ -22,9 +22,9 @@ class ProcessedLines:
         self._acknowledged = decode_ranges(stored)
         self._processed = decode_ranges(stored)
         crossing = self._acknowledged.crossing
-        self._closed_before = {server: set(messages) for server, messages in crossing.items()}
-        """Closed and confirmed in an earlier life, by a fetch that is read again now."""
-        self._closed_now: set[str] = set()
+        self._closed_before = {server: dict(messages) for server, messages in crossing.items()}
+        """Closed and confirmed in an earlier life, by a fetch that is read again now: queue id → its last offset."""
+        self._closed_now: dict[str, int] = {}
         """Of the server of the last record, where that is one of those that are read again."""
         self._closed_until = max((offset for messages in crossing.values() for offset in messages.values()), default=-1)
 
@@ -50,13 +50,15 @@ class ProcessedLines:
         A client's line begins another message with the same queue id, a first piece another entry of its process.
         """
         closed = self._closed_before.get(server) if kafka_offset <= self._closed_until else None
-        self._closed_now = closed or set()
+        self._closed_now = closed or {}
         if not closed:
             return events
         kept: list[Event] = []
         for event in events:
-            if isinstance(event, Arrival) and (event.part == CLIENT or begins_entry(event)):
-                closed.discard(event.queue_id)
+            if isinstance(event, Arrival) and event.queue_id in closed:
+                is_behind = kafka_offset > closed[event.queue_id]
+                if event.part == CLIENT or begins_entry(event) or (is_behind and event.part in (MESSAGE_ID, LOGIN)):
+                    del closed[event.queue_id]
             if event.queue_id not in closed:
                 kept.append(event)
         return kept
