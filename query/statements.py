@@ -67,6 +67,15 @@ class Span(NamedTuple):
     until_ms: int | None = None
 
 
+class MessageKey(NamedTuple):
+    """The parts of a row's key that narrow what is read of `deliveries`. Several rows may have the same."""
+
+    account_domain: str
+    account: str
+    queued_ms: int
+    queue_id: str
+
+
 DELIVERIES = "{database:Identifier}.deliveries"
 SERVERS = "{database:Identifier}.servers"
 ARRIVALS = "{database:Identifier}.arrivals"
@@ -101,6 +110,15 @@ _OURS_CLIENT = _OURS.replace("remote_", "client_")
 _OF_ACCOUNTS = (DELIVERIES, STATES, EVENTS)
 _BOUND = re.compile(rf"(?:{'|'.join(map(re.escape, _OF_ACCOUNTS))})(?: FINAL)? WHERE {re.escape(VIEWER)}")
 _VIEWS = re.compile(r"\.(?:deliveries_now|events)\b")
+MESSAGE_KEY = "account_domain, account, toUnixTimestamp64Milli(queued_at), queue_id"
+"""SQL of the columns of a MessageKey."""
+HAS_MESSAGE_KEY = (
+    "(account_domain, account, queued_at) IN (SELECT key.1, key.2, fromUnixTimestamp64Milli(key.3)"
+    " FROM (SELECT arrayJoin({keys:Array(Tuple(String, String, Int64))}) AS key))"
+    " AND queue_id IN {queue_ids:Array(String)}"
+)
+"""True of the rows that have one of some MessageKeys, and of few others. By the primary key, a row may lie in a granule
+of each part of its week; the index of queue ids tells in which of them it is."""
 ROW_HASH = f"cityHash64(account_domain, account, queued_at, server, queue_id, {SHOWN}, direction)"
 """Tells a row from every other. Whoever knows all parts of it but one can find that one by trying, so it leaves the
 server only as a sealed id (row_id.py). What an alias led to is one row to whoever may not see where it led."""
@@ -112,6 +130,11 @@ SETTINGS = {
     "optimize_move_to_prewhere_if_final": 1,
 }
 """What every statement is to be run with."""
+
+
+def of_keys(keys: Collection[MessageKey]) -> dict[str, Any]:
+    """The parameters of HAS_MESSAGE_KEY."""
+    return {"keys": [key[:3] for key in keys], "queue_ids": list({key.queue_id for key in keys})}
 
 
 def _selected(column: Column) -> list[str]:

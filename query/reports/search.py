@@ -24,6 +24,7 @@ from postwatch.query.reports.search_window import (
     is_own_server,
     late_rows,
     newest_bound,
+    newest_keys,
     newest_rows,
     number_of_late,
     with_last_status,
@@ -33,7 +34,7 @@ from postwatch.query.reports.trace import without_partial
 from postwatch.query.search import rare_term_conditions
 from postwatch.query.search_terms import HOST, KINDS, MESSAGE_ID, NAMES, QUEUE_ID, Term
 from postwatch.query.shapes import DeliveryShape, Shape, Time
-from postwatch.query.statements import Delivery, Row, Span
+from postwatch.query.statements import Delivery, MessageKey, Row, Span
 from postwatch.query.terminal import cut_end, delivery_lines
 from postwatch.query.translation import gettext
 from postwatch.query.wording import count, utc_time, visible
@@ -48,6 +49,8 @@ STEPS_MS = (DAY_MS // 24, DAY_MS, 7 * DAY_MS)
 MOST_SECONDS = 20.0
 """No further step begins after so long."""
 _MAX_SOUGHT_ROWS = 100_000
+MOST_KEYS = 10_000
+"""So many rows at most are read by keys that were read before; of more, ClickHouse keeps the keys."""
 MOST_ROWS_AT_ONCE = 1_000_000
 """A term is rare where the indexes leave at most so many rows to read: the whole window is searched at once."""
 FILE_PAGE_ROWS = 5_000
@@ -279,7 +282,7 @@ def _rows_of_rare_term(tables: Tables, window: SearchWindow, needed: int) -> lis
     steps = list(_steps(tables, window))
     whole = Span(steps[-1].since_ms, steps[0].until_ms)
     try:
-        return list(tables.read(newest_rows(replace(window, most_rows=MOST_ROWS_AT_ONCE), whole, needed)))
+        return _rows_of_step(tables, replace(window, most_rows=MOST_ROWS_AT_ONCE), whole, needed)
     except TooLargeError:
         return None
 
@@ -303,13 +306,21 @@ def _rows_of_step(tables: Tables, window: SearchWindow, step: Span, needed: int)
     sought = needed + needed // 4  # some are old versions
     until_ms = step.until_ms
     while True:
-        ((earliest_ms, number),) = tables.read(newest_bound(window, Span(step.since_ms, until_ms), sought))
-        if not number:
-            return rows
-        is_last = number < sought
-        span = Span(step.since_ms if is_last else earliest_ms, until_ms)
-        rows += tables.read(newest_rows(window, span, needed - len(rows)))
-        if is_last or len(rows) >= needed:
+        span = Span(step.since_ms, until_ms)
+        keys: set[MessageKey] | None = None
+        if sought <= MOST_KEYS:
+            found = tables.read(newest_keys(window, span, sought))
+            number = len(found)
+            if number == sought:  # of the time of the last there may be more
+                span = Span(found[-1][-1] + 1, until_ms)
+            keys = {MessageKey(*row[:-1]) for row in found if row[-1] >= span.since_ms}
+        else:
+            ((earliest_ms, number),) = tables.read(newest_bound(window, span, sought))
+            if number == sought:
+                span = Span(earliest_ms, until_ms)
+        if keys or (keys is None and number):
+            rows += tables.read(newest_rows(window, span, needed - len(rows), keys))
+        if number < sought or len(rows) >= needed:
             return rows
         until_ms = span.since_ms
         sought = min(sought * 4, _MAX_SOUGHT_ROWS)

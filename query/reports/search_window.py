@@ -7,6 +7,7 @@ say otherwise. No statement reads a row outside the window, nor one that the vie
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,14 +21,18 @@ from postwatch.query.statements import (
     ALL_COLUMNS,
     ARRIVALS,
     DELIVERIES,
+    HAS_MESSAGE_KEY,
+    MESSAGE_KEY,
     OURS,
     ROW_HASH,
     SEES_TARGET,
     STATES,
     VIEWER,
+    MessageKey,
     RowColumns,
     Span,
     Statement,
+    of_keys,
     one_of_each,
 )
 from postwatch.query.viewer import Viewer
@@ -141,6 +146,14 @@ class SearchWindow:
         return " AND ".join(found), values
 
     @property
+    def limits(self) -> str:
+        """What ends a statement that finds rows."""
+        if not self.most_rows:
+            return ""
+        # counted behind the indexes
+        return f" SETTINGS max_rows_to_read = {self.most_rows:d}, use_skip_indexes_on_data_read = 0"
+
+    @property
     def keys_from(self) -> str:
         """Where the keys are found: without a text all that is asked for is in the slim table."""
         is_slim = self.term is None and self.viewer.sees_all and self.last is None
@@ -164,41 +177,56 @@ def newest_bound(window: SearchWindow, span: Span, rows: int) -> Statement:
 
     Without FINAL: old versions count too, and a row that has the term twice counts twice; so fewer rows may remain.
     """
+    found, values = _newest(window, span, f"{window.column} AS at")
+    sql = f"{window.beginning}SELECT toUnixTimestamp64Milli(min(at)), count() FROM ({found}){window.limits}"
+    return window.statement(sql, rows, values)
+
+
+def newest_keys(window: SearchWindow, span: Span, rows: int) -> Statement:
+    """The same `rows` rows themselves, newest first: the columns of MessageKey, and the time that they go by in ms."""
+    found, values = _newest(window, span, f"{MESSAGE_KEY}, {window.column} AS at")
+    sql = (
+        f"{window.beginning}SELECT * EXCEPT (at), toUnixTimestamp64Milli(at) FROM ({found})"
+        f" ORDER BY at DESC{window.limits}"
+    )
+    return window.statement(sql, rows, values)
+
+
+def _newest(window: SearchWindow, span: Span, columns: str) -> tuple[str, dict[str, Any]]:
     any_of, values = window.alternatives()
     where, more = window.conditions(span)
     found = " UNION ALL ".join(
-        f"SELECT * FROM (SELECT {window.column} AS at FROM {window.keys_from} WHERE {VIEWER} AND ({one}) AND {where}"
+        f"SELECT * FROM (SELECT {columns} FROM {window.keys_from} WHERE {VIEWER} AND ({one}) AND {where}"
         " ORDER BY at DESC LIMIT {rows:UInt32})"
         for one in any_of
     )
-    sql = (
-        f"{window.beginning}SELECT toUnixTimestamp64Milli(min(at)), count() FROM"
-        f" (SELECT at FROM ({found}) ORDER BY at DESC LIMIT {{rows:UInt32}})"
-    )
-    return window.statement(sql, rows, values | more)
+    return f"SELECT * FROM ({found}) ORDER BY at DESC LIMIT {{rows:UInt32}}", values | more
 
 
-def newest_rows(window: SearchWindow, span: Span, rows: int) -> Statement:
+def newest_rows(window: SearchWindow, span: Span, rows: int, keys: Collection[MessageKey] | None = None) -> Statement:
     """The newest `rows` matching rows of the span, each in its last version: ROW_HASH, and then the columns.
 
-    All versions of a row have its key, so of those that a key finds the newest is the last. Raises TooManyRowsError
-    where it would read more than the window's `most_rows`.
+    `keys`: of every row of the span that matches in any version; others may be among them. None: they are not known.
+    All versions of a row have its key, so of those that a key finds the newest is the last.
     """
     any_of, values = window.alternatives()
     where, more = window.conditions(span)
-    keys = " UNION ALL ".join(
-        f"SELECT {_KEY} FROM {window.keys_from} WHERE {VIEWER} AND ({one}) AND {where}" for one in any_of
-    )
     either = " OR ".join(f"({of_read_rows(one)})" for one in any_of)
+    if keys is None:
+        found = " UNION ALL ".join(
+            f"SELECT {_KEY} FROM {window.keys_from} WHERE {VIEWER} AND ({one}) AND {where}" for one in any_of
+        )
+        is_one = f"({_KEY}) GLOBAL IN (SELECT DISTINCT * FROM ({found}))"
+    else:
+        is_one = HAS_MESSAGE_KEY
+        more |= of_keys(keys)
     sql = (
         f"{window.beginning}SELECT {ROW_HASH}, {window.columns.sql} FROM"
-        f" (SELECT * FROM {DELIVERIES} WHERE {VIEWER} AND ({_KEY}) GLOBAL IN (SELECT DISTINCT * FROM ({keys}))"
+        f" (SELECT * FROM {DELIVERIES} WHERE {VIEWER} AND {is_one}"
         f" ORDER BY version DESC LIMIT 1 BY {_KEY})"
         f" WHERE is_deleted = 0 AND ({either}) AND {where} AND {one_of_each(window.viewer, DELIVERIES)}"
         f" ORDER BY {window.column} DESC, {ROW_HASH} DESC LIMIT {{rows:UInt32}}"
     )
-    if window.most_rows:  # counted behind the indexes
-        sql += f" SETTINGS max_rows_to_read = {window.most_rows:d}, use_skip_indexes_on_data_read = 0"
     return window.statement(sql, rows, values | more)
 
 

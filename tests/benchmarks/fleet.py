@@ -20,9 +20,7 @@ from typing import Any, NamedTuple
 import psutil
 from postwatch.deploy.embedded.clickhouse import EmbeddedClickHouse
 from postwatch.deploy.migrate import migrate
-from postwatch.query.reports.report import DAY_MS
 from postwatch.query.reports.search_question import SearchQuestion
-from postwatch.query.reports.trace import trace_rows
 from postwatch.query.statements import DELIVERIES, EVENTS, SETTINGS, STATES, VIEWER, Statement
 from postwatch.query.viewer import ENGINEER
 from postwatch.streams.clickhouse.client import connect
@@ -184,9 +182,8 @@ class Fleet:
         return _measured(times[0], min(cpus[0])), _measured(times[1], min(cpus[1]))
 
     def find_ids(self, runs: int) -> Measured:
-        """Any Message-ID or queue id across the fleet, as the trace reads it."""
+        """Any Message-ID or queue id across the fleet, as the trace reports it."""
         chance = random.Random(self._made.rows)
-        since_ms = self._made.now_ms - self._place.retention_days * DAY_MS
         times, cpus = [], []
         for number in range(runs + 1):
             n = chance.randrange(self._made.rows * 9 // 10)
@@ -196,9 +193,8 @@ class Fleet:
                     f"SELECT message_id FROM {DELIVERIES} WHERE {VIEWER} AND queue_id = {{id:String}}", {"id": wanted}
                 )[1][0][0]
             before = self._cpu_seconds()
-            statement = trace_rows(ENGINEER, self._place.database, wanted, since_ms, 8 * DAY_MS, 200)
             started = time.monotonic()
-            rows = self._client.query(statement.sql, parameters=statement.parameters, settings=SETTINGS).result_rows
+            rows = self.searches.trace(wanted)
             times.append((time.monotonic() - started) * 1000)
             cpus.append((self._cpu_seconds() - before) * 1000)
             if len(rows) != 1:

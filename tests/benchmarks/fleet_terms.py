@@ -10,6 +10,8 @@ from postwatch.query.reader import TableReader
 from postwatch.query.report_service import ReportService
 from postwatch.query.reports.search import REPORT
 from postwatch.query.reports.search_question import SearchQuestion
+from postwatch.query.reports.trace import REPORT as TRACE
+from postwatch.query.reports.trace import TraceQuestion
 from postwatch.query.settings import QuerySettings
 from postwatch.query.statements import Delivery
 from postwatch.query.viewer import ENGINEER
@@ -67,6 +69,10 @@ class FleetTerms:
     def page(self, question: SearchQuestion) -> Sequence[Delivery]:
         """The rows on the first page of a search."""
         return self._service.answer(ENGINEER, REPORT, question, _FIELDS).rows
+
+    def trace(self, wanted: str) -> Sequence[Delivery]:
+        """The rows that `postwatch trace` shows."""
+        return self._service.answer(ENGINEER, TRACE, TraceQuestion(wanted)).rows
 
     def search(self, term: Term, number: int) -> tuple[float, float, int]:
         """The time of one search in ms, the CPU of the engine in ms, and the rows on its page."""

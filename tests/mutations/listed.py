@@ -2408,6 +2408,13 @@ SEARCHES = (
         _SEARCH + "test_a_row_counts_in_its_last_version_only",
     ),
     _mutation(
+        "of the time of the last key that was read there may be more rows",
+        "query/reports/search.py",
+        "Span(found[-1][-1] + 1, until_ms)",
+        "Span(found[-1][-1], until_ms)",
+        _SEARCH + "test_every_page_has_the_newest_rows_in_their_last_versions",
+    ),
+    _mutation(
         "a word of an answer is found in any case",
         "query/search.py",
         """    return condition.replace("hasAllTokens(response,", "hasAllTokens(lower(response),")\n""",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ from postwatch.query.reports.search import MOST_ROWS_AT_ONCE, REPORT, STEPS_MS, 
 from postwatch.query.reports.search_question import SearchQuestion, read_size
 from postwatch.query.statements import Statement
 from postwatch.query.viewer import ENGINEER, Viewer
-from postwatch.streams.contracts.outcome import Outcome
+from postwatch.streams.contracts.outcome import KEY, RESULTS, Outcome
 
 from tests.query.conftest import DAY_MS, MINUTE_MS, NOW_MS, Office, Open, make_row, make_rows
 
@@ -197,6 +197,67 @@ def test_pages_are_exact_while_rows_arrive_and_change(office: Office) -> None:
     assert sorted(row.queue_id for row in got) == sorted(old)
     assert [row.updated_at for row in got] == [row.updated_at for row in expected]
     assert [row.updated_at for row in seen] == sorted((row.updated_at for row in seen), reverse=True)
+
+
+def _crowded_rows(seed: int) -> list[Outcome]:
+    """Versions of rows of which many have the same account, the same milliseconds and the same queue id."""
+    chance = random.Random(seed)
+    times = [NOW_MS - minutes * MINUTE_MS for minutes in (1, 1, 50, 2_000, 2_000, 12_000, 30_000)]
+    rows: list[Outcome] = []
+    for number in range(120):
+        row = make_row(
+            account=f"{chance.choice(['bob', 'eve'])}@{chance.choice(['example.org', 'other.example'])}",
+            queued_at=chance.choice(times),
+            queue_id=f"Q{chance.randrange(30)}",
+            recipient=f"r{number}@far.example",
+        )
+        for version in chance.sample(range(1, 6), chance.choice([1, 1, 2, 3])):
+            rows.append(
+                row._replace(
+                    updated_at=row.queued_at + chance.choice([0, 5, 3 * MINUTE_MS]),
+                    status=(status := chance.choice(["delivered", "bounced", "deferred"])),
+                    result=RESULTS[status],
+                    response=chance.choice(["452 over quota", "250 OK"]),
+                    version=version,
+                    is_deleted=int(version == 5),
+                )
+            )
+    chance.shuffle(rows)
+    return rows
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_page_has_the_newest_rows_in_their_last_versions(
+    seed: int, office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By brute force; with keys that are read before the rows, and where there are too many for that."""
+    rows = _crowded_rows(seed)
+    for some in (rows[::3], rows[1::3], rows[2::3]):
+        office.insert(some)
+    last = {tuple(getattr(row, name) for name in KEY): row for row in sorted(rows, key=lambda row: row.version)}
+    whole = [row for row in last.values() if not row.is_deleted]
+    asked: list[tuple[str, str, str, Callable[[Outcome], bool]]] = [
+        ("quota", "words", "", lambda row: "quota" in row.response),
+        ("quota", "words", "bounced", lambda row: "quota" in row.response and row.status == "bounced"),
+        ("", "", "bounced,deferred", lambda row: row.status in ("bounced", "deferred")),
+        ("Q7", "queue-id", "", lambda row: row.queue_id == "Q7"),
+        ("other.example", "domain", "", lambda row: row.account_domain == "other.example"),
+    ]
+    for most_keys in (20, search.MOST_KEYS):
+        monkeypatch.setattr(search, "MOST_KEYS", most_keys)
+        for q, kind, status, matches in asked:
+            expected = sorted((row for row in whole if matches(row)), key=lambda row: row.updated_at, reverse=True)
+            seen: list[Outcome] = []
+            cursor, limit = "", 4 + seed * 9
+            while True:
+                found = _search(office, q, kind=kind, status=status, limit=limit, cursor=cursor)
+                seen += found.rows
+                cursor = found.next_cursor
+                if not cursor:
+                    break
+                assert len(found.rows) == limit
+            assert [row.updated_at for row in seen] == [row.updated_at for row in expected], (q, status, most_keys)
+            assert sorted(map(str, seen)) == sorted(map(str, expected)), (q, status, most_keys)
 
 
 def test_a_file_holds_each_row_once(office: Office) -> None:
