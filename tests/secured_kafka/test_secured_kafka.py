@@ -23,7 +23,7 @@ from tests.certificates import make_certificates
 from tests.end_to_end.pipeline import Part, Pipeline, running
 from tests.secured_kafka.broker import CERTIFIED, OAUTH_CLIENTS, PASSWORD, SecuredKafka
 from tests.secured_kafka.rights import documented_grants
-from tests.secured_kafka.rsyslog import OMKAFKA, Rsyslog
+from tests.secured_kafka.rsyslog import OMKAFKA, Rsyslog, RsyslogOfJournal, journal_unavailable
 from tests.secured_kafka.token_server import SECRET
 from tests.waiting import wait_until
 
@@ -254,7 +254,12 @@ def _has_begun_anew(part: Part, times: int) -> bool:
     return part.log_file.read_text().count("part_begins_anew") == times
 
 
-@pytest.mark.skipif(not OMKAFKA.exists(), reason="no rsyslog with omkafka is installed (Debian: rsyslog rsyslog-kafka)")
+needs_omkafka = pytest.mark.skipif(
+    not OMKAFKA.exists(), reason="no rsyslog with omkafka is installed (Debian: rsyslog rsyslog-kafka)"
+)
+
+
+@needs_omkafka
 def test_rsyslog_ships_as_its_file_says_and_repeats_change_nothing(
     secured: SecuredKafka, pipeline: Pipeline, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -286,3 +291,31 @@ def test_rsyslog_ships_as_its_file_says_and_repeats_change_nothing(
     wait_until(lambda: rows_of(pipeline, 306), "it sends everything again", seconds=60)
     assert rows_of(pipeline, *range(301, 306)) == before
     rsyslog.stop()
+
+
+@needs_omkafka
+def test_rsyslog_ships_the_journal(
+    secured: SecuredKafka, pipeline: Pipeline, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """imjournal → omkafka, as the comments of deploy/shippers/rsyslog.conf say."""
+    if reason := journal_unavailable():
+        pytest.skip(reason)
+    for part in ("join", "sink"):
+        started(pipeline, part, dict(secured.settings_of(f"postwatch-{part}")))
+    rights = [grant for grant in documented_grants() if grant.user == "postwatch-ship"]
+    secured.grant(grant._replace(user=f"CN={CERTIFIED}") for grant in rights)
+    rsyslog = RsyslogOfJournal(tmp_path, secured.settings_of(CERTIFIED))
+    request.addfinalizer(rsyslog.stop)
+    rsyslog.start()
+    rsyslog.log(
+        "postfix/submission/smtpd[11]: 4cQqcX3Tz1z1kVn: client=laptop[198.51.100.7], sasl_method=PLAIN, "
+        "sasl_username=anna@bakery.example",
+        "cron[12]: (root) CMD (true)",
+        "postfix/cleanup[13]: 4cQqcX3Tz1z1kVn: message-id=<701@bakery.example>",
+        "postfix/qmgr[14]: 4cQqcX3Tz1z1kVn: from=<anna@bakery.example>, size=900, nrcpt=1 (queue active)",
+        "postfix/smtp[15]: 4cQqcX3Tz1z1kVn: to=<user701@far.example>, relay=mx.far.example[203.0.113.5]:25, delay=1, "
+        "delays=0/0/1/0, dsn=2.0.0, status=sent (250 ok)",
+        "postfix/qmgr[14]: 4cQqcX3Tz1z1kVn: removed",
+    )
+    [row] = wait_until(lambda: rows_of(pipeline, 701), "the row is there", seconds=120)
+    assert (row["server"], row["status"], row["account"]) == ("mail1.example.net", "delivered", "anna@bakery.example")
