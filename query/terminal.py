@@ -6,6 +6,7 @@ Every word of a log passes through `visible` and is never read as markup.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 from postwatch.query.details import Fact, attempt_lines, facts, status_words, way_words
 from postwatch.query.sentences import say
@@ -49,18 +50,21 @@ def delivery_lines(rows: Sequence[Delivery], width: int, account: str = "") -> I
         yield Text(more if len(more) <= width else f"{more[: width - len(_CUT)]}{_CUT}", "dim", no_wrap=True)
 
 
-def short_table(heading: Sequence[str], lines: Iterable[Sequence[str | Text]], width: int) -> Table:
-    """Figures by name: the first column is cut in the middle for the others to fit."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    lines = tuple(lines)
-    widths = [max(len(line[place]) for line in (heading, *lines)) for place in range(1, len(heading))]
-    room = max(width - sum(widths) - 2 * len(widths), 10)
-    for place, word in enumerate(heading):
-        table.add_column(word, no_wrap=True, justify="right" if place else "left")
-    for name, *figures in lines:
-        cells = (one if isinstance(one, Text) else Text(one) for one in figures)
-        table.add_row(Text(cut_middle(visible(str(name)), room)), *cells)
-    return table
+def short_table(heading: Sequence[str], lines: Iterable[Sequence[str | Text]], width: int) -> Text:
+    """Figures by name. A name that is too long for its column stands on a line of its own, above its figures."""
+    rows = [(visible(str(name)), figures) for name, *figures in lines]
+    names, figures_of = [heading[0], *(name for name, _ in rows)], [heading[1:], *(figures for _, figures in rows)]
+    widths = [max(map(len, column)) for column in zip(*figures_of, strict=True)]
+    longest = max(map(len, names))
+    gap = 2 if longest + sum(widths) + 2 * len(widths) <= width else 1
+    room = max(min(longest, width - sum(widths) - gap * len(widths)), len(heading[0]))
+    table = []
+    for name, figures in zip(names, figures_of, strict=True):
+        above = f"{cut_middle(name, width)}\n{'':{room}}" if len(name) > room else f"{name:{room}}"
+        padded = ((" " * (gap + most - len(one)), one) for one, most in zip(figures, widths, strict=True))
+        table.append(Text.assemble(above, *chain.from_iterable(padded)))
+    table[0].stylize("bold")
+    return Text("\n", no_wrap=True).join(table)
 
 
 def cut_end(text: str, most: int) -> str:

@@ -60,6 +60,15 @@ def shown_moment(at_ms: int) -> datetime:
     return datetime.fromtimestamp(at_ms / 1000, _shown.get()[1])
 
 
+def as_shown(text: str) -> str:
+    """A moment that names its zone, as the clock of that zone shows it, to the second; other words stay."""
+    try:
+        found = datetime.fromisoformat(text)
+        return text if found.tzinfo is None else f"{shown_moment(int(found.timestamp() * 1000)):%Y-%m-%d %H:%M:%S}"
+    except (ValueError, OverflowError):  # no time, or none of the shown zone's calendar
+        return text
+
+
 def read_moment(text: str, name: str, zone: tzinfo = UTC, is_end: bool = False) -> int | None:
     """'2026-11-20', '2026-11-20 14:30' or ISO 8601 with a zone → ms; empty → None. A time without a zone is one of
     `zone`. The end of a day is its last moment, also of a day of 23 or 25 hours. Of an hour that a clock shows twice,

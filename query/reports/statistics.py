@@ -43,6 +43,7 @@ MAX_OWNED_DOMAINS = 10_000
 MAX_TIMES = 31 * 24
 """Hours of a month."""
 MOST_DAYS_BY_HOUR = 2
+_SHORT_TIMES = {"day": len("2026-11-29"), "hour": len("2026-11-29 11:00")}
 """Of more days the course is told by day."""
 
 
@@ -207,7 +208,7 @@ class StatisticsReport(Report[StatisticsQuestion, Statistics]):
         if not answer.groups:
             return
         heading = (answer.by.capitalize(), "Messages", "Delivered", "Waiting", "Failed", "Rejected", "Limited", "Size")
-        lines = [(group.name, *_figures(group)) for group in answer.groups]
+        lines = [(_short_name(answer.by, group.name), *_figures(group)) for group in answer.groups]
         yield short_table(heading, [*lines, ("all", *_figures(answer.total))], width)
         yield Text(f"{answer.direction.capitalize()} since {utc_time(answer.since_ms)} UTC, as it stands now.", "dim")
 
@@ -224,6 +225,11 @@ class StatisticsReport(Report[StatisticsQuestion, Statistics]):
 
 
 REPORT = StatisticsReport()
+
+
+def _short_name(by: str, name: str) -> str:
+    """A day or an hour as the other tables write it."""
+    return name[: _SHORT_TIMES[by]].replace("T", " ") if by in _SHORT_TIMES else name
 
 
 def _figures(group: StatisticsGroup) -> tuple[str, ...]:

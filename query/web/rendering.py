@@ -25,7 +25,7 @@ from postwatch.query.web.language_choice import page_address
 from postwatch.query.web.languages import languages
 from postwatch.query.web.track import own_account, status_label, telling_reason
 from postwatch.query.wording import byte_size, count, decimal, reply_lines, time_span, utc_time, visible
-from postwatch.query.zones import zone_name, zone_names
+from postwatch.query.zones import as_shown, zone_name, zone_names
 from postwatch.streams.contracts.outcome import iso_time
 
 _OWN_ADDRESS = re.compile(r'(<[a-z][^<>]*? (?:href|src|action|formaction|data-[a-z-]+)=")/(?![/\\])')
@@ -133,6 +133,7 @@ _environment.globals.update(
     telling_reason=telling_reason,
     number=lambda number: language().number(number),
     zone_name=zone_name,
+    as_shown=as_shown,
     zone_options=_zone_options,
     zone_words=lambda zone: zone or zone_name(),
     time_span=time_span,

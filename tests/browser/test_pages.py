@@ -18,6 +18,7 @@ ACCOUNT = "jonas@larch-law.example"
 LOOKS: list[tuple[str, ViewportSize, Literal["dark", "light"]]] = [
     ("wide", WIDE, "light"),
     ("narrow", NARROW, "light"),
+    ("narrowest", {"width": 320, "height": 640}, "light"),  # WCAG 1.4.10
     ("dark", WIDE, "dark"),
 ]
 PAGES = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from postwatch.query.statements import Delivery
-from postwatch.query.terminal import cut_middle, delivery_lines
+from postwatch.query.terminal import cut_middle, delivery_lines, short_table
 from rich.console import Console
 
 from tests.query.conftest import make_row
@@ -47,3 +47,18 @@ def test_an_account_is_not_told_that_it_is_the_sender() -> None:
 def test_an_address_keeps_its_begin_and_the_end_of_its_domain() -> None:
     assert cut_middle(LONG, 20) == "somebody...o.example"
     assert cut_middle("a@b.example", 20) == "a@b.example"
+
+
+def test_each_name_of_a_table_is_told_whole_and_figures_stand_below_each_other() -> None:
+    heading = ("Domain", "Messages", "Delivered", "Waiting", "Failed", "Rejected", "Limited", "Size")
+    figures = ("1234567", "8", "9", "10", "11", "12", "115.0 KB")
+    names = ("b.example", "a-domain-of-some.example", "another-domain-of-some.example")
+    console = Console(width=80, highlight=False)
+    with console.capture() as capture:
+        console.print(short_table(heading, [(name, *figures) for name in names], 80))
+    lines = capture.get().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert [line for line in lines if line in names] == list(names[1:])
+    assert lines[1].startswith("b.example  ")
+    assert len({line.index("1234567") for line in lines if "1234567" in line}) == 1
+    assert len({len(line) for line in lines if line not in names}) == 1

@@ -5,7 +5,16 @@ from datetime import UTC, datetime
 import pytest
 from postwatch.query.errors import FilterError
 from postwatch.query.wording import utc_time
-from postwatch.query.zones import find_zone, read_moment, read_zone, showing, shown_moment, zone_name, zone_names
+from postwatch.query.zones import (
+    as_shown,
+    find_zone,
+    read_moment,
+    read_zone,
+    showing,
+    shown_moment,
+    zone_name,
+    zone_names,
+)
 
 HOUR_MS = 3_600_000
 
@@ -68,6 +77,13 @@ def test_a_page_shows_its_times_in_its_zone_and_all_else_in_utc() -> None:
     with showing("Mars/Olympus"):
         assert (zone_name(), utc_time(noon)) == ("UTC", "2026-07-01 12:00:00")
     assert zone_name() == "UTC"
+
+
+def test_a_link_s_moments_stand_in_a_form_as_the_clock_shows_them() -> None:
+    with showing("Europe/Berlin"):
+        assert as_shown("2026-11-29T10:54:36.611Z") == "2026-11-29 11:54:36"
+        for words in ("", "3h", "2026-11-29 10:54", "9999-12-31T23:59:59Z", "<b>"):
+            assert as_shown(words) == words
 
 
 def test_every_zone_that_is_offered_is_one() -> None:

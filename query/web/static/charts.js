@@ -33,6 +33,7 @@
     return {
       width: place.clientWidth,
       height: 200,
+      padding: [null, 32, null, null], // half of the last mark
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), isDaily ? "UTC" : zone),
       legend: { show: false },
       cursor: { drag: { x: false, y: false }, points: { size: 6 } },
