@@ -177,7 +177,10 @@ class StatisticsReport(Report[StatisticsQuestion, Statistics]):
             found = [_group(by, row) for row in tables.read(state_groups(window, by, most + 1))]
             has_more = len(found) > most
         course_by = "hour" if days <= MOST_DAYS_BY_HOUR else "day"
-        course = [_group(course_by, row) for row in tables.read(state_groups(window, course_by, MAX_TIMES))][::-1]
+        if by == course_by:
+            course = found[:most][::-1]
+        else:
+            course = [_group(course_by, row) for row in tables.read(state_groups(window, course_by, MAX_TIMES))][::-1]
         return Statistics(
             by,
             direction,
