@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from postwatch.query.errors import FilterError
 from postwatch.query.filters import clean_text
-from postwatch.query.hops.fates import KEY_HASH
 from postwatch.query.reports.deliveries import Deliveries, DeliveriesReport, read_newest
 from postwatch.query.reports.report import DAY_MS, Tables, asked
 from postwatch.query.search import ADDRESS_KEYS
@@ -16,24 +15,19 @@ from postwatch.query.search_terms import ascii_lower
 from postwatch.query.shapes import DeliveryShape, Shape, Time
 from postwatch.query.statements import (
     DELIVERIES,
-    HAS_MESSAGE_KEY,
-    MESSAGE_KEY,
     NEWEST_FIRST,
     ROW_COLUMNS,
     ROW_HASH,
     SHOWN,
     VIEWER,
     Delivery,
-    MessageKey,
-    Row,
     Statement,
-    of_keys,
 )
 from postwatch.query.terminal import delivery_details
 from postwatch.query.translation import ngettext
 from postwatch.query.viewer import Viewer
 from postwatch.query.wording import visible
-from postwatch.streams.contracts.outcome import iso_time
+from postwatch.streams.contracts.outcome import KEY, iso_time
 from pydantic import Field
 from rich.console import RenderableType
 from rich.text import Text
@@ -78,12 +72,8 @@ class TraceReport(DeliveriesReport[TraceQuestion, Trace]):
         if not wanted:
             raise FilterError("id is empty: use a queue id, a Message-ID or a recipient's address")
         since_ms = tables.now_ms - tables.retention_days * DAY_MS
-        most = MAX_TRACE_ROWS + 1
-        keys = tables.read(trace_keys(tables.viewer, tables.database, wanted, since_ms, tables.open_ms, most))
-        found = (
-            read_newest(tables, trace_rows(tables.viewer, tables.database, wanted, keys, since_ms, most))
-            if keys
-            else ()
+        found = read_newest(
+            tables, trace_rows(tables.viewer, tables.database, wanted, since_ms, tables.open_ms, MAX_TRACE_ROWS + 1)
         )
         rows = tuple(without_partial(found[:MAX_TRACE_ROWS]))
         has_more = len(found) > MAX_TRACE_ROWS
@@ -121,13 +111,15 @@ def without_partial(rows: Iterable[Delivery]) -> list[Delivery]:
     return [row for row in rows if row.account or (row.server, row.queue_id, row.recipient) not in whole]
 
 
-def trace_keys(viewer: Viewer, database: str, wanted: str, since_ms: int, open_ms: int, rows: int) -> Statement:
-    """The newest `rows` rows of each column that have this queue id, Message-ID (without its brackets) or recipient, in
-    any of their versions: the columns of MessageKey, and the hash of the whole key.
+def trace_rows(viewer: Viewer, database: str, wanted: str, since_ms: int, open_ms: int, rows: int) -> Statement:
+    """The newest `rows` rows that have this queue id, Message-ID (without its brackets) or recipient.
 
-    A queue id finds the messages that had it at any time, and their bounces and forwards. There is one SELECT for each
-    column, because skip indexes do not serve an OR.
+    A queue id finds the messages that had it at any time, and their bounces and forwards.
+
+    The inner part finds the keys by the skip indexes, with one SELECT for each column, because skip indexes do not
+    serve an OR. GLOBAL: on a cluster the keys are found once, not once on each shard.
     """
+    key = ", ".join(KEY)
     among = "IN ({wanted:String}, {lower:String})"
     conditions = [f"message_id {among}"]
     if "@" in wanted:
@@ -139,43 +131,27 @@ def trace_keys(viewer: Viewer, database: str, wanted: str, since_ms: int, open_m
         conditions.append(f"queue_id {among}")
         if viewer.is_engineer:
             conditions += ["has(splitByChar(' ', next_queue_id), {wanted:String})", "parent_queue_id = {wanted:String}"]
-    sql = " UNION DISTINCT ".join(
-        f"SELECT * FROM (SELECT DISTINCT {MESSAGE_KEY}, {KEY_HASH}"
-        f" FROM {DELIVERIES} WHERE {VIEWER} AND {condition}"
+    seen = f" AND (message_id {among} OR {SHOWN} {among})" if "@" in wanted and not viewer.sees_all else ""
+    keys = " UNION ALL ".join(
+        f"SELECT * FROM (SELECT DISTINCT {key} FROM {DELIVERIES}"
+        f" WHERE {VIEWER} AND {condition}"
         " AND queued_at >= fromUnixTimestamp64Milli({queued_since_ms:Int64})"
         " ORDER BY queued_at DESC LIMIT {rows:UInt32})"
         for condition in conditions
     )
+    sql = (
+        f"SELECT {ROW_COLUMNS} FROM {DELIVERIES} FINAL WHERE {VIEWER} AND ({key}) GLOBAL IN ({keys})"
+        f" AND updated_at >= fromUnixTimestamp64Milli({{since_ms:Int64}}){seen}"
+        f" ORDER BY {NEWEST_FIRST} LIMIT 1 BY {ROW_HASH} LIMIT {{rows:UInt32}}"
+    )
     parameters: dict[str, Any] = {
         "database": database,
         "wanted": wanted,
-        "queued_since_ms": since_ms - open_ms,
         "lower": wanted.lower(),
+        "since_ms": since_ms,
+        "queued_since_ms": since_ms - open_ms,
         "rows": rows,
     }
     if "@" in wanted:
         parameters["addresses"] = [ascii_lower(wanted), ascii_lower(wanted.lower())]
-    return Statement(viewer, sql, parameters)
-
-
-def trace_rows(viewer: Viewer, database: str, wanted: str, keys: Sequence[Row], since_ms: int, rows: int) -> Statement:
-    """The newest `rows` rows of these keys, as `trace_keys` finds them, each in its last version."""
-    among = "IN ({wanted:String}, {lower:String})"
-    parameters: dict[str, Any] = {
-        "database": database,
-        "hashes": [row[-1] for row in keys],
-        "since_ms": since_ms,
-        "rows": rows,
-        **of_keys([MessageKey(*row[:-1]) for row in keys]),
-    }
-    seen = ""
-    if "@" in wanted and not viewer.sees_all:
-        seen = f" AND (message_id {among} OR {SHOWN} {among})"
-        parameters |= {"wanted": wanted, "lower": wanted.lower()}
-    sql = (
-        f"SELECT {ROW_COLUMNS} FROM {DELIVERIES} FINAL WHERE {VIEWER} AND {HAS_MESSAGE_KEY}"
-        f" AND {KEY_HASH} IN {{hashes:Array(UInt64)}}"
-        f" AND updated_at >= fromUnixTimestamp64Milli({{since_ms:Int64}}){seen}"
-        f" ORDER BY {NEWEST_FIRST} LIMIT 1 BY {ROW_HASH} LIMIT {{rows:UInt32}}"
-    )
     return Statement(viewer, sql, parameters)
