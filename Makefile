@@ -32,7 +32,7 @@ demo: install
 test: install
 	$(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS)
 
-# A fleet in which something breaks, 20 times, and 20 times nothing: what stands out is right. 15 minutes.
+# A fleet in which something breaks, 20 times, and 20 times nothing: what stands out is right. 20 minutes.
 drill: install
 	POSTWATCH_DRILL_SEEDS=20 $(BIN)/python -m pytest -n 2 -rA tests/drill $(ARGS)
 
