@@ -32,18 +32,21 @@ _LEFT_OUT = frozenset(
     )
 )
 """They read files, hold tables alone, or have structs that msgspec decodes."""
+_ROW_BUFFERS = "contracts/row_buffers.c"
+"""Written in C: a module of its own, `postwatch_core_rows`."""
 _ALSO_COMPILED_IN = ("contracts", "errors.py")
 """Not compiled, but the compiled modules are made for them as they are."""
 _CONSTANTS = ("contracts/outcome.py", "contracts/version.py")
 """Their texts and numbers become part of the compiled modules."""
 _SETUP = """
 import sys
-from setuptools import setup
+from setuptools import Extension, setup
 from mypyc.build import mypycify
 options = ["--config-file", "mypy.ini"]
 setup(name={group!r}, packages=[], script_args=["build_ext", "--inplace", "--parallel", "2"],
-      ext_modules=mypycify([*options, *{modules!r}], opt_level={level!r}, debug_level="0", group_name={group!r},
-                           multi_file=True))
+      ext_modules=[*mypycify([*options, *{modules!r}], opt_level={level!r}, debug_level="0", group_name={group!r},
+                             multi_file=True),
+                   Extension({group!r} + "_rows", [{row_buffers!r}])])
 """
 _MYPY = """[mypy]
 namespace_packages = True
@@ -82,7 +85,9 @@ def compile_core(root: Path, target: Path, level: str = "2") -> None:
             file.write_text(classes.to_native(file.read_text()))
         (work / "mypy.ini").write_text(_MYPY)
         modules = [f"postwatch/streams/{name}" for name in core]
-        (work / "setup.py").write_text(_SETUP.format(group=GROUP, modules=modules, level=level))
+        (work / "setup.py").write_text(
+            _SETUP.format(group=GROUP, modules=modules, level=level, row_buffers=f"postwatch/streams/{_ROW_BUFFERS}")
+        )
         _run(work)
         found = {file.name.partition(".")[0]: file for file in work.glob("*.so")}
         folder.mkdir(parents=True)
@@ -115,7 +120,7 @@ def core_modules(streams: Path) -> list[str]:
 
 def _others(streams: Path) -> list[str]:
     files = [file for name in _ALSO_COMPILED_IN for file in sorted((streams / name).rglob("*.py"))]
-    return [*(str(file.relative_to(streams)) for file in files), "errors.py", *sorted(_LEFT_OUT)]
+    return [*(str(file.relative_to(streams)) for file in files), _ROW_BUFFERS, "errors.py", *sorted(_LEFT_OUT)]
 
 
 def _run(work: Path) -> None:

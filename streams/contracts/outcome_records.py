@@ -12,6 +12,7 @@ import pyarrow as pa
 from postwatch.streams.contracts.arrow_stream import encode_stream
 from postwatch.streams.contracts.columns import NESTED, TEXTS, TIME, Column
 from postwatch.streams.contracts.outcome import COLUMNS, Attempt, Outcome
+from postwatch.streams.contracts.row_buffers import find_encoder
 from postwatch.streams.contracts.row_contract import RowContract
 
 CONTRACT = RowContract("an outcome", COLUMNS)
@@ -36,6 +37,11 @@ def to_batch(rows: Sequence[Outcome]) -> pa.RecordBatch:
     """Rows → a record batch of SCHEMA, in the order given."""
     if not rows:
         return pa.RecordBatch.from_pylist([], schema=SCHEMA)
+    if _ENCODE is not None:
+        try:
+            return pa.RecordBatch.from_arrays(_ENCODE(list(rows)), schema=SCHEMA)
+        except (TypeError, ValueError, OverflowError):
+            pass  # pyarrow takes more than a column's own type, and says what is wrong
     arrays: list[pa.Array] = []
     for make_arrays, values in zip(_ARRAY_MAKERS, zip(*rows, strict=True), strict=True):
         arrays += make_arrays(values)
@@ -82,6 +88,7 @@ def _array_maker(column: Column) -> Callable[[Sequence[Any]], list[pa.Array]]:
 
 
 _ARRAY_MAKERS = [_array_maker(column) for column in COLUMNS]
+_ENCODE = find_encoder(COLUMNS)
 
 
 def from_table(table: pa.Table) -> list[Outcome]:
