@@ -40,6 +40,7 @@ _SERVER_OPTIONS = (
     "-Xmx256m",
     "-XX:+AlwaysPreTouch",
     "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",  # C1 alone: C2 takes 2 s of CPU after each start, and a record costs the same
     "-XX:TrimNativeHeapInterval=5000",  # what compiling took goes back, as everywhere (producers/service/memory.py)
     "--sun-misc-unsafe-memory-access=allow",  # these two: Java 25 warns of what Kafka's libraries do
     "--enable-native-access=ALL-UNNAMED",
