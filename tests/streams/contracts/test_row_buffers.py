@@ -24,6 +24,12 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=9)
 WORDS = st.integers(0, 65_535)
 TIMES = st.integers(-(2**63), 2**63 - 1)
 ATTEMPTS = st.tuples(TIMES, TEXTS, WORDS, TEXTS, TEXTS, TEXTS, TEXTS, TEXTS).map(Attempt._make)
+
+
+def make_row(cells: dict[str, Any]) -> Outcome:
+    return Outcome(**cells)
+
+
 LINES = st.lists(TEXTS, max_size=3)
 ROWS = st.fixed_dictionaries(
     {
@@ -36,7 +42,7 @@ ROWS = st.fixed_dictionaries(
         "version": st.integers(0, 2**64 - 1),
         "is_deleted": st.integers(0, 255),
     }
-).map(lambda cells: Outcome(**cells))
+).map(make_row)
 
 
 def by_pyarrow(rows: Sequence[Outcome]) -> bytes:
