@@ -18,8 +18,6 @@ import pytest
 import structlog
 
 os.environ.setdefault("POSTWATCH_JOIN_CORE", "interpreted")  # tests exchange functions; `test_core_build` has the other
-# A broker of a test runs for seconds: what Java's second compiler would gain comes too late.
-os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
 
 from postwatch.deploy.embedded import ports
 from postwatch.deploy.embedded.clickhouse import EmbeddedClickHouse

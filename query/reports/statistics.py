@@ -43,8 +43,8 @@ MAX_OWNED_DOMAINS = 10_000
 MAX_TIMES = 31 * 24
 """Hours of a month."""
 MOST_DAYS_BY_HOUR = 2
-_SHORT_TIMES = {"day": len("2026-11-29"), "hour": len("2026-11-29 11:00")}
 """Of more days the course is told by day."""
+_SHORT_TIMES = {"day": len("2026-11-29"), "hour": len("2026-11-29 11:00")}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 from postwatch.streams.joining.message import Message, begin_message
 from postwatch.streams.joining.recent import Recent
-from postwatch.streams.parsers.events import CLIENT, LOGIN, MESSAGE_ID, Arrival, Attempt, Event, Refusal
+from postwatch.streams.parsers.events import FIRST_PARTS, Arrival, Attempt, Event, Refusal
 from postwatch.streams.parsers.queue_ids import PIECE_PREFIX, RETURN_PREFIX
 
 MOST_CLOSED_IDS = 20_000
@@ -133,7 +133,7 @@ class OpenMessages:
         closed = self.closed_ids.get(server)
         if closed is None or event.queue_id not in closed:
             return False
-        if isinstance(event, Arrival) and event.part in (CLIENT, MESSAGE_ID, LOGIN):
+        if isinstance(event, Arrival) and event.part in FIRST_PARTS:
             closed.drop(event.queue_id)
             return False
         return True

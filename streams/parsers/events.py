@@ -20,6 +20,8 @@ IDENTITY = "identity"
 """The part that tells which hosting account submitted the message, in addition to an arrival of any kind."""
 ENVELOPE, LOGIN = "envelope", "login"
 """ENVELOPE: the part that tells the sender and one recipient, once for each. LOGIN: the part that tells the login."""
+FIRST_PARTS = (CLIENT, MESSAGE_ID, LOGIN)
+"""One of these is the first line of a message whose queue id may have been another's: no client hands in a notice."""
 
 HELD = "held"
 """The part that tells the sender of a message on hold. It stands in place of QUEUE until an operator releases it."""

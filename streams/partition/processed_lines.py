@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from postwatch.producers.record import RawHeaders
-from postwatch.streams.parsers.events import CLIENT, LOGIN, MESSAGE_ID, Arrival, Event
+from postwatch.streams.parsers.events import CLIENT, FIRST_PARTS, Arrival, Event
 from postwatch.streams.parsers.exim.pieces import begins_entry
 from postwatch.streams.partition.processed_ranges import decode_ranges, encode_ranges
 from postwatch.streams.partition.retained_fetches import RetainedFetch
@@ -47,7 +47,8 @@ class ProcessedLines:
     def without_closed(self, server: str, events: list[Event], kafka_offset: int) -> list[Event]:
         """Events of a record that is read again, but those of messages that were closed for good.
 
-        A client's line begins another message with the same queue id, a first piece another entry of its process.
+        A client's line begins another message with the same queue id, a first piece another entry of its process, and
+        behind the closed message any of FIRST_PARTS.
         """
         closed = self._closed_before.get(server) if kafka_offset <= self._closed_until else None
         self._closed_now = closed or {}
@@ -57,7 +58,7 @@ class ProcessedLines:
         for event in events:
             if isinstance(event, Arrival) and event.queue_id in closed:
                 is_behind = kafka_offset > closed[event.queue_id]
-                if event.part == CLIENT or begins_entry(event) or (is_behind and event.part in (MESSAGE_ID, LOGIN)):
+                if event.part == CLIENT or begins_entry(event) or (is_behind and event.part in FIRST_PARTS):
                     del closed[event.queue_id]
             if event.queue_id not in closed:
                 kept.append(event)

@@ -96,43 +96,41 @@ class FakeFaust:
         raise AttributeError(name)
 
 
+async def recover(faust: FakeFaust) -> None:
+    """A rebalance that assigns what the assignor says, and Faust's recovery after it to its end."""
+    fake: Any = faust
+    faust.recovery = recovery = Recovery(fake, fake)
+    assigned = faust.actives | faust.standbys
+    await recovery.on_rebalance(assigned, set(), assigned, 1)
+    loop = asyncio.ensure_future(Recovery._restart_recovery.fun(recovery))
+    async with asyncio.timeout(PATIENCE):
+        while not faust.completed:
+            await asyncio.sleep(0.01)
+    loop.cancel()
+
+
 def test_a_rebalance_just_before_the_seek_makes_the_offset_none_and_the_next_recovery_seeks_again() -> None:
     """So what `FetchConsumer.seek_wait` puts in place of None is never read from."""
 
-    async def recover() -> FakeFaust:
+    async def recovered() -> FakeFaust:
         faust = FakeFaust()
-        app: Any = faust
-        faust.recovery = recovery = Recovery(app, app)
-        await recovery.on_rebalance({BEFORE}, set(), {BEFORE}, 1)
-        loop = asyncio.ensure_future(Recovery._restart_recovery.fun(recovery))
-        async with asyncio.timeout(PATIENCE):
-            while not faust.completed:
-                await asyncio.sleep(0.01)
-        loop.cancel()
+        await recover(faust)
         return faust
 
-    faust = asyncio.run(recover())
-    assert faust.sought == [{AFTER: None}, {AFTER: 2}]
+    assert asyncio.run(recovered()).sought == [{AFTER: None}, {AFTER: 2}]
 
 
 def test_what_this_worker_writes_to_the_changelog_is_not_read_back(tmp_path: Path) -> None:
     """It would come late and take the place of newer entries. Standbys are read on."""
 
-    async def recover() -> FakeFaust:
+    async def recovered() -> FakeFaust:
         app, _ = make_app(tmp_path)
         [table] = app.tables.values()
         faust = FakeFaust()
         faust.actives, faust.standbys, faust.is_overtaken = {BEFORE}, {AFTER}, True
         faust.persisted = 9  # the newest: it has nothing to restore
         faust.recovery_buffer_size = table.recovery_buffer_size
-        fake: Any = faust
-        recovery = Recovery(fake, fake)
-        await recovery.on_rebalance({BEFORE, AFTER}, set(), {BEFORE, AFTER}, 1)
-        loop = asyncio.ensure_future(Recovery._restart_recovery.fun(recovery))
-        async with asyncio.timeout(PATIENCE):
-            while not faust.completed:
-                await asyncio.sleep(0.01)
-        loop.cancel()
+        await recover(faust)
         return faust
 
-    assert asyncio.run(recover()).read == {AFTER}
+    assert asyncio.run(recovered()).read == {AFTER}

@@ -282,43 +282,35 @@ def test_a_message_parked_before_a_crash_and_finished_after_it_is_whole() -> Non
     assert final["stuck@far.example"]["account"] == "anna@bakery.example"
 
 
-def postfix(line: str) -> str:
-    return f"Nov 24 10:00:{line}"
-
-
 def test_a_notice_with_the_queue_id_of_a_message_that_closed_before_a_crash_is_whole() -> None:
     """No client's line begins it. The lines of the closed message that are read again stay out."""
-    opened = [
-        postfix(
-            "00 web7 postfix/smtpd[1]: 1AB2C3D4E5: client=a.example[198.51.100.7], sasl_username=anna@bakery.example"
-        ),
-        postfix("00 web7 postfix/cleanup[2]: 1AB2C3D4E5: message-id=<one@bakery.example>"),
-        postfix("00 web7 postfix/qmgr[3]: 1AB2C3D4E5: from=<anna@bakery.example>, size=900, nrcpt=1 (queue active)"),
-        postfix(
-            "00 web7 postfix/smtpd[1]: 9AB2C3D4E5: client=a.example[198.51.100.7], sasl_username=anna@bakery.example"
-        ),
-        postfix("00 web7 postfix/cleanup[2]: 9AB2C3D4E5: message-id=<two@bakery.example>"),
-        postfix("00 web7 postfix/qmgr[3]: 9AB2C3D4E5: from=<anna@bakery.example>, size=900, nrcpt=1 (queue active)"),
-    ]
+    client = "client=a.example[198.51.100.7], sasl_username=anna@bakery.example"
+    queued = "from=<anna@bakery.example>, size=900, nrcpt=1 (queue active)"
     sent = "relay=mx.far.example[192.0.2.1]:25, delay=1, delays=0/0/0/1, dsn=2.0.0, status=sent (250 OK)"
+    opened = [
+        f"00 web7 postfix/smtpd[1]: 1AB2C3D4E5: {client}",
+        "00 web7 postfix/cleanup[2]: 1AB2C3D4E5: message-id=<one@bakery.example>",
+        f"00 web7 postfix/qmgr[3]: 1AB2C3D4E5: {queued}",
+        f"00 web7 postfix/smtpd[1]: 9AB2C3D4E5: {client}",
+        "00 web7 postfix/cleanup[2]: 9AB2C3D4E5: message-id=<two@bakery.example>",
+        f"00 web7 postfix/qmgr[3]: 9AB2C3D4E5: {queued}",
+    ]
     closed = [
-        postfix(f"01 web7 postfix/smtp[4]: 1AB2C3D4E5: to=<kim@far.example>, {sent}"),
-        postfix("01 web7 postfix/qmgr[3]: 1AB2C3D4E5: removed"),
-        postfix(
-            "01 web7 postfix/smtpd[1]: 7AB2C3D4E5: client=a.example[198.51.100.7], sasl_username=anna@bakery.example"
-        ),  # its fetch waits for this one
+        f"01 web7 postfix/smtp[4]: 1AB2C3D4E5: to=<kim@far.example>, {sent}",
+        "01 web7 postfix/qmgr[3]: 1AB2C3D4E5: removed",
+        f"01 web7 postfix/smtpd[1]: 7AB2C3D4E5: {client}",  # the fetch waits for this one
     ]
     notice = [
-        postfix("30 web7 postfix/cleanup[2]: 1AB2C3D4E5: message-id=<three@web7.hosting.example>"),
-        postfix("30 web7 postfix/bounce[5]: 9AB2C3D4E5: sender non-delivery notification: 1AB2C3D4E5"),
-        postfix("30 web7 postfix/qmgr[3]: 1AB2C3D4E5: from=<>, size=2900, nrcpt=1 (queue active)"),
-        postfix("30 web7 postfix/qmgr[3]: 9AB2C3D4E5: removed"),
+        "30 web7 postfix/cleanup[2]: 1AB2C3D4E5: message-id=<three@web7.hosting.example>",
+        "30 web7 postfix/bounce[5]: 9AB2C3D4E5: sender non-delivery notification: 1AB2C3D4E5",
+        "30 web7 postfix/qmgr[3]: 1AB2C3D4E5: from=<>, size=2900, nrcpt=1 (queue active)",
+        "30 web7 postfix/qmgr[3]: 9AB2C3D4E5: removed",
     ]
     delivered = [
-        postfix(f"31 web7 postfix/smtp[4]: 1AB2C3D4E5: to=<anna@bakery.example>, {sent}"),
-        postfix("31 web7 postfix/qmgr[3]: 1AB2C3D4E5: removed"),
+        f"31 web7 postfix/smtp[4]: 1AB2C3D4E5: to=<anna@bakery.example>, {sent}",
+        "31 web7 postfix/qmgr[3]: 1AB2C3D4E5: removed",
     ]
-    lines = [*opened, *closed, *notice, *delivered]
+    lines = [f"Nov 24 10:00:{line}" for line in (*opened, *closed, *notice, *delivered)]
     records = make_records(lines, [6, 9, 13])
     kafka = Kafka()
     finish(Worker(kafka), records, 0)
