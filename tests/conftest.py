@@ -9,6 +9,7 @@ import itertools
 import logging
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from typing import Any
 import hypothesis
 import pytest
 import structlog
+from clickhouse_connect.driver.exceptions import ClickHouseError
+from urllib3.exceptions import HTTPError
 
 os.environ.setdefault("POSTWATCH_JOIN_CORE", "interpreted")  # tests exchange functions; `test_core_build` has the other
 
@@ -119,9 +122,9 @@ def make_database_of_test(make_module_database: MakeDatabase) -> MakeDatabase:
     return make_module_database
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def make_module_database(clickhouse: EmbeddedClickHouse) -> MakeDatabase:
-    """The same for a whole module."""
+    """The same for a whole module, or run."""
 
     def make(**changes: Any) -> ClickHouseSettings:
         settings = replace(clickhouse.settings, database=f"test{next(_numbers)}", **changes)
@@ -131,16 +134,70 @@ def make_module_database(clickhouse: EmbeddedClickHouse) -> MakeDatabase:
     return make
 
 
-@pytest.fixture
-def database(make_database: Callable[..., ClickHouseSettings]) -> ClickHouseSettings:
-    """The settings of a fresh, migrated database."""
-    return make_database()
+class DatabasePool:
+    """Migrated databases that are emptied for the next test: to make one takes a second, longer than most tests."""
+
+    def __init__(self, make: MakeDatabase) -> None:
+        self._make = make
+        self._free: dict[int, list[ClickHouseSettings]] = {}
+        self._schema: dict[str, list[tuple[str, ...]]] = {}
+
+    @contextmanager
+    def database(self, retention_days: int) -> Iterator[ClickHouseSettings]:
+        """An empty one, as a new one is."""
+        free = self._free.setdefault(retention_days, [])
+        settings = free.pop() if free else self._make(retention_days=retention_days)
+        self._schema.setdefault(settings.database, _tables(settings))
+        yield settings
+        if self._empty(settings):
+            free.append(settings)
+
+    def _empty(self, settings: ClickHouseSettings) -> bool:
+        """Whether it could be made as it was at first: a test may have changed its tables."""
+        try:
+            tables = _tables(settings)
+            if tables != self._schema[settings.database]:
+                return False
+            client = connect(settings)
+            for name, engine, _, _ in tables:
+                if engine.endswith("MergeTree") and name not in _KEPT:
+                    client.command(f"TRUNCATE TABLE {name}")
+        except (ClickHouseError, HTTPError):  # the test has ended the engine, or renamed the database
+            return False
+        return True
+
+
+_KEPT = ("migrations", "row_id_keys")
+"""What migrating wrote."""
+
+
+def _tables(settings: ClickHouseSettings) -> list[tuple[str, ...]]:
+    """Name, engine and definition of each table; and the rows of those that migrating filled."""
+    query = (
+        f"SELECT name, engine, create_table_query, if(name IN {_KEPT}, toString(total_rows), '')"
+        " FROM system.tables WHERE database = {name:String} ORDER BY 1"
+    )
+    found = connect(settings, database="").query(query, {"name": settings.database}).result_rows
+    return [tuple(map(str, row)) for row in found]
+
+
+@pytest.fixture(scope="session")
+def database_pool(make_module_database: MakeDatabase) -> DatabasePool:
+    return DatabasePool(make_module_database)
 
 
 @pytest.fixture
-def lasting_database(make_database: Callable[..., ClickHouseSettings]) -> ClickHouseSettings:
+def database(database_pool: DatabasePool, clickhouse: EmbeddedClickHouse) -> Iterator[ClickHouseSettings]:
+    """The settings of an empty, migrated database."""
+    with database_pool.database(clickhouse.settings.retention_days) as settings:
+        yield settings
+
+
+@pytest.fixture
+def lasting_database(database_pool: DatabasePool) -> Iterator[ClickHouseSettings]:
     """The same for rows of a fixed day: they grow old, and ClickHouse drops at once what is older than the days set."""
-    return make_database(retention_days=3_650)
+    with database_pool.database(retention_days=3_650) as settings:
+        yield settings
 
 
 def pytest_collection_finish() -> None:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import httpx
 import pyarrow as pa
 import pytest
 from clickhouse_connect.driver.client import Client
-from postwatch.deploy.embedded.clickhouse import EmbeddedClickHouse
-from postwatch.deploy.migrate import migrate
 from postwatch.producers.record import Heartbeat
 from postwatch.query.letters import Letter, LettersFound
 from postwatch.query.proofs.issuer import ProofIssuer
@@ -148,48 +145,9 @@ class Office:
         return self.service.answer(ENGINEER, TRACE, TraceQuestion(words))
 
 
-class SharedDatabase:
-    """A migrated database that is emptied for each test: to make one takes longer than most tests that only read."""
-
-    def __init__(self, settings: ClickHouseSettings) -> None:
-        self.settings = settings
-        migrate(connect(settings, database=""), settings)
-        self._schema = self._tables()
-
-    def empty(self) -> bool:
-        """Whether it is now as it was at first: a test may have changed its tables."""
-        if self._tables() != self._schema:
-            return False
-        client = connect(self.settings)
-        for name, engine, _ in self._schema:
-            if engine.endswith("MergeTree") and name not in ("migrations", "row_id_keys"):
-                client.command(f"TRUNCATE TABLE {name}")
-        return True
-
-    def _tables(self) -> list[tuple[str, str, str]]:
-        query = "SELECT name, engine, create_table_query FROM system.tables WHERE database = {name:String} ORDER BY 1"
-        found = connect(self.settings, database="").query(query, {"name": self.settings.database}).result_rows
-        return [(str(name), str(engine), str(made)) for name, engine, made in found]
-
-
-@pytest.fixture(scope="session")
-def shared_databases(clickhouse: EmbeddedClickHouse) -> Iterator[SharedDatabase]:
-    """The one for the next test."""
-    return _emptied(clickhouse.settings)
-
-
-def _emptied(settings: ClickHouseSettings) -> Iterator[SharedDatabase]:
-    for number in itertools.count(1):
-        shared = SharedDatabase(replace(settings, database=f"office{number}"))
-        yield shared
-        while shared.empty():
-            yield shared
-
-
 @pytest.fixture
-def office(shared_databases: Iterator[SharedDatabase]) -> Office:
-    settings = next(shared_databases).settings
-    return Office(settings, connect(settings))
+def office(database: ClickHouseSettings) -> Office:
+    return Office(database, connect(database))
 
 
 class Open(Protocol):
