@@ -128,6 +128,8 @@ SETTINGS = {
     "do_not_merge_across_partitions_select_final": 1,
     # Conditions on the key alone, which all versions of a row have in common, before the other columns are read.
     "optimize_move_to_prewhere_if_final": 1,
+    # By default a thread wants 1 GiB of free memory, so that a small server reads with one. Each statement is bounded.
+    "max_threads_min_free_memory_per_thread": 0,
 }
 """What every statement is to be run with."""
 

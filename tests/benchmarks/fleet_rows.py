@@ -134,6 +134,7 @@ def filled_rows(place: ClickHouseSettings, folder: Path, rows: int) -> FleetRows
         return made
     made = FleetRows(place, rows)
     made.fill()
+    made.keep_unmerged()
     made.merge_old_weeks()
     told.write_text(json.dumps({"rows": rows, "now_ms": made.now_ms}))
     return made
@@ -164,6 +165,24 @@ class FleetRows:
                 f"ALTER TABLE {table} DELETE WHERE {condition} SETTINGS mutations_sync = 1",
                 parameters={"now_ms": self.now_ms},
             )
+
+    def keep_unmerged(self) -> None:
+        """Another database with the same parts, which no merge changes: as before old weeks were merged by force."""
+        there = f"{self.unmerged_database}.deliveries"
+        self._client.command(f"CREATE DATABASE {self.unmerged_database}")
+        self._client.command(f"CREATE TABLE {there} AS deliveries")
+        self._client.command(f"ALTER TABLE {there} MODIFY SETTING max_bytes_to_merge_at_max_space_in_pool = 1")
+        self._client.command(f"ALTER TABLE {there} REMOVE TTL")
+        partitions = (
+            "SELECT DISTINCT partition_id FROM system.parts"
+            " WHERE active AND database = {database:String} AND table = 'deliveries'"
+        )
+        for (partition,) in self._client.query(partitions, {"database": self._place.database}).result_rows:
+            self._client.command(f"ALTER TABLE {there} ATTACH PARTITION ID '{partition}' FROM deliveries")
+
+    @property
+    def unmerged_database(self) -> str:
+        return f"{self._place.database}_unmerged"
 
     def merge_old_weeks(self) -> None:
         """As a week that had no insert for a day is merged by itself."""

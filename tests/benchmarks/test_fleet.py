@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from postwatch.query.statements import Delivery
 from postwatch.streams.clickhouse.client import connect
@@ -14,10 +16,12 @@ pytestmark = pytest.mark.stack
 
 
 @pytest.fixture
-def made(database: ClickHouseSettings) -> FleetRows:
+def made(database: ClickHouseSettings) -> Iterator[FleetRows]:
     rows = FleetRows(database, 30_000)
     rows.fill()
-    return rows
+    rows.keep_unmerged()
+    yield rows
+    connect(database).command(f"DROP DATABASE {rows.unmerged_database}")
 
 
 def test_both_ways_have_the_same_answer(database: ClickHouseSettings, made: FleetRows) -> None:
@@ -44,6 +48,23 @@ def test_the_rows_have_variety_and_old_versions(database: ClickHouseSettings, ma
     assert inserted > 1.15 * sum(statuses.values())
     hours = "SELECT max(c) / min(c) FROM (SELECT toHour(queued_at) AS h, count() AS c FROM deliveries_now GROUP BY h)"
     assert client.query(hours).result_rows[0][0] > 3
+
+
+def test_the_unmerged_rows_are_the_same_and_stay_in_their_parts(database: ClickHouseSettings, made: FleetRows) -> None:
+    client = connect(database)
+
+    def parts(name: str) -> list[tuple[int, int]]:
+        sql = (
+            "SELECT count(), sum(rows) FROM system.parts WHERE active AND database = {database:String}"
+            " AND table = 'deliveries' GROUP BY partition_id ORDER BY partition_id"
+        )
+        return [(int(many), int(rows)) for many, rows in client.query(sql, {"database": name}).result_rows]
+
+    before = parts(made.unmerged_database)
+    assert sum(rows for _, rows in before) == client.query("SELECT count() FROM deliveries").result_rows[0][0]
+    made.merge_old_weeks()
+    assert parts(made.unmerged_database) == before
+    assert {many for many, _ in parts(database.database)[:-1]} == {1}
 
 
 def test_figures_are_told_quiet_and_while_rows_arrive(database: ClickHouseSettings, made: FleetRows) -> None:

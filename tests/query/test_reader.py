@@ -74,6 +74,12 @@ def test_a_query_that_needs_too_much_memory_is_ended_and_says_so(office: Office)
     assert list(small(ONE)) == [(1,)]
 
 
+def test_a_small_server_reads_with_all_its_cores(reader: TableReader) -> None:
+    counted = "SELECT number % 7 AS k, count() FROM numbers_mt(10000000) GROUP BY k SETTINGS max_threads = 3"
+    steps = [str(step) for (step,) in reader(Statement(ENGINEER, f"EXPLAIN PIPELINE {counted}", {}))]
+    assert any("NumbersRange × 3" in step for step in steps), steps
+
+
 def test_an_answer_is_bounded(reader: TableReader) -> None:
     with pytest.raises(TooLargeError):
         reader(Statement(ENGINEER, f"SELECT number FROM numbers({MAX_RESULT_ROWS * 5})", {}))
