@@ -20,6 +20,7 @@ _CONNECTIONS = 6
 _MIB = 1024 * 1024
 SERVER_SETTINGS = {
     "max_server_memory_usage": 2048 * _MIB,
+    "index_uncompressed_cache_size": 64 * _MIB,
     "mark_cache_size": 256 * _MIB,
     "index_mark_cache_size": 64 * _MIB,
     "primary_index_cache_size": 64 * _MIB,

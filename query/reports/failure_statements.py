@@ -211,10 +211,16 @@ class FailureStatements:
         return " AND ".join(conditions)
 
     def _windows(self, parameters: dict[str, Any]) -> str:
+        wanted = self._wanted
+        if wanted.until_ms - wanted.since_ms >= wanted.step_ms:  # one adjoins the next
+            parameters["oldest_ms"] = wanted.since_ms - wanted.baseline * wanted.step_ms
+            return (
+                "(at >= fromUnixTimestamp64Milli({oldest_ms:Int64}) AND at < fromUnixTimestamp64Milli({until_ms:Int64}))"
+            )
         any_of = []
-        for number in range(self._wanted.baseline + 1):
-            for name, end_ms in (("since", self._wanted.since_ms), ("until", self._wanted.until_ms)):
-                parameters[f"{name}_{number}"] = end_ms - number * self._wanted.step_ms
+        for number in range(wanted.baseline + 1):
+            for name, end_ms in (("since", wanted.since_ms), ("until", wanted.until_ms)):
+                parameters[f"{name}_{number}"] = end_ms - number * wanted.step_ms
             any_of.append(
                 f"(at >= fromUnixTimestamp64Milli({{since_{number}:Int64}})"
                 f" AND at < fromUnixTimestamp64Milli({{until_{number}:Int64}}))"

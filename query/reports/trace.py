@@ -134,9 +134,7 @@ def trace_rows(viewer: Viewer, database: str, wanted: str, since_ms: int, open_m
     seen = f" AND (message_id {among} OR {SHOWN} {among})" if "@" in wanted and not viewer.sees_all else ""
     keys = " UNION ALL ".join(
         f"SELECT * FROM (SELECT DISTINCT {key} FROM {DELIVERIES}"
-        f" WHERE {VIEWER} AND {condition}"
-        " AND queued_at >= fromUnixTimestamp64Milli({queued_since_ms:Int64})"
-        " ORDER BY queued_at DESC LIMIT {rows:UInt32})"
+        f" WHERE {VIEWER} AND {condition} ORDER BY queued_at DESC LIMIT {{rows:UInt32}})"
         for condition in conditions
     )
     sql = (

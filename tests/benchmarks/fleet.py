@@ -53,7 +53,9 @@ class Question(NamedTuple):
 
 
 def _same_hours(column: str, hours: int) -> str:
-    """The last hours, and the same hours of the seven days before."""
+    """The last hours, and the same hours of the seven days before. Of whole days, one adjoins the next."""
+    if hours == 24:
+        return f"({column} >= {_ago(24 * 8)} AND {column} < {_ago(0)})"
     spans = (f"({column} >= {_ago(24 * day + hours)} AND {column} < {_ago(24 * day)})" for day in range(8))
     return f"({' OR '.join(spans)})"
 
