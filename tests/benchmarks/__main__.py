@@ -15,12 +15,14 @@ from tests.benchmarks.freshness import measure_freshness
 from tests.benchmarks.joining import measure_join
 from tests.benchmarks.pages import measure_pages
 from tests.benchmarks.report_latency import DEFAULT_ROWS, Latency, measure_report_latency
-from tests.benchmarks.shipping import measure_shipper, write_log
+from tests.benchmarks.shipping import measure_quiet, measure_shipper, write_log
 from tests.benchmarks.stack import Stack, started_stack
 from tests.benchmarks.workload import MIXES, POSTFIX, Workload, prepare
 
 _LIVE_SERVERS = 500
 _LIVE_RECORD_LINES = 20
+_QUIET_FILES = 10_000
+_QUIET_SECONDS = 60.0
 _BACKLOG_SERVERS = 40
 
 
@@ -59,6 +61,12 @@ def ship(arguments: argparse.Namespace, stack: Stack) -> None:
         _say("  lines/s", median_of([run.lines / run.seconds for run in runs]))
         _say("  lines/s of CPU", median_of([run.lines / run.cpu_seconds for run in runs]))
         _say("  most MB resident", median_of([run.resident_bytes / 1e6 for run in runs]))
+    quiet = [
+        measure_quiet(stack, _QUIET_FILES, _QUIET_SECONDS, arguments.timeout, python) for _ in range(arguments.runs)
+    ]
+    _say("ship, quiet", f"{_QUIET_FILES:,} files, to which nothing is written")
+    _say("  % of a core", median_of([run.cpu_share * 100 for run in quiet], digits=2))
+    _say("  most MB resident", median_of([run.resident_bytes / 1e6 for run in quiet]))
 
 
 def fresh(arguments: argparse.Namespace, stack: Stack) -> None:

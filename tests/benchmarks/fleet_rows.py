@@ -10,7 +10,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -140,6 +140,20 @@ def filled_rows(place: ClickHouseSettings, folder: Path, rows: int) -> FleetRows
     return made
 
 
+def merge_old_weeks(client: Client, database: str, tables: Sequence[str]) -> None:
+    """As a week that had no insert for a day is merged by itself."""
+    weeks = (
+        "SELECT DISTINCT partition_id, table FROM system.parts WHERE active AND database = {database:String}"
+        " AND table IN {tables:Array(String)}"
+    )
+    newest = f"SELECT table, max(partition_id) FROM ({weeks}) GROUP BY table"
+    parameters = {"database": database, "tables": list(tables)}
+    current = {str(table): str(one) for table, one in client.query(newest, parameters=parameters).result_rows}
+    for partition, table in client.query(weeks, parameters=parameters).result_rows:
+        if current[str(table)] != partition:
+            client.command(f"OPTIMIZE TABLE {table} PARTITION ID '{partition}' FINAL")
+
+
 class FleetRows:
     """The rows of one database."""
 
@@ -185,17 +199,7 @@ class FleetRows:
         return f"{self._place.database}_unmerged"
 
     def merge_old_weeks(self) -> None:
-        """As a week that had no insert for a day is merged by itself."""
-        tables = (
-            "SELECT DISTINCT partition_id, table FROM system.parts WHERE active AND database = {database:String}"
-            f" AND table IN {tuple(self._tables())}"
-        )
-        newest = f"SELECT table, max(partition_id) FROM ({tables}) GROUP BY table"
-        parameters = {"database": self._place.database}
-        current = {str(table): str(one) for table, one in self._client.query(newest, parameters=parameters).result_rows}
-        for partition, table in self._client.query(tables, parameters=parameters).result_rows:
-            if current[table] != partition:
-                self._client.command(f"OPTIMIZE TABLE {table} PARTITION ID '{partition}' FINAL")
+        merge_old_weeks(self._client, self._place.database, self._tables())
 
     def _tables(self) -> list[str]:
         """Deliveries, and what is filled from them by week."""

@@ -9,11 +9,14 @@ from typing import NamedTuple
 
 import psutil
 from postwatch.deploy.embedded.ports import LOOPBACK, choose_port
+from postwatch.producers.files.look_round import QUIET_AFTER_MS
 
 from tests.benchmarks.stack import Lane, Stack
 from tests.benchmarks.workload import make_lines
 
 _POLL_SECONDS = 0.1
+_SETTLE_SECONDS = 15.0
+"""Until a scan has told quiet files from others."""
 _BLOCK_BYTES = 4 * 1024 * 1024
 
 
@@ -61,6 +64,37 @@ def measure_shipper(stack: Stack, source: Path, lines: int, timeout_seconds: flo
         cpu_seconds = after.user + after.system - before.user - before.system
         records = read_counter(port, "postwatch_ship_records_total") - 1
         return ShipSpeed(lines, source.stat().st_size, records, seconds, cpu_seconds, most_resident_bytes(part.pid))
+
+
+class QuietShipper(NamedTuple):
+    """Files that it follows, and to which nothing is written any more."""
+
+    files: int
+    cpu_share: float
+    """Of one core."""
+    resident_bytes: int
+    """The most that it had."""
+
+
+def measure_quiet(
+    stack: Stack, files: int, seconds: float, timeout_seconds: float, python: Path | None = None
+) -> QuietShipper:
+    """The shipper over so many files of one line each, for so long, once it holds them for quiet."""
+    deadline = time.monotonic() + timeout_seconds
+    port = choose_port()
+    with stack.lane() as lane:
+        folder = lane.folder / "logs"
+        folder.mkdir()
+        for number in range(files):
+            (folder / f"{number}.log").write_text(f"2026-11-23 00:00:00 Start queue run: pid={number}\n")
+        part = lane.start_shipper("web001.bench.example", folder / "*.log", f"{LOOPBACK}:{port}", python)
+        _await_lines(lane, port, files, deadline)
+        time.sleep(QUIET_AFTER_MS / 1000 + _SETTLE_SECONDS)
+        process = psutil.Process(part.pid)
+        before, started = sum(process.cpu_times()[:2]), time.monotonic()
+        time.sleep(seconds)
+        used, took = sum(process.cpu_times()[:2]) - before, time.monotonic() - started
+        return QuietShipper(files, used / took, most_resident_bytes(part.pid))
 
 
 def _append(log: Path, block: bytes) -> None:

@@ -9,6 +9,7 @@ from postwatch.deploy.embedded.clickhouse import EmbeddedClickHouse
 from postwatch.deploy.embedded.kafka import EmbeddedKafka
 from postwatch.streams.joining.stored_message import decode_stored
 
+from tests.benchmarks import shipping
 from tests.benchmarks.__main__ import main
 from tests.benchmarks.flow import measure_live
 from tests.benchmarks.freshness import measure_freshness
@@ -17,7 +18,7 @@ from tests.benchmarks.joining import measure_join
 from tests.benchmarks.many_servers import DELIVERED_AFTER_MS, HEARTBEAT_EVERY_MS, ManyServers
 from tests.benchmarks.servers import PARTS as FLEET_PARTS
 from tests.benchmarks.servers import measure_servers, report
-from tests.benchmarks.shipping import measure_shipper, write_log
+from tests.benchmarks.shipping import measure_quiet, measure_shipper, write_log
 from tests.benchmarks.stack import Stack
 from tests.benchmarks.workload import MIXES, PLAIN, SIMULATOR, prepare, read_records, server_name
 
@@ -68,6 +69,16 @@ def test_a_shipper_is_measured(stack: Stack, tmp_path: Path) -> None:
     lines = write_log(tmp_path / "source", PLAIN, 3000)
     run = measure_shipper(stack, tmp_path / "source", lines, TIMEOUT_SECONDS)
     assert run.records > 0
+    assert run.resident_bytes > 1e6
+
+
+@pytest.mark.stack
+def test_a_quiet_shipper_is_measured(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shipping, "QUIET_AFTER_MS", 0)
+    monkeypatch.setattr(shipping, "_SETTLE_SECONDS", 0.0)
+    run = measure_quiet(stack, 30, 1.0, TIMEOUT_SECONDS)
+    assert run.files == 30
+    assert 0 <= run.cpu_share < 2
     assert run.resident_bytes > 1e6
 
 
