@@ -13,12 +13,15 @@ from tests.benchmarks.figures import describe_machine, median_of
 from tests.benchmarks.flow import FlowSpeed, measure_backlog, measure_live
 from tests.benchmarks.freshness import measure_freshness
 from tests.benchmarks.joining import measure_join
+from tests.benchmarks.mail_server import install_shipper
 from tests.benchmarks.pages import measure_pages
 from tests.benchmarks.report_latency import DEFAULT_ROWS, Latency, measure_report_latency
 from tests.benchmarks.shipping import measure_quiet, measure_shipper, write_log
 from tests.benchmarks.stack import Stack, started_stack
 from tests.benchmarks.workload import MIXES, POSTFIX, Workload, prepare
 
+WITHOUT_TIME = "untimed"
+"""Of a flow: it does not fill the tables for time, which builds before them do not have."""
 _LIVE_SERVERS = 500
 _LIVE_RECORD_LINES = 20
 _QUIET_FILES = 10_000
@@ -51,10 +54,11 @@ def live(arguments: argparse.Namespace, stack: Stack) -> None:
 
 
 def ship(arguments: argparse.Namespace, stack: Stack) -> None:
+    python = install_shipper(stack.folder / "mail-server")
     for mix in _mixes(arguments):
         source = stack.folder / f"{mix}.log"
         lines = write_log(source, mix, arguments.lines)
-        runs = [measure_shipper(stack, source, lines, arguments.timeout) for _ in range(arguments.runs)]
+        runs = [measure_shipper(stack, source, lines, arguments.timeout, python) for _ in range(arguments.runs)]
         source.unlink()
         size_mb, records = runs[0].size_bytes / 1e6, runs[0].records
         _say(f"ship, {mix}", f"{lines:,} lines, {size_mb:,.0f} MB → {records:,} records")
@@ -106,13 +110,23 @@ def _flow(
     name: str,
     mix: str,
     workload: Workload,
-    measure: Callable[[Stack, Workload, float], FlowSpeed],
+    measure: Callable[[Stack, Workload, float, bool], FlowSpeed],
 ) -> None:
-    runs = [measure(stack, workload, arguments.timeout) for _ in range(arguments.runs)]
+    """With and without the tables for time, in turn."""
+    ways = {name: True, f"{name} {WITHOUT_TIME}": False}
+    runs: dict[str, list[FlowSpeed]] = {way: [] for way in ways}
+    for _ in range(arguments.runs):
+        for way, fills_tables_for_time in ways.items():
+            runs[way].append(measure(stack, workload, arguments.timeout, fills_tables_for_time))
     workload.path.unlink()
+    for way, found in runs.items():
+        _say_flow(f"{way}, {mix}", workload, found)
+
+
+def _say_flow(section: str, workload: Workload, runs: Sequence[FlowSpeed]) -> None:
     lines = workload.lines / workload.records
     _say(
-        f"{name}, {mix}",
+        section,
         f"{workload.lines:,} lines in {workload.records:,} records ({lines:,.0f} lines each) "
         f"→ {workload.rows:,} rows, all there",
     )

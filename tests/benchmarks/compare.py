@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.benchmarks.__main__ import WITHOUT_TIME
 from tests.benchmarks.charts import draw_bars
 from tests.benchmarks.figures import describe_machine, median_of
 from tests.benchmarks.processes import measure_command
@@ -41,6 +42,8 @@ class Row(NamedTuple):
     unit: str
     is_more_better: bool
     key: str
+    key_of_old: str = ""
+    """What is compared with it where a build has no such figure."""
 
 
 class Build(NamedTuple):
@@ -59,6 +62,10 @@ def rows_of_table() -> Iterable[Row]:
         for mix in MIXES:
             yield Row(f"{name}, {mix}", "µs of CPU a line", False, f"{name}, {mix}: µs of CPU a line")
             yield Row(f"{name}, {mix}", "lines/s, steady", True, f"{name}, {mix}: lines/s, steady")
+            for unit, is_more_better in (("µs of CPU a line", False), ("lines/s, steady", True)):
+                key = f"{name} {WITHOUT_TIME}, {mix}: {unit}"
+                old = f"{name}, {mix}: {unit}"
+                yield Row(f"{name} without the tables for time, {mix}", unit, is_more_better, key, old)
     for accounts in ("busy accounts", "quiet accounts", "one recipient's failures"):
         for percentile in ("p50", "p95"):
             yield Row(f"account report, {accounts}", f"{percentile} ms", False, f"report: {accounts} {percentile}")
@@ -159,7 +166,7 @@ def table(builds: Sequence[str], runs: Mapping[str, Mapping[str, Sequence[float]
     ratio = ["gain"] if len(builds) > 1 else []
     lines = [f"| what | unit | {' | '.join([*builds, *ratio])} |", f"|---|---|{'---|' * len([*builds, *ratio])}"]
     for row in rows_of_table():
-        values = [runs[build].get(row.key, []) for build in builds]
+        values = [_values(row, runs[build]) for build in builds]
         if not any(values):
             continue
         digits = 0 if statistics.median(next(filter(None, values))) >= 100 else 2
@@ -169,6 +176,10 @@ def table(builds: Sequence[str], runs: Mapping[str, Mapping[str, Sequence[float]
             cells.append(f"{(last / first if row.is_more_better else first / last):.2f} ×" if first and last else "–")
         lines.append(f"| {row.what} | {row.unit} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _values(row: Row, found: Mapping[str, Sequence[float]]) -> Sequence[float]:
+    return found.get(row.key) or found.get(row.key_of_old) or []
 
 
 def split_options(words: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -222,10 +233,10 @@ def _gains(
 ) -> tuple[str, list[str], list[tuple[str, list[float]]]]:
     """Title, names and values of the picture: each figure as a multiple of the first build's, higher is better."""
     base, last = runs[builds[0].name], runs[builds[-1].name]
-    rows = [row for row in rows_of_table() if base.get(row.key) and last.get(row.key)]
+    rows = [row for row in rows_of_table() if _values(row, base) and _values(row, last)]
     gains = []
     for row in rows:
-        before, after = statistics.median(base[row.key]), statistics.median(last[row.key])
+        before, after = statistics.median(_values(row, base)), statistics.median(_values(row, last))
         gains.append(after / before if row.is_more_better else before / after)
     title = f"{builds[-1].name} as a multiple of {builds[0].name}: more is better"
     return title, [f"{row.what}, {row.unit}" for row in rows], [(builds[-1].name, gains)]

@@ -49,9 +49,11 @@ class FlowSpeed(NamedTuple):
         return self.lines * (_STEADY_TO - _STEADY_FROM) / self.steady_seconds
 
 
-def measure_backlog(stack: Stack, workload: Workload, timeout_seconds: float) -> FlowSpeed:
+def measure_backlog(
+    stack: Stack, workload: Workload, timeout_seconds: float, fills_tables_for_time: bool = True
+) -> FlowSpeed:
     """All records are on the topic before join and sink start."""
-    with stack.lane() as lane:
+    with stack.lane(fills_tables_for_time=fills_tables_for_time) as lane:
         wait_for_end(lane.start_producer(workload.path), timeout_seconds)
         lane.parts.clear()
         before = lane.cpu_seconds()
@@ -65,12 +67,13 @@ def measure_live(
     stack: Stack,
     workload: Workload,
     timeout_seconds: float,
+    fills_tables_for_time: bool = True,
     partitions: int = PARTITIONS,
     workers: int = 1,
     prepare: Callable[[Lane], None] = lambda lane: None,
 ) -> FlowSpeed:
     """Join and sink wait for their first record when the producer starts. `prepare` is called before they start."""
-    with stack.lane(partitions) as lane:
+    with stack.lane(partitions, fills_tables_for_time) as lane:
         prepare(lane)
         lane.start("sink")
         for number in range(1, workers + 1):

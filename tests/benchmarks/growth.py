@@ -132,9 +132,9 @@ def measure(stack: Stack, point: Point, lines: int, timeout_seconds: float) -> C
         stack,
         workload,
         timeout_seconds,
-        point.partitions,
-        point.workers,
-        lambda lane: park(lane, point.parked, point.servers),
+        partitions=point.partitions,
+        workers=point.workers,
+        prepare=lambda lane: park(lane, point.parked, point.servers),
     )
     workload.path.unlink()
     return Cost(

@@ -43,14 +43,16 @@ def write_log(path: Path, mix: str, lines: int) -> int:
     return written
 
 
-def measure_shipper(stack: Stack, source: Path, lines: int, timeout_seconds: float) -> ShipSpeed:
-    """Copy `source`, which has so many lines, into a file while it is followed."""
+def measure_shipper(
+    stack: Stack, source: Path, lines: int, timeout_seconds: float, python: Path | None = None
+) -> ShipSpeed:
+    """Copy `source`, which has so many lines, into a file while it is followed. `python`: of its own environment."""
     deadline = time.monotonic() + timeout_seconds
     port = choose_port()
     with stack.lane() as lane:
         log = lane.folder / "mainlog"
         _append(log, b"2026-11-23 00:00:00 Start queue run: pid=1\n")
-        part = lane.start_shipper("web001.bench.example", log, f"{LOOPBACK}:{port}")
+        part = lane.start_shipper("web001.bench.example", log, f"{LOOPBACK}:{port}", python)
         _await_lines(lane, port, 1, deadline)
         process = psutil.Process(part.pid)
         before = process.cpu_times()

@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -17,9 +18,9 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from postwatch.deploy.embedded.kafka import EmbeddedKafka
 from postwatch.deploy.embedded.part import Part
 from postwatch.deploy.embedded.ports import LOOPBACK, choose_port
-from postwatch.deploy.embedded.worker import Worker
 from postwatch.producers.service.kafka_settings import KafkaSettings
 
+from tests.benchmarks.mail_server import Shipper, install_shipper
 from tests.benchmarks.processes import Used
 from tests.benchmarks.shipping import most_resident_bytes, read_counter
 from tests.benchmarks.stack import PARTITIONS, fresh_topics
@@ -71,6 +72,7 @@ def missing_rsyslog() -> str:
 def measure_shipping(folder: Path, kafka: EmbeddedKafka, log: Path, runs: int) -> dict[str, list[Used]]:
     """Each program so often, in turn, over topics of its own."""
     lines = sum(block.count(b"\n") for block in _blocks(log))
+    python = install_shipper(folder / "mail-server")
     programs = [POSTWATCH] if missing_rsyslog() else [POSTWATCH, RSYSLOG]
     found: dict[str, list[Used]] = {name: [] for name in programs}
     for run in range(runs):
@@ -78,12 +80,12 @@ def measure_shipping(folder: Path, kafka: EmbeddedKafka, log: Path, runs: int) -
             key = f"{name.split()[-1]}{run}"
             work = folder / key
             work.mkdir()
-            ship = _ship_postwatch if name == POSTWATCH else _ship_rsyslog
+            ship = partial(_ship_postwatch, python) if name == POSTWATCH else _ship_rsyslog
             found[name].append(ship(work, fresh_topics(kafka.brokers, f"{key}."), log, lines))
     return found
 
 
-def _ship_postwatch(folder: Path, kafka: KafkaSettings, log: Path, lines: int) -> Used:
+def _ship_postwatch(python: Path, folder: Path, kafka: KafkaSettings, log: Path, lines: int) -> Used:
     port = choose_port()
     environment = {
         "POSTWATCH_KAFKA_BROKERS": kafka.brokers,
@@ -95,7 +97,7 @@ def _ship_postwatch(folder: Path, kafka: KafkaSettings, log: Path, lines: int) -
         "POSTWATCH_SHIP_CHECKPOINT_FILE": str(folder / "checkpoint.json"),
         "POSTWATCH_SHIP_METRICS_ADDRESS": f"{LOOPBACK}:{port}",
     }
-    part = Worker("ship", environment, folder / "ship.log")
+    part = Shipper(environment, folder / "ship.log", python)
     with _running(part) as started:
         while read_counter(port, "postwatch_ship_lines_total") < lines:
             _wait(part, started)

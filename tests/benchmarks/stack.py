@@ -23,7 +23,11 @@ from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.settings import ClickHouseSettings
 
+from tests.benchmarks.mail_server import Shipper
+
 PARTITIONS = 4
+VIEWS_FOR_TIME = ("to_delivery_states", "to_delivery_events")
+"""They fill the tables for time, at a cost of their own a row."""
 
 _numbers = itertools.count(1)
 
@@ -93,16 +97,18 @@ class Lane:
         kafka = {name: value for name, value in self.environment().items() if name.startswith("POSTWATCH_KAFKA")}
         return self._start(Producing(module, words, kafka, self.folder / f"{module}.log"))
 
-    def start_shipper(self, server: str, log: Path, metrics_address: str = "") -> Part:
-        return self.start(
-            "ship",
-            POSTWATCH_SHIP_FILES=str(log),
-            POSTWATCH_SHIP_FORMAT="exim-main",
-            POSTWATCH_SHIP_TZ="UTC",
-            POSTWATCH_SHIP_SERVER=server,
-            POSTWATCH_SHIP_CHECKPOINT_FILE=str(self.folder / "checkpoint.json"),
-            POSTWATCH_SHIP_METRICS_ADDRESS=metrics_address,
-        )
+    def start_shipper(self, server: str, log: Path, metrics_address: str = "", python: Path | None = None) -> Part:
+        """`python`: of an environment of its own; None: of this one."""
+        environment = {
+            **self.environment(),
+            "POSTWATCH_SHIP_FILES": str(log),
+            "POSTWATCH_SHIP_FORMAT": "exim-main",
+            "POSTWATCH_SHIP_TZ": "UTC",
+            "POSTWATCH_SHIP_SERVER": server,
+            "POSTWATCH_SHIP_CHECKPOINT_FILE": str(self.folder / "checkpoint.json"),
+            "POSTWATCH_SHIP_METRICS_ADDRESS": metrics_address,
+        }
+        return self._start(Shipper(environment, self.folder / "ship.log", python))
 
     def warm_up(self, timeout_seconds: float) -> None:
         """Wait until a heartbeat of each partition has gone the whole way to the table `servers`."""
@@ -190,9 +196,12 @@ class Stack:
         return settings
 
     @contextmanager
-    def lane(self, partitions: int = PARTITIONS) -> Iterator[Lane]:
+    def lane(self, partitions: int = PARTITIONS, fills_tables_for_time: bool = True) -> Iterator[Lane]:
         """Fresh topics and tables; whatever happens, no process of it is left, and neither are its rows."""
         database = self.make_database()
+        if not fills_tables_for_time:
+            for view in VIEWS_FOR_TIME:
+                connect(database).command(f"DROP VIEW {view}")
         prefix = f"{database.database}."
         kafka = fresh_topics(self.kafka.brokers, prefix, partitions)
         lane = Lane(self.folder / database.database, kafka, database, (self.kafka, self._engine), partitions=partitions)

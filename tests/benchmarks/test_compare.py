@@ -47,6 +47,19 @@ def test_the_table_tells_the_gain_of_more_and_of_less() -> None:
     assert len(told.splitlines()) == 4
 
 
+def test_a_build_before_the_tables_for_time_is_compared_with_the_flow_without_them() -> None:
+    key = "µs of CPU a line"
+    told = table(
+        ["old", "new"],
+        {
+            "old": {f"backlog, plain: {key}": [20.0]},
+            "new": {f"backlog, plain: {key}": [16.0], f"backlog untimed, plain: {key}": [10.0]},
+        },
+    )
+    assert "| backlog, plain | µs of CPU a line | 20.00 | 16.00 | 1.25 × |" in told
+    assert "| backlog without the tables for time, plain | µs of CPU a line | 20.00 | 10.00 | 2.00 × |" in told
+
+
 def test_options_of_the_benchmarks_follow_two_dashes() -> None:
     assert split_options(["join", "--", "--lines", "7"]) == (["join"], ["--lines", "7"])
     assert split_options(["join"]) == (["join"], [])
