@@ -214,9 +214,8 @@ class FailureStatements:
         wanted = self._wanted
         if wanted.until_ms - wanted.since_ms >= wanted.step_ms:  # one adjoins the next
             parameters["oldest_ms"] = wanted.since_ms - wanted.baseline * wanted.step_ms
-            return (
-                "(at >= fromUnixTimestamp64Milli({oldest_ms:Int64}) AND at < fromUnixTimestamp64Milli({until_ms:Int64}))"
-            )
+            since, until = "fromUnixTimestamp64Milli({oldest_ms:Int64})", "fromUnixTimestamp64Milli({until_ms:Int64})"
+            return f"(at >= {since} AND at < {until})"
         any_of = []
         for number in range(wanted.baseline + 1):
             for name, end_ms in (("since", wanted.since_ms), ("until", wanted.until_ms)):
