@@ -30,6 +30,7 @@ from postwatch.query.standing_out.surprise import LEAST_EVENTS
 from postwatch.query.statements import (
     DELIVERIES,
     EVENTS,
+    NEWEST_FIRST,
     ROW_COLUMNS,
     SEES_TARGET_OF_EVENT,
     VIEWER,
@@ -79,7 +80,8 @@ class FailureStatements:
         return self._statement(sql, parameters)
 
     def counts(self, without: Sequence[Place]) -> Statement:
-        """Every group of every level with enough in the window: what `decode_counts` takes."""
+        """Every group of every level with enough in the window: what `decode_counts` takes. Of groups that stand out
+        alike the first is told, so the order is whole, by whatever threads they are counted: the narrowest first."""
         names = ", ".join(f"of_{one}" for one in self._dimensions)
         sets = ", ".join(f"({', '.join(f'of_{one}' for one in level)})" for level in self._levels)
         days = ", ".join(f"countIf(day = {number}) AS day_{number}" for number in range(self._wanted.baseline + 1))
@@ -88,7 +90,7 @@ class FailureStatements:
             f"SELECT * FROM (SELECT *, count() OVER (PARTITION BY level) FROM ("
             f"SELECT grouping({names}) AS level, {names}, {days} FROM ({inner}) GROUP BY GROUPING SETS ({sets})))"
             " WHERE day_0 >= {least:UInt32} OR level = {everywhere:UInt64}"
-            " ORDER BY day_0 DESC LIMIT {groups:UInt32}"
+            f" ORDER BY day_0 DESC, level, {names} LIMIT {{groups:UInt32}}"
         )
         everywhere = (1 << len(self._dimensions)) - 1
         more = {"least": LEAST_EVENTS, "everywhere": everywhere, "groups": MOST_GROUPS}
@@ -161,7 +163,7 @@ class FailureStatements:
             f"SELECT account_domain, account, toUnixTimestamp64Milli(queued_at), k FROM {EVENTS} FINAL"
             f" WHERE {VIEWER} AND at >= fromUnixTimestamp64Milli({{since_ms:Int64}})"
             f" AND at < fromUnixTimestamp64Milli({{until_ms:Int64}}) AND {where}"
-            " GROUP BY account_domain, account, queued_at, k ORDER BY max(at) DESC LIMIT {rows:UInt32}"
+            " GROUP BY account_domain, account, queued_at, k ORDER BY max(at) DESC, k DESC LIMIT {rows:UInt32}"
         )
         return self._statement(sql, parameters)
 
@@ -174,7 +176,7 @@ class FailureStatements:
             " AND queued_at >= fromUnixTimestamp64Milli({first_ms:Int64})"
             " AND queued_at <= fromUnixTimestamp64Milli({last_ms:Int64})"
             f" AND cityHash64({', '.join(KEY)}) IN {{hashes:Array(UInt64)}}"
-            " ORDER BY updated_at DESC LIMIT {rows:UInt32}"
+            f" ORDER BY {NEWEST_FIRST} LIMIT {{rows:UInt32}}"
         )
         parameters = {
             "domains": sorted({row[0] for row in keys}),

@@ -69,6 +69,8 @@ _PROGRAMS_OF_UNITS = {"opensmtpd": "smtpd"}
 _REPEATED = Ignored("repeated")
 _REPETITIONS = ("message repeated ", "last message repeated ")
 _MOST_PROGRAMS = 10_000
+_MOST_WRAPPINGS = 8
+"""Docker's JSON, a name of compose, colours. Of thousands, each would cost as much as the whole line."""
 
 
 class FormatsParser:
@@ -94,7 +96,7 @@ class FormatsParser:
 
         `tried`: the reader that did not claim the line. `is_inner`: another program passed the line on.
         """
-        while True:
+        for _ in range(_MOST_WRAPPINGS):
             for read in self._line_readers:
                 parsed = read(line) if read is not tried else None
                 if parsed is not None:
@@ -105,8 +107,9 @@ class FormatsParser:
                 return self._parse_message(header, line, is_inner)
             inner = unwrap(line)
             if inner == line:
-                return self._parse_rest(line)
+                break
             line, tried = inner, None
+        return self._parse_rest(line)
 
     def format_of(self, line: str) -> str:
         """The name of the format that reads this line; empty: none does, or one that reads what others leave."""

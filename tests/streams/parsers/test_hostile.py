@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from functools import partial
 
 import pytest
 from postwatch.producers.record import MAX_LINE_BYTES
@@ -16,7 +15,7 @@ from postwatch.streams.parsers.log_format import LineParser
 from postwatch.streams.parsers.registry import FORMATS, make_parser
 from postwatch.streams.parsers.timestamps import StampReader, find_zone
 
-from tests.cpu import least_cpu_seconds
+from tests.cpu import is_linear
 from tests.streams.parsers.exim_main_templates import ID, STAMP
 from tests.streams.parsers.hostile import PIECES, VICTIM, Hostile, Template, hostile_lines
 from tests.streams.parsers.templates import templates_of
@@ -31,9 +30,6 @@ _TEMPLATES = [
     for name, templates in _FORMATS.items()
     for template in templates
 ]
-_NEVER_SLOW_SECONDS = 0.02
-"""Of a line of 64 KiB: a square would cost seconds."""
-_MOST_GROWTH = 3.2
 _SHIPPED_MS = 1_772_440_000_000
 """2 March 2026."""
 
@@ -42,19 +38,6 @@ def parser_of_all() -> LineParser:
     stamps = StampReader(find_zone("UTC", "test"))
     stamps.shipped(_SHIPPED_MS)
     return make_parser("auto", stamps)
-
-
-def is_linear(parser: LineParser, line: str, end: str = "", half: str = "") -> bool:
-    """Whether twice the words cost about twice the time: whatever machine it is, four times as much is a square.
-
-    `half`: a line of the same kind with half the words. The dearer of it and the line's first half counts, for either
-    may be read in another way than the whole line.
-    """
-    whole = least_cpu_seconds(lambda: parser.parse(line), _NEVER_SLOW_SECONDS, tries=5)
-    if whole < _NEVER_SLOW_SECONDS:
-        return True
-    halves = (line[: len(line) // 2] + end, half)
-    return whole < _MOST_GROWTH * max(least_cpu_seconds(partial(parser.parse, one), tries=5) for one in halves)
 
 
 def wrong_fields(event: Event, hostile: Hostile) -> dict[str, object]:
@@ -120,7 +103,7 @@ def test_the_longest_line_of_any_piece_is_true_too_and_costs_linear_time(templat
         words = (f"{piece} " * MAX_LINE_BYTES)[: MAX_LINE_BYTES - 1024]
         hostile = template(words, random.Random(1))
         line = hostile.line[:MAX_LINE_BYTES]
-        assert is_linear(parser, line, half=template(words[: len(words) // 2], random.Random(1)).line), piece
+        assert is_linear(parser.parse, line, [template(words[: len(words) // 2], random.Random(1)).line]), piece
         if line == hostile.line:
             check(parser.parse(line), hostile)
 
@@ -154,4 +137,4 @@ def test_no_form_takes_more_than_linear_time(opening: str) -> None:
     for filling in _FILLINGS:
         for end in _ENDS:
             line = f"{STAMP} {opening}{filling * MAX_LINE_BYTES}"[: MAX_LINE_BYTES - len(end)] + end
-            assert is_linear(parser, line, end), (filling, end)
+            assert is_linear(parser.parse, line, [line[: len(line) // 2] + end]), (filling, end)
