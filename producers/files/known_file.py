@@ -90,6 +90,16 @@ class OpenFile:
         except OSError:
             return 0
 
+    def is_still(self) -> bool:
+        """Whether to look at it would find nothing: it was read to its end, and has the same size since."""
+        tail = self.tail
+        if tail is None or self.idle_at != (tail.byte_offset, self.found.modified_ms):
+            return False
+        try:
+            return tail.unread_bytes() == 0
+        except OSError:
+            return False  # whoever looks at it complains
+
     def detach(self) -> None:
         self.was, self.known, self.tail, self.idle_at = self.known, None, None, _NEVER
         if self.was:

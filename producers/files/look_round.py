@@ -33,11 +33,12 @@ class LookRound:
         self._quiet = [file for file in files if not file.is_awake]
 
     def due(self) -> list[OpenFile]:
-        """In the same order: a rotation is always awake."""
+        """In the same order: a rotation is always awake. Quiet files in which nothing is are left out."""
         number = max(FEWEST_QUIET, -(-len(self._quiet) // _TURNS))
         start = self._next_quiet if self._next_quiet < len(self._quiet) else 0
         self._next_quiet = start + number
-        return [*self._awake, *(file for file in self._quiet[start : start + number] if not file.is_awake)]
+        part = self._quiet[start : start + number]
+        return [*self._awake, *(file for file in part if not file.is_awake and not file.is_still())]
 
     def wake(self, file: OpenFile, now_ms: int) -> None:
         """Call after a look at it."""

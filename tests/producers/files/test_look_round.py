@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 from postwatch.producers.files import look_round
 from postwatch.producers.files.discovery import FileKey, FoundFile
-from postwatch.producers.files.known_file import OpenFile
+from postwatch.producers.files.fingerprint import identify
+from postwatch.producers.files.known_file import KnownFile, OpenFile
 from postwatch.producers.files.look_round import QUIET_AFTER_MS, LookRound
 from postwatch.producers.files.source import PlainSource
 
@@ -76,3 +78,26 @@ def test_a_quiet_file_that_is_written_to_is_looked_at_in_every_turn_from_then_on
         looks.forget(files[1])
         looks.forget(files[2])
         assert looks.due() == [files[2]]
+
+
+def test_a_quiet_file_is_left_out_while_nothing_is_in_it(tmp_path: Path) -> None:
+    with opened(tmp_path, 1) as [file]:
+        identity = identify(b"line\n", "nonce")
+        assert identity is not None
+        file.attach(KnownFile(identity, file.found, now_ms=0))
+        assert file.tail is not None
+        assert file.tail.read()
+        looks = LookRound()
+        looks.renew([file], QUIET_AFTER_MS)
+        assert looks.due() == [file]  # no look has found it empty yet
+        file.idle_at = (file.tail.byte_offset, file.found.modified_ms)
+        assert looks.due() == []
+        with Path(file.found.path).open("a") as log:
+            log.write("x")
+        assert looks.due() == [file]
+        os.truncate(file.found.path, 2)
+        assert looks.due() == [file]
+        os.truncate(file.found.path, 5)
+        assert looks.due() == []
+        file.found = file.found._replace(modified_ms=1)  # a scan saw that it was written again to the same size
+        assert looks.due() == [file]
