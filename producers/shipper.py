@@ -171,7 +171,7 @@ class Shipper:
         unread_bytes = tail.unread_bytes()
         if unread_bytes < 0:
             raise TruncatedError
-        if (tail.byte_offset + unread_bytes, file.found.modified_ms) == file.idle_at:
+        if file.is_idle(tail, unread_bytes):
             file.lingers_since_ms = 0
             return False
         if unread_bytes == 0 or unread_bytes >= MAX_RECORD_BYTES or file.is_rotated:

@@ -9,7 +9,7 @@ import itertools
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -117,15 +117,8 @@ MakeDatabase = Callable[..., ClickHouseSettings]
 """Makes a fresh, migrated database, as the settings that it is given say."""
 
 
-@pytest.fixture(name="make_database")
-def make_database_of_test(make_module_database: MakeDatabase) -> MakeDatabase:
-    return make_module_database
-
-
 @pytest.fixture(scope="session")
-def make_module_database(clickhouse: EmbeddedClickHouse) -> MakeDatabase:
-    """The same for a whole module, or run."""
-
+def make_database(clickhouse: EmbeddedClickHouse) -> MakeDatabase:
     def make(**changes: Any) -> ClickHouseSettings:
         settings = replace(clickhouse.settings, database=f"test{next(_numbers)}", **changes)
         migrate(connect(settings, database=""), settings)
@@ -134,56 +127,44 @@ def make_module_database(clickhouse: EmbeddedClickHouse) -> MakeDatabase:
     return make
 
 
+_KEPT = ("migrations", "row_id_keys")
+"""The tables that migrating fills."""
+
+
 class DatabasePool:
     """Migrated databases that are emptied for the next test: to make one takes a second, longer than most tests."""
 
-    def __init__(self, make: MakeDatabase) -> None:
+    def __init__(self, engine: ClickHouseSettings, make: MakeDatabase) -> None:
+        self._client = connect(engine, database="")
         self._make = make
         self._free: dict[int, list[ClickHouseSettings]] = {}
-        self._schema: dict[str, list[tuple[str, ...]]] = {}
 
     @contextmanager
     def database(self, retention_days: int) -> Iterator[ClickHouseSettings]:
         """An empty one, as a new one is."""
         free = self._free.setdefault(retention_days, [])
         settings = free.pop() if free else self._make(retention_days=retention_days)
-        self._schema.setdefault(settings.database, _tables(settings))
+        tables = self._tables(settings.database)
         yield settings
-        if self._empty(settings):
-            free.append(settings)
+        with suppress(ClickHouseError, HTTPError):  # the test may have ended the engine
+            if self._tables(settings.database) == tables:  # it has not changed them
+                for name, engine, _, _ in tables:
+                    if engine.endswith("MergeTree") and name not in _KEPT:
+                        self._client.command(f"TRUNCATE TABLE {settings.database}.{name}")
+                free.append(settings)
 
-    def _empty(self, settings: ClickHouseSettings) -> bool:
-        """Whether it could be made as it was at first: a test may have changed its tables."""
-        try:
-            tables = _tables(settings)
-            if tables != self._schema[settings.database]:
-                return False
-            client = connect(settings)
-            for name, engine, _, _ in tables:
-                if engine.endswith("MergeTree") and name not in _KEPT:
-                    client.command(f"TRUNCATE TABLE {name}")
-        except (ClickHouseError, HTTPError):  # the test has ended the engine, or renamed the database
-            return False
-        return True
-
-
-_KEPT = ("migrations", "row_id_keys")
-"""What migrating wrote."""
-
-
-def _tables(settings: ClickHouseSettings) -> list[tuple[str, ...]]:
-    """Name, engine and definition of each table; and the rows of those that migrating filled."""
-    query = (
-        f"SELECT name, engine, create_table_query, if(name IN {_KEPT}, toString(total_rows), '')"
-        " FROM system.tables WHERE database = {name:String} ORDER BY 1"
-    )
-    found = connect(settings, database="").query(query, {"name": settings.database}).result_rows
-    return [tuple(map(str, row)) for row in found]
+    def _tables(self, database: str) -> list[tuple[str, ...]]:
+        """Name, engine and definition of each table; and the rows of those that migrating filled."""
+        query = (
+            f"SELECT name, engine, create_table_query, if(name IN {_KEPT}, toString(total_rows), '')"
+            " FROM system.tables WHERE database = {name:String} ORDER BY 1"
+        )
+        return [tuple(map(str, row)) for row in self._client.query(query, {"name": database}).result_rows]
 
 
 @pytest.fixture(scope="session")
-def database_pool(make_module_database: MakeDatabase) -> DatabasePool:
-    return DatabasePool(make_module_database)
+def database_pool(clickhouse: EmbeddedClickHouse, make_database: MakeDatabase) -> DatabasePool:
+    return DatabasePool(clickhouse.settings, make_database)
 
 
 @pytest.fixture

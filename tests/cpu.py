@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 _MOST_TRIES = 20
@@ -24,14 +24,14 @@ def least_cpu_seconds(work: Callable[[], object], enough: float = 0.0, tries: in
     return least
 
 
-def is_linear(work: Callable[[str], object], text: str, halves: Iterable[str] = ()) -> bool:
+def is_linear(work: Callable[[str], object], text: str, halves: Sequence[str] = ()) -> bool:
     """Whether twice the words cost about twice the time: whatever machine it is, four times as much is a square.
 
-    `halves`: texts of the same kind with half the words. The dearest of them and of the text's first half counts, for
-    each may be read in another way than the whole.
+    `halves`: texts of the same kind with half the words, without any the first half of the text. The dearest counts,
+    for each may be read in another way than the whole.
     """
     whole = least_cpu_seconds(lambda: work(text), _NEVER_SLOW_SECONDS, tries=5)
     if whole < _NEVER_SLOW_SECONDS:
         return True
-    costs = [least_cpu_seconds(partial(work, half), tries=5) for half in (text[: len(text) // 2], *halves)]
+    costs = [least_cpu_seconds(partial(work, half), tries=5) for half in halves or (text[: len(text) // 2],)]
     return whole < _MOST_GROWTH * max(costs)

@@ -90,15 +90,19 @@ class OpenFile:
         except OSError:
             return 0
 
+    def is_idle(self, tail: Tail, unread_bytes: int) -> bool:
+        """Whether it is as it was when a read found no whole line."""
+        return (tail.byte_offset + unread_bytes, self.found.modified_ms) == self.idle_at
+
     def is_still(self) -> bool:
-        """Whether to look at it would find nothing: it was read to its end, and has the same size since."""
-        tail = self.tail
-        if tail is None or self.idle_at != (tail.byte_offset, self.found.modified_ms):
+        """Whether to look at it would find nothing."""
+        if self.tail is None:
             return False
         try:
-            return tail.unread_bytes() == 0
+            unread_bytes = self.tail.unread_bytes()
         except OSError:
             return False  # whoever looks at it complains
+        return unread_bytes >= 0 and self.is_idle(self.tail, unread_bytes)
 
     def detach(self) -> None:
         self.was, self.known, self.tail, self.idle_at = self.known, None, None, _NEVER

@@ -214,14 +214,13 @@ class FailureStatements:
 
     def _windows(self, parameters: dict[str, Any]) -> str:
         wanted = self._wanted
+        steps = [number * wanted.step_ms for number in range(wanted.baseline + 1)]
+        spans = [(wanted.since_ms - step, wanted.until_ms - step) for step in steps]
         if wanted.until_ms - wanted.since_ms >= wanted.step_ms:  # one adjoins the next
-            parameters["oldest_ms"] = wanted.since_ms - wanted.baseline * wanted.step_ms
-            since, until = "fromUnixTimestamp64Milli({oldest_ms:Int64})", "fromUnixTimestamp64Milli({until_ms:Int64})"
-            return f"(at >= {since} AND at < {until})"
+            spans = [(spans[-1][0], wanted.until_ms)]
         any_of = []
-        for number in range(wanted.baseline + 1):
-            for name, end_ms in (("since", wanted.since_ms), ("until", wanted.until_ms)):
-                parameters[f"{name}_{number}"] = end_ms - number * wanted.step_ms
+        for number, (since_ms, until_ms) in enumerate(spans):
+            parameters |= {f"since_{number}": since_ms, f"until_{number}": until_ms}
             any_of.append(
                 f"(at >= fromUnixTimestamp64Milli({{since_{number}:Int64}})"
                 f" AND at < fromUnixTimestamp64Milli({{until_{number}:Int64}}))"

@@ -54,16 +54,13 @@ def measure_shipper(
         _append(log, b"2026-11-23 00:00:00 Start queue run: pid=1\n")
         part = lane.start_shipper("web001.bench.example", log, f"{LOOPBACK}:{port}", python)
         _await_lines(lane, port, 1, deadline)
-        process = psutil.Process(part.pid)
-        before = process.cpu_times()
-        started = time.monotonic()
+        before, started = lane.cpu_seconds()[part.name], time.monotonic()
         with source.open("rb") as file:
             while block := file.read(_BLOCK_BYTES):
                 _append(log, block)
         _await_lines(lane, port, 1 + lines, deadline)
         seconds = time.monotonic() - started
-        after = process.cpu_times()
-        cpu_seconds = after.user + after.system - before.user - before.system
+        cpu_seconds = lane.cpu_seconds()[part.name] - before
         records = read_counter(port, "postwatch_ship_records_total") - 1
         return ShipSpeed(lines, source.stat().st_size, records, seconds, cpu_seconds, most_resident_bytes(part.pid))
 
@@ -92,10 +89,9 @@ def measure_quiet(
         part = lane.start_shipper("web001.bench.example", folder / "*.log", f"{LOOPBACK}:{port}", python)
         _await_lines(lane, port, files, deadline)
         time.sleep(QUIET_AFTER_MS / 1000 + _SETTLE_SECONDS)
-        process = psutil.Process(part.pid)
-        before, started = sum(process.cpu_times()[:2]), time.monotonic()
+        before, started = lane.cpu_seconds()[part.name], time.monotonic()
         time.sleep(seconds)
-        used, took = sum(process.cpu_times()[:2]) - before, time.monotonic() - started
+        used, took = lane.cpu_seconds()[part.name] - before, time.monotonic() - started
         return QuietShipper(files, used / took, most_resident_bytes(part.pid))
 
 

@@ -28,13 +28,13 @@ def trouble() -> list[Trouble]:
 
 @pytest.fixture(scope="module")
 def broken_site(
-    make_module_database: MakeDatabase, trouble: list[Trouble], tmp_path_factory: pytest.TempPathFactory
+    make_database: MakeDatabase, trouble: list[Trouble], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
     now_ms = time.time_ns() // 1_000_000
     fleet = drilled(SEED, now_ms, is_broken=True)
     assert fleet.trouble
     trouble.append(fleet.trouble)
-    settings = make_module_database()
+    settings = make_database()
     fill(connect(settings), fleet.rows)
     opened = open_site(Filled(settings, fleet.rows, now_ms), tmp_path_factory.mktemp("broken"))
     yield opened

@@ -164,8 +164,8 @@ class Database:
 
 
 @pytest.fixture(scope="module")
-def database_of_panels(make_module_database: Any) -> Database:
-    return Database(make_module_database())
+def database_of_panels(make_database: Any) -> Database:
+    return Database(make_database())
 
 
 def _in_total(rows: list[tuple[Any, ...]], interval_seconds: int) -> dict[tuple[Any, ...], float]:
