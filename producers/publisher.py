@@ -22,6 +22,9 @@ from postwatch.producers.service.kafka_trouble import missing_topic, unavailable
 from postwatch.producers.service.outages import OutageLog
 
 MAX_IN_FLIGHT_BYTES = 2 * 1024 * 1024
+_RECORD_BYTES = 2048
+"""What a record in flight takes besides its value, headers and callbacks above all: thousands of files may have a line
+each."""
 _TIME_STAMPS = (KafkaError.INVALID_TIMESTAMP, KafkaError.INVALID_RECORD, KafkaError._INVALID_DIFFERENT_RECORD)
 """Of a batch with several records the client names the first as the second. Ours have a key: no other rule applies."""
 _CHECK_SECONDS = 1.0
@@ -84,7 +87,7 @@ class KafkaPublisher:
             raise missing_topic(self._settings, self._topic)
 
     def has_room(self) -> bool:
-        return self._in_flight_bytes < MAX_IN_FLIGHT_BYTES
+        return self._in_flight_bytes + len(self._in_flight) * _RECORD_BYTES < MAX_IN_FLIGHT_BYTES
 
     def publish(self, value: bytes, headers: Headers, acknowledged: Callable[[], None], now_ms: int) -> None:
         size = len(value)

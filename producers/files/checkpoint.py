@@ -9,19 +9,20 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from postwatch.producers.files.discovery import FileKey
 from postwatch.producers.files.fingerprint import Identity, Position
 from postwatch.producers.service.errors import BadInputError, SettingsError
 
 CHECKPOINT_VERSION = 1
+_FILES_AT_ONCE = 250
 
 
-@dataclass(frozen=True, slots=True)
-class SavedFile:
+class SavedFile(NamedTuple):
     """One file in the checkpoint."""
 
     identity: Identity
@@ -61,7 +62,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Raises OSError; then the old checkpoint is still there."""
     beside = path.with_name(path.name + ".tmp")
     with open(beside, "wb") as file:
-        file.write(_encode(checkpoint))
+        file.writelines(_encode(checkpoint))
         file.flush()
         os.fsync(file.fileno())
     os.replace(beside, path)
@@ -91,11 +92,13 @@ def claim_checkpoint(path: Path, setting: str) -> int:
     return lock
 
 
-def _encode(checkpoint: Checkpoint) -> bytes:
-    """In one call: thousands of files take milliseconds."""
-    files = [_encode_file(file) for file in checkpoint.files]
-    found = {"version": CHECKPOINT_VERSION, "scanned_ms": checkpoint.scanned_ms, "files": files}
-    return json.dumps(found).encode() + b"\n"
+def _encode(checkpoint: Checkpoint) -> Iterator[bytes]:
+    """Many files in one call, which takes half as long as one by one; not all, for thousands would be megabytes."""
+    yield b'{"version": %d, "scanned_ms": %d, "files": [' % (CHECKPOINT_VERSION, checkpoint.scanned_ms)
+    for start in range(0, len(checkpoint.files), _FILES_AT_ONCE):
+        files = [_encode_file(file) for file in checkpoint.files[start : start + _FILES_AT_ONCE]]
+        yield (b", " if start else b"") + json.dumps(files)[1:-1].encode()
+    yield b"]}\n"
 
 
 def _encode_file(file: SavedFile) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
 
 import structlog
@@ -57,13 +57,23 @@ class FileRegistry:
         self.open: list[OpenFile] = []
         """In the order in which they are read."""
         self.looks = LookRound()
-        self.known = [restore(saved, now_ms) for saved in checkpoint.files] if checkpoint else []
+        self.known: list[KnownFile] = []
+        self._known_as: dict[str, tuple[KnownFile, ...]] = {}
+        """By the live name. Two logs of one daemon may begin with the same line, so others are not asked."""
+        self._remember(restore(saved, now_ms) for saved in (checkpoint.files if checkpoint else ()))
         self.has_news = checkpoint is None
         """Files were registered, or it's the first look of all: a checkpoint must be saved before more is published."""
         self.read_errors = ReadErrors()
         self.losses = Losses()
         self.scanned_ms = checkpoint.scanned_ms if checkpoint else now_ms
         """Rotations that have not changed since then need no further look."""
+        self.held: Set[FileKey] = frozenset()
+        """What is open under the name that its daemon writes to."""
+        self._found: Sequence[FoundFile] = ()
+        """By the last scan."""
+        self._unheld: Sequence[FoundFile] = ()
+        """Of these, rotations and what is not open: what each scan has to look at, though nothing has changed."""
+        self._found_errors: list[ReadError] = []
         self._scan_errors: list[ReadError] = []
         self._since_ms = self.scanned_ms - FILE_CLOCK_MS
         self._verdicts: dict[FoundFile, Verdict] = {}
@@ -75,11 +85,18 @@ class FileRegistry:
         self._make_nonce = make_nonce
 
     def scan(self, found: Sequence[FoundFile], read_errors: Sequence[ReadError], now_ms: int) -> None:
-        """Take up what discovery saw: renames, new files, rotations with something unread, files that are missing."""
+        """Take up what discovery saw: renames, new files, rotations with something unread, files that are missing.
+
+        The very list of the scan before says that no name and no status has changed, so that of the files that are
+        held there is nothing to find out.
+        """
         self._scan_errors = list(read_errors)
-        self._follow_renames(found, now_ms)
+        has_changed = found is not self._found or self._scan_errors != self._found_errors
+        if has_changed:
+            self._found, self._found_errors, self._unheld = found, list(read_errors), found
+            self._follow_renames(found, now_ms)
         opened = {file.key for file in self.open}
-        for file in found:
+        for file in self._unheld:
             if file.key in opened:
                 continue
             if file.is_rotated:
@@ -87,12 +104,17 @@ class FileRegistry:
             elif opener := self._open(file, now_ms):
                 self.open.append(opener)
         self.read_errors.replace_scan(self._scan_errors)
-        self._verdicts = {file: self._verdicts[file] for file in found if file in self._verdicts}
-        self._refused &= {file.key for file in found}
-        opened = {file.key for file in self.open}
+        self._verdicts = {file: self._verdicts[file] for file in self._unheld if file in self._verdicts}
+        if self._refused:
+            self._refused &= {file.key for file in found}
+        if has_changed or len(self.open) != len(opened):
+            self.open.sort(key=lambda file: (file.found.live_path, not file.is_rotated, file.found.modified_ms))
+            opened = {file.key for file in self.open}
+            self.held = {file.key for file in self.open if not file.is_rotated}
+            self._unheld = [file for file in found if file.is_rotated or file.key not in self.held]
         undecided = [
             file
-            for file in found
+            for file in self._unheld
             if file.is_rotated
             and file.key not in opened
             and file not in self._verdicts
@@ -109,7 +131,6 @@ class FileRegistry:
             for file, verdict in self._verdicts.items()
             if file.key not in opened and not verdict.is_settled and verdict.known and not verdict.known.is_open
         }
-        self.open.sort(key=lambda file: (file.found.live_path, not file.is_rotated, file.found.modified_ms))
         self.identify(self.open, now_ms)
         self.looks.renew(self.open, now_ms)
         self._review_known(now_ms)
@@ -124,7 +145,7 @@ class FileRegistry:
     def identify(self, files: Iterable[OpenFile], now_ms: int) -> None:
         """Give each of these that has its first line by now the identity it had, or a new one."""
         for file in files:
-            if file.tail is None:
+            if file.tail is None and (file.source.is_compressed or not file.is_still()):
                 try:
                     self._identify(file, now_ms)
                 except TruncatedError:
@@ -190,6 +211,8 @@ class FileRegistry:
                 metrics.ROTATIONS.inc()
                 log.info("file_rotated", path=file.found.path, new_path=seen.path if seen else "")
                 file.active_ms = now_ms
+                if seen is None:
+                    file.refresh()  # it is the newest rotation now, which its time tells
             if seen:
                 file.found = seen
                 if file.known:
@@ -254,7 +277,7 @@ class FileRegistry:
         if may_change and not file.source.is_growing:
             return None
         start = file.source.read_at(0, HEAD_BYTES)
-        known = recognise(file.source, file.found.live_path, start, self.known)
+        known = recognise(file.source, start, self._known_as.get(file.found.live_path, ()))
         if known is None:
             if may_change:
                 return None
@@ -273,14 +296,18 @@ class FileRegistry:
         return Verdict(known, is_settled=False)
 
     def _identify(self, file: OpenFile, now_ms: int) -> None:
+        status = file.source.status
         start = file.source.read_at(0, HEAD_BYTES)
-        idle = (known for known in self.known if not known.is_busy and known is not file.was)
-        known = recognise(file.source, file.found.live_path, start, idle)
+        same_name = self._known_as.get(file.found.live_path, ())
+        idle = (known for known in same_name if not known.is_busy and known is not file.was)
+        known = recognise(file.source, start, idle)
         if known:
             file.attach(known)
             log.info("file_resumed", path=file.found.path, byte_offset=known.in_flight.acknowledged.byte_offset)
         else:
             self._register(file, start, now_ms)
+        if file.tail is None:
+            file.idle_at = status
 
     def _register(self, file: OpenFile, start: bytes, now_ms: int) -> None:
         identity = identify(start, self._make_nonce())
@@ -288,9 +315,19 @@ class FileRegistry:
             return
         known = KnownFile(identity, file.found, now_ms)
         file.attach(known)
-        self.known.append(known)
+        self._know(known)
         self.has_news = True
         log.info("file_followed", path=file.found.path, fingerprint=identity.fingerprint)
+
+    def _remember(self, files: Iterable[KnownFile]) -> None:
+        """These and no others."""
+        known_files, self.known, self._known_as = [*files], [], {}
+        for known in known_files:
+            self._know(known)
+
+    def _know(self, known: KnownFile) -> None:
+        self.known.append(known)
+        self._known_as[known.live_path] = (*self._known_as.get(known.live_path, ()), known)
 
     def _close(self, file: OpenFile, now_ms: int) -> None:
         if file.known:
@@ -303,8 +340,9 @@ class FileRegistry:
 
     def _review_known(self, now_ms: int) -> None:
         """Report the files that are gone with something unread, and forget those that don't come back."""
-        for known in self.known:
-            if not known.is_busy and not known.is_finished and now_ms - known.seen_ms >= MISSED_AFTER_MS:
+        idle = [known for known in self.known if not known.is_busy]
+        for known in idle:
+            if not known.is_finished and now_ms - known.seen_ms >= MISSED_AFTER_MS:
                 known.is_finished = True
                 metrics.UNREAD_ROTATIONS.inc()
                 self.losses.unread_files += 1
@@ -314,4 +352,5 @@ class FileRegistry:
                     reason=f"nothing is found that goes on at byte {known.in_flight.acknowledged.byte_offset}",
                     remedy=f"put it back, or decompress it, as {known.live_path}.1",
                 )
-        self.known = [known for known in self.known if known.is_busy or now_ms - known.seen_ms < FORGET_AFTER_MS]
+        if any(now_ms - known.seen_ms >= FORGET_AFTER_MS for known in idle):
+            self._remember(known for known in self.known if known.is_busy or now_ms - known.seen_ms < FORGET_AFTER_MS)

@@ -6,18 +6,21 @@ comes early waits for those before it. So a checkpoint never passes a line that 
 
 from __future__ import annotations
 
-from collections import deque
-
 from postwatch.producers.files.fingerprint import START, Position
 
 
 class InFlightTracker:
-    """The records of one file that are in flight: sent and not acknowledged."""
+    """The records of one file that are in flight: sent and not acknowledged.
+
+    Most files have none, and a list is the smallest of what may be empty; the bytes in flight bound it.
+    """
+
+    __slots__ = ("_early", "_waiting", "acknowledged")
 
     def __init__(self, acknowledged: Position = START) -> None:
         self.acknowledged = acknowledged
-        self._waiting: deque[Position] = deque()
-        self._early: set[Position] = set()
+        self._waiting: list[Position] = []
+        self._early: set[Position] | None = None
 
     @property
     def is_settled(self) -> bool:
@@ -30,7 +33,9 @@ class InFlightTracker:
 
     def acknowledge(self, end: Position) -> None:
         """Kafka has the record that ends there."""
-        self._early.add(end)
-        while self._waiting and self._waiting[0] in self._early:
-            self.acknowledged = self._waiting.popleft()
-            self._early.remove(self.acknowledged)
+        early = self._early or set()
+        early.add(end)
+        while self._waiting and self._waiting[0] in early:
+            self.acknowledged = self._waiting.pop(0)
+            early.remove(self.acknowledged)
+        self._early = early or None

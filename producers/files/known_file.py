@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -16,7 +17,9 @@ _NEVER = (-1, -1)
 
 
 class KnownFile:
-    """A file by its content, whatever its name is now and whether it is open or not."""
+    """A file by its content, whatever its name is now and whether it is open or not. Slotted: there may be many."""
+
+    __slots__ = ("identity", "in_flight", "is_finished", "is_open", "key", "live_path", "path", "seen_ms")
 
     def __init__(
         self, identity: Identity, found: FoundFile | SavedFile, now_ms: int, acknowledged: Position = START
@@ -52,6 +55,11 @@ def restore(saved: SavedFile, now_ms: int) -> KnownFile:
 class OpenFile:
     """An open file. `tail` is None until its first whole line tells which file it is."""
 
+    __slots__ = (
+        *("active_ms", "found", "idle_at", "is_awake", "is_rotated", "key", "known", "lingers_since_ms"),
+        *("source", "tail", "was"),
+    )
+
     def __init__(self, source: Source, found: FoundFile, now_ms: int) -> None:
         self.source = source
         self.key = FileKey(source.device, source.inode)
@@ -68,41 +76,39 @@ class OpenFile:
         self.lingers_since_ms = 0
         """When the oldest line was seen that waits for more lines in its record; 0: none waits."""
         self.idle_at = _NEVER
-        """Size and modification time when a read found no whole line: read again when one of them changes."""
+        """Its source's status when a read found no whole line: read again when that changes."""
 
     def attach(self, known: KnownFile) -> None:
         """Go on reading a known file. Raises OSError, or TruncatedError when it has just become another one."""
         self.tail = Tail(self.source, known.identity, known.in_flight.acknowledged)
-        self.known = known
+        self.known, self.idle_at = known, _NEVER
         known.is_open, known.is_finished = True, False
         known.path, known.key = self.found.path, self.key
 
     def lag_bytes(self) -> int:
         """What it holds and Kafka has not acknowledged; 0 where it can't be told, for then reading complains.
 
-        Of a quiet file as the last scan saw it.
+        Of a quiet file as the last look saw it.
         """
         behind = self.known.in_flight.acknowledged.byte_offset if self.known else 0
         if not self.is_awake:
-            return max(0, self.found.size_bytes - behind)
+            return max(0, self.source.status[0] - behind)
         try:
             return max(0, self.source.unread_bytes(behind))
         except OSError:
             return 0
 
-    def is_idle(self, tail: Tail, unread_bytes: int) -> bool:
-        """Whether it is as it was when a read found no whole line."""
-        return (tail.byte_offset + unread_bytes, self.found.modified_ms) == self.idle_at
+    def refresh(self) -> None:
+        """Take the time of its last change from the open file, for no name tells it any more."""
+        with contextlib.suppress(OSError):
+            self.found = self.found._replace(modified_ms=self.source.look()[1] // 1_000_000)
 
     def is_still(self) -> bool:
-        """Whether to look at it would find nothing."""
-        if self.tail is None:
-            return False
+        """Whether a read would find nothing: the file, which is not compressed, is as it was when one did."""
         try:
-            unread_bytes = self.tail.unread_bytes()
+            return self.source.look() == self.idle_at
         except OSError:
-            return False  # whoever looks at it complains
-        return unread_bytes >= 0 and self.is_idle(self.tail, unread_bytes)
+            return False  # whoever reads it complains
 
     def detach(self) -> None:
         self.was, self.known, self.tail, self.idle_at = self.known, None, None, _NEVER
@@ -118,13 +124,9 @@ class Verdict(NamedTuple):
     """Nothing of it is left to read."""
 
 
-def recognise(source: Source, live_path: str, start: bytes, known_files: Iterable[KnownFile]) -> KnownFile | None:
-    """The known file whose beginning this is and that proves the bytes before its position. Raises OSError.
-
-    Only among files of the same live name: two logs of one daemon may begin with the same line.
-    """
-    same_name = (known for known in known_files if known.live_path == live_path)
-    for known in sorted(same_name, key=lambda known: known.key != (source.device, source.inode)):
+def recognise(source: Source, start: bytes, known_files: Iterable[KnownFile]) -> KnownFile | None:
+    """The one of these whose beginning this is and that proves the bytes before its position. Raises OSError."""
+    for known in sorted(known_files, key=lambda known: known.key != (source.device, source.inode)):
         position = known.in_flight.acknowledged
         if known.identity.begins(start) and position.holds(
             source.read_at(position.byte_offset - position.proof_bytes, position.proof_bytes)

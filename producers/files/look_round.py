@@ -27,10 +27,10 @@ class LookRound:
 
     def renew(self, files: Sequence[OpenFile], now_ms: int) -> None:
         """`files` in the order in which they are read: a name's rotations before its live file."""
+        self._awake, self._quiet = [], []
         for file in files:
             file.is_awake = not _is_quiet(file, now_ms)
-        self._awake = [file for file in files if file.is_awake]
-        self._quiet = [file for file in files if not file.is_awake]
+            (self._awake if file.is_awake else self._quiet).append(file)
 
     def due(self) -> list[OpenFile]:
         """In the same order: a rotation is always awake. Quiet files in which nothing is are left out."""

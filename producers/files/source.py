@@ -32,10 +32,15 @@ class Source(Protocol):
     """Whether a writer may append, and what is there can be read before the end is written."""
     is_compressed: bool
     """Going back costs a decompression from the start, and what is damaged stays so."""
+    status: tuple[int, int]
+    """Size of the file and time of its last change, in ns, at the last call of `look` or `unread_bytes`."""
 
     @property
     def is_unfinished(self) -> bool:
         """Whether the file ends within a frame of zstd."""
+
+    def look(self) -> tuple[int, int]:
+        """Its status now. Raises OSError."""
 
     def read_at(self, byte_offset: int, size: int) -> bytes:
         """Up to `size` bytes from there; fewer only at the end. Raises OSError."""
@@ -47,8 +52,9 @@ class Source(Protocol):
 
 
 class PlainSource:
-    """A log file as its daemon writes it."""
+    """A log file as its daemon writes it. Slotted: a server may have thousands."""
 
+    __slots__ = ("_descriptor", "device", "inode", "status")
     is_growing = True
     is_compressed = False
     is_unfinished = False
@@ -60,12 +66,18 @@ class PlainSource:
             os.close(self._descriptor)
             raise OSError(f"{path} is not a regular file")
         self.device, self.inode = status.st_dev, status.st_ino
+        self.status = (status.st_size, status.st_mtime_ns)
+
+    def look(self) -> tuple[int, int]:
+        status = os.fstat(self._descriptor)
+        self.status = (status.st_size, status.st_mtime_ns)
+        return self.status
 
     def read_at(self, byte_offset: int, size: int) -> bytes:
         return os.pread(self._descriptor, size, byte_offset)
 
     def unread_bytes(self, byte_offset: int) -> int:
-        return os.fstat(self._descriptor).st_size - byte_offset
+        return self.look()[0] - byte_offset
 
     def open_again(self) -> IO[bytes]:
         """The very same file, whatever its name means by now."""
@@ -88,7 +100,12 @@ class CompressedSource:
         self.is_growing = compression == ZSTD
         self._file = plain.open_again()
         self._compression = compression
-        self._begin(os.fstat(self._file.fileno()).st_size)
+        self._begin(self.look()[0])
+
+    def look(self) -> tuple[int, int]:
+        status = os.fstat(self._file.fileno())
+        self.status = (status.st_size, status.st_mtime_ns)
+        return self.status
 
     def _begin(self, file_bytes: int) -> None:
         self._file_bytes = file_bytes
@@ -181,7 +198,7 @@ class CompressedSource:
 
         What follows in zstd data is read on; what is of another kind, or damaged, is read again.
         """
-        file_bytes = os.fstat(self._file.fileno()).st_size
+        file_bytes, _ = self.look()
         growth = file_bytes - self._file_bytes
         if growth < 0 or (growth and (self._damage or not self.is_growing)):
             self._begin(file_bytes)

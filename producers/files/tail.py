@@ -34,6 +34,8 @@ class Tail:
     `read` never returns a part of a line; the rest of a file that ends without a newline waits for it.
     """
 
+    __slots__ = ("_proof", "_searched", "byte_offset", "identity", "skipped_nuls", "source")
+
     def __init__(self, source: Source, identity: Identity, position: Position = START) -> None:
         """Raises OSError, and TruncatedError when the position isn't one of this file."""
         self.source = source

@@ -189,8 +189,8 @@ SHIPPER = (
     _mutation(
         "an acknowledgement that comes early waits for those before it",
         "producers/files/in_flight.py",
-        "        self._early.add(end)\n",
-        "        self._early.add(end)\n        self.acknowledged = end\n",
+        "        early.add(end)\n",
+        "        early.add(end)\n        self.acknowledged = end\n",
         "producers/files/test_in_flight.py::test_an_early_acknowledgement_waits_for_those_before",
     ),
     _mutation(
@@ -334,9 +334,9 @@ SHIPPER = (
     ),
     _mutation(
         "two logs of one daemon are not taken for each other",
-        "producers/files/known_file.py",
-        "if known.live_path == live_path)",
-        "if live_path)",
+        "producers/files/file_registry.py",
+        "        same_name = self._known_as.get(file.found.live_path, ())\n",
+        "        same_name = self.known\n",
         _SHIPPER + "test_a_log_that_begins_as_another_one_did_is_read_from_its_beginning",
     ),
     _mutation(
@@ -360,6 +360,20 @@ SHIPPER = (
         "        unread_bytes = 0\n",
         _SHIPPER + "test_several_rotations_while_it_was_down",
         _MODEL,
+    ),
+    _mutation(
+        "a file that took the name of a file that is held is another one",
+        "producers/files/discovery.py",
+        "file.key != (device, entry.inode()) or ",
+        "",
+        "producers/files/test_discovery.py::test_what_is_held_open_is_found_as_if_every_file_were_asked",
+    ),
+    _mutation(
+        "a deleted file is as old as its last change",
+        "producers/files/file_registry.py",
+        "                    file.refresh()",
+        "                    pass",
+        _SHIPPER + "test_a_deleted_log_is_as_old_as_its_last_change_and_not_as_the_last_scan",
     ),
     _mutation(
         "rotations are read before the live file",

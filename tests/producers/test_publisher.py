@@ -32,6 +32,15 @@ def test_it_is_full_when_enough_is_under_way(publisher: KafkaPublisher) -> None:
     assert not publisher.has_room()
 
 
+def test_records_with_a_short_line_each_are_bounded_by_their_number(publisher: KafkaPublisher) -> None:
+    """Thousands of files have one line each: what a record takes besides its value is many times as much."""
+    records = 0
+    while publisher.has_room():
+        publisher.publish(b"line\n", [], lambda: pytest.fail("acknowledged"), now_ms=1_000)
+        records += 1
+    assert 500 < records < 1_100
+
+
 @pytest.mark.parametrize(
     "code", [KafkaError.INVALID_TIMESTAMP, KafkaError.INVALID_RECORD, KafkaError._INVALID_DIFFERENT_RECORD]
 )

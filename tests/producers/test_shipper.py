@@ -607,6 +607,19 @@ def test_of_many_quiet_logs_the_one_that_is_written_to_is_sent(tmp_path: Path) -
     assert server.publisher.lines().index(b"fourth\n") < server.publisher.lines().index(b"fifth\n")
 
 
+def test_a_deleted_log_is_as_old_as_its_last_change_and_not_as_the_last_scan(server: MailServer) -> None:
+    """What is held open is not asked for its time in each scan, and rotations are read in the order of these."""
+    server.write(b"one\n")
+    server.pass_time(2_000)
+    server.write(b"two\n")
+    written_ms = server.now_ms
+    server.mainlog.unlink()
+    server.publisher.room_bytes = 0
+    server.pass_time(2_000)
+    (deleted,) = server.registry.open
+    assert (deleted.is_rotated, deleted.found.modified_ms) == (True, written_ms)
+
+
 def test_a_backlog_of_a_quiet_log_counts_as_lag(tmp_path: Path) -> None:
     server = MailServer(tmp_path, pattern="*.log")
     server.write(b"one\n", path=tmp_path / "a.log")
@@ -616,29 +629,30 @@ def test_a_backlog_of_a_quiet_log_counts_as_lag(tmp_path: Path) -> None:
     assert server.registry.lag_bytes() == 4
 
 
+@pytest.mark.parametrize(("look_ms", "wait_seconds", "rest_ms"), [(20, 0.4, 8_000), (80, 0.5, 10_000)])
 def test_a_long_look_at_quiet_files_is_followed_by_a_longer_rest(
-    server: MailServer, monkeypatch: pytest.MonkeyPatch
+    server: MailServer, monkeypatch: pytest.MonkeyPatch, look_ms: int, wait_seconds: float, rest_ms: int
 ) -> None:
-    """So thousands of them cost a twentieth of a core at most, and a hundredth for the scans."""
+    """So thousands of them cost a twentieth of a core at most, and a quarter of a hundredth for the scans."""
     waits: list[float] = []
     monkeypatch.setattr(server.publisher, "poll", waits.append)
     server.shipper.turn()
     assert waits == [shipper.IDLE_POLL_SECONDS]
 
     def look(found: object, read_errors: object, now_ms: int) -> None:
-        server.now_ms += 80
+        server.now_ms += look_ms
 
     monkeypatch.setattr(server.registry, "scan", look)
     server.now_ms += shipper.SCAN_MS
     scanned_ms = server.now_ms
     server.shipper.turn()
-    assert waits[1:] == [0.5]
-    server.now_ms = scanned_ms + 8_000 - 1
+    assert waits[1:] == [wait_seconds]
+    server.now_ms = scanned_ms + rest_ms - 1
     server.shipper.turn()
-    assert server.now_ms == scanned_ms + 8_000 - 1
+    assert server.now_ms == scanned_ms + rest_ms - 1
     server.now_ms += 1
     server.shipper.turn()
-    assert server.now_ms == scanned_ms + 8_000 + 80
+    assert server.now_ms == scanned_ms + rest_ms + look_ms
 
 
 def test_a_checkpoint_without_news_is_written_less_often_where_it_takes_long(

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from postwatch.producers.files.discovery import classify, discover
+from hypothesis import example, given
+from hypothesis import strategies as st
+from postwatch.producers.files.discovery import LOOKS_PER_ROUND, Discovery, FileKey, FoundFile, classify, discover
 from postwatch.producers.ship_settings import FollowedGlob
 
 
@@ -98,3 +103,83 @@ def test_a_file_that_is_named_by_its_time_alone_is_a_segment(tmp_path: Path, nam
     (tmp_path / name).write_bytes(b"")
     (found,), _ = discover([FollowedGlob(str(tmp_path / "*"), "kumomta")])
     assert (found.is_segment, found.is_rotated) == (expected, True)
+
+
+NAMES = ("a.log", "b.log", "a.log.1", "other")
+
+
+def _change(folder: Path, what: str, name: str, other: str) -> None:
+    path, target = folder / name, folder / other
+    if what == "write":
+        path.write_text("line\n")
+    elif what == "replace":
+        (folder / "new").write_text("another file\n")
+        (folder / "new").rename(path)
+    elif what == "link":
+        path.unlink(missing_ok=True)
+        path.symlink_to(target)
+    elif what == "hard link" and target.exists() and name != other:
+        path.unlink(missing_ok=True)
+        path.hardlink_to(target)
+    elif what == "swap" and path.exists() and target.exists() and name != other:
+        path.rename(folder / "between")
+        target.rename(path)
+        (folder / "between").rename(target)
+    elif what == "rename" and path.exists():
+        path.rename(target)
+    elif what == "delete":
+        path.unlink(missing_ok=True)
+
+
+@given(
+    changes=st.lists(
+        st.tuples(
+            st.sampled_from(("write", "replace", "link", "hard link", "swap", "rename", "delete", "nothing")),
+            st.sampled_from(NAMES),
+            st.sampled_from(NAMES),
+        ),
+        max_size=2 * LOOKS_PER_ROUND,
+    )
+)
+@example([("write", "a.log", "a.log"), ("nothing", "a.log", "a.log"), ("replace", "a.log", "a.log")])
+@example([("write", "a.log", "a.log"), ("write", "b.log", "a.log"), ("swap", "a.log", "b.log")])
+@example([("write", "a.log", "a.log"), ("rename", "a.log", "other"), ("link", "a.log", "other")])
+def test_what_is_held_open_is_found_as_if_every_file_were_asked(changes: Sequence[tuple[str, str, str]]) -> None:
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as opened:
+        globs = (FollowedGlob(f"{folder}/a*", "a"), FollowedGlob(f"{folder}/*.log", "auto"))
+        discovery = Discovery(globs)
+        held: set[FileKey] = set()
+        for change in changes:
+            _change(Path(folder), *change)
+            found, errors = discovery.look(held)
+            (expected, expected_errors) = discover(globs)
+            assert sorted(map(_identity, found)) == sorted(map(_identity, expected))
+            assert errors == expected_errors
+            assert [file for file in found if file.key not in held] == [
+                file for file in expected if file.key not in held
+            ]
+            for file in found:
+                if not file.is_rotated and file.key not in held:
+                    opened.enter_context(open(file.path, "rb"))
+                    held.add(file.key)
+
+
+def _identity(file: FoundFile) -> tuple[FileKey, str, str, str]:
+    return file.key, file.path, file.live_path, file.format
+
+
+def test_without_a_change_the_same_list_is_returned_and_only_now_and_then_all_are_asked(tmp_path: Path) -> None:
+    """A file that is held tells by its descriptor what it holds."""
+    log = tmp_path / "mainlog"
+    log.touch()
+    discovery = Discovery([FollowedGlob(str(log), "auto")])
+    first, _ = discovery.look()
+    with log.open("a") as file:
+        file.write("line\n")
+        file.flush()
+        held = {first[0].key}
+        looks = [discovery.look(held)[0] for _ in range(LOOKS_PER_ROUND)]
+    assert all(look is first for look in looks[:-1])
+    assert [found.size_bytes for found in looks[-1]] == [5]
+    (tmp_path / "mainlog.1").touch()
+    assert [Path(found.path).name for found in discovery.look(held)[0]] == ["mainlog.1", "mainlog"]

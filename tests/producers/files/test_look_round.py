@@ -90,7 +90,8 @@ def test_a_quiet_file_is_left_out_while_nothing_is_in_it(tmp_path: Path) -> None
         looks = LookRound()
         looks.renew([file], QUIET_AFTER_MS)
         assert looks.due() == [file]  # no look has found it empty yet
-        file.idle_at = (file.tail.byte_offset, file.found.modified_ms)
+        status = os.stat(file.found.path)
+        file.idle_at = (file.tail.byte_offset, status.st_mtime_ns)
         assert looks.due() == []
         with Path(file.found.path).open("a") as log:
             log.write("x")
@@ -98,6 +99,7 @@ def test_a_quiet_file_is_left_out_while_nothing_is_in_it(tmp_path: Path) -> None
         os.truncate(file.found.path, 2)
         assert looks.due() == [file]
         os.truncate(file.found.path, 5)
+        os.utime(file.found.path, ns=(0, status.st_mtime_ns))
         assert looks.due() == []
-        file.found = file.found._replace(modified_ms=1)  # a scan saw that it was written again to the same size
+        os.utime(file.found.path, ns=(0, status.st_mtime_ns + 1))  # it was written again to the same size
         assert looks.due() == [file]
