@@ -32,8 +32,8 @@ _LEFT_OUT = frozenset(
     )
 )
 """They read files, hold tables alone, or have structs that msgspec decodes."""
-_ROW_BUFFERS = "contracts/row_buffers.c"
-"""Written in C: a module of its own, `postwatch_core_rows`."""
+_IN_C = {"postwatch_core_rows": "contracts/row_buffers.c", "postwatch_core_lines": "contracts/row_lines.c"}
+"""Modules of their own."""
 _ALSO_COMPILED_IN = ("contracts", "errors.py")
 """Not compiled, but the compiled modules are made for them as they are."""
 _CONSTANTS = ("contracts/outcome.py", "contracts/version.py")
@@ -46,7 +46,7 @@ options = ["--config-file", "mypy.ini"]
 setup(name={group!r}, packages=[], script_args=["build_ext", "--inplace", "--parallel", "2"],
       ext_modules=[*mypycify([*options, *{modules!r}], opt_level={level!r}, debug_level="0", group_name={group!r},
                              multi_file=True),
-                   Extension({group!r} + "_rows", [{row_buffers!r}])])
+                   *(Extension(name, [source]) for name, source in {in_c!r}.items())])
 """
 _MYPY = """[mypy]
 namespace_packages = True
@@ -85,9 +85,8 @@ def compile_core(root: Path, target: Path, level: str = "2") -> None:
             file.write_text(classes.to_native(file.read_text()))
         (work / "mypy.ini").write_text(_MYPY)
         modules = [f"postwatch/streams/{name}" for name in core]
-        (work / "setup.py").write_text(
-            _SETUP.format(group=GROUP, modules=modules, level=level, row_buffers=f"postwatch/streams/{_ROW_BUFFERS}")
-        )
+        in_c = {name: f"postwatch/streams/{source}" for name, source in _IN_C.items()}
+        (work / "setup.py").write_text(_SETUP.format(group=GROUP, modules=modules, level=level, in_c=in_c))
         _run(work)
         found = {file.name.partition(".")[0]: file for file in work.glob("*.so")}
         folder.mkdir(parents=True)
@@ -120,7 +119,7 @@ def core_modules(streams: Path) -> list[str]:
 
 def _others(streams: Path) -> list[str]:
     files = [file for name in _ALSO_COMPILED_IN for file in sorted((streams / name).rglob("*.py"))]
-    return [*(str(file.relative_to(streams)) for file in files), _ROW_BUFFERS, "errors.py", *sorted(_LEFT_OUT)]
+    return [*(str(file.relative_to(streams)) for file in files), *_IN_C.values(), "errors.py", *sorted(_LEFT_OUT)]
 
 
 def _run(work: Path) -> None:

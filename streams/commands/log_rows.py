@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from postwatch.streams.commands.laid_aside import LaidAside
 from postwatch.streams.commands.parsing import Block, FileEnd
-from postwatch.streams.contracts.outcome import Outcome
+from postwatch.streams.contracts.packed_rows import PackedRows, pack_rows
 from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.enrichment.reasons import ReasonBook
 from postwatch.streams.joining.failures import Failure, unfinished_entry
@@ -22,6 +22,7 @@ from postwatch.streams.parsers.suppressed import SUPPRESSED
 
 _SHOWN_UNREADABLE = 5
 _MESSAGES_A_TURN = 500
+_NO_ROWS = PackedRows([], [], [])
 _NOT_OF_MAIL = ("no-stamp", "other-program", WRAPPED, "other", "headers", "continued", "repeated", SUPPRESSED)
 """Kinds of ignored lines that any file may hold, whatever its format."""
 
@@ -29,7 +30,7 @@ _NOT_OF_MAIL = ("no-stamp", "other-program", WRAPPED, "other", "headers", "conti
 class Turn(NamedTuple):
     """What a block or the end of a file brought."""
 
-    rows: list[Outcome]
+    rows: PackedRows
     told: list[str]
     """Lines for standard error."""
     counts: LineCounts | None = None
@@ -53,11 +54,11 @@ class LogRows:
             if isinstance(one, Block):
                 yield self._join(one)
             else:
-                yield Turn([], self._end_file(one))
+                yield Turn(_NO_ROWS, self._end_file(one))
         still_open = iter(list(self._joiner.open_messages()))
         while some := list(islice(still_open, _MESSAGES_A_TURN)):
-            yield Turn([row for message in some for row in self._joiner.pending_rows(message)], [])
-        yield Turn([], [], self._counts)
+            yield Turn(pack_rows([row for message in some for row in self._joiner.pending_rows(message)]), [])
+        yield Turn(_NO_ROWS, [], self._counts)
 
     def _join(self, block: Block) -> Turn:
         told = []
@@ -69,7 +70,7 @@ class LogRows:
         rows, changed = joiner.take_dirty()
         rows += self._aside.tidy(joiner, changed)
         self._failed += joiner.take_failures()
-        return Turn(rows, told)
+        return Turn(pack_rows(rows), told)
 
     def _end_file(self, file: FileEnd) -> list[str]:
         told = [said for failure in self._failed for said in _failure_said(failure, file.counts)]

@@ -169,9 +169,9 @@ def _print(rows: NewestRows, counts: LineCounts) -> int:
     """Print the rows, then the counts; returns the number of rows."""
     shown = 0
     write = sys.stdout.buffer.write
-    for line in rows.lines():
-        write(line)
-        shown += 1
+    for lines in rows.texts():
+        write(lines)
+        shown += lines.count(b"\n")
     sys.stdout.flush()
     ignored = ", ".join(f"{count} {kind}" for kind, count in counts.ignored.most_common())
     lost = f"; the logger threw away {counts.suppressed_lines} more lines" if counts.suppressed_lines else ""

@@ -1,6 +1,6 @@
 """The second process of `postwatch read`: it reads, parses and joins while the first one writes the rows.
 
-Rows go between the two, not events: both builds of the core know them, and the work is cut about in half.
+Rows go between the two as bytes, which cost least to send: their keys, versions and lines.
 Invariant: the turns are the same, in the same order, in one process and in two.
 """
 
@@ -21,7 +21,7 @@ from typing import IO, NoReturn
 import msgspec
 from postwatch.producers.service.errors import BadInputError, PostwatchError
 from postwatch.streams.commands.log_rows import Turn
-from postwatch.streams.contracts.outcome import Outcome
+from postwatch.streams.contracts.packed_rows import PackedRows
 from postwatch.streams.parsers.lines import LineCounts
 
 FIRST_TURNS = 16
@@ -64,7 +64,7 @@ def usable_cores() -> int:
 class _Sent(msgspec.Struct, array_like=True):
     """A turn, or why there is no more, on its way through the pipe."""
 
-    rows: list[Outcome] = []
+    rows: PackedRows = PackedRows([], [], [])
     told: list[str] = []
     counts: tuple[int, int, dict[str, int], dict[str, int], int] | None = None
     """LineCounts, in its order."""

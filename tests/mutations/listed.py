@@ -291,9 +291,23 @@ SHIPPER = (
     _mutation(
         "read: of rows in the file the newest of a key is told",
         "streams/commands/newest_rows.py",
-        "        elif row[2] >= kept[2]:\n",
-        "        elif row[2] < kept[2]:\n",
+        "                if other.block.versions[other.place] >= newest.block.versions[newest.place]:\n",
+        "                if other.block.versions[other.place] < newest.block.versions[newest.place]:\n",
         "streams/commands/test_read_bounds.py::test_of_each_key_the_highest_version_stays",
+    ),
+    _mutation(
+        "read: rows of one run are told before those of another only up to its next row",
+        "streams/commands/newest_rows.py",
+        "            stop = bisect_left(keys, heads[0][0], stop) if heads else len(keys)\n",
+        "            stop = len(keys)\n",
+        "streams/commands/test_read_bounds.py::test_of_each_key_the_highest_version_stays",
+    ),
+    _mutation(
+        "read: a text in a key that holds the mark of its end keeps its place",
+        "streams/contracts/packed_rows.py",
+        "    if key.count(_END) != _TEXTS_OF_KEY or _ESCAPE in key:\n",
+        "    if False:\n",
+        "streams/contracts/test_packed_rows.py::test_keys_have_the_order_of_their_cells",
     ),
     _mutation(
         "read: the pending recipients of a message that is laid aside have rows",

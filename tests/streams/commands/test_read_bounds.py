@@ -16,6 +16,7 @@ from postwatch.streams.commands import laid_aside, newest_rows
 from postwatch.streams.commands.newest_rows import NewestRows
 from postwatch.streams.contracts.outcome import Attempt, Outcome, to_json_object
 from postwatch.streams.contracts.outcome_json import encode_row
+from postwatch.streams.contracts.packed_rows import pack_rows
 
 from tests.benchmarks.workload import PLAIN, make_lines
 from tests.streams.joining.test_golden import HOSTING_DAY, LOGS
@@ -127,11 +128,12 @@ def test_of_each_key_the_highest_version_stays(rows: list[Outcome], most: int, r
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(newest_rows, "MOST_ROWS", most)
         patch.setattr(newest_rows, "_MOST_RUNS", runs)
+        patch.setattr(newest_rows, "_BLOCK_ROWS", 2)
         kept = NewestRows()
         for row in rows:
-            kept.add([row])
-        told = list(kept.lines())
-    assert told == [encode_row(row) + b"\n" for _, row in sorted(expected.items()) if not row.is_deleted]
+            kept.add(pack_rows([row]))
+        told = b"".join(kept.texts())
+    assert told == b"".join(encode_row(row) + b"\n" for _, row in sorted(expected.items()) if not row.is_deleted)
 
 
 @given(row=ROWS)
