@@ -11,10 +11,11 @@ import argparse
 import importlib
 import sys
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple, NoReturn
 
 from postwatch.producers.service.errors import PostwatchError
+from postwatch.producers.service.late_modules import late_modules
 from postwatch.query.reports import LISTED
 
 
@@ -148,7 +149,11 @@ def _is_installed(command: Command) -> bool:
 
 def _import(name: str, command: Command):  # type: ignore[no-untyped-def]
     try:
-        with _without_extras() if command.extra in _WITHOUT_TABLES else nullcontext():
+        with ExitStack() as stack:
+            if command.extra in _WITHOUT_TABLES:
+                stack.enter_context(_without_extras())
+            if command.extra == "producer":
+                stack.enter_context(late_modules("asyncio", "ssl"))
             return importlib.import_module(f"postwatch.{command.module}")
     except ModuleNotFoundError as error:
         if error.name and error.name.startswith("postwatch."):

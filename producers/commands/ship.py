@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import structlog
+from postwatch.producers import ship_metrics
 from postwatch.producers.files.checkpoint import claim_checkpoint, load_checkpoint
 from postwatch.producers.files.file_registry import FileRegistry
 from postwatch.producers.publisher import KafkaPublisher
@@ -74,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     load_checkpoint(checkpoint_file)  # one that can't be read ends the process at once
     health = Health()
     outage = OutageLog("kafka", health)
-    serve_metrics(settings.metrics_address, "POSTWATCH_SHIP_METRICS_ADDRESS", health)
+    serve_metrics(settings.metrics_address, "POSTWATCH_SHIP_METRICS_ADDRESS", health, ship_metrics.SHIP.expose)
     Renewal([KafkaSettings], end_in_order).watch(kafka.renewal_seconds)
     log.info("shipper_started", server=server, files=settings.files, tz=plan.tz, brokers=kafka.brokers)
     repeats, systemd = Repeats(), Systemd(health)

@@ -7,7 +7,6 @@ name. Files rotated before the shipper's first start stay unread. The time is al
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
 
@@ -52,7 +51,7 @@ class FileRegistry:
     """The files of a shipper."""
 
     def __init__(
-        self, checkpoint: Checkpoint | None, now_ms: int, make_nonce: Callable[[], str] = lambda: secrets.token_hex(8)
+        self, checkpoint: Checkpoint | None, now_ms: int, make_nonce: Callable[[], str] = lambda: os.urandom(8).hex()
     ) -> None:
         self.open: list[OpenFile] = []
         """In the order in which they are read."""

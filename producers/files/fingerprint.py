@@ -13,7 +13,8 @@ rather than perhaps never.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from hashlib import blake2b
+
+from postwatch.producers.service.hashing import blake2b
 
 HEAD_BYTES = 4096
 """Of a file's beginning, at most so much goes into its identity."""

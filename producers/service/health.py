@@ -18,8 +18,9 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from postwatch.producers.service.errors import SettingsError
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+Expose = Callable[[], tuple[str, bytes]]
+"""The metrics of a process: their content type, and the text."""
 HANGS_AFTER_SECONDS = 300.0
 """A main loop that did not turn for so long does not turn any more. An insert may take a minute."""
 
@@ -64,7 +65,7 @@ def parse_address(address: str, setting: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def serve_metrics(address: str, setting: str, health: Health) -> ThreadingHTTPServer | None:
+def serve_metrics(address: str, setting: str, health: Health, expose: Expose) -> ThreadingHTTPServer | None:
     """Serve /metrics and /health from a daemon thread; an empty address serves nothing. Port 0 picks a free one."""
     if not address:
         return None
@@ -90,11 +91,11 @@ def serve_metrics(address: str, setting: str, health: Health) -> ThreadingHTTPSe
 
         def _answer_with_metrics(self) -> None:
             """Those of ten thousand servers are megabytes, and a tenth of that compressed."""
-            body = generate_latest()
+            content_type, body = expose()
             if "gzip" in self.headers.get("Accept-Encoding", ""):
-                self._answer(200, CONTENT_TYPE_LATEST, gzip.compress(body, 1), encoding="gzip")
+                self._answer(200, content_type, gzip.compress(body, 1), encoding="gzip")
             else:
-                self._answer(200, CONTENT_TYPE_LATEST, body)
+                self._answer(200, content_type, body)
 
         def _answer(self, code: int, content_type: str, body: bytes, encoding: str = "") -> None:
             self.send_response(code)

@@ -12,7 +12,6 @@ from confluent_kafka import KafkaError, KafkaException
 from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.producers.service.kafka_trouble import missing_topic, shorten, unavailable
 from postwatch.producers.service.outages import OutageLog, Repeats
-from prometheus_client import Gauge
 
 log = structlog.get_logger()
 
@@ -63,6 +62,17 @@ class ClientErrors:
             log.log(level, "kafka_client", said=text)
 
 
+class OneLag(Protocol):
+    def set(self, value: float) -> None: ...
+
+
+class LagGauge(Protocol):
+    """What the watch needs of prometheus_client's Gauge, by topic and partition."""
+
+    def clear(self) -> None: ...
+    def labels(self, *labels: str) -> OneLag: ...
+
+
 class KafkaWatch:
     """The callbacks of one client: whether brokers answer, and how far a consumer lags."""
 
@@ -70,7 +80,7 @@ class KafkaWatch:
         self,
         kafka: KafkaSettings,
         outage: OutageLog,
-        lag: Gauge | None = None,
+        lag: LagGauge | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._kafka = kafka
@@ -128,7 +138,7 @@ class KafkaWatch:
     def _complain(self) -> None:
         self._outage.away(str(unavailable(self._kafka, self._errors.latest)))
 
-    def _tell_lag(self, lag: Gauge, topics: dict[str, Any]) -> None:
+    def _tell_lag(self, lag: LagGauge, topics: dict[str, Any]) -> None:
         lag.clear()
         for topic, of_topic in topics.items():
             for partition, of_partition in of_topic["partitions"].items():

@@ -8,10 +8,8 @@ Invariant: half-written files are not taken up. What changed must stay the same 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 import signal
-import ssl
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -20,6 +18,7 @@ from typing import Any
 
 import structlog
 from postwatch.producers.service.errors import PostwatchError
+from postwatch.producers.service.hashing import blake2b
 from postwatch.producers.service.settings import load
 
 log = structlog.get_logger()
@@ -88,11 +87,11 @@ class Renewal:
 
     def _read(self) -> bytes:
         """A digest of all secrets and named files. Raises PostwatchError or OSError where one is missing."""
-        digest = hashlib.sha256()
+        digest = blake2b()
         for value in self._values(is_file=False):
             digest.update(b"%d " % len(value) + value.encode())
         for path in self._values(is_file=True):
-            digest.update(hashlib.sha256(Path(path).read_bytes()).digest())
+            digest.update(blake2b(Path(path).read_bytes()).digest())
         return digest.digest()
 
     def _values(self, *, is_file: bool) -> Sequence[str]:
@@ -106,6 +105,8 @@ class Renewal:
 
     def _unusable(self) -> str:
         """Why no TLS client could be made of the files; empty: one could."""
+        import ssl  # whoever renews nothing needs no TLS here: librdkafka has its own
+
         for section in self._sections:
             settings = load(section)
             try:

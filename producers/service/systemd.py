@@ -8,15 +8,18 @@ The protocol is that of sd_notify(3): lines of NAME=value in a datagram to the s
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import socket
 import time
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from postwatch.producers.service import renewal
 from postwatch.producers.service.health import Health
+
+if TYPE_CHECKING:
+    import asyncio
 
 MORE_TIME_SECONDS = 120
 """How long a start may be silent before systemd ends it."""

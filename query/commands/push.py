@@ -28,6 +28,7 @@ from postwatch.query.push.settings import PushSettings
 from postwatch.query.push.webhooks import WebhookBook
 from postwatch.query.report_service import open_report_service
 from postwatch.query.settings import QuerySettings
+from postwatch.streams.exposition import expose
 from postwatch.streams.settings import ClickHouseSettings
 
 log = structlog.get_logger()
@@ -55,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
         consumer = Consumer({**_consumer_config(settings, kafka), **watch.config()}, logger=watch.logger)
     except KafkaException as error:
         raise SettingsError(f"the POSTWATCH_KAFKA_* settings can't be used: {error.args[0].str()}") from error
-    serve_metrics(settings.metrics_address, "POSTWATCH_PUSH_METRICS_ADDRESS", health)
+    serve_metrics(settings.metrics_address, "POSTWATCH_PUSH_METRICS_ADDRESS", health, expose)
     sender = Sender(networks, settings.timeout_seconds)
     pusher = Pusher(settings, WebhookBook(store), Outbox(store), service, sender, health, stopping, systemd.alive)
     Renewal([KafkaSettings, ClickHouseSettings], end_in_order).watch(kafka.renewal_seconds)

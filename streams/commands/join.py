@@ -24,6 +24,7 @@ from postwatch.producers.service.settings import load
 from postwatch.producers.service.systemd import Systemd
 from postwatch.streams import core_build
 from postwatch.streams.errors import EXIT_FAILED
+from postwatch.streams.exposition import expose
 from postwatch.streams.settings import JoinSettings
 from prometheus_client import REGISTRY
 
@@ -67,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     join_rules(settings)
     health = Health()
-    serve_metrics(settings.metrics_address, "POSTWATCH_JOIN_METRICS_ADDRESS", health)
+    serve_metrics(settings.metrics_address, "POSTWATCH_JOIN_METRICS_ADDRESS", health, expose)
     renewal = Renewal([KafkaSettings], begin_anew)  # nothing is begun yet
     renewal.watch(kafka.renewal_seconds)
     partitions: list[int] = []

@@ -18,6 +18,7 @@ from postwatch.producers.service.outages import OutageLog
 from postwatch.producers.service.renewal import Renewal, end_in_order
 from postwatch.producers.service.settings import load
 from postwatch.producers.service.systemd import Systemd
+from postwatch.streams.exposition import expose
 from postwatch.streams.settings import ClickHouseSettings, SinkSettings
 from postwatch.streams.sink import metrics
 
@@ -59,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         producer = Producer({**kafka.producer_config("postwatch-sink"), **errors.config()}, logger=errors)
     except KafkaException as error:
         raise SettingsError(f"the POSTWATCH_KAFKA_* settings can't be used: {error.args[0].str()}") from error
-    serve_metrics(settings.metrics_address, "POSTWATCH_SINK_METRICS_ADDRESS", health)
+    serve_metrics(settings.metrics_address, "POSTWATCH_SINK_METRICS_ADDRESS", health, expose)
     targets = {
         kafka.outcomes_topic: Target("deliveries", outcome_records.CONTRACT.decode, writer.insert_deliveries),
         kafka.heartbeats_topic: Target("servers", heartbeat.CONTRACT.decode, partial(writer.insert, "servers")),

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
-import postwatch.producers.ship_metrics
 import postwatch.query.guards
 import postwatch.query.reader
 import postwatch.query.report_service
@@ -15,6 +14,7 @@ import postwatch.streams.contracts.dead_letters
 import postwatch.streams.sink.metrics  # noqa: F401 - each module tells the registry of its metrics
 import pytest
 import yaml
+from postwatch.producers.ship_metrics import SHIP
 from postwatch.streams.contracts.heartbeat import STALE_AFTER_SECONDS
 from postwatch.streams.faust_glue.metrics import JoinCollector
 from postwatch.streams.faust_glue.standstill import Progress, Reading
@@ -45,7 +45,7 @@ class IdleWorker:
 
 def metrics() -> dict[str, set[str]]:
     """Name as it is scraped → its labels."""
-    found: dict[str, set[str]] = {"up": set()}
+    found: dict[str, set[str]] = {"up": set(), **{name: set() for name in SHIP.values()}}
     join = JoinCollector(cast("JoinWorker", IdleWorker()))
     for collector in (join, *cast("Iterator[Collector]", REGISTRY._collector_to_names)):
         for metric in collector.collect():

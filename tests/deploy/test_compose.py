@@ -23,6 +23,7 @@ from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.producers.service.settings import PREFIX, load
 from postwatch.query.access.site import Site
 from postwatch.query.guards import listen_address
+from postwatch.streams.exposition import expose
 
 ROOT = Path(__file__).parents[2]
 COMPOSE_FILE = ROOT / "docker-compose.yml"
@@ -212,7 +213,7 @@ def test_the_image_is_a_user_s_and_says_whether_its_part_is_alive() -> None:
 
     now = 0.0
     health = Health(lambda: now)
-    server = serve_metrics("127.0.0.1:0", "POSTWATCH_SINK_METRICS_ADDRESS", health)
+    server = serve_metrics("127.0.0.1:0", "POSTWATCH_SINK_METRICS_ADDRESS", health, expose)
     assert server is not None
     nobody = {
         f"POSTWATCH_{part}_METRICS_ADDRESS": f"0.0.0.0:{choose_port()}" for part in ("SHIP", "JOIN", "SINK", "PUSH")

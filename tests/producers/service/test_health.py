@@ -9,6 +9,7 @@ import httpx
 import pytest
 from postwatch.producers.service.errors import SettingsError
 from postwatch.producers.service.health import HANGS_AFTER_SECONDS, Health, parse_address, serve_metrics
+from postwatch.streams.exposition import expose
 from prometheus_client import Counter
 
 SETTING = "POSTWATCH_SINK_METRICS_ADDRESS"
@@ -22,7 +23,7 @@ def health() -> Health:
 
 @pytest.fixture(scope="module")
 def url(health: Health) -> Iterator[str]:
-    server = serve_metrics("127.0.0.1:0", SETTING, health)
+    server = serve_metrics("127.0.0.1:0", SETTING, health, expose)
     assert server is not None
     yield f"http://127.0.0.1:{server.server_address[1]}"
     server.shutdown()
@@ -64,7 +65,7 @@ def test_health_tells_every_complaint_until_it_is_settled(url: str, health: Heal
 def test_a_supervisor_hears_of_a_loop_that_hangs_and_not_of_a_server_that_is_away() -> None:
     now = 0.0
     health = Health(lambda: now)
-    server = serve_metrics("127.0.0.1:0", SETTING, health)
+    server = serve_metrics("127.0.0.1:0", SETTING, health, expose)
     assert server is not None
     url = f"http://127.0.0.1:{server.server_address[1]}"
 
@@ -100,7 +101,7 @@ def test_a_client_that_hangs_up_prints_nothing(url: str, capfd: pytest.CaptureFi
 
 
 def test_an_empty_address_serves_nothing(health: Health) -> None:
-    assert serve_metrics("", SETTING, health) is None
+    assert serve_metrics("", SETTING, health, expose) is None
 
 
 @pytest.mark.parametrize(
@@ -120,13 +121,13 @@ def test_what_is_no_address_names_the_setting(address: str) -> None:
 def test_an_address_in_use_names_the_setting(url: str, health: Health) -> None:
     taken = url.removeprefix("http://")
     with pytest.raises(SettingsError, match=f"{SETTING}='{taken}' can't be listened on: Address already in use"):
-        serve_metrics(taken, SETTING, health)
+        serve_metrics(taken, SETTING, health, expose)
 
 
 def test_ipv6_is_listened_on(health: Health) -> None:
     if not _has_ipv6():
         pytest.skip("this machine has no IPv6 loopback")
-    server = serve_metrics("[::1]:0", SETTING, health)
+    server = serve_metrics("[::1]:0", SETTING, health, expose)
     assert server is not None
     assert httpx.get(f"http://[::1]:{server.server_address[1]}/health").status_code == 200
     server.shutdown()
