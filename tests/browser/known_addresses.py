@@ -10,7 +10,7 @@ import html
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, quote_plus, unquote
 
 from postwatch.query.exports import csv_text
@@ -21,6 +21,13 @@ from postwatch.streams.contracts.outcome import Outcome
 _ADDRESS = re.compile(r"[\w.+=-]+@[\w.-]+\w")
 _SAID_BY_THE_PAGES = frozenset({"user@example.com", "user@domain", "user@server", "root@server", "you@example.com"})
 """Examples in hints and in the API's description."""
+
+
+class Known(NamedTuple):
+    """The words that a viewer may see, in lower case."""
+
+    longest_first: Sequence[str] = ()
+    words: frozenset[str] = frozenset()
 
 
 def is_his(viewer: Viewer, row: Outcome) -> bool:
@@ -35,8 +42,8 @@ def _names(viewer: Viewer, address: str) -> bool:
     return address.lower() in viewer.mailboxes or address.lower().rpartition("@")[2] in viewer.domains
 
 
-def may_see(viewer: Viewer, rows: Iterable[Outcome]) -> list[str]:
-    """The words of his rows, longest first: the fields that are his affair, and what a sender wrote himself."""
+def may_see(viewer: Viewer, rows: Iterable[Outcome]) -> Known:
+    """The words of his rows: the fields that are his affair, and what a sender wrote himself."""
     known: set[str] = set()
     for row in rows:
         if not is_his(viewer, row):
@@ -53,7 +60,8 @@ def may_see(viewer: Viewer, rows: Iterable[Outcome]) -> list[str]:
         for login in (row.authenticated_as,):
             if row.direction == "sent" or not row.sender or _names(viewer, row.sender) or viewer.sees_all:
                 known.update(_written(login))
-    return sorted(filter(None, known | viewer.mailboxes), key=len, reverse=True)
+    known = {word for word in known | viewer.mailboxes if word}
+    return Known(sorted(known, key=len, reverse=True), frozenset(known))
 
 
 def _written(word: str) -> Iterator[str]:
@@ -94,22 +102,34 @@ def _strings(value: Any) -> Iterator[str]:
             yield from _strings(one)
 
 
-def without(text: str, known: Sequence[str], asked: Iterable[str]) -> str:
-    """The text in lower case without these words, the longest first: one may be a part of another."""
-    rest = text.lower()
-    for word in sorted(
-        {*known, *(variant for one in asked if one for variant in _written(one))}, key=len, reverse=True
-    ):
-        if word in rest:
-            rest = rest.replace(word, " ")
-    return rest
+def servers_in(text: str, servers: Iterable[str], known: Known, asked: Iterable[str]) -> set[str]:
+    """The servers that a text names outside of the known words and of what he asked with."""
+    lines = {line for line in _lines(text) if any(server in line for server in servers)}
+    rest = _without(lines, known, asked) if lines else ""
+    return {server for server in servers if server in rest}
 
 
-def strangers_in(text: str, viewer: Viewer, known: Sequence[str], asked: Iterable[str]) -> set[str]:
+def strangers_in(text: str, viewer: Viewer, known: Known, asked: Iterable[str]) -> set[str]:
     """The addresses in a text that are neither the viewer's affair nor what he asked with."""
-    found: set[str] = set()
-    for written in {text, unquote(text)}:
-        if set(_ADDRESS.findall(written.lower())) - set(known) - _SAID_BY_THE_PAGES:  # hostile words may look like two
-            rest = without(written, known, asked)
-            found.update(one for one in _ADDRESS.findall(rest) if not _names(viewer, one))
-    return found - _SAID_BY_THE_PAGES
+    lines = {
+        line
+        for line in _lines(text) | _lines(unquote(text))
+        if "@" in line and set(_ADDRESS.findall(line)) - known.words - _SAID_BY_THE_PAGES
+    }
+    rest = _without(lines, known, asked) if lines else ""  # hostile words may look like two
+    return {one for one in _ADDRESS.findall(rest) if not _names(viewer, one)} - _SAID_BY_THE_PAGES
+
+
+def _lines(text: str) -> set[str]:
+    """In lower case. No address goes over a line's end, and of lines that are the same one is enough."""
+    return {*text.lower().split("\n")}
+
+
+def _without(lines: Iterable[str], known: Known, asked: Iterable[str]) -> str:
+    """The lines without these words, the longest first: one may be a part of another."""
+    rest = "\n".join(lines)
+    said = {variant for one in asked if one for variant in _written(one)} - known.words
+    found = [word for word in (*known.longest_first, *said) if word in rest]
+    for word in sorted(found, key=len, reverse=True):
+        rest = rest.replace(word, " ")
+    return rest

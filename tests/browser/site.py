@@ -48,9 +48,9 @@ def fill(engine: EmbeddedClickHouse, database: str) -> Filled:
     rows = [*simulated_rows(now_ms), *golden_log_rows(now_ms), *hostile_rows(now_ms)]
     filled = Filled(settings, [], now_ms)
     insert(filled, rows)
-    for server in sorted({row.server for row in rows}):
-        beat = Heartbeat(now_ms, now_ms - 1000, 0, 2, "0.1.0")
-        connect(settings).insert_arrow("servers", decode_heartbeat(encode_heartbeat(server, beat)))
+    beat = Heartbeat(now_ms, now_ms - 1000, 0, 2, "0.1.0")
+    beats = [decode_heartbeat(encode_heartbeat(server, beat)) for server in sorted({row.server for row in rows})]
+    connect(settings).insert_arrow("servers", pa.concat_tables(beats))
     return filled
 
 
