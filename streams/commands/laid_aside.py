@@ -40,9 +40,9 @@ class LaidAside:
                 if message.is_closed() and self._store.forget_loaded(message) is not None:
                     self._store.close(message, 0, _do_nothing)
             self._store.delete_closed(1)
-        messages = list(joiner.open_messages())
-        if len(messages) <= MOST_OPEN:
+        if joiner.count_open() <= MOST_OPEN:
             return []
+        messages = list(joiner.open_messages())
         rows: list[Outcome] = []
         for message in messages[: len(messages) - MOST_OPEN // 2]:
             if message.queue_id.startswith(PIECE_PREFIX):

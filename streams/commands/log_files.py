@@ -20,7 +20,8 @@ from postwatch.producers.service.errors import BadInputError
 if TYPE_CHECKING:
     from postwatch.producers.files.zip_archive import ZipLog
 
-_CHUNK_BYTES = 1 << 18
+_CHUNK_BYTES = 1 << 16
+"""What is made of more would not fit the processor's cache: with 256 KiB all that follows takes a tenth longer."""
 _MOST_OF_A_LINE = MAX_RECORD_BYTES
 """More characters than the parsers keep of a line."""
 

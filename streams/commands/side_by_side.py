@@ -1,59 +1,45 @@
-"""The second process of `postwatch read`: it reads, parses and joins while the first one writes the rows.
+"""`postwatch read` in several processes: one reads and parses, one joins, and the first one sorts and writes the rows.
 
-Rows go between the two as bytes, which cost least to send: their keys, versions and lines.
-Invariant: the turns are the same, in the same order, in one process and in two.
+Rows go between two of them as bytes, and events as the tuples of their fields, which cost least to send.
+Invariant: the turns are the same, in the same order, in one process and in several.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import itertools
 import os
-import struct
-import sys
 import threading
-import traceback
 from collections import Counter
 from collections.abc import Iterator
-from typing import IO, NoReturn
+from itertools import islice
+from typing import Any
 
-import msgspec
-from postwatch.producers.service.errors import BadInputError, PostwatchError
+from postwatch.streams.commands.child_iterator import Form, MovableIterator, in_child
 from postwatch.streams.commands.log_rows import Turn
+from postwatch.streams.commands.parsing import Block, FileEnd
 from postwatch.streams.contracts.packed_rows import PackedRows
 from postwatch.streams.parsers.lines import LineCounts
+from postwatch.streams.parsers.sent_events import from_fields, to_fields
 
 FIRST_TURNS = 16
-"""Of this process: a second one would cost more than it gives for a small file."""
-_PIPE_BYTES = 1 << 20
-_SET_PIPE_SIZE = 1031
-"""F_SETPIPE_SZ of Linux, which not every build of Python names."""
-_SIZE = struct.Struct(">I")
+"""Of this process: others would cost more than they give for a small file."""
+MOST_PROCESSES = 3
 
 
-def side_by_side(turns: Iterator[Turn]) -> Iterator[Turn]:
-    """The same; after the first turns a child of this process goes on where this one stands, and sends what it gets.
+def movable(parsed: Iterator[Block | FileEnd]) -> MovableIterator[Block | FileEnd]:
+    """The same; a process of its own can go on with it."""
+    return MovableIterator(parsed, Form(_pack_parsed, _unpack_parsed))
 
-    Only where this process has one thread: a fork copies what the others hold.
-    """
-    yield from itertools.islice(turns, FIRST_TURNS)
-    if threading.active_count() > 1:
+
+def side_by_side(turns: Iterator[Turn], parsed: MovableIterator[Block | FileEnd], processes: int) -> Iterator[Turn]:
+    """The turns, which are made of `parsed`; after the first ones by a second process, for which a third one parses."""
+    if processes == 1:
         yield from turns
         return
-    readable, writable = os.pipe()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    child = os.fork()
-    if not child:
-        os.close(readable)
-        _send_and_exit(turns, writable)
-    os.close(writable)
-    try:
-        with open(readable, "rb", buffering=_PIPE_BYTES) as pipe:
-            yield from _receive(pipe)
-    finally:
-        os.waitpid(child, 0)
+    yield from islice(turns, FIRST_TURNS)
+    if threading.active_count() > 1:  # a fork would copy what they hold
+        yield from turns
+        return
+    yield from in_child(_join(turns, parsed, processes), Form(_pack_turn, _unpack_turn))
 
 
 def usable_cores() -> int:
@@ -61,68 +47,40 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 
 
-class _Sent(msgspec.Struct, array_like=True):
-    """A turn, or why there is no more, on its way through the pipe."""
-
-    rows: PackedRows = PackedRows([], [], [])
-    told: list[str] = []
-    counts: tuple[int, int, dict[str, int], dict[str, int], int] | None = None
-    """LineCounts, in its order."""
-    error: str = ""
-    is_last: bool = False
+def _join(turns: Iterator[Turn], parsed: MovableIterator[Block | FileEnd], processes: int) -> Iterator[Turn]:
+    """Of the second process."""
+    if processes == MOST_PROCESSES:
+        parsed.move()
+    yield from turns
 
 
-_encoder = msgspec.msgpack.Encoder()
+def _pack_turn(turn: Turn) -> object:
+    return tuple(turn.rows), turn.told, turn.counts and _pack_counts(turn.counts)
 
 
-def _send_and_exit(turns: Iterator[Turn], writable: int) -> NoReturn:
-    """Of the child: it must not run what its parent registered for its own end."""
-    status = 1
-    with contextlib.suppress(OSError):  # a smaller pipe is only slower
-        fcntl.fcntl(writable, _SET_PIPE_SIZE, _PIPE_BYTES)
-    try:
-        with open(writable, "wb", buffering=0) as pipe:
-            try:
-                for turn in turns:
-                    _write(pipe, _packed(turn))
-                _write(pipe, _Sent(is_last=True))
-            except PostwatchError as error:
-                _write(pipe, _Sent(error=str(error), is_last=True))
-        status = 0
-    except BrokenPipeError:
-        pass  # the parent has what it wanted
-    except BaseException:
-        traceback.print_exc()
-    sys.stderr.flush()
-    os._exit(status)
+def _unpack_turn(sent: Any) -> Turn:
+    rows, told, counts = sent
+    return Turn(PackedRows(*rows), told, counts and _unpack_counts(counts))
 
 
-def _packed(turn: Turn) -> _Sent:
-    counts = turn.counts
-    if counts is None:
-        return _Sent(turn.rows, turn.told)
-    told = counts.lines, counts.events, counts.ignored, counts.unreadable, counts.suppressed_lines
-    return _Sent(turn.rows, turn.told, told)
+def _pack_parsed(one: Block | FileEnd) -> object:
+    if isinstance(one, Block):
+        return to_fields(one.events), one.unreadable
+    return one.name, _pack_counts(one.counts)
 
 
-def _write(pipe: IO[bytes], sent: _Sent) -> None:
-    value = _encoder.encode(sent)
-    view = memoryview(_SIZE.pack(len(value)) + value)
-    while view:
-        view = view[pipe.write(view) :]
+def _unpack_parsed(sent: Any) -> Block | FileEnd:
+    first, second = sent
+    if isinstance(first, str):
+        return FileEnd(first, _unpack_counts(second))
+    return Block(from_fields(first), second)
 
 
-def _receive(pipe: IO[bytes]) -> Iterator[Turn]:
-    decoder = msgspec.msgpack.Decoder(_Sent)
-    while head := pipe.read(_SIZE.size):
-        sent = decoder.decode(pipe.read(*_SIZE.unpack(head)))
-        if sent.error:
-            raise BadInputError(sent.error)
-        if sent.is_last:
-            return
-        counts = None
-        if sent.counts is not None:
-            lines, events, ignored, unreadable, suppressed = sent.counts
-            counts = LineCounts(lines, events, Counter(ignored), Counter(unreadable), suppressed)
-        yield Turn(sent.rows, sent.told, counts)
-    raise BadInputError("the process that joined the files ended before they did")
+def _pack_counts(counts: LineCounts) -> object:
+    """In the order of its fields, without the classes that `marshal` does not know."""
+    return counts.lines, counts.events, dict(counts.ignored), dict(counts.unreadable), counts.suppressed_lines
+
+
+def _unpack_counts(sent: Any) -> LineCounts:
+    lines, events, ignored, unreadable, suppressed_lines = sent
+    return LineCounts(lines, events, Counter(ignored), Counter(unreadable), suppressed_lines)

@@ -84,6 +84,10 @@ class Joiner:
     def open_messages(self) -> Iterator[Message]:
         return iter(self._messages)
 
+    def count_open(self) -> int:
+        """How many messages are open, without a look at each."""
+        return self._messages.count()
+
     def forget(self, message: Message) -> None:
         """Remove a message that was parked or closed from memory."""
         self._messages.forget(message)

@@ -53,6 +53,10 @@ class OpenMessages:
         for messages in self.servers.values():
             yield from messages.values()
 
+    def count(self) -> int:
+        """How many there are in memory."""
+        return sum([len(messages) for messages in self.servers.values()])
+
     def find(self, server: str, queue_id: str) -> Message | None:
         """The message in memory, else as it was parked; None: neither. A parked one stays out of memory."""
         return self.servers[server].get(queue_id) or self.find_parked(server, queue_id)

@@ -64,23 +64,35 @@ def test_what_is_laid_aside_changes_no_row(
     assert (said.out, said.err) == (expected.out, expected.err)
 
 
-def test_two_processes_tell_what_one_tells(tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", [2, 3])
+def test_several_processes_tell_what_one_tells(processes: int, tmp_path: Path) -> None:
     log = write_log(tmp_path / "mainlog", 5_000)
     files = [log, *LOGS]
     one = read_apart("--processes", 1, *files)
-    two = read_apart("--processes", 2, *files)
-    assert one[0] == two[0] == 0
-    assert one[1] == two[1]
+    several = read_apart("--processes", processes, *files)
+    assert one[0] == several[0] == 0
+    assert one[1] == several[1]
     assert one[1].count("\n") > 1_500
-    assert one[2].splitlines()[:-1] == two[2].splitlines()[:-1]
-    assert (one[2].split()[-1], two[2].split()[-1]) == ("False", "True")
+    assert one[2].splitlines()[:-1] == several[2].splitlines()[:-1]
+    assert (one[2].split()[-1], several[2].split()[-1]) == ("False", "True")
 
 
-def test_a_file_that_the_second_process_can_not_read_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", [2, 3])
+def test_a_file_that_another_process_can_not_read_is_named(processes: int, tmp_path: Path) -> None:
     log = write_log(tmp_path / "mainlog", 2_000)
-    status, out, err = read_apart("--processes", 2, log, tmp_path / "nowhere")
+    status, out, err = read_apart("--processes", processes, log, tmp_path / "nowhere")
     assert (status, out) == (2, "")
     assert "nowhere can't be read: No such file or directory" in err
+
+
+def test_standard_input_is_read_by_several_processes(tmp_path: Path) -> None:
+    """It is a pipe: none of it may be lost where the reading goes on in another process."""
+    log = write_log(tmp_path / "mainlog", 5_000)
+    expected = read_apart("--processes", 1, log)
+    with subprocess.Popen(["cat", log], stdout=subprocess.PIPE) as cat:
+        command = [sys.executable, "-c", READ, "--processes", "3", "-"]
+        done = subprocess.run(command, stdin=cat.stdout, capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout == expected[1]
 
 
 def test_memory_stays_however_long_the_file(tmp_path: Path) -> None:
