@@ -80,7 +80,9 @@ def _send_and_exit(items: Iterator[Item], form: Form[Item], writable: int) -> No
         with open(writable, "wb", buffering=0) as pipe:
             try:
                 for item in items:
-                    _write(pipe, _ITEM, form.pack(item))
+                    packed = form.pack(item)
+                    del item  # `marshal` takes half as long for what nothing else holds: it can't meet it again
+                    _write(pipe, _ITEM, packed)
                 _write(pipe, _LAST, None)
             except PostwatchError as error:
                 _write(pipe, _ERROR, str(error))

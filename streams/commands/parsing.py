@@ -38,8 +38,13 @@ def parse_logs(paths: Sequence[str], parser: LineParser) -> Iterator[Block | Fil
             parser.stamps.shipped(file.written_ms)
             counts = LineCounts()
             for block in file.blocks:
-                lines = decode_lines(block)
-                parsed = parse_lines(parser, lines, counts)
-                shown = [(one.reason, lines[one.number][:_SHOWN_CHARACTERS]) for one in parsed.unreadable]
-                yield Block(parsed.events, shown)
+                yield _parse_block(parser, block, counts)
             yield FileEnd(file.name, counts)
+
+
+def _parse_block(parser: LineParser, block: bytes, counts: LineCounts) -> Block:
+    """Its own function: who takes the block is then the only one that holds its lines."""
+    lines = decode_lines(block)
+    parsed = parse_lines(parser, lines, counts)
+    shown = [(one.reason, lines[one.number][:_SHOWN_CHARACTERS]) for one in parsed.unreadable]
+    return Block(parsed.events, shown)

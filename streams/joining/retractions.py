@@ -12,6 +12,8 @@ from postwatch.streams.joining.message import Lineage, Message
 from postwatch.streams.parsers.events import Arrival
 
 NOBODY = (UNKNOWN,)
+_DELETED = Outcome._fields.index("is_deleted")
+_SET = (1,)
 
 
 def of_account(row: Outcome, account: Account) -> Outcome:
@@ -21,7 +23,7 @@ def of_account(row: Outcome, account: Account) -> Outcome:
 
 def retracted(row: Outcome, account: Account) -> Outcome:
     """The tombstone of the row that was told under that account."""
-    return of_account(row, account)._replace(is_deleted=1)
+    return NEW(Outcome, account + row[len(UNKNOWN) : _DELETED] + _SET + row[_DELETED + 1 :])  # `_replace` is slow
 
 
 class Retractions:
