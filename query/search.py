@@ -11,7 +11,7 @@ from typing import Any
 
 from postwatch.query.hops.own_servers import NO_NAMES, OwnNames
 from postwatch.query.search_terms import ADDRESS, DOMAIN, HOST, IP, MESSAGE_ID, QUEUE_ID, Term, ascii_lower
-from postwatch.query.statements import OURS, OURS_CLIENT, SHOWN
+from postwatch.query.statements import OURS, OURS_CLIENT, QUEUE_IDS, SHOWN
 from postwatch.query.viewer import Viewer
 from postwatch.streams.contracts.outcome import SENT, Outcome
 
@@ -33,7 +33,7 @@ HOST_KEYS = "[{}]".format(
         for labels in _HOST_LABELS
     )
 )
-"""What the indexes of `deliveries` are made of: a condition on one of them is to be written with the same words."""
+"""What indexes of `deliveries` are made of, as QUEUE_IDS is: a condition on one is written with the same words."""
 _HIDDEN = r"(\"[^\"]*\"|[^\\s<>]*)(@|＠|%40|=40|\\(at\\)|\\[at\\]|&#64;)[^\\s<>]*|/\\S+"
 """Addresses and paths in a reply, with what stands around them: more than privacy.py hides. His own are found by their
 columns."""
@@ -75,8 +75,8 @@ def term_conditions(viewer: Viewer, term: Term, names_ours: bool = False) -> tup
     among = "IN {terms:Array(String)}"
     spellings = {"terms": list(dict.fromkeys((term.text, term.text.lower())))}
     if term.kind == QUEUE_ID:
-        linked = ["hasAny(splitByChar(' ', next_queue_id), {terms:Array(String)})", f"parent_queue_id {among}"]
-        return [f"queue_id {among}", *(linked if viewer.is_engineer else ())], spellings
+        known = f"hasAny({QUEUE_IDS}, {{terms:Array(String)}})"
+        return [known if viewer.is_engineer else f"{known} AND queue_id {among}"], spellings
     if term.kind == MESSAGE_ID:
         return [f"message_id {among}"], spellings
     if term.kind == ADDRESS:

@@ -112,10 +112,12 @@ _BOUND = re.compile(rf"(?:{'|'.join(map(re.escape, _OF_ACCOUNTS))})(?: FINAL)? W
 _VIEWS = re.compile(r"\.(?:deliveries_now|events)\b")
 MESSAGE_KEY = "account_domain, account, toUnixTimestamp64Milli(queued_at), queue_id"
 """SQL of the columns of a MessageKey."""
+QUEUE_IDS = "arrayConcat([queue_id, parent_queue_id], splitByChar(' ', next_queue_id))"
+"""All that a message had on its way, as the index has them: a condition on it is to be written with the same words."""
 HAS_MESSAGE_KEY = (
     "(account_domain, account, queued_at) IN (SELECT key.1, key.2, fromUnixTimestamp64Milli(key.3)"
     " FROM (SELECT arrayJoin({keys:Array(Tuple(String, String, Int64))}) AS key))"
-    " AND queue_id IN {queue_ids:Array(String)}"
+    f" AND hasAny({QUEUE_IDS}, {{queue_ids:Array(String)}}) AND queue_id IN {{queue_ids:Array(String)}}"
 )
 """True of the rows that have one of some MessageKeys, and of few others. By the primary key, a row may lie in a granule
 of each part of its week; the index of queue ids tells in which of them it is."""

@@ -16,6 +16,7 @@ from postwatch.query.shapes import DeliveryShape, Shape, Time
 from postwatch.query.statements import (
     DELIVERIES,
     NEWEST_FIRST,
+    QUEUE_IDS,
     ROW_COLUMNS,
     ROW_HASH,
     SHOWN,
@@ -72,7 +73,8 @@ class TraceReport(DeliveriesReport[TraceQuestion, Trace]):
         if not wanted:
             raise FilterError("id is empty: use a queue id, a Message-ID or a recipient's address")
         since_ms = tables.now_ms - tables.retention_days * DAY_MS
-        found = read_newest(tables, trace_rows(tables.viewer, tables.database, wanted, since_ms, MAX_TRACE_ROWS + 1))
+        read = read_newest(tables, trace_rows(tables.viewer, tables.database, wanted, MAX_TRACE_ROWS + 1))
+        found = [row for row in read if row.updated_at >= since_ms]
         rows = tuple(without_partial(found[:MAX_TRACE_ROWS]))
         has_more = len(found) > MAX_TRACE_ROWS
         return Trace(since_ms=since_ms, rows=rows, has_more=has_more, wanted=wanted, days=tables.retention_days)
@@ -109,14 +111,14 @@ def without_partial(rows: Iterable[Delivery]) -> list[Delivery]:
     return [row for row in rows if row.account or (row.server, row.queue_id, row.recipient) not in whole]
 
 
-def trace_rows(viewer: Viewer, database: str, wanted: str, since_ms: int, rows: int) -> Statement:
-    """The newest `rows` rows that have this queue id, Message-ID (without its brackets) or recipient.
+def trace_rows(viewer: Viewer, database: str, wanted: str, rows: int) -> Statement:
+    """The newest `rows` rows that have this queue id, Message-ID (without its brackets) or recipient, of any time.
 
     A queue id finds the messages that had it at any time, and their bounces and forwards.
 
-    The inner part finds the keys by the skip indexes, with one SELECT for each column, because skip indexes do not
-    serve an OR, and of all that the table keeps: a condition on the time would be read for every row. GLOBAL: on a
-    cluster the keys are found once, not once on each shard.
+    The inner part finds the keys by the skip indexes, with one SELECT for each of them, because they hardly serve an
+    OR (0017_one_index_of_queue_ids.sql). No part has a condition on the time, which would cost more than it leaves out:
+    the inner ones would read it for every row. GLOBAL: on a cluster the keys are found once, not once on each shard.
     """
     key = ", ".join(KEY)
     among = "IN ({wanted:String}, {lower:String})"
@@ -127,9 +129,8 @@ def trace_rows(viewer: Viewer, database: str, wanted: str, since_ms: int, rows: 
         if not viewer.sees_all:  # he reads the address that he wrote, where an alias led elsewhere
             conditions.append(f"{known} AND original_recipient {among}")
     else:
-        conditions.append(f"queue_id {among}")
-        if viewer.is_engineer:
-            conditions += ["has(splitByChar(' ', next_queue_id), {wanted:String})", "parent_queue_id = {wanted:String}"]
+        known = f"hasAny({QUEUE_IDS}, [{{wanted:String}}, {{lower:String}}])"
+        conditions.append(known if viewer.is_engineer else f"{known} AND queue_id {among}")
     seen = f" AND (message_id {among} OR {SHOWN} {among})" if "@" in wanted and not viewer.sees_all else ""
     keys = " UNION ALL ".join(
         f"SELECT * FROM (SELECT DISTINCT {key} FROM {DELIVERIES}"
@@ -137,15 +138,13 @@ def trace_rows(viewer: Viewer, database: str, wanted: str, since_ms: int, rows: 
         for condition in conditions
     )
     sql = (
-        f"SELECT {ROW_COLUMNS} FROM {DELIVERIES} FINAL WHERE {VIEWER} AND ({key}) GLOBAL IN ({keys})"
-        f" AND updated_at >= fromUnixTimestamp64Milli({{since_ms:Int64}}){seen}"
+        f"SELECT {ROW_COLUMNS} FROM {DELIVERIES} FINAL WHERE {VIEWER} AND ({key}) GLOBAL IN ({keys}){seen}"
         f" ORDER BY {NEWEST_FIRST} LIMIT 1 BY {ROW_HASH} LIMIT {{rows:UInt32}}"
     )
     parameters: dict[str, Any] = {
         "database": database,
         "wanted": wanted,
         "lower": wanted.lower(),
-        "since_ms": since_ms,
         "rows": rows,
     }
     if "@" in wanted:

@@ -46,7 +46,7 @@ def test_each_table_is_a_replicated_one_and_a_distributed_one_over_it() -> None:
 
 def test_what_is_stored_is_indexed() -> None:
     altered = [statement for statement in statements() if "ADD INDEX" in statement]
-    assert len(altered) == 3
+    assert len(altered) == 4
     for statement in altered:
         assert "ALTER TABLE postwatch.deliveries_local ON CLUSTER 'mail' ADD INDEX IF NOT EXISTS by_" in statement
 

@@ -10,6 +10,7 @@ from postwatch.deploy.embedded.clickhouse import EmbeddedClickHouse
 from postwatch.deploy.migrate import Place, migrate, read_migrations
 from postwatch.deploy.old_indexes import OldIndexes
 from postwatch.query.search import ADDRESS_KEYS, HOST_KEYS, IP_KEYS
+from postwatch.query.statements import QUEUE_IDS
 from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.settings import ClickHouseSettings
 
@@ -22,11 +23,14 @@ SEARCHES = {
     "by_address": (ADDRESS_KEYS, "b77@far.example"),
     "by_ip": (IP_KEYS, "192.0.2.7"),
     "by_host": (HOST_KEYS, "h77.far.example"),
+    "by_any_queue_id": (QUEUE_IDS, "N77"),
 }
+REPLACED = {"by_recipient", "by_queue_id", "by_next_queue_id", "by_parent_queue_id"}
 ROWS = """
-INSERT INTO deliveries (account_domain, recipient, remote_ip, remote_host, queued_at, updated_at)
+INSERT INTO deliveries (account_domain, recipient, remote_ip, remote_host, next_queue_id, queued_at, updated_at)
 SELECT toString(number), 'b' || toString(number) || '@far.example', '192.0.2.' || toString(number % 100),
-    'h' || toString(number) || '.far.example', now64(3) - INTERVAL number % 20 DAY, now64(3)
+    'h' || toString(number) || '.far.example', 'M' || toString(number) || ' N' || toString(number),
+    now64(3) - INTERVAL number % 20 DAY, now64(3)
 FROM numbers(500)
 """
 
@@ -52,14 +56,15 @@ def parts_read(client: Client, index: str) -> tuple[int, int]:
 @pytest.mark.parametrize("index", SEARCHES)
 def test_rows_of_before_are_found_by_the_indexes(old_database: ClickHouseSettings, index: str) -> None:
     client = connect(old_database)
-    assert migrate(connect(old_database, database=""), old_database)[0] == f"applied {NAME}"
+    applied = migrate(connect(old_database, database=""), old_database)
+    assert {f"applied {NAME}", "applied 0017_one_index_of_queue_ids.sql"} <= set(applied)
     read, all_of_them = parts_read(client, index)
     assert all_of_them >= 3
     assert read == (1 if index != "by_ip" else read) < all_of_them + (index == "by_ip")
     indexes = "SELECT name FROM system.data_skipping_indices WHERE database = {d:String} AND table = 'deliveries'"
     names = {str(row[0]) for row in client.query(indexes, parameters={"d": old_database.database}).result_rows}
     assert set(SEARCHES) <= names
-    assert "by_recipient" not in names
+    assert not REPLACED & names
 
 
 def test_a_run_that_was_cut_off_goes_on(old_database: ClickHouseSettings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,6 +72,8 @@ def test_a_run_that_was_cut_off_goes_on(old_database: ClickHouseSettings, monkey
     make = OldIndexes.statement
 
     def statement(self: OldIndexes, week: str) -> str:
+        if "by_address" not in self.indexes:
+            return make(self, week)
         if len(ran) == 2:
             ran.append("cut off")
             raise KeyboardInterrupt

@@ -27,7 +27,7 @@ from postwatch.query.row_id import RowPlace
 from postwatch.query.row_keys import ids_of_nobody_else
 from postwatch.query.search_terms import KINDS, Term
 from postwatch.query.standing_out.groups import Place
-from postwatch.query.statements import MessageKey, Span, Statement
+from postwatch.query.statements import QUEUE_IDS, MessageKey, Span, Statement
 from postwatch.query.viewer import ENGINEER, Viewer
 from postwatch.streams.contracts.outcome import Outcome
 
@@ -75,13 +75,13 @@ def _every_statement(word: str) -> list[Statement]:
     return [
         account_window.newest_bound(_window(filters), Span(1, 2), 100),
         account_window.newest_rows(_window(filters), Span(1, 2), 100),
-        trace.trace_rows(ENGINEER, "mail", word, 1, 100),
+        trace.trace_rows(ENGINEER, "mail", word, 100),
         server_states.newest_heartbeats(ENGINEER, "mail", 1, 100),
         server_states.newest_heartbeats(ENGINEER, "mail", 1, 1, word),
         account_window.server_names(ENGINEER, "mail", 1),
         account_window.newest_rows(_window(user), Span(1), 100),
         account_window.newest_rows(_window(filters, anna), Span(1, 2), 100),
-        trace.trace_rows(anna, "mail", f"{word}@{word}", 1, 100),
+        trace.trace_rows(anna, "mail", f"{word}@{word}", 100),
         account_window.row_counts(_window(filters, anna)),
         account_window.overview(_window(filters, anna), 1000),
         sorted_rows.sorted_keys(_window(sorted_filters, anna), word, 7),
@@ -168,10 +168,10 @@ def test_a_domain_is_asked_without_an_account() -> None:
 
 
 def test_only_what_can_hold_the_word_is_searched_for_a_trace() -> None:
-    assert "queue_id IN" in trace.trace_rows(ENGINEER, "mail", "1tABCD-0000000001-ABCD", 0, 10).sql
-    assert "recipient IN" not in trace.trace_rows(ENGINEER, "mail", "1tABCD-0000000001-ABCD", 0, 10).sql
-    assert "recipient IN" in trace.trace_rows(ENGINEER, "mail", "bob@example.org", 0, 10).sql
-    assert "queue_id IN" not in trace.trace_rows(ENGINEER, "mail", "bob@example.org", 0, 10).sql
+    assert QUEUE_IDS in trace.trace_rows(ENGINEER, "mail", "1tABCD-0000000001-ABCD", 10).sql
+    assert "recipient IN" not in trace.trace_rows(ENGINEER, "mail", "1tABCD-0000000001-ABCD", 10).sql
+    assert "recipient IN" in trace.trace_rows(ENGINEER, "mail", "bob@example.org", 10).sql
+    assert QUEUE_IDS not in trace.trace_rows(ENGINEER, "mail", "bob@example.org", 10).sql
 
 
 ANNA = Viewer("anna", mailboxes=frozenset({"anna@bakery.example"}), domains=frozenset({"cakes.example"}))
