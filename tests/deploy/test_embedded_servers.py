@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from postwatch.deploy.embedded.clickhouse import EmbeddedClickHouse
-from postwatch.deploy.embedded.kafka import EmbeddedKafka, class_path, has_jars
+from postwatch.deploy.embedded.kafka import EmbeddedKafka, broker_command, class_path, has_jars
 from postwatch.deploy.embedded.part import Part
 from postwatch.deploy.topics import create_topics
 from postwatch.producers.service.errors import UnavailableError
@@ -35,6 +35,15 @@ def values(brokers: str, topic: str, count: int) -> list[bytes]:
     found = consumer.consume(count, timeout=30)
     consumer.close()
     return [message.value() or b"" for message in found]
+
+
+def test_kept_classes_that_do_not_fit_are_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = tmp_path / "classes"
+    kept.write_bytes(b"of another Java" * 1000)
+    monkeypatch.setattr("postwatch.deploy.embedded.kafka.kept_classes", lambda: kept)
+    command = broker_command(tmp_path / "data", 1, 2)  # Java formats the folder
+    assert f"-XX:AOTCache={kept}" in command
+    assert (tmp_path / "data" / "logs" / "meta.properties").exists()
 
 
 def test_a_download_that_was_cut_off_is_finished_by_the_next_start(
