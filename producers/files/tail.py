@@ -100,14 +100,23 @@ class Tail:
         return Position(self.byte_offset + piece_end, digest(content[max(0, behind - PROOF_BYTES) : behind]))
 
     def _move(self, end: Position, content_before: bytes) -> None:
-        self._proof = content_before[-PROOF_BYTES:]
+        self._proof = _end_of(content_before)
         self.byte_offset = end.byte_offset
         self._searched = 0
 
     def _skip_nuls(self, content: bytes) -> int:
         nuls = leading_nuls(content[len(self._proof) :])
         if nuls:
-            self._proof = content[: len(self._proof) + nuls][-PROOF_BYTES:]
+            self._proof = _end_of(content[: len(self._proof) + nuls])
             self.byte_offset += nuls
             self.skipped_nuls += nuls
         return nuls
+
+
+def _end_of(content: bytes) -> bytes:
+    """The proof that it is, as a copy even where it is all of it.
+
+    What was read of a short file stands at the beginning of memory for a whole record, mapped for it alone: kept as it
+    is, it would keep a page and a mapping, of which a process may have 65,530.
+    """
+    return bytes(memoryview(content)[-PROOF_BYTES:])

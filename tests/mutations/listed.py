@@ -376,6 +376,13 @@ SHIPPER = (
         _MODEL,
     ),
     _mutation(
+        "short files keep no memory for a whole record each",
+        "producers/files/tail.py",
+        "    return bytes(memoryview(content)[-PROOF_BYTES:])\n",
+        "    return content[-PROOF_BYTES:]\n",
+        "producers/files/test_tail.py::test_thousands_of_short_files_keep_no_memory_for_a_whole_record_each",
+    ),
+    _mutation(
         "a file that took the name of a file that is held is another one",
         "producers/files/discovery.py",
         "file.key != (device, entry.inode()) or ",

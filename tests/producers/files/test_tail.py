@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,26 @@ from postwatch.producers.files.fingerprint import PROOF_BYTES, START, Position, 
 from postwatch.producers.files.source import PlainSource
 from postwatch.producers.files.tail import Chunk, Tail, TruncatedError
 from postwatch.producers.record import MAX_RECORD_BYTES
+
+_FOLLOW_SHORT_FILES = """
+import sys
+from pathlib import Path
+from postwatch.producers.service.memory import bound_heap
+from tests.producers.files.test_tail import open_tail
+
+def mappings():
+    return len(Path("/proc/self/maps").read_text().splitlines())
+
+bound_heap()
+before = mappings()
+tails = []
+for number in range(500):
+    path = Path(sys.argv[1], f"log{number}")
+    path.write_bytes(b"line %d\\n" % number)
+    tails.append(open_tail(path))
+    assert tails[-1].read() and not tails[-1].read()
+print(mappings() - before)
+"""
 
 
 def open_tail(path: Path, position: Position = START) -> Tail:
@@ -115,3 +137,10 @@ def test_a_hole_at_the_beginning_is_skipped_in_one_read(tmp_path: Path) -> None:
     assert (chunk.value, chunk.byte_offset) == (b"one\n", 50_000_000)
     assert tail.skipped_nuls == 50_000_000
     assert chunk.end.proof_bytes == PROOF_BYTES
+
+
+def test_thousands_of_short_files_keep_no_memory_for_a_whole_record_each(tmp_path: Path) -> None:
+    """As a shipper has its heap: tried in a process of its own."""
+    command = [sys.executable, "-c", _FOLLOW_SHORT_FILES, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 100
