@@ -225,10 +225,16 @@ def pace(update: Callable[[], Awaitable[bool]]) -> Callable[[], asyncio.Future[b
     """An update of aiokafka's metadata that takes a moment, also where it fails at once.
 
     While a partition has no leader, sender and fetcher ask for the next one without a pause: thousands of times a
-    second, as long as the broker is away, each with lines in the log.
+    second, as long as the broker is away, each with lines in the log. An update that can't connect asks for the next
+    one itself, and waits for none: so an update also begins no sooner than a moment after the last one.
     """
+    next_at = 0.0
 
     async def paced() -> bool:
+        nonlocal next_at
+        if (wait := next_at - time.monotonic()) > 0:
+            await asyncio.sleep(wait)
+        next_at = time.monotonic() + METADATA_PAUSE_SECONDS
         is_updated = await update()
         await asyncio.sleep(METADATA_PAUSE_SECONDS)
         return is_updated

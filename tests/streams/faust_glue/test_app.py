@@ -150,6 +150,25 @@ def test_metadata_that_can_not_be_updated_are_asked_for_a_few_times_a_second() -
     assert 1 <= asked <= 4
 
 
+def test_an_update_that_asks_for_the_next_one_itself_comes_at_that_pace_too() -> None:
+    """As aiokafka's does where it can't connect: nobody waits for those."""
+    asked = 0
+
+    async def ask() -> None:
+        async def fail() -> bool:
+            nonlocal asked
+            asked += 1
+            update()
+            return False
+
+        update = pace(fail)
+        await update()
+        await asyncio.sleep(3 * METADATA_PAUSE_SECONDS)
+
+    asyncio.run(ask())
+    assert 2 <= asked <= 5
+
+
 def test_the_app_s_consumer_asks_for_metadata_at_that_pace(tmp_path: Path) -> None:
     async def ask() -> None:
         app, _ = make_app(tmp_path)
