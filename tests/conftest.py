@@ -52,9 +52,12 @@ def pytest_configure(config: pytest.Config) -> None:
 _REAL_PARTS = {"kafka", "clickhouse", "browser", "imap", "state_address"}
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The longest first, so that short ones are left to fill every process to the end: tests that say that they need
     more than the usual time, then files whose tests start real parts. Within a file nothing moves.
+
+    Each process of xdist begins with a stretch of the list, as long as the others', and takes from others what they
+    have not begun. So files are dealt to as many piles, and each pile has its longest first.
     """
 
     def seconds(item: pytest.Item) -> float:
@@ -65,10 +68,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         needs = any(item.get_closest_marker(name) for name in ("stack", "skipif"))
         return needs or bool(_REAL_PARTS & {*getattr(item, "fixturenames", ())})
 
-    longest: dict[Path, float] = {}
+    files: dict[Path, list[pytest.Item]] = {}
     for item in items:
-        longest[item.path] = max(longest.get(item.path, 0), seconds(item), is_real(item))
-    items.sort(key=lambda item: -longest[item.path])
+        files.setdefault(item.path, []).append(item)
+    longest = {path: max(max(seconds(test), is_real(test)) for test in tests) for path, tests in files.items()}
+    processes = int(getattr(config, "workerinput", {}).get("workercount", 1))
+    piles: list[list[pytest.Item]] = [[] for _ in range(processes)]
+    for path in sorted(files, key=lambda path: -longest[path]):
+        min(piles, key=len).extend(files[path])
+    items[:] = itertools.chain.from_iterable(piles)
 
 
 @pytest.fixture(autouse=True)
