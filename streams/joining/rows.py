@@ -1,6 +1,7 @@
 """A message and a recipient → the delivery rows, one for each account that it is reported under. Pure.
 
-The columns are given by position, in the order of `Outcome`, which is three times as fast as by name.
+The columns are given by position, in the order of `Outcome`, which is three times as fast as by name. What is made off
+that path gives them by name.
 """
 
 from __future__ import annotations
@@ -216,46 +217,28 @@ class RowMaker:
         former: list[Account] = []
         if refusal.awaits_arrival and refusal.told_by:
             former = [one for one in self._accounts.of_refusal(_as_it_was(refusal), server) if one not in accounts]
-        columns = (  # all of Outcome, in order
-            "",
-            "",
-            "",
-            server,
-            refusal.queue_id,
-            refusal.message_id,
-            refusal.sender,
-            refusal.recipient,
-            "",
-            refusal.client_host,
-            refusal.client_ip,
-            refusal.authenticated_as,
-            refusal.auth_method,
-            refusal.subject,
-            0,
-            refusal.at,
-            refusal.at,
-            0,
-            refusal.status,
-            RESULTS[refusal.status],
-            refusal.smtp_code,
-            refusal.enhanced_code,
-            refusal.response,
-            reason,
-            "",
-            "",
-            "",
-            "",
-            "",
-            "",
-            (),
-            "",
-            "",
-            tuple(filter(None, (refusal.line, refusal.told_by))) if self._keep_lines else (),
-            make_version(1, refusal.at, RANKS[refusal.status], _count_told(refusal)),
-            0,
-            "",
+        row = Outcome(
+            server=server,
+            queue_id=refusal.queue_id,
+            message_id=refusal.message_id,
+            sender=refusal.sender,
+            recipient=refusal.recipient,
+            client_host=refusal.client_host,
+            client_ip=refusal.client_ip,
+            authenticated_as=refusal.authenticated_as,
+            auth_method=refusal.auth_method,
+            subject=refusal.subject,
+            queued_at=refusal.at,
+            updated_at=refusal.at,
+            status=refusal.status,
+            result=RESULTS[refusal.status],
+            smtp_code=refusal.smtp_code,
+            enhanced_code=refusal.enhanced_code,
+            response=refusal.response,
+            reason=reason,
+            log_lines=tuple(filter(None, (refusal.line, refusal.told_by))) if self._keep_lines else (),
+            version=make_version(1, refusal.at, RANKS[refusal.status], _count_told(refusal)),
         )
-        row: Outcome = NEW(Outcome, columns)
         return [
             *(of_account(row, account) for account in accounts),
             *(retracted(row, account) for account in former),

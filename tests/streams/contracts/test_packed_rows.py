@@ -19,7 +19,7 @@ END_OF_9999_MS = 253_402_300_800_000
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.text('\0\1\2\x1f"\\/\x7fä', max_size=20)
 TIMES = st.integers(0, END_OF_9999_MS - 1)
 WORDS = st.integers(0, 65_535)
-ATTEMPTS = st.tuples(TIMES, TEXTS, WORDS, TEXTS, TEXTS, TEXTS, TEXTS, TEXTS).map(Attempt._make)
+ATTEMPTS = st.builds(Attempt, TIMES, TEXTS, WORDS, TEXTS, TEXTS, TEXTS, TEXTS, TEXTS)
 LINES = st.lists(TEXTS, max_size=3)
 
 
