@@ -104,13 +104,11 @@ class SearchWindow:
         wanted = self.wanted
         status = self.last.sql if self.last else "status"
         found = ["updated_at >= fromUnixTimestamp64Milli({since_ms:Int64})"]
+        values: dict[str, Any] = {"since_ms": self.since_ms if self.by_sent else span.since_ms}
         if self.by_sent or not self.most_rows:  # to compare it with each granule's key takes longer than a rare term
             found.append("queued_at >= fromUnixTimestamp64Milli({queued_since_ms:Int64})")
-        values: dict[str, Any] = {
             # The partitions go by queued_at.
-            "queued_since_ms": span.since_ms if self.by_sent else span.since_ms - self.open_ms,
-            "since_ms": self.since_ms if self.by_sent else span.since_ms,
-        }
+            values["queued_since_ms"] = span.since_ms if self.by_sent else span.since_ms - self.open_ms
         if span.until_ms is not None:
             found.append(f"{self.column} < fromUnixTimestamp64Milli({{until_ms:Int64}})")
             values["until_ms"] = span.until_ms

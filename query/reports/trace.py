@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from postwatch.query.errors import FilterError
 from postwatch.query.filters import clean_text
@@ -15,6 +15,8 @@ from postwatch.query.search_terms import ascii_lower
 from postwatch.query.shapes import DeliveryShape, Shape, Time
 from postwatch.query.statements import (
     DELIVERIES,
+    HAS_MESSAGE_KEY,
+    MESSAGE_KEY,
     NEWEST_FIRST,
     QUEUE_IDS,
     ROW_COLUMNS,
@@ -22,13 +24,15 @@ from postwatch.query.statements import (
     SHOWN,
     VIEWER,
     Delivery,
+    MessageKey,
     Statement,
+    of_keys,
 )
 from postwatch.query.terminal import delivery_details
 from postwatch.query.translation import ngettext
 from postwatch.query.viewer import Viewer
 from postwatch.query.wording import visible
-from postwatch.streams.contracts.outcome import KEY, iso_time
+from postwatch.streams.contracts.outcome import iso_time
 from pydantic import Field
 from rich.console import RenderableType
 from rich.text import Text
@@ -73,8 +77,10 @@ class TraceReport(DeliveriesReport[TraceQuestion, Trace]):
         if not wanted:
             raise FilterError("id is empty: use a queue id, a Message-ID or a recipient's address")
         since_ms = tables.now_ms - tables.retention_days * DAY_MS
-        read = read_newest(tables, trace_rows(tables.viewer, tables.database, wanted, MAX_TRACE_ROWS + 1))
-        found = [row for row in read if row.updated_at >= since_ms]
+        found: list[Delivery] = []
+        for lookup in lookups(tables.viewer, wanted):
+            if found := [row for row in _newest(tables, wanted, lookup) if row.updated_at >= since_ms]:
+                break
         rows = tuple(without_partial(found[:MAX_TRACE_ROWS]))
         has_more = len(found) > MAX_TRACE_ROWS
         return Trace(since_ms=since_ms, rows=rows, has_more=has_more, wanted=wanted, days=tables.retention_days)
@@ -104,6 +110,15 @@ class TraceReport(DeliveriesReport[TraceQuestion, Trace]):
 REPORT = TraceReport()
 
 
+def _newest(tables: Tables, wanted: str, lookup: IdLookup) -> Sequence[Delivery]:
+    most = MAX_TRACE_ROWS + 1
+    told = tables.read(trace_keys(tables.viewer, tables.database, wanted, lookup, most))
+    keys = {MessageKey(*row) for row in told}
+    if not keys:
+        return ()
+    return read_newest(tables, trace_rows(tables.viewer, tables.database, wanted, lookup, keys, most))
+
+
 def without_partial(rows: Iterable[Delivery]) -> list[Delivery]:
     """The rows without those of no account whose whole row, of a known account, is among them."""
     rows = list(rows)
@@ -111,42 +126,62 @@ def without_partial(rows: Iterable[Delivery]) -> list[Delivery]:
     return [row for row in rows if row.account or (row.server, row.queue_id, row.recipient) not in whole]
 
 
-def trace_rows(viewer: Viewer, database: str, wanted: str, rows: int) -> Statement:
-    """The newest `rows` rows that have this queue id, Message-ID (without its brackets) or recipient, of any time.
+class IdLookup(NamedTuple):
+    """What an id is looked for as."""
 
-    A queue id finds the messages that had it at any time, and their bounces and forwards.
+    by_index: tuple[str, ...]
+    """Conditions of which one is true for a row that has it in any version, each served by one index."""
+    is_shown: str
+    """True for a row that is shown, as far as the viewer may know."""
 
-    The inner part finds the keys by the skip indexes, with one SELECT for each of them, because they hardly serve an
-    OR (0017_one_index_of_queue_ids.sql). No part has a condition on the time, which would cost more than it leaves out:
-    the inner ones would read it for every row. GLOBAL: on a cluster the keys are found once, not once on each shard.
+
+def lookups(viewer: Viewer, wanted: str) -> list[IdLookup]:
+    """The likeliest first; the next is for where it finds nothing.
+
+    With an @ it is a Message-ID or an address: both are looked for, or a stranger's Message-ID would hide what an
+    address got. A queue id finds the messages that had it at any time, and for engineers their bounces and forwards.
     """
-    key = ", ".join(KEY)
     among = "IN ({wanted:String}, {lower:String})"
-    conditions = [f"message_id {among}"]
     if "@" in wanted:
         known = f"hasAny({ADDRESS_KEYS}, {{addresses:Array(String)}})"
-        conditions.append(f"{known} AND recipient {among}")
+        by_index = [f"message_id {among}", f"{known} AND recipient {among}"]
         if not viewer.sees_all:  # he reads the address that he wrote, where an alias led elsewhere
-            conditions.append(f"{known} AND original_recipient {among}")
-    else:
-        known = f"hasAny({QUEUE_IDS}, [{{wanted:String}}, {{lower:String}}])"
-        conditions.append(known if viewer.is_engineer else f"{known} AND queue_id {among}")
-    seen = f" AND (message_id {among} OR {SHOWN} {among})" if "@" in wanted and not viewer.sees_all else ""
-    keys = " UNION ALL ".join(
-        f"SELECT * FROM (SELECT DISTINCT {key} FROM {DELIVERIES}"
+            by_index.append(f"{known} AND original_recipient {among}")
+        return [IdLookup(tuple(by_index), f"(message_id {among} OR {SHOWN} {among})")]
+    known = f"hasAny({QUEUE_IDS}, [{{wanted:String}}, {{lower:String}}])"
+    queue_id = known if viewer.is_engineer else f"{known} AND queue_id {among}"
+    message_id = f"message_id {among}"
+    return [IdLookup((queue_id,), queue_id), IdLookup((message_id,), message_id)]
+
+
+def trace_keys(viewer: Viewer, database: str, wanted: str, lookup: IdLookup, rows: int) -> Statement:
+    """The columns of MessageKey of the newest `rows` messages that may have it: a queue id, a Message-ID (without its
+    brackets) or a recipient.
+
+    One SELECT for each index, because they hardly serve an OR (0017_one_index_of_queue_ids.sql), and without a
+    condition on the time, which would be compared with the key of every granule.
+    """
+    sql = " UNION ALL ".join(
+        f"SELECT * FROM (SELECT DISTINCT {MESSAGE_KEY} FROM {DELIVERIES}"
         f" WHERE {VIEWER} AND {condition} ORDER BY queued_at DESC LIMIT {{rows:UInt32}})"
-        for condition in conditions
+        for condition in lookup.by_index
     )
+    values: dict[str, Any] = {"database": database, "rows": rows, **_spellings(wanted)}
+    if "@" in wanted:
+        values["addresses"] = [ascii_lower(wanted), ascii_lower(wanted.lower())]
+    return Statement(viewer, sql, values)
+
+
+def trace_rows(
+    viewer: Viewer, database: str, wanted: str, lookup: IdLookup, keys: Collection[MessageKey], rows: int
+) -> Statement:
+    """The newest `rows` rows that have it, of these messages."""
     sql = (
-        f"SELECT {ROW_COLUMNS} FROM {DELIVERIES} FINAL WHERE {VIEWER} AND ({key}) GLOBAL IN ({keys}){seen}"
+        f"SELECT {ROW_COLUMNS} FROM {DELIVERIES} FINAL WHERE {VIEWER} AND {HAS_MESSAGE_KEY} AND {lookup.is_shown}"
         f" ORDER BY {NEWEST_FIRST} LIMIT 1 BY {ROW_HASH} LIMIT {{rows:UInt32}}"
     )
-    parameters: dict[str, Any] = {
-        "database": database,
-        "wanted": wanted,
-        "lower": wanted.lower(),
-        "rows": rows,
-    }
-    if "@" in wanted:
-        parameters["addresses"] = [ascii_lower(wanted), ascii_lower(wanted.lower())]
-    return Statement(viewer, sql, parameters)
+    return Statement(viewer, sql, {"database": database, "rows": rows, **_spellings(wanted), **of_keys(keys)})
+
+
+def _spellings(wanted: str) -> dict[str, str]:
+    return {"wanted": wanted, "lower": wanted.lower()}

@@ -58,6 +58,18 @@ def _rows_of_keys(window: SearchWindow, span: Span, rows: int) -> Statement:
     return search_window.newest_rows(window, span, rows, [MessageKey(word, word, 3, word)])
 
 
+def _trace_statements(viewer: Viewer, wanted: str, word: str) -> list[Statement]:
+    key = MessageKey(word, word, 3, word)
+    return [
+        made
+        for lookup in trace.lookups(viewer, wanted)
+        for made in (
+            trace.trace_keys(viewer, "mail", wanted, lookup, 100),
+            trace.trace_rows(viewer, "mail", wanted, lookup, [key], 100),
+        )
+    ]
+
+
 def _queue_statements(word: str, viewer: Viewer) -> list[Statement]:
     groups = queue_statements.GROUPS
     window = queue_statements.QueueWindow(viewer, "mail", tuple((group, word) for group in groups), 0, 5)
@@ -75,13 +87,13 @@ def _every_statement(word: str) -> list[Statement]:
     return [
         account_window.newest_bound(_window(filters), Span(1, 2), 100),
         account_window.newest_rows(_window(filters), Span(1, 2), 100),
-        trace.trace_rows(ENGINEER, "mail", word, 100),
         server_states.newest_heartbeats(ENGINEER, "mail", 1, 100),
         server_states.newest_heartbeats(ENGINEER, "mail", 1, 1, word),
         account_window.server_names(ENGINEER, "mail", 1),
         account_window.newest_rows(_window(user), Span(1), 100),
         account_window.newest_rows(_window(filters, anna), Span(1, 2), 100),
-        trace.trace_rows(anna, "mail", f"{word}@{word}", 100),
+        *_trace_statements(ENGINEER, word, word),
+        *_trace_statements(anna, f"{word}@{word}", word),
         account_window.row_counts(_window(filters, anna)),
         account_window.overview(_window(filters, anna), 1000),
         sorted_rows.sorted_keys(_window(sorted_filters, anna), word, 7),
@@ -126,12 +138,12 @@ def test_every_parameter_of_a_query_is_given_and_none_is_left_over() -> None:
 
 
 def test_final_stands_only_where_rows_are_shown() -> None:
-    bound, rows, traced, heartbeats, *_ = (statement.sql for statement in _every_statement("tame"))
+    bound, rows, *_ = (statement.sql for statement in _every_statement("tame"))
+    keys, traced, *_ = (statement.sql for statement in _trace_statements(ENGINEER, "tame", "tame"))
+    heartbeats = server_states.newest_heartbeats(ENGINEER, "mail", 1, 100).sql
     assert "FINAL" not in bound
-    assert rows.count("FINAL") == heartbeats.count("FINAL") == 1
-    outer, keys = traced.split(" GLOBAL IN ")
-    assert "FINAL" in outer
     assert "FINAL" not in keys
+    assert rows.count("FINAL") == traced.count("FINAL") == heartbeats.count("FINAL") == 1
 
 
 def test_every_field_of_an_outcome_is_read() -> None:
@@ -168,10 +180,12 @@ def test_a_domain_is_asked_without_an_account() -> None:
 
 
 def test_only_what_can_hold_the_word_is_searched_for_a_trace() -> None:
-    assert QUEUE_IDS in trace.trace_rows(ENGINEER, "mail", "1tABCD-0000000001-ABCD", 10).sql
-    assert "recipient IN" not in trace.trace_rows(ENGINEER, "mail", "1tABCD-0000000001-ABCD", 10).sql
-    assert "recipient IN" in trace.trace_rows(ENGINEER, "mail", "bob@example.org", 10).sql
-    assert QUEUE_IDS not in trace.trace_rows(ENGINEER, "mail", "bob@example.org", 10).sql
+    by_queue_id, by_message_id = trace.lookups(ENGINEER, "1tABCD-0000000001-ABCD")
+    [either] = trace.lookups(ENGINEER, "bob@example.org")
+    assert [QUEUE_IDS in condition for condition in by_queue_id.by_index] == [True]
+    assert [condition.split()[0] for condition in by_message_id.by_index] == ["message_id"]
+    assert ["recipient IN" in condition for condition in either.by_index] == [False, True]
+    assert not any(QUEUE_IDS in condition for condition in either.by_index)
 
 
 ANNA = Viewer("anna", mailboxes=frozenset({"anna@bakery.example"}), domains=frozenset({"cakes.example"}))
