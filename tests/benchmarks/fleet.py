@@ -196,7 +196,7 @@ class Fleet:
         chance = random.Random(self._made.rows)
         times, cpus = [], []
         for number in range(runs + 1):
-            n = chance.randrange(self._made.rows * 9 // 10)
+            n = chance.randrange(self._made.rows // 20, self._made.rows * 9 // 10)  # of older ones the days are over
             wanted = f"1tAbCd-{n:011d}-AbCd"
             if number % 2:
                 wanted = self.ask(
