@@ -22,7 +22,7 @@ from postwatch.query.report_service import ReportService
 from postwatch.query.reports.registry import AnyReport, narrow_first
 from postwatch.query.reports.report import Filter
 from postwatch.query.shapes import ErrorShape, HealthShape, ReasonShape, Shape
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from postwatch.streams.exposition import expose
 
 OPENAPI_PATH = "/api/v1/openapi.json"
 HEALTH_SECONDS = 1.0
@@ -97,7 +97,8 @@ def api_router(service: ReportService, reports: Iterable[AnyReport]) -> APIRoute
     @router.get("/metrics", response_class=PlainTextResponse, tags=["operation"])
     def metrics() -> Response:
         """Prometheus metrics."""
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+        content_type, text = expose()
+        return Response(text, media_type=content_type)
 
     return router
 

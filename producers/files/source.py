@@ -66,11 +66,10 @@ class PlainSource:
             os.close(self._descriptor)
             raise OSError(f"{path} is not a regular file")
         self.device, self.inode = status.st_dev, status.st_ino
-        self.status = (status.st_size, status.st_mtime_ns)
+        self.status = _size_and_time(status)
 
     def look(self) -> tuple[int, int]:
-        status = os.fstat(self._descriptor)
-        self.status = (status.st_size, status.st_mtime_ns)
+        self.status = _size_and_time(os.fstat(self._descriptor))
         return self.status
 
     def read_at(self, byte_offset: int, size: int) -> bytes:
@@ -103,8 +102,7 @@ class CompressedSource:
         self._begin(self.look()[0])
 
     def look(self) -> tuple[int, int]:
-        status = os.fstat(self._file.fileno())
-        self.status = (status.st_size, status.st_mtime_ns)
+        self.status = _size_and_time(os.fstat(self._file.fileno()))
         return self.status
 
     def _begin(self, file_bytes: int) -> None:
@@ -205,6 +203,10 @@ class CompressedSource:
         elif growth:
             self._file_bytes, self._end = file_bytes, None
         return growth
+
+
+def _size_and_time(status: os.stat_result) -> tuple[int, int]:
+    return status.st_size, status.st_mtime_ns
 
 
 def _size_in_trailer(file: IO[bytes], size_bytes: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -10,15 +10,14 @@ from postwatch.query.errors import FilterError
 from postwatch.query.filters import clean_text
 from postwatch.query.reports.deliveries import Deliveries, DeliveriesReport, read_newest
 from postwatch.query.reports.report import DAY_MS, Tables, asked
-from postwatch.query.search import ADDRESS_KEYS
-from postwatch.query.search_terms import ascii_lower
+from postwatch.query.search import ADDRESS_KEYS, term_conditions
+from postwatch.query.search_terms import MESSAGE_ID, QUEUE_ID, Term, ascii_lower
 from postwatch.query.shapes import DeliveryShape, Shape, Time
 from postwatch.query.statements import (
     DELIVERIES,
     HAS_MESSAGE_KEY,
     MESSAGE_KEY,
     NEWEST_FIRST,
-    QUEUE_IDS,
     ROW_COLUMNS,
     ROW_HASH,
     SHOWN,
@@ -116,7 +115,7 @@ def _newest(tables: Tables, wanted: str, lookup: IdLookup) -> Sequence[Delivery]
     keys = {MessageKey(*row) for row in told}
     if not keys:
         return ()
-    return read_newest(tables, trace_rows(tables.viewer, tables.database, wanted, lookup, keys, most))
+    return read_newest(tables, trace_rows(tables.viewer, tables.database, lookup, keys, most))
 
 
 def without_partial(rows: Iterable[Delivery]) -> list[Delivery]:
@@ -133,6 +132,8 @@ class IdLookup(NamedTuple):
     """Conditions of which one is true for a row that has it in any version, each served by one index."""
     is_shown: str
     """True for a row that is shown, as far as the viewer may know."""
+    spellings: Mapping[str, Any]
+    """The parameters of both."""
 
 
 def lookups(viewer: Viewer, wanted: str) -> list[IdLookup]:
@@ -141,17 +142,16 @@ def lookups(viewer: Viewer, wanted: str) -> list[IdLookup]:
     With an @ it is a Message-ID or an address: both are looked for, or a stranger's Message-ID would hide what an
     address got. A queue id finds the messages that had it at any time, and for engineers their bounces and forwards.
     """
-    among = "IN ({wanted:String}, {lower:String})"
-    if "@" in wanted:
-        known = f"hasAny({ADDRESS_KEYS}, {{addresses:Array(String)}})"
-        by_index = [f"message_id {among}", f"{known} AND recipient {among}"]
-        if not viewer.sees_all:  # he reads the address that he wrote, where an alias led elsewhere
-            by_index.append(f"{known} AND original_recipient {among}")
-        return [IdLookup(tuple(by_index), f"(message_id {among} OR {SHOWN} {among})")]
-    known = f"hasAny({QUEUE_IDS}, [{{wanted:String}}, {{lower:String}}])"
-    queue_id = known if viewer.is_engineer else f"{known} AND queue_id {among}"
-    message_id = f"message_id {among}"
-    return [IdLookup((queue_id,), queue_id), IdLookup((message_id,), message_id)]
+    [message_id], spellings = term_conditions(viewer, Term(MESSAGE_ID, wanted))
+    if "@" not in wanted:
+        [queue_id], _ = term_conditions(viewer, Term(QUEUE_ID, wanted))
+        return [IdLookup((one,), one, spellings) for one in (queue_id, message_id)]
+    among = "IN {terms:Array(String)}"
+    known = f"hasAny({ADDRESS_KEYS}, {{addresses:Array(String)}})"
+    by_index = [message_id, f"{known} AND recipient {among}"]
+    if not viewer.sees_all:  # he reads the address that he wrote, where an alias led elsewhere
+        by_index.append(f"{known} AND original_recipient {among}")
+    return [IdLookup(tuple(by_index), f"({message_id} OR {SHOWN} {among})", spellings)]
 
 
 def trace_keys(viewer: Viewer, database: str, wanted: str, lookup: IdLookup, rows: int) -> Statement:
@@ -166,22 +166,16 @@ def trace_keys(viewer: Viewer, database: str, wanted: str, lookup: IdLookup, row
         f" WHERE {VIEWER} AND {condition} ORDER BY queued_at DESC LIMIT {{rows:UInt32}})"
         for condition in lookup.by_index
     )
-    values: dict[str, Any] = {"database": database, "rows": rows, **_spellings(wanted)}
+    values: dict[str, Any] = {"database": database, "rows": rows, **lookup.spellings}
     if "@" in wanted:
         values["addresses"] = [ascii_lower(wanted), ascii_lower(wanted.lower())]
     return Statement(viewer, sql, values)
 
 
-def trace_rows(
-    viewer: Viewer, database: str, wanted: str, lookup: IdLookup, keys: Collection[MessageKey], rows: int
-) -> Statement:
+def trace_rows(viewer: Viewer, database: str, lookup: IdLookup, keys: Collection[MessageKey], rows: int) -> Statement:
     """The newest `rows` rows that have it, of these messages."""
     sql = (
         f"SELECT {ROW_COLUMNS} FROM {DELIVERIES} FINAL WHERE {VIEWER} AND {HAS_MESSAGE_KEY} AND {lookup.is_shown}"
         f" ORDER BY {NEWEST_FIRST} LIMIT 1 BY {ROW_HASH} LIMIT {{rows:UInt32}}"
     )
-    return Statement(viewer, sql, {"database": database, "rows": rows, **_spellings(wanted), **of_keys(keys)})
-
-
-def _spellings(wanted: str) -> dict[str, str]:
-    return {"wanted": wanted, "lower": wanted.lower()}
+    return Statement(viewer, sql, {"database": database, "rows": rows, **lookup.spellings, **of_keys(keys)})

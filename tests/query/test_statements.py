@@ -65,7 +65,7 @@ def _trace_statements(viewer: Viewer, wanted: str, word: str) -> list[Statement]
         for lookup in trace.lookups(viewer, wanted)
         for made in (
             trace.trace_keys(viewer, "mail", wanted, lookup, 100),
-            trace.trace_rows(viewer, "mail", wanted, lookup, [key], 100),
+            trace.trace_rows(viewer, "mail", lookup, [key], 100),
         )
     ]
 
