@@ -1,12 +1,12 @@
 """Events as tuples of their fields, to be sent from the process that parses to the one that joins.
 
-Invariant: what is made of the tuples of events are the same events, in the same order. Fields stand here by name and
-place, for this runs for each event and compiled code reads them so at a twentieth of what a look by name takes.
+Invariant: what is made of the tuples of events are the same events, in the same order. Fields are read by their
+names as they stand here, for this runs for each event and compiled code takes a twentieth of what a look by name takes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from postwatch.streams.parsers.events import Arrival, Attempt, Event, LifecycleEvent, Refusal, Step
@@ -14,6 +14,7 @@ from postwatch.streams.parsers.events import Arrival, Attempt, Event, LifecycleE
 Fields = tuple[Any, ...]
 """The kind of an event, and its fields in order."""
 _ARRIVAL, _ATTEMPT, _LIFECYCLE_EVENT, _REFUSAL, _STEP = range(5)
+_KINDS: tuple[Callable[..., Event], ...] = (Arrival, Attempt, LifecycleEvent, Refusal, Step)
 
 
 def to_fields(events: Iterable[Event]) -> list[Fields]:
@@ -151,116 +152,4 @@ def to_fields(events: Iterable[Event]) -> list[Fields]:
 
 def from_fields(found: Iterable[Fields]) -> list[Event]:
     """The inverse of `to_fields`."""
-    events: list[Event] = []
-    for one in found:
-        kind: int = one[0]
-        if kind == _ATTEMPT:
-            events.append(
-                Attempt(
-                    one[1],
-                    one[2],
-                    one[3],
-                    one[4],
-                    one[5],
-                    one[6],
-                    one[7],
-                    one[8],
-                    one[9],
-                    one[10],
-                    one[11],
-                    one[12],
-                    one[13],
-                    one[14],
-                    one[15],
-                    one[16],
-                    one[17],
-                    one[18],
-                    one[19],
-                    one[20],
-                    one[21],
-                    one[22],
-                    one[23],
-                    one[24],
-                )
-            )
-        elif kind == _ARRIVAL:
-            events.append(
-                Arrival(
-                    one[1],
-                    one[2],
-                    one[3],
-                    one[4],
-                    one[5],
-                    one[6],
-                    one[7],
-                    one[8],
-                    one[9],
-                    one[10],
-                    one[11],
-                    one[12],
-                    one[13],
-                    one[14],
-                    one[15],
-                    one[16],
-                    one[17],
-                    one[18],
-                )
-            )
-        elif kind == _LIFECYCLE_EVENT:
-            events.append(
-                LifecycleEvent(one[1], one[2], one[3], one[4], one[5], one[6], one[7], one[8], one[9], one[10], one[11])
-            )
-        elif kind == _REFUSAL:
-            events.append(
-                Refusal(
-                    one[1],
-                    one[2],
-                    one[3],
-                    one[4],
-                    one[5],
-                    one[6],
-                    one[7],
-                    one[8],
-                    one[9],
-                    one[10],
-                    one[11],
-                    one[12],
-                    one[13],
-                    one[14],
-                    one[15],
-                    one[16],
-                    one[17],
-                    one[18],
-                    one[19],
-                    one[20],
-                    one[21],
-                    one[22],
-                    one[23],
-                    one[24],
-                )
-            )
-        else:
-            events.append(
-                Step(
-                    one[1],
-                    one[2],
-                    one[3],
-                    one[4],
-                    one[5],
-                    one[6],
-                    one[7],
-                    one[8],
-                    one[9],
-                    one[10],
-                    one[11],
-                    one[12],
-                    one[13],
-                    one[14],
-                    one[15],
-                    one[16],
-                    one[17],
-                    one[18],
-                    one[19],
-                )
-            )
-    return events
+    return [_KINDS[one[0]](*one[1:]) for one in found]
