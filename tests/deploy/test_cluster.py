@@ -53,10 +53,15 @@ def test_what_is_stored_is_indexed() -> None:
 
 def test_what_is_stored_is_merged_within_the_bounds() -> None:
     altered = [statement for statement in statements() if "MODIFY SETTING" in statement]
-    for statement, setting in zip(
-        altered, ("vertical_merge_", "text_index_max_memory_", "min_age_to_force_merge_"), strict=True
-    ):
-        assert f"ALTER TABLE postwatch.deliveries_local ON CLUSTER 'mail' MODIFY SETTING {setting}" in statement
+    names = ("vertical_merge_", "text_index_max_memory_", "min_age_to_force_merge_", "merge_with_ttl_timeout")
+    slim = ("delivery_states", "delivery_events", "delivery_hops")
+    wanted = [
+        *(("deliveries", name) for name in names),
+        *((table, "merge_with_ttl_timeout") for table in slim),
+        ("arrivals", "merge_selector_base"),
+    ]
+    for statement, (table, setting) in zip(altered, wanted, strict=True):
+        assert f"ALTER TABLE postwatch.{table}_local ON CLUSTER 'mail' MODIFY SETTING {setting}" in statement
 
 
 def columns(statement: str) -> str:

@@ -159,6 +159,16 @@ def test_a_week_without_inserts_is_merged_to_one_part(database: ClickHouseSettin
     assert "min_age_to_force_merge_on_partition_only" in engine
 
 
+@pytest.mark.parametrize("table", ["deliveries", "delivery_states", "delivery_events", "delivery_hops"])
+def test_a_week_is_not_written_anew_for_each_hour_that_expires(database: ClickHouseSettings, table: str) -> None:
+    """By default ClickHouse does so every four hours."""
+    client = connect(database)
+    query = "SELECT engine_full FROM system.tables WHERE database = {d:String} AND name = {t:String}"
+    [[engine]] = client.query(query, parameters={"d": database.database, "t": table}).result_rows
+    assert "merge_with_ttl_timeout = 86400" in engine
+    assert "merge_selector_base = 10" in engine
+
+
 def test_days_that_are_changed_later_are_those_of_every_table(database: ClickHouseSettings) -> None:
     longer = replace(database, retention_days=90)
     migrate(connect(longer, database=""), longer)
