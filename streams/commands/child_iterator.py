@@ -56,21 +56,6 @@ def in_child(items: Iterator[Item], form: Form[Item]) -> Iterator[Item]:
         os.waitpid(child, 0)
 
 
-class MovableIterator(Iterator[Item]):
-    """An iterator whose rest may be moved into a child while somebody else is using it."""
-
-    def __init__(self, items: Iterator[Item], form: Form[Item]) -> None:
-        self._items = items
-        self._form = form
-
-    def move(self) -> None:
-        """From now on a child of this process works out the items."""
-        self._items = in_child(self._items, self._form)
-
-    def __next__(self) -> Item:
-        return next(self._items)
-
-
 def _send_and_exit(items: Iterator[Item], form: Form[Item], writable: int) -> NoReturn:
     """Of the child: it must not run what its parent registered for its own end."""
     status = 1

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from postwatch.streams.commands.laid_aside import LaidAside
 from postwatch.streams.commands.parsing import Block, FileEnd
+from postwatch.streams.contracts.outcome import Outcome
 from postwatch.streams.contracts.packed_rows import PackedRows, pack_rows
 from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.enrichment.reasons import ReasonBook
@@ -22,7 +23,7 @@ from postwatch.streams.parsers.suppressed import SUPPRESSED
 
 _SHOWN_UNREADABLE = 5
 _MESSAGES_A_TURN = 500
-_NO_ROWS = PackedRows([], [], [])
+_NO_ROWS = PackedRows([], b"")
 _NOT_OF_MAIL = ("no-stamp", "other-program", WRAPPED, "other", "headers", "continued", "repeated", SUPPRESSED)
 """Kinds of ignored lines that any file may hold, whatever its format."""
 
@@ -31,6 +32,7 @@ class Turn(NamedTuple):
     """What a block or the end of a file brought."""
 
     rows: PackedRows
+    """Their lines begin where those of the turn before end."""
     told: list[str]
     """Lines for standard error."""
     counts: LineCounts | None = None
@@ -47,6 +49,8 @@ class LogRows:
         self._joiner = Joiner(accounts, self._aside.find, reasons=reasons)
         self._failed: list[Failure] = []
         self._shown = 0
+        self._lines_end = 0
+        """How many bytes of lines all turns had together."""
 
     def turns(self, parsed: Iterator[Block | FileEnd]) -> Iterator[Turn]:
         """Join all there is, then tell what is still open."""
@@ -57,7 +61,7 @@ class LogRows:
                 yield Turn(_NO_ROWS, self._end_file(one))
         still_open = iter(list(self._joiner.open_messages()))
         while some := list(islice(still_open, _MESSAGES_A_TURN)):
-            yield Turn(pack_rows([row for message in some for row in self._joiner.pending_rows(message)]), [])
+            yield Turn(self._pack([row for message in some for row in self._joiner.pending_rows(message)]), [])
         yield Turn(_NO_ROWS, [], self._counts)
 
     def _join(self, block: Block) -> Turn:
@@ -70,7 +74,12 @@ class LogRows:
         rows, changed = joiner.take_dirty()
         rows += self._aside.tidy(joiner, changed)
         self._failed += joiner.take_failures()
-        return Turn(pack_rows(rows), told)
+        return Turn(self._pack(rows), told)
+
+    def _pack(self, rows: list[Outcome]) -> PackedRows:
+        packed = pack_rows(rows, self._lines_end)
+        self._lines_end += len(packed.text)
+        return packed
 
     def _end_file(self, file: FileEnd) -> list[str]:
         told = [said for failure in self._failed for said in _failure_said(failure, file.counts)]

@@ -1,223 +1,178 @@
-"""The newest row of each key, however many there are: what does not fit into memory waits in a temporary file.
+"""The newest row of each key, however many there are: what does not fit into memory waits in temporary files.
 
 Invariant: as ReplacingMergeTree has it, of the rows of one key the highest version stays, the last one of these where
 several have it; tombstones are not told. Rows come in the order in which messages were queued, so how they were read
 does not change the output.
 
-Most rows come nearly in that order, so whole stretches of a run stand before all others: they are cut out in one piece.
+Lines are written once, as they come, and read once. What is sorted and merged are the entries that tell where they are.
 """
 
 from __future__ import annotations
 
-import heapq
+import io
 import marshal
 import tempfile
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from itertools import accumulate, pairwise
-from typing import IO, NamedTuple
+from itertools import pairwise
+from typing import IO
 
-from postwatch.streams.contracts.packed_rows import PackedRows
+from postwatch.streams.contracts.packed_rows import PackedRows, key_of, place_of
 from postwatch.streams.errors import StoreError
 
 NO_ROOM = "a temporary file can't be written (TMPDIR names its folder)"
 
 MOST_ROWS = 8_000
-"""In memory; beyond, all of them go to the file, in order."""
-_MOST_BYTES = 16 << 20
-"""Of lines in memory; the same."""
+"""Whose entries are in memory; beyond, all of them go to a file, in order."""
+_MOST_BYTES = 8 << 20
+"""Of lines in memory; beyond, they go to a file as well."""
 _MOST_RUNS = 64
 """Read side by side; as many are made one first."""
-_BLOCK_ROWS = 64
-_BLOCK_BYTES = 1 << 18
+_BLOCK_ROWS = 250
+_READ_BYTES = 1 << 20
+"""Of lines, at once."""
+_SKIPPED_BYTES = 1 << 12
+"""Between two lines that are read at once."""
 
-
-class _Block(NamedTuple):
-    """Some rows of a run, in the order of their keys."""
-
-    keys: list[bytes]
-    versions: list[int]
-    ends: list[int]
-    """Where the line of each row ends in `text`."""
-    text: bytes
-
-
-class _Piece(NamedTuple):
-    """Rows of a block that stand before all others."""
-
-    block: _Block
-    start: int
-    stop: int
-
-    def text(self) -> bytes:
-        block, start, stop = self
-        return block.text[block.ends[start - 1] if start else 0 : block.ends[stop - 1]]
-
-
+_Entries = list[bytes]
 _Run = list[tuple[int, int]]
-"""Rows in the order of their keys: where their blocks stand in the file."""
+"""Entries in order: where their blocks stand in the file."""
 
 
 class NewestRows:
     """Add rows, then read them once."""
 
     def __init__(self) -> None:
-        self._rows: dict[bytes, tuple[int, bytes]] = {}
-        """Key → version and line."""
-        self._size = 0
-        self._file: IO[bytes] | None = None
-        self._end = 0
+        self._entries: _Entries = []
+        self._lines = _Spool()
+        self._blocks = _Spool()
         self._levels: list[list[_Run]] = []
-        """Runs by how often they were made one, in order; so each row is written anew a few times at most."""
+        """Runs by how often they were made one, in order; so each entry is written anew a few times at most."""
 
     def add(self, fresh: PackedRows) -> None:
-        """Keep what is newer than what is known."""
-        rows = self._rows
-        for key, version, line in zip(*fresh, strict=True):
-            known = rows.get(key)
-            if known is None or version >= known[0]:
-                rows[key] = version, line
-                self._size += len(line)
-        if len(rows) >= MOST_ROWS or self._size >= _MOST_BYTES:
-            self._add_run(0, self._take_rows())
+        """Their lines begin where those before end."""
+        self._lines.append(fresh.text)
+        self._entries += fresh.entries
+        if len(self._entries) >= MOST_ROWS:
+            self._add_run(0, self._take_entries())
 
     def texts(self) -> Iterator[bytes]:
-        """All rows, as whole lines of JSON, many at once. Nothing is left in the file."""
+        """All rows, as whole lines of JSON, many at once. Nothing is left in the files."""
         runs = [self._read(run) for level in reversed(self._levels) for run in level]
-        for piece in _newest([*runs, self._take_rows()]):
-            text = piece.text()
-            if text:
-                yield text
-        if self._file is not None:
-            self._file.close()
+        for entries in _newest(_merge([*runs, self._take_entries()])):
+            yield from self._read_lines(entries)
+        self._lines.close()
+        self._blocks.close()
 
-    def _take_rows(self) -> Iterator[_Block]:
-        rows = self._rows
-        self._rows, self._size = {}, 0
-        block = _NewBlock()
-        for key in sorted(rows):
-            version, line = rows[key]
-            block.add([key], [version], [len(line)], line)
-            if block.is_full():
-                yield block.take()
-        if block.keys:
-            yield block.take()
+    def _take_entries(self) -> Iterator[_Entries]:
+        entries, self._entries = sorted(self._entries), []
+        return _cut(entries)
 
-    def _add_run(self, level: int, blocks: Iterable[_Block]) -> None:
+    def _add_run(self, level: int, blocks: Iterable[_Entries]) -> None:
         if level == len(self._levels):
             self._levels.append([])
         runs = self._levels[level]
-        runs.append([self._append(block) for block in blocks])
+        runs.append([self._blocks.append(marshal.dumps(part)) for block in blocks for part in _cut(block)])
         if len(runs) >= _MOST_RUNS:
             self._levels[level] = []
-            self._add_run(level + 1, _blocks(_newest([self._read(run) for run in runs])))
+            self._add_run(level + 1, _newest(_merge([self._read(run) for run in runs])))
 
-    def _append(self, block: _Block) -> tuple[int, int]:
-        value = marshal.dumps(tuple(block))
-        start = self._end
-        try:
-            if self._file is None:
-                self._file = tempfile.TemporaryFile(prefix="postwatch-read-")  # noqa: SIM115  # `texts` closes it
-            self._file.seek(start)
-            self._file.write(value)
-        except OSError as error:
-            raise StoreError(f"{NO_ROOM}: {error.strerror or error}") from error
-        self._end += len(value)
-        return start, len(value)
+    def _read(self, run: _Run) -> Iterator[_Entries]:
+        for begin, end in run:
+            yield marshal.loads(self._blocks.read(begin, end))
 
-    def _read(self, run: _Run) -> Iterator[_Block]:
-        assert self._file is not None
-        for start, size in run:
-            self._file.seek(start)
-            yield _Block(*marshal.loads(self._file.read(size)))
+    def _read_lines(self, entries: _Entries) -> Iterator[bytes]:
+        some: list[tuple[int, int]] = []
+        size = 0
+        for begin, end in map(place_of, entries):
+            some.append((begin, end))
+            size += end - begin
+            if size >= _READ_BYTES:
+                yield self._read_places(some)
+                some, size = [], 0
+        if size:
+            yield self._read_places(some)
+
+    def _read_places(self, places: list[tuple[int, int]]) -> bytes:
+        """What stands at each place, in their order. Places that are near each other are read at once."""
+        found: dict[int, bytes] = {}
+        stretch: list[tuple[int, int]] = []
+        for place in sorted(places):
+            if stretch and place[0] > stretch[-1][1] + _SKIPPED_BYTES:
+                self._read_stretch(stretch, found)
+                stretch = []
+            stretch.append(place)
+        self._read_stretch(stretch, found)
+        return b"".join([found[begin] for begin, end in places if begin < end])
+
+    def _read_stretch(self, places: list[tuple[int, int]], found: dict[int, bytes]) -> None:
+        first = places[0][0]
+        text = self._lines.read(first, places[-1][1])
+        for begin, end in places:
+            if begin < end:
+                found[begin] = text[begin - first : end - first]
 
 
-class _NewBlock:
-    """A block that is being filled."""
+class _Spool:
+    """Bytes that are appended and read again: in memory while they are few, then in a temporary file."""
 
     def __init__(self) -> None:
-        self._clear()
+        self._file: IO[bytes] = io.BytesIO()
+        self._end = 0
 
-    def _clear(self) -> None:
-        self.keys: list[bytes] = []
-        self._versions: list[int] = []
-        self._sizes: list[int] = []
-        self._texts: list[bytes] = []
-        self._size = 0
+    def append(self, value: bytes) -> tuple[int, int]:
+        """Where they begin and end."""
+        begin, self._end = self._end, self._end + len(value)
+        try:
+            if self._end > _MOST_BYTES and isinstance(self._file, io.BytesIO):
+                held = self._file.getvalue()
+                self._file = tempfile.TemporaryFile(prefix="postwatch-read-")  # noqa: SIM115  # `close`
+                self._file.write(held)
+            self._file.seek(begin)
+            self._file.write(value)
+            self._file.flush()
+        except OSError as error:
+            raise StoreError(f"{NO_ROOM}: {error.strerror or error}") from error
+        return begin, self._end
 
-    def add(self, keys: list[bytes], versions: list[int], sizes: list[int], text: bytes) -> None:
-        self.keys += keys
-        self._versions += versions
-        self._sizes += sizes
-        self._texts.append(text)
-        self._size += len(text)
+    def read(self, begin: int, end: int) -> bytes:
+        self._file.seek(begin)
+        return self._file.read(end - begin)
 
-    def is_full(self) -> bool:
-        return len(self.keys) >= _BLOCK_ROWS or self._size >= _BLOCK_BYTES
-
-    def take(self) -> _Block:
-        block = _Block(self.keys, self._versions, list(accumulate(self._sizes)), b"".join(self._texts))
-        self._clear()
-        return block
-
-
-def _blocks(pieces: Iterable[_Piece]) -> Iterator[_Block]:
-    """The same rows in blocks that are full."""
-    new = _NewBlock()
-    for piece in pieces:
-        (keys, versions, ends, _), start, stop = piece
-        begins = [ends[start - 1] if start else 0, *ends[start:stop]]
-        sizes = [end - begin for begin, end in pairwise(begins)]
-        new.add(keys[start:stop], versions[start:stop], sizes, piece.text())
-        if new.is_full():
-            yield new.take()
-    if new.keys:
-        yield new.take()
+    def close(self) -> None:
+        self._file.close()
 
 
-class _Cursor:
-    """The next row of a run."""
-
-    def __init__(self, blocks: Iterator[_Block]) -> None:
-        self._blocks = blocks
-        self.block = _Block([], [], [], b"")
-        self.place = 0
-
-    def key(self) -> bytes | None:
-        """None: there are no more rows."""
-        if self.place == len(self.block.keys):
-            block = next(self._blocks, None)
-            if block is None:
-                return None
-            self.block, self.place = block, 0
-        return self.block.keys[self.place]
+def _cut(entries: _Entries) -> Iterator[_Entries]:
+    for start in range(0, len(entries), _BLOCK_ROWS):
+        yield entries[start : start + _BLOCK_ROWS]
 
 
-def _newest(runs: list[Iterator[_Block]]) -> Iterator[_Piece]:
-    """Of sorted runs, the earliest first, the newest row of each key, in order."""
-    cursors = [_Cursor(run) for run in runs]
-    heads = [(key, order) for order, cursor in enumerate(cursors) if (key := cursor.key()) is not None]
-    heapq.heapify(heads)
-    while heads:
-        key, order = heapq.heappop(heads)
-        cursor = newest = cursors[order]
-        tied = [order]
-        stop = cursor.place + 1
-        if heads and heads[0][0] == key:
-            while heads and heads[0][0] == key:
-                tied.append(heapq.heappop(heads)[1])
-                other = cursors[tied[-1]]
-                if other.block.versions[other.place] >= newest.block.versions[newest.place]:
-                    newest = other
-            yield _Piece(newest.block, newest.place, newest.place + 1)
-        else:
-            keys = cursor.block.keys
-            stop = bisect_left(keys, heads[0][0], stop) if heads else len(keys)
-            yield _Piece(cursor.block, cursor.place, stop)
-        cursor.place = stop
-        for one in tied:
-            if one != order:
-                cursors[one].place += 1
-            following = cursors[one].key()
-            if following is not None:
-                heapq.heappush(heads, (following, one))
+def _merge(runs: Iterable[Iterator[_Entries]]) -> Iterator[_Entries]:
+    """The entries of all runs in order. Up to where the first block ends all are in memory, and to sort stretches that
+    are in order is to merge them.
+    """
+    heads = [(next(run, []), run) for run in runs]
+    while heads := [(block, run) for block, run in heads if block]:
+        bound = min(block[-1] for block, _ in heads)
+        found: _Entries = []
+        for place, (block, run) in enumerate(heads):
+            stop = bisect_right(block, bound)
+            if stop:
+                found += block[:stop]
+                heads[place] = block[stop:] or next(run, []), run
+        found.sort()
+        yield found
+
+
+def _newest(blocks: Iterable[_Entries]) -> Iterator[_Entries]:
+    """Of entries in order, the last one of each key."""
+    last: _Entries = []
+    for block in blocks:
+        block = last + block
+        last = block[-1:]
+        newest = [one for one, following in pairwise(block) if not following.startswith(key_of(one))]
+        if newest:
+            yield newest
+    if last:
+        yield last

@@ -13,7 +13,7 @@ from postwatch.streams.commands.log_files import LogFile, read_logs
 from postwatch.streams.commands.log_rows import LogRows, no_mail_said
 from postwatch.streams.commands.newest_rows import NewestRows
 from postwatch.streams.commands.parsing import parse_logs
-from postwatch.streams.commands.side_by_side import MOST_PROCESSES, movable, side_by_side, usable_cores
+from postwatch.streams.commands.side_by_side import MOST_PROCESSES, side_by_side, usable_cores
 from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.enrichment.reasons import BUILT_IN, ReasonBook
 from postwatch.streams.enrichment.trusted_networks import parse_networks
@@ -70,8 +70,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=int,
         choices=range(1, MOST_PROCESSES + 1),
         metavar="N",
-        help="1: one process does all; 2: of large files, one reads and joins while the other one writes rows; "
-        f"3: one reads, one joins, one writes rows (default: {MOST_PROCESSES} where two cores are there)",
+        help="1: one process does all; 2: of large files, one reads and parses, the other one joins and writes rows "
+        f"(default: {MOST_PROCESSES} where two cores are there)",
     )
     parser.add_argument("--explain", action="store_true", help="print each line and how it was read, instead of rows")
     parser.add_argument(
@@ -102,9 +102,9 @@ def run(arguments: argparse.Namespace) -> int:
     found = LogRows(arguments.server, accounts, _reasons(arguments.reasons))
     rows, counts = NewestRows(), LineCounts()
     with _collector_off():
-        parsed = movable(parse_logs(arguments.files, parser))
         processes = arguments.processes or (MOST_PROCESSES if usable_cores() > 1 else 1)
-        for turn in side_by_side(found.turns(parsed), parsed, processes):
+        parsed = side_by_side(parse_logs(arguments.files, parser), processes)
+        for turn in found.turns(parsed):
             rows.add(turn.rows)
             for line in turn.told:
                 print(line, file=sys.stderr)

@@ -6,6 +6,7 @@ Invariant: keys have the order of their cells, and both builds make the same byt
 from __future__ import annotations
 
 import functools
+import struct
 from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -24,32 +25,50 @@ _TEXTS_OF_KEY = len(_KEY) - 1
 
 
 class PackedRows(NamedTuple):
-    """Rows side by side: of each its key, its version and its line, which is empty for a tombstone."""
+    """Rows side by side."""
 
-    keys: list[bytes]
-    versions: list[int]
-    lines: list[bytes]
+    entries: list[bytes]
+    """Of each row its key and its version, and where its line begins and ends: numbers of 8 bytes. So entries have the
+    order of their keys, those of one key that of their versions, and those of one version that in which they came. A
+    tombstone has no line: it ends where it begins. No key begins with another one."""
+    text: bytes
+    """All lines."""
 
 
-def pack_rows(rows: list[Outcome]) -> PackedRows:
-    """The rows in their order."""
+_NUMBERS = struct.Struct(">QQQ")
+_PLACE = struct.Struct(">QQ")
+
+
+def key_of(entry: bytes) -> bytes:
+    return entry[: -_NUMBERS.size]
+
+
+def place_of(entry: bytes) -> tuple[int, int]:
+    """Where its line begins and ends."""
+    begin, end = _PLACE.unpack(entry[-_PLACE.size :])
+    return begin, end
+
+
+def pack_rows(rows: list[Outcome], start: int = 0) -> PackedRows:
+    """The rows in their order. `start`: where the first line begins."""
     pack = _find_packer()
     if pack is not None:
         try:
-            return PackedRows(*pack(rows))
+            return PackedRows(*pack(rows, start))
         except (TypeError, ValueError, OverflowError):
             pass  # a cell that it does not know
-    return pack_interpreted(rows)
+    return pack_interpreted(rows, start)
 
 
-def pack_interpreted(rows: Iterable[Outcome]) -> PackedRows:
+def pack_interpreted(rows: Iterable[Outcome], start: int = 0) -> PackedRows:
     """The same without compiled code."""
-    packed = PackedRows([], [], [])
+    entries, lines = [], []
     for row in rows:
-        packed.keys.append(_key_of(row))
-        packed.versions.append(row.version)
-        packed.lines.append(b"" if row.is_deleted else encode_row(row) + b"\n")
-    return packed
+        line = b"" if row.is_deleted else encode_row(row) + b"\n"
+        entries.append(_key_of(row) + _NUMBERS.pack(row.version, start, start + len(line)))
+        lines.append(line)
+        start += len(line)
+    return PackedRows(entries, b"".join(lines))
 
 
 def _key_of(row: Outcome) -> bytes:
@@ -61,7 +80,7 @@ def _key_of(row: Outcome) -> bytes:
     return row.queued_at.to_bytes(8, "big") + key.encode("utf-8", "surrogatepass")
 
 
-_Pack = Callable[[list[Outcome]], tuple[list[bytes], list[int], list[bytes]]]
+_Pack = Callable[[list[Outcome], int], tuple[list[bytes], bytes]]
 
 
 @functools.cache
@@ -74,9 +93,9 @@ def _find_packer() -> _Pack | None:
     places = {column.name: place for place, column in enumerate(COLUMNS)}
     key = tuple(places[name] for name in _KEY)
 
-    def packer(rows: list[Outcome]) -> tuple[list[bytes], list[int], list[bytes]]:
-        found: tuple[list[bytes], list[int], list[bytes]] = pack(
-            rows, kinds, labels, key, places["version"], places["is_deleted"]
+    def packer(rows: list[Outcome], start: int) -> tuple[list[bytes], bytes]:
+        found: tuple[list[bytes], bytes] = pack(
+            rows, kinds, labels, key, places["version"], places["is_deleted"], start
         )
         return found
 

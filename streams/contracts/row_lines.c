@@ -1,4 +1,4 @@
-/* Rows → what `postwatch read` keeps of them: the bytes that they are sorted by, and their lines of JSON.
+/* Rows → what `postwatch read` keeps of them: their lines of JSON, and entries that say where each one stands.
  *
  * Invariant: what comes out is what packed_rows.py makes of the same rows, or an exception. Cells of another type than
  * the column's, and numbers and times out of its range, are refused; packed_rows.py then does it itself.
@@ -263,6 +263,13 @@ static int read_columns(const char *kinds, PyObject *labels, Column *columns)
     return count;
 }
 
+/* Its highest byte first, so that bytes have the order of numbers. */
+static void write_number(char *to, uint64_t number)
+{
+    for (int byte = 8; byte--; number >>= 8)
+        to[byte] = (char)(number & 0xff);
+}
+
 /* Bytes in the order of the cells: the number with its highest byte first, each text with an end that is below all. */
 static int put_key(Buffer *buffer, PyObject *row, const Py_ssize_t *places, Py_ssize_t count)
 {
@@ -276,13 +283,10 @@ static int put_key(Buffer *buffer, PyObject *row, const Py_ssize_t *places, Py_s
         }
         PyObject *cell = PyTuple_GET_ITEM(row, places[i]);
         if (i == 0) {
-            char bytes[8];
-            if (read_number(cell, 'n', &number))
+            if (read_number(cell, 'n', &number) || reserve(buffer, 8))
                 return -1;
-            for (int byte = 8; byte--; number >>= 8)
-                bytes[byte] = (char)(number & 0xff);
-            if (put(buffer, bytes, 8))
-                return -1;
+            write_number(buffer->at + buffer->used, number);
+            buffer->used += 8;
             continue;
         }
         Py_ssize_t size;
@@ -304,11 +308,19 @@ static int put_key(Buffer *buffer, PyObject *row, const Py_ssize_t *places, Py_s
     return 0;
 }
 
-static int append(PyObject *list, const Buffer *buffer)
+/* The key, the version, and where the line begins and ends. */
+static int append_entry(PyObject *entries, Buffer *key, PyObject *version, uint64_t begin, uint64_t end)
 {
-    PyObject *bytes = PyBytes_FromStringAndSize(buffer->at, buffer->used);
-    int failed = !bytes || PyList_Append(list, bytes);
-    Py_XDECREF(bytes);
+    uint64_t number;
+    if (read_number(version, 'n', &number) || reserve(key, 24))
+        return -1;
+    char *to = key->at + key->used;
+    write_number(to, number);
+    write_number(to + 8, begin);
+    write_number(to + 16, end);
+    PyObject *entry = PyBytes_FromStringAndSize(key->at, key->used + 24);
+    int failed = !entry || PyList_Append(entries, entry);
+    Py_XDECREF(entry);
     return failed;
 }
 
@@ -319,8 +331,9 @@ static PyObject *pack(PyObject *module, PyObject *arguments)
     PyObject *rows, *labels, *key;
     const char *kinds;
     Py_ssize_t version, deleted;
-    if (!PyArg_ParseTuple(arguments, "O!sO!O!nn", &PyList_Type, &rows, &kinds, &PyTuple_Type, &labels, &PyTuple_Type,
-                          &key, &version, &deleted))
+    unsigned long long start;
+    if (!PyArg_ParseTuple(arguments, "O!sO!O!nnK", &PyList_Type, &rows, &kinds, &PyTuple_Type, &labels, &PyTuple_Type,
+                          &key, &version, &deleted, &start))
         return NULL;
     int count = read_columns(kinds, labels, columns);
     Py_ssize_t key_size = PyTuple_GET_SIZE(key);
@@ -335,38 +348,38 @@ static PyObject *pack(PyObject *module, PyObject *arguments)
         if (PyErr_Occurred())
             return NULL;
     }
-    Buffer buffer = {NULL, 0, 0};
-    PyObject *keys = PyList_New(0), *versions = PyList_New(0), *lines = PyList_New(0), *packed = NULL;
-    if (!keys || !versions || !lines || grow(&buffer, 1))
+    Buffer lines = {NULL, 0, 0}, entry = {NULL, 0, 0};
+    PyObject *entries = PyList_New(0), *packed = NULL;
+    if (!entries || grow(&lines, 1))
         goto end;
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(rows); i++) {
         PyObject *row = PyList_GET_ITEM(rows, i);
-        buffer.used = 0;
-        if (put_key(&buffer, row, places, key_size) || append(keys, &buffer))
+        Py_ssize_t begin = lines.used;
+        entry.used = 0;
+        if (put_key(&entry, row, places, key_size))
             goto end;
-        buffer.used = 0;
         if (version < 0 || deleted < 0 || version >= PyTuple_GET_SIZE(row) || deleted >= PyTuple_GET_SIZE(row)) {
             PyErr_SetString(PyExc_ValueError, "a row has no such cell");
             goto end;
         }
         int is_deleted = PyObject_IsTrue(PyTuple_GET_ITEM(row, deleted));
-        if (is_deleted < 0 || (!is_deleted && (put_row(&buffer, columns, 0, count, row) || put(&buffer, "\n", 1))) ||
-            append(lines, &buffer) || PyList_Append(versions, PyTuple_GET_ITEM(row, version)))
+        if (is_deleted < 0 || (!is_deleted && (put_row(&lines, columns, 0, count, row) || put(&lines, "\n", 1))) ||
+            append_entry(entries, &entry, PyTuple_GET_ITEM(row, version), start + (uint64_t)begin,
+                         start + (uint64_t)lines.used))
             goto end;
     }
-    packed = PyTuple_Pack(3, keys, versions, lines);
+    packed = Py_BuildValue("(Oy#)", entries, lines.at, lines.used);
 end:
-    PyMem_Free(buffer.at);
-    Py_XDECREF(keys);
-    Py_XDECREF(versions);
-    Py_XDECREF(lines);
+    PyMem_Free(lines.at);
+    PyMem_Free(entry.at);
+    Py_XDECREF(entries);
     return packed;
 }
 
 static PyMethodDef methods[] = {
     {"pack", pack, METH_VARARGS,
      "Rows, the kinds of their columns and what stands before each value, the places of the key's cells, of the "
-     "version and of is_deleted → keys, versions and lines; of a tombstone the line is empty."},
+     "version and of is_deleted, where the first line begins → an entry of each row, and all lines."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -24,7 +24,7 @@ SUITES = (
     "tests/streams/contracts/test_row_buffers.py",
     "tests/streams/contracts/test_packed_rows.py",
     "tests/streams/parsers/test_sent_events.py",
-    "tests/streams/commands/test_read_bounds.py::test_several_processes_tell_what_one_tells",
+    "tests/streams/commands/test_read_bounds.py::test_two_processes_tell_what_one_tells",
     "tests/upgrade/test_upgrade.py",
 )
 TELL = "from postwatch.streams.core_build import running; print(*running, sep='|')"

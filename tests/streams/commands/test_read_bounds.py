@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from postwatch.streams.commands.newest_rows import NewestRows
 from postwatch.streams.contracts.outcome import Attempt, Outcome, to_json_object
 from postwatch.streams.contracts.outcome_json import encode_row
 from postwatch.streams.contracts.packed_rows import pack_rows
+from postwatch.streams.errors import StoreError
 
 from tests.benchmarks.workload import PLAIN, make_lines
 from tests.streams.joining.test_golden import HOSTING_DAY, LOGS
@@ -25,8 +27,8 @@ READ = """
 import resource, sys
 from postwatch.deploy.cli import main
 from postwatch.streams.commands import laid_aside, log_files, newest_rows, side_by_side
-laid_aside.MOST_OPEN, newest_rows.MOST_ROWS, newest_rows._MOST_RUNS = 200, 500, 8
-log_files._CHUNK_BYTES, side_by_side.FIRST_TURNS = 1 << 14, 1
+laid_aside.MOST_OPEN, newest_rows.MOST_ROWS, newest_rows._MOST_RUNS, newest_rows._MOST_BYTES = 200, 500, 8, 1 << 18
+log_files._CHUNK_BYTES, side_by_side.FIRST_BLOCKS = 1 << 14, 1
 status = main(["read", *sys.argv[1:]])
 peak = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))
 print("peak KiB", peak, "child", resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss > 0, file=sys.stderr)
@@ -64,33 +66,31 @@ def test_what_is_laid_aside_changes_no_row(
     assert (said.out, said.err) == (expected.out, expected.err)
 
 
-@pytest.mark.parametrize("processes", [2, 3])
-def test_several_processes_tell_what_one_tells(processes: int, tmp_path: Path) -> None:
+def test_two_processes_tell_what_one_tells(tmp_path: Path) -> None:
     log = write_log(tmp_path / "mainlog", 5_000)
     files = [log, *LOGS]
     one = read_apart("--processes", 1, *files)
-    several = read_apart("--processes", processes, *files)
-    assert one[0] == several[0] == 0
-    assert one[1] == several[1]
+    two = read_apart("--processes", 2, *files)
+    assert one[0] == two[0] == 0
+    assert one[1] == two[1]
     assert one[1].count("\n") > 1_500
-    assert one[2].splitlines()[:-1] == several[2].splitlines()[:-1]
-    assert (one[2].split()[-1], several[2].split()[-1]) == ("False", "True")
+    assert one[2].splitlines()[:-1] == two[2].splitlines()[:-1]
+    assert (one[2].split()[-1], two[2].split()[-1]) == ("False", "True")
 
 
-@pytest.mark.parametrize("processes", [2, 3])
-def test_a_file_that_another_process_can_not_read_is_named(processes: int, tmp_path: Path) -> None:
+def test_a_file_that_another_process_can_not_read_is_named(tmp_path: Path) -> None:
     log = write_log(tmp_path / "mainlog", 2_000)
-    status, out, err = read_apart("--processes", processes, log, tmp_path / "nowhere")
+    status, out, err = read_apart("--processes", 2, log, tmp_path / "nowhere")
     assert (status, out) == (2, "")
     assert "nowhere can't be read: No such file or directory" in err
 
 
-def test_standard_input_is_read_by_several_processes(tmp_path: Path) -> None:
+def test_standard_input_is_read_by_two_processes(tmp_path: Path) -> None:
     """It is a pipe: none of it may be lost where the reading goes on in another process."""
     log = write_log(tmp_path / "mainlog", 5_000)
     expected = read_apart("--processes", 1, log)
     with subprocess.Popen(["cat", log], stdout=subprocess.PIPE) as cat:
-        command = [sys.executable, "-c", READ, "--processes", "3", "-"]
+        command = [sys.executable, "-c", READ, "--processes", "2", "-"]
         done = subprocess.run(command, stdin=cat.stdout, capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout == expected[1]
 
@@ -130,8 +130,13 @@ ROWS = st.builds(
 
 
 @settings(deadline=None, max_examples=60)
-@given(rows=st.lists(ROWS, max_size=40), most=st.integers(1, 9), runs=st.integers(2, 3))
-def test_of_each_key_the_highest_version_stays(rows: list[Outcome], most: int, runs: int) -> None:
+@given(
+    rows=st.lists(ROWS, max_size=40),
+    most=st.integers(1, 9),
+    runs=st.integers(2, 3),
+    size=st.sampled_from([0, 1_500, 10_000]),
+)
+def test_of_each_key_the_highest_version_stays(rows: list[Outcome], most: int, runs: int, size: int) -> None:
     expected: dict[tuple[object, ...], Outcome] = {}
     for row in rows:
         key = row.queued_at, row.server, row.queue_id, row.recipient, row.account, row.direction
@@ -141,11 +146,60 @@ def test_of_each_key_the_highest_version_stays(rows: list[Outcome], most: int, r
         patch.setattr(newest_rows, "MOST_ROWS", most)
         patch.setattr(newest_rows, "_MOST_RUNS", runs)
         patch.setattr(newest_rows, "_BLOCK_ROWS", 2)
-        kept = NewestRows()
+        for name in ("_MOST_BYTES", "_READ_BYTES", "_SKIPPED_BYTES"):
+            patch.setattr(newest_rows, name, size)
+        kept, end = NewestRows(), 0
         for row in rows:
-            kept.add(pack_rows([row]))
+            packed = pack_rows([row], end)
+            end += len(packed.text)
+            kept.add(packed)
+            assert len(kept._entries) < most
         told = b"".join(kept.texts())
     assert told == b"".join(encode_row(row) + b"\n" for _, row in sorted(expected.items()) if not row.is_deleted)
+
+
+def test_lines_are_read_a_stretch_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [Outcome(queue_id=f"{number:04}", response="x" * 1_000) for number in range(100)]
+    read: list[tuple[int, int]] = []
+    kept = NewestRows()
+    kept.add(pack_rows(rows))
+    monkeypatch.setattr(newest_rows, "_READ_BYTES", 10_000)
+    read_lines = kept._lines.read
+
+    def note(begin: int, end: int) -> bytes:
+        read.append((begin, end))
+        return read_lines(begin, end)
+
+    monkeypatch.setattr(kept._lines, "read", note)
+    list(kept.texts())
+    assert [begin for begin, _ in read[1:]] == [end for _, end in read[:-1]]
+    assert all(end - begin < 12_000 for begin, end in read)
+    assert len(read) <= 20
+
+
+def test_lines_far_from_each_other_are_not_read_with_all_that_is_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    between = Outcome(queue_id="1", response="x" * 100_000)
+    rows = [Outcome(queue_id="0"), between, Outcome(queue_id="2"), between._replace(is_deleted=1)]
+    read: list[int] = []
+    kept = NewestRows()
+    kept.add(pack_rows(rows))
+    lines, read_lines = kept._lines, kept._lines.read
+
+    def note(begin: int, end: int) -> bytes:
+        read.append(end - begin)
+        return read_lines(begin, end)
+
+    monkeypatch.setattr(lines, "read", note)
+    assert b"".join(kept.texts()) == encode_row(rows[0]) + b"\n" + encode_row(rows[2]) + b"\n"
+    assert sum(read) < 10_000
+
+
+def test_a_full_folder_for_temporary_files_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(newest_rows, "_MOST_BYTES", 0)
+    with suppress(OSError), open("/dev/full", "w+b") as full:
+        monkeypatch.setattr("tempfile.TemporaryFile", lambda prefix: full)
+        with pytest.raises(StoreError, match=r"TMPDIR names its folder\): No space left on device"):
+            NewestRows().add(pack_rows([Outcome()]))
 
 
 @given(row=ROWS)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from postwatch.streams import core_build
 from postwatch.streams.contracts import packed_rows
 from postwatch.streams.contracts.outcome import Attempt, Outcome
-from postwatch.streams.contracts.packed_rows import PackedRows, pack_interpreted, pack_rows
+from postwatch.streams.contracts.outcome_json import encode_row
+from postwatch.streams.contracts.packed_rows import PackedRows, key_of, pack_interpreted, pack_rows, place_of
 
 only_compiled = pytest.mark.skipif(
     core_build.running.kind != core_build.COMPILED, reason="tests/deploy/test_core_build.py runs it compiled"
@@ -42,17 +43,17 @@ ROWS = st.fixed_dictionaries(
 ).map(make_row)
 
 
-def by_compiled_code(rows: list[Outcome]) -> PackedRows:
+def by_compiled_code(rows: list[Outcome], start: int = 0) -> PackedRows:
     pack = packed_rows._find_packer()
     assert pack is not None
-    return PackedRows(*pack(rows))
+    return PackedRows(*pack(rows, start))
 
 
 @only_compiled
 @settings(deadline=None, max_examples=400)
-@given(st.lists(ROWS, max_size=4))
-def test_the_bytes_are_those_of_the_interpreted_code(rows: list[Outcome]) -> None:
-    assert by_compiled_code(rows) == pack_interpreted(rows)
+@given(st.lists(ROWS, max_size=4), st.integers(0, 2**60))
+def test_the_bytes_are_those_of_the_interpreted_code(rows: list[Outcome], start: int) -> None:
+    assert by_compiled_code(rows, start) == pack_interpreted(rows, start)
 
 
 @only_compiled
@@ -81,6 +82,7 @@ def test_every_character_and_many_days_are_written_as_the_interpreted_code_does(
         {"log_lines": (1,)},
         {"queue_id": 7},
         {"queued_at": -1},
+        {"version": -1},
     ],
 )
 def test_cells_that_it_does_not_know_are_left_to_the_interpreted_code(cells: dict[str, Any]) -> None:
@@ -89,17 +91,29 @@ def test_cells_that_it_does_not_know_are_left_to_the_interpreted_code(cells: dic
 
 
 def test_a_number_of_another_type_is_written_all_the_same() -> None:
-    assert b'"size_bytes":true,' in pack_rows([Outcome(size_bytes=True)]).lines[0]
+    assert b'"size_bytes":true,' in pack_rows([Outcome(size_bytes=True)]).text
 
 
 @given(st.lists(ROWS, min_size=2, max_size=6))
 def test_keys_have_the_order_of_their_cells(rows: list[Outcome]) -> None:
     cells = [(row.queued_at, row.server, row.queue_id, row.recipient, row.account, row.direction) for row in rows]
-    keys = pack_rows(rows).keys
+    keys = list(map(key_of, pack_rows(rows).entries))
     assert [key for _, key in sorted(zip(cells, keys, strict=True))] == sorted(keys)
     assert len(set(keys)) == len(set(cells))
+    assert not any(one != other and one.startswith(other) for one in keys for other in keys)
 
 
-def test_a_tombstone_has_no_line() -> None:
-    packed = pack_rows([Outcome(is_deleted=1, version=7)])
-    assert (packed.versions, packed.lines) == ([7], [b""])
+def test_entries_of_one_key_have_the_order_of_their_versions_then_that_in_which_they_came() -> None:
+    versions = [7, 256, 7, 0, 2**64 - 1]
+    entries = pack_rows([Outcome(version=version) for version in versions], 1 << 40).entries
+    assert sorted(entries) == [entries[place] for place in (3, 0, 2, 1, 4)]
+
+
+def test_an_entry_says_where_the_line_is_and_a_tombstone_has_none() -> None:
+    rows = [Outcome(subject="one"), Outcome(is_deleted=1), Outcome(subject="three")]
+    packed = pack_rows(rows, 1_000)
+    first, second, third = (slice(*(place - 1_000 for place in place_of(entry))) for entry in packed.entries)
+    assert packed.text[first] == encode_row(rows[0]) + b"\n"
+    assert packed.text[second] == b""
+    assert packed.text[third] == encode_row(rows[2]) + b"\n"
+    assert len(packed.text) == third.stop
