@@ -32,7 +32,11 @@ _LEFT_OUT = frozenset(
     )
 )
 """They read files, hold tables alone, or have structs that msgspec decodes."""
-_IN_C = {"postwatch_core_rows": "contracts/row_buffers.c", "postwatch_core_lines": "contracts/row_lines.c"}
+_IN_C = {
+    "postwatch_core_rows": "contracts/row_buffers.c",
+    "postwatch_core_lines": "contracts/row_lines.c",
+    "postwatch_core_pages": "huge_pages.c",
+}
 """Modules of their own."""
 _ALSO_COMPILED_IN = ("contracts", "errors.py")
 """Not compiled, but the compiled modules are made for them as they are."""

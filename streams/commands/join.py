@@ -25,6 +25,7 @@ from postwatch.producers.service.systemd import Systemd
 from postwatch.streams import core_build
 from postwatch.streams.errors import EXIT_FAILED
 from postwatch.streams.exposition import expose
+from postwatch.streams.huge_pages import use_huge_pages
 from postwatch.streams.settings import JoinSettings
 from prometheus_client import REGISTRY
 
@@ -52,6 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     bound_heap(BATCH_BYTES)
     bound_arrow()
+    use_huge_pages()
     if arguments.start is not None:
         return _replay(parse_start(arguments.start, now_ms()))
     configure_logs("join")

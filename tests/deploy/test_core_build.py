@@ -23,6 +23,7 @@ SUITES = (
     "tests/streams/joining/test_stored_message.py",
     "tests/streams/contracts/test_row_buffers.py",
     "tests/streams/contracts/test_packed_rows.py",
+    "tests/streams/test_huge_pages.py",
     "tests/streams/parsers/test_sent_events.py",
     "tests/streams/commands/test_read_bounds.py::test_two_processes_tell_what_one_tells",
     "tests/upgrade/test_upgrade.py",
