@@ -17,6 +17,7 @@ from postwatch.streams.commands.side_by_side import MOST_PROCESSES, side_by_side
 from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.enrichment.reasons import BUILT_IN, ReasonBook
 from postwatch.streams.enrichment.trusted_networks import parse_networks
+from postwatch.streams.huge_pages import use_huge_pages
 from postwatch.streams.parsers.events import Ignored
 from postwatch.streams.parsers.explanation import explain, shown_line
 from postwatch.streams.parsers.lines import LineCounts, decode_lines
@@ -100,6 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
     trusted = parse_networks(arguments.trusted_networks, "--trusted-networks")
     accounts = AccountBook(_domains(arguments.domains), trusted)
     found = LogRows(arguments.server, accounts, _reasons(arguments.reasons))
+    use_huge_pages()
     rows, counts = NewestRows(), LineCounts()
     with _collector_off():
         processes = arguments.processes or (MOST_PROCESSES if usable_cores() > 1 else 1)
