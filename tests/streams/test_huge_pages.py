@@ -1,4 +1,4 @@
-"""Memory in huge pages: with the compiled core it is asked for, and goes back; with the interpreted one nothing changes."""
+"""Memory in huge pages: with the compiled core it is asked for, and goes back; the interpreted one changes nothing."""
 
 from __future__ import annotations
 
