@@ -286,7 +286,7 @@ SHIPPER = (
         "streams/commands/newest_rows.py",
         "        if len(self._entries) >= MOST_ROWS:\n",
         "        if len(self._entries) < 0:\n",
-        "streams/commands/test_read_bounds.py::test_of_each_key_the_highest_version_stays",
+        "streams/commands/test_read_bounds.py::test_rows_of_several_runs_are_told_in_order_and_each_once",
     ),
     _mutation(
         "read: lines beyond a size wait in a file",
@@ -321,21 +321,21 @@ SHIPPER = (
         "streams/commands/newest_rows.py",
         "        newest = [one for one, following in pairwise(block) if not following.startswith(key_of(one))]\n",
         "        newest = block[:-1]\n",
-        "streams/commands/test_read_bounds.py::test_of_each_key_the_highest_version_stays",
+        "streams/commands/test_read_bounds.py::test_rows_of_several_runs_are_told_in_order_and_each_once",
     ),
     _mutation(
         "read: of two blocks the newest row of a key is told",
         "streams/commands/newest_rows.py",
         "        block = last + block\n",
         "",
-        "streams/commands/test_read_bounds.py::test_of_each_key_the_highest_version_stays",
+        "streams/commands/test_read_bounds.py::test_rows_of_several_runs_are_told_in_order_and_each_once",
     ),
     _mutation(
         "read: rows of one run are told before those of another only up to its next row",
         "streams/commands/newest_rows.py",
         "            stop = bisect_right(block, bound)\n",
         "            stop = len(block)\n",
-        "streams/commands/test_read_bounds.py::test_of_each_key_the_highest_version_stays",
+        "streams/commands/test_read_bounds.py::test_rows_of_several_runs_are_told_in_order_and_each_once",
     ),
     _mutation(
         "read: a text in a key that holds the mark of its end keeps its place",

@@ -153,9 +153,22 @@ def test_of_each_key_the_highest_version_stays(rows: list[Outcome], most: int, r
             packed = pack_rows([row], end)
             end += len(packed.text)
             kept.add(packed)
-            assert len(kept._entries) < most
         told = b"".join(kept.texts())
     assert told == b"".join(encode_row(row) + b"\n" for _, row in sorted(expected.items()) if not row.is_deleted)
+
+
+def test_rows_of_several_runs_are_told_in_order_and_each_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(newest_rows, "MOST_ROWS", 6)
+    monkeypatch.setattr(newest_rows, "_BLOCK_ROWS", 2)
+    rows = [Outcome(queued_at=place * 7 % 30, version=place) for place in range(90)]
+    kept, end = NewestRows(), 0
+    for row in rows:
+        packed = pack_rows([row], end)
+        end += len(packed.text)
+        kept.add(packed)
+        assert len(kept._entries) < 6
+    newest = sorted(rows[-30:], key=lambda row: row.queued_at)
+    assert b"".join(kept.texts()) == b"".join(encode_row(row) + b"\n" for row in newest)
 
 
 def test_lines_are_read_a_stretch_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,10 +209,14 @@ def test_lines_far_from_each_other_are_not_read_with_all_that_is_between(monkeyp
 
 def test_a_full_folder_for_temporary_files_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(newest_rows, "_MOST_BYTES", 0)
-    with suppress(OSError), open("/dev/full", "w+b") as full:
-        monkeypatch.setattr("tempfile.TemporaryFile", lambda prefix: full)
+    full = open("/dev/full", "w+b")  # noqa: SIM115  # to close it fails
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda prefix: full)
+    try:
         with pytest.raises(StoreError, match=r"TMPDIR names its folder\): No space left on device"):
             NewestRows().add(pack_rows([Outcome()]))
+    finally:
+        with suppress(OSError):
+            full.close()
 
 
 @given(row=ROWS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from postwatch.streams import core_build
 from postwatch.streams.contracts import packed_rows
@@ -95,6 +95,7 @@ def test_a_number_of_another_type_is_written_all_the_same() -> None:
 
 
 @given(st.lists(ROWS, min_size=2, max_size=6))
+@example([Outcome(server="a\0"), Outcome(server="a", queue_id="\0")])
 def test_keys_have_the_order_of_their_cells(rows: list[Outcome]) -> None:
     cells = [(row.queued_at, row.server, row.queue_id, row.recipient, row.account, row.direction) for row in rows]
     keys = list(map(key_of, pack_rows(rows).entries))
