@@ -40,7 +40,8 @@ NEVER_IN_THE_CORE = {
 }
 FLOORS = (
     {"producers.record", "producers.service", "streams.core_build", "streams.exposition", "streams.expressions"},
-    {"producers.ship_metrics", "producers.ship_settings", "streams.contracts", "streams.errors", "streams.settings"},
+    {"producers.ship_metrics", "producers.ship_settings"}
+    | {"streams.contracts", "streams.errors", "streams.huge_pages", "streams.settings"},
     {"producers.files", "producers.publisher", "streams.clickhouse", "streams.parsers"},
     {"producers.shipper", "streams.enrichment", "streams.sink"},
     {"streams.joining"},
