@@ -38,6 +38,11 @@ running = CoreBuild(INTERPRETED, "not chosen")
 """What this process runs, once `streams` is imported."""
 
 
+def module_in_c(name: str) -> ModuleType | None:
+    """The module of the core that is written in C; None: the core runs interpreted."""
+    return import_module(name) if running.kind == COMPILED else None
+
+
 def suffix() -> str:
     """How the name of a compiled module ends for this Python and this machine."""
     return EXTENSION_SUFFIXES[0]

@@ -5,8 +5,6 @@ A join works on some hundred thousand objects at a time, and finds each of them 
 
 from __future__ import annotations
 
-from importlib import import_module
-
 from postwatch.streams import core_build
 
 MODULE = "postwatch_core_pages"
@@ -14,7 +12,5 @@ MODULE = "postwatch_core_pages"
 
 def use_huge_pages() -> bool:
     """Call once, before the first line is read. Returns whether new memory is asked for in huge pages."""
-    if core_build.running.kind != core_build.COMPILED:
-        return False
-    is_there: bool = import_module(MODULE).use()
-    return is_there
+    module = core_build.module_in_c(MODULE)
+    return module is not None and bool(module.use())

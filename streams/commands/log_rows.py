@@ -12,7 +12,6 @@ from typing import NamedTuple
 from postwatch.streams.commands.laid_aside import LaidAside
 from postwatch.streams.commands.parsing import Block, FileEnd
 from postwatch.streams.contracts.outcome import Outcome
-from postwatch.streams.contracts.packed_rows import PackedRows, pack_rows
 from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.enrichment.reasons import ReasonBook
 from postwatch.streams.joining.failures import Failure, unfinished_entry
@@ -23,7 +22,6 @@ from postwatch.streams.parsers.suppressed import SUPPRESSED
 
 _SHOWN_UNREADABLE = 5
 _MESSAGES_A_TURN = 500
-_NO_ROWS = PackedRows([], b"")
 _NOT_OF_MAIL = ("no-stamp", "other-program", WRAPPED, "other", "headers", "continued", "repeated", SUPPRESSED)
 """Kinds of ignored lines that any file may hold, whatever its format."""
 
@@ -31,26 +29,22 @@ _NOT_OF_MAIL = ("no-stamp", "other-program", WRAPPED, "other", "headers", "conti
 class Turn(NamedTuple):
     """What a block or the end of a file brought."""
 
-    rows: PackedRows
-    """Their lines begin where those of the turn before end."""
+    rows: list[Outcome]
     told: list[str]
     """Lines for standard error."""
-    counts: LineCounts | None = None
-    """Of all files: in the last turn."""
 
 
 class LogRows:
     """Take the turns of all files once."""
 
     def __init__(self, server: str, accounts: AccountBook, reasons: ReasonBook) -> None:
-        self._counts = LineCounts()
+        self.counts = LineCounts()
+        """Of the files that were read to their end."""
         self._server = server
         self._aside = LaidAside()
         self._joiner = Joiner(accounts, self._aside.find, reasons=reasons)
         self._failed: list[Failure] = []
         self._shown = 0
-        self._lines_end = 0
-        """How many bytes of lines all turns had together."""
 
     def turns(self, parsed: Iterator[Block | FileEnd]) -> Iterator[Turn]:
         """Join all there is, then tell what is still open."""
@@ -58,11 +52,10 @@ class LogRows:
             if isinstance(one, Block):
                 yield self._join(one)
             else:
-                yield Turn(_NO_ROWS, self._end_file(one))
+                yield Turn([], self._end_file(one))
         still_open = iter(list(self._joiner.open_messages()))
         while some := list(islice(still_open, _MESSAGES_A_TURN)):
-            yield Turn(self._pack([row for message in some for row in self._joiner.pending_rows(message)]), [])
-        yield Turn(_NO_ROWS, [], self._counts)
+            yield Turn([row for message in some for row in self._joiner.pending_rows(message)], [])
 
     def _join(self, block: Block) -> Turn:
         told = []
@@ -74,12 +67,7 @@ class LogRows:
         rows, changed = joiner.take_dirty()
         rows += self._aside.tidy(joiner, changed)
         self._failed += joiner.take_failures()
-        return Turn(self._pack(rows), told)
-
-    def _pack(self, rows: list[Outcome]) -> PackedRows:
-        packed = pack_rows(rows, self._lines_end)
-        self._lines_end += len(packed.text)
-        return packed
+        return Turn(rows, told)
 
     def _end_file(self, file: FileEnd) -> list[str]:
         told = [said for failure in self._failed for said in _failure_said(failure, file.counts)]
@@ -92,7 +80,7 @@ class LogRows:
             if unfinished is not None:
                 told += _failure_said(unfinished, file.counts)
                 self._joiner.forget(message)
-        add_counts(self._counts, file.counts)
+        add_counts(self.counts, file.counts)
         return told
 
 

@@ -17,7 +17,8 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import IO
 
-from postwatch.streams.contracts.packed_rows import PackedRows, key_of, place_of
+from postwatch.streams.contracts.outcome import Outcome
+from postwatch.streams.contracts.packed_rows import key_of, pack_rows, place_of
 from postwatch.streams.errors import StoreError
 
 NO_ROOM = "a temporary file can't be written (TMPDIR names its folder)"
@@ -49,10 +50,10 @@ class NewestRows:
         self._levels: list[list[_Run]] = []
         """Runs by how often they were made one, in order; so each entry is written anew a few times at most."""
 
-    def add(self, fresh: PackedRows) -> None:
-        """Their lines begin where those before end."""
-        self._lines.append(fresh.text)
-        self._entries += fresh.entries
+    def add(self, rows: list[Outcome]) -> None:
+        packed = pack_rows(rows, self._lines.end)
+        self._lines.append(packed.text)
+        self._entries += packed.entries
         if len(self._entries) >= MOST_ROWS:
             self._add_run(0, self._take_entries())
 
@@ -118,13 +119,13 @@ class _Spool:
 
     def __init__(self) -> None:
         self._file: IO[bytes] = io.BytesIO()
-        self._end = 0
+        self.end = 0
 
     def append(self, value: bytes) -> tuple[int, int]:
         """Where they begin and end."""
-        begin, self._end = self._end, self._end + len(value)
+        begin, self.end = self.end, self.end + len(value)
         try:
-            if self._end > _MOST_BYTES and isinstance(self._file, io.BytesIO):
+            if self.end > _MOST_BYTES and isinstance(self._file, io.BytesIO):
                 held = self._file.getvalue()
                 self._file = tempfile.TemporaryFile(prefix="postwatch-read-")  # noqa: SIM115  # `close`
                 self._file.write(held)
@@ -133,7 +134,7 @@ class _Spool:
             self._file.flush()
         except OSError as error:
             raise StoreError(f"{NO_ROOM}: {error.strerror or error}") from error
-        return begin, self._end
+        return begin, self.end
 
     def read(self, begin: int, end: int) -> bytes:
         self._file.seek(begin)

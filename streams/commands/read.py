@@ -102,7 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
     accounts = AccountBook(_domains(arguments.domains), trusted)
     found = LogRows(arguments.server, accounts, _reasons(arguments.reasons))
     use_huge_pages()
-    rows, counts = NewestRows(), LineCounts()
+    rows = NewestRows()
     with _collector_off():
         processes = arguments.processes or (MOST_PROCESSES if usable_cores() > 1 else 1)
         parsed = side_by_side(parse_logs(arguments.files, parser), processes)
@@ -110,8 +110,7 @@ def run(arguments: argparse.Namespace) -> int:
             rows.add(turn.rows)
             for line in turn.told:
                 print(line, file=sys.stderr)
-            counts = turn.counts or counts
-        return _FOUND if _print(rows, counts) or counts.unreadable else _NOTHING_FOUND
+        return _FOUND if _print(rows, found.counts) or found.counts.unreadable else _NOTHING_FOUND
 
 
 def _domains(place: str | None) -> Domains | None:

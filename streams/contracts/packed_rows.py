@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import struct
 from collections.abc import Callable, Iterable, Sequence
-from importlib import import_module
 from typing import Any, NamedTuple
 
 from postwatch.streams import core_build
@@ -86,9 +85,10 @@ _Pack = Callable[[list[Outcome], int], tuple[list[bytes], bytes]]
 @functools.cache
 def _find_packer() -> _Pack | None:
     """None: the core is not compiled. Raises what the compiled code raises: TypeError, ValueError or OverflowError."""
-    if core_build.running.kind != core_build.COMPILED:
+    module = core_build.module_in_c(MODULE)
+    if module is None:
         return None
-    pack = import_module(MODULE).pack
+    pack = module.pack
     kinds, labels = "".join(map(_letters, COLUMNS)), tuple(_labels(COLUMNS))
     places = {column.name: place for place, column in enumerate(COLUMNS)}
     key = tuple(places[name] for name in _KEY)

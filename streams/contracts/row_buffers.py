@@ -7,7 +7,6 @@ longer in the processor's cache. What comes out here is the same, byte for byte,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from importlib import import_module
 from typing import Any
 
 import pyarrow as pa
@@ -24,9 +23,10 @@ for a cell that is not of its column's type, or does not fit."""
 
 def find_encoder(columns: Sequence[Column]) -> ToArrays | None:
     """The function for rows of these columns; None: the core is not compiled."""
-    if core_build.running.kind != core_build.COMPILED:
+    module = core_build.module_in_c(MODULE)
+    if module is None:
         return None
-    fill = import_module(MODULE).fill
+    fill = module.fill
     kinds = "".join(map(_letters, columns))
     types = [[part.kind.arrow for part in column.parts] or [column.kind.arrow] for column in columns]
     offsets_type, text_type = pa.int32(), pa.string()

@@ -118,12 +118,20 @@ def test_days_can_be_changed_later(database: ClickHouseSettings) -> None:
     assert migrate(connect(longer, database=""), longer) == []
 
 
+KEPT_BY_WEEK = ("deliveries", "delivery_states", "delivery_events", "delivery_hops")
+
+
+def engine_of(database: ClickHouseSettings, table: str) -> str:
+    """The engine of a table, with its TTL and settings."""
+    query = "SELECT engine_full FROM system.tables WHERE database = {d:String} AND name = {t:String}"
+    [[engine]] = connect(database).query(query, parameters={"d": database.database, "t": table}).result_rows
+    return str(engine)
+
+
 def test_rows_are_kept_by_their_last_event(database: ClickHouseSettings) -> None:
     """A message that expired a minute ago is in a report though it was sent long before."""
     client = connect(database)
-    query = "SELECT engine_full FROM system.tables WHERE database = {d:String} AND name = 'deliveries'"
-    [[engine]] = client.query(query, parameters={"d": database.database}).result_rows
-    assert "TTL toDateTime(updated_at) + toIntervalDay(30)" in engine
+    assert "TTL toDateTime(updated_at) + toIntervalDay(30)" in engine_of(database, "deliveries")
     ages = {"late": (36, 29), "gone": (36, 31)}
     for name, (queued_days, updated_days) in ages.items():
         client.command(
@@ -140,31 +148,24 @@ def test_odd_database_name_is_refused(database: ClickHouseSettings) -> None:
         migrate(connect(database, database=""), odd)
 
 
-def test_the_memory_of_merges_is_bounded(
-    database: ClickHouseSettings,
-) -> None:
-    query = "SELECT engine_full FROM system.tables WHERE database = {d:String} AND name = 'deliveries'"
-    [[engine]] = connect(database).query(query, parameters={"d": database.database}).result_rows
+def test_the_memory_of_merges_is_bounded(database: ClickHouseSettings) -> None:
+    engine = engine_of(database, "deliveries")
     assert "vertical_merge_algorithm_min_rows_to_activate = 1" in engine
     assert "min_columns_to_activate_adaptive_write_buffer = 11" in engine
     assert "text_index_max_memory_usage_before_flush = 33554432" in engine
 
 
-@pytest.mark.parametrize("table", ["deliveries", "delivery_states", "delivery_events", "delivery_hops"])
+@pytest.mark.parametrize("table", KEPT_BY_WEEK)
 def test_a_week_without_inserts_is_merged_to_one_part(database: ClickHouseSettings, table: str) -> None:
-    client = connect(database)
-    query = "SELECT engine_full FROM system.tables WHERE database = {d:String} AND name = {t:String}"
-    [[engine]] = client.query(query, parameters={"d": database.database, "t": table}).result_rows
+    engine = engine_of(database, table)
     assert "min_age_to_force_merge_seconds = 86400" in engine
     assert "min_age_to_force_merge_on_partition_only" in engine
 
 
-@pytest.mark.parametrize("table", ["deliveries", "delivery_states", "delivery_events", "delivery_hops"])
+@pytest.mark.parametrize("table", KEPT_BY_WEEK)
 def test_a_week_is_not_written_anew_for_each_hour_that_expires(database: ClickHouseSettings, table: str) -> None:
     """By default ClickHouse does so every four hours."""
-    client = connect(database)
-    query = "SELECT engine_full FROM system.tables WHERE database = {d:String} AND name = {t:String}"
-    [[engine]] = client.query(query, parameters={"d": database.database, "t": table}).result_rows
+    engine = engine_of(database, table)
     assert "merge_with_ttl_timeout = 86400" in engine
     assert "merge_selector_base = 10" in engine
 
@@ -172,8 +173,4 @@ def test_a_week_is_not_written_anew_for_each_hour_that_expires(database: ClickHo
 def test_days_that_are_changed_later_are_those_of_every_table(database: ClickHouseSettings) -> None:
     longer = replace(database, retention_days=90)
     migrate(connect(longer, database=""), longer)
-    query = "SELECT engine_full FROM system.tables WHERE database = {d:String} AND name IN {t:Array(String)}"
-    wanted = {"d": database.database, "t": ["deliveries", "delivery_states", "delivery_events", "delivery_hops"]}
-    engines = [engine for (engine,) in connect(database).query(query, parameters=wanted).result_rows]
-    assert len(engines) == 4
-    assert all("toIntervalDay(90)" in engine for engine in engines)
+    assert all("toIntervalDay(90)" in engine_of(database, table) for table in KEPT_BY_WEEK)

@@ -291,8 +291,8 @@ SHIPPER = (
     _mutation(
         "read: lines beyond a size wait in a file",
         "streams/commands/newest_rows.py",
-        "            if self._end > _MOST_BYTES and",
-        "            if self._end < 0 and",
+        "            if self.end > _MOST_BYTES and",
+        "            if self.end < 0 and",
         "streams/commands/test_read_bounds.py::test_memory_stays_however_long_the_file",
     ),
     _mutation(

@@ -17,7 +17,6 @@ from postwatch.streams.commands import laid_aside, newest_rows
 from postwatch.streams.commands.newest_rows import NewestRows
 from postwatch.streams.contracts.outcome import Attempt, Outcome, to_json_object
 from postwatch.streams.contracts.outcome_json import encode_row
-from postwatch.streams.contracts.packed_rows import pack_rows
 from postwatch.streams.errors import StoreError
 
 from tests.benchmarks.workload import PLAIN, make_lines
@@ -148,11 +147,9 @@ def test_of_each_key_the_highest_version_stays(rows: list[Outcome], most: int, r
         patch.setattr(newest_rows, "_BLOCK_ROWS", 2)
         for name in ("_MOST_BYTES", "_READ_BYTES", "_SKIPPED_BYTES"):
             patch.setattr(newest_rows, name, size)
-        kept, end = NewestRows(), 0
+        kept = NewestRows()
         for row in rows:
-            packed = pack_rows([row], end)
-            end += len(packed.text)
-            kept.add(packed)
+            kept.add([row])
         told = b"".join(kept.texts())
     assert told == b"".join(encode_row(row) + b"\n" for _, row in sorted(expected.items()) if not row.is_deleted)
 
@@ -161,22 +158,17 @@ def test_rows_of_several_runs_are_told_in_order_and_each_once(monkeypatch: pytes
     monkeypatch.setattr(newest_rows, "MOST_ROWS", 6)
     monkeypatch.setattr(newest_rows, "_BLOCK_ROWS", 2)
     rows = [Outcome(queued_at=place * 7 % 30, version=place) for place in range(90)]
-    kept, end = NewestRows(), 0
+    kept = NewestRows()
     for row in rows:
-        packed = pack_rows([row], end)
-        end += len(packed.text)
-        kept.add(packed)
+        kept.add([row])
         assert len(kept._entries) < 6
     newest = sorted(rows[-30:], key=lambda row: row.queued_at)
     assert b"".join(kept.texts()) == b"".join(encode_row(row) + b"\n" for row in newest)
 
 
-def test_lines_are_read_a_stretch_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = [Outcome(queue_id=f"{number:04}", response="x" * 1_000) for number in range(100)]
+def noted_reads(kept: NewestRows, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Where each read of lines begins and ends, from now on."""
     read: list[tuple[int, int]] = []
-    kept = NewestRows()
-    kept.add(pack_rows(rows))
-    monkeypatch.setattr(newest_rows, "_READ_BYTES", 10_000)
     read_lines = kept._lines.read
 
     def note(begin: int, end: int) -> bytes:
@@ -184,6 +176,15 @@ def test_lines_are_read_a_stretch_at_a_time(monkeypatch: pytest.MonkeyPatch) -> 
         return read_lines(begin, end)
 
     monkeypatch.setattr(kept._lines, "read", note)
+    return read
+
+
+def test_lines_are_read_a_stretch_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [Outcome(queue_id=f"{number:04}", response="x" * 1_000) for number in range(100)]
+    kept = NewestRows()
+    kept.add(rows)
+    monkeypatch.setattr(newest_rows, "_READ_BYTES", 10_000)
+    read = noted_reads(kept, monkeypatch)
     list(kept.texts())
     assert [begin for begin, _ in read[1:]] == [end for _, end in read[:-1]]
     assert all(end - begin < 12_000 for begin, end in read)
@@ -193,18 +194,11 @@ def test_lines_are_read_a_stretch_at_a_time(monkeypatch: pytest.MonkeyPatch) -> 
 def test_lines_far_from_each_other_are_not_read_with_all_that_is_between(monkeypatch: pytest.MonkeyPatch) -> None:
     between = Outcome(queue_id="1", response="x" * 100_000)
     rows = [Outcome(queue_id="0"), between, Outcome(queue_id="2"), between._replace(is_deleted=1)]
-    read: list[int] = []
     kept = NewestRows()
-    kept.add(pack_rows(rows))
-    lines, read_lines = kept._lines, kept._lines.read
-
-    def note(begin: int, end: int) -> bytes:
-        read.append(end - begin)
-        return read_lines(begin, end)
-
-    monkeypatch.setattr(lines, "read", note)
+    kept.add(rows)
+    read = noted_reads(kept, monkeypatch)
     assert b"".join(kept.texts()) == encode_row(rows[0]) + b"\n" + encode_row(rows[2]) + b"\n"
-    assert sum(read) < 10_000
+    assert sum(end - begin for begin, end in read) < 10_000
 
 
 def test_a_full_folder_for_temporary_files_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,7 +207,7 @@ def test_a_full_folder_for_temporary_files_is_told(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("tempfile.TemporaryFile", lambda prefix: full)
     try:
         with pytest.raises(StoreError, match=r"TMPDIR names its folder\): No space left on device"):
-            NewestRows().add(pack_rows([Outcome()]))
+            NewestRows().add([Outcome()])
     finally:
         with suppress(OSError):
             full.close()
