@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 RECORD_VERSION = 1
 MAX_RECORD_BYTES = 256 * 1024
@@ -21,8 +22,7 @@ CUT_MARK = b" [line cut by postwatch]"
 Headers = list[tuple[str, bytes]]
 
 
-@dataclass(frozen=True, slots=True)
-class RawHeaders:
+class RawHeaders(NamedTuple):
     """The headers of a record of lines. `file` and `byte_offset` are absent in records of other senders."""
 
     format: str = "auto"
@@ -96,22 +96,27 @@ def decode_headers(headers: Sequence[tuple[str, bytes | None]] | None) -> RawHea
     """Headers as Kafka gave them → their meaning. Never raises: what can't be read counts as absent."""
     if not headers:
         return _NO_HEADERS
-    found = {name: value or b"" for name, value in headers}
+    found = dict(headers)
     if "heartbeat" in found:
         return _decode_heartbeat(found)
+    get = found.get
     return RawHeaders(
-        format=found.get("format", b"").decode("utf-8", "replace") or "auto",
-        tz=found.get("tz", b"").decode("utf-8", "replace"),
-        file=found.get("file", b"").decode("utf-8", "replace"),
-        byte_offset=_number(found.get("offset"), -1),
-        end_offset=_number(found.get("end"), -1),
-        sent_ms=_number(found.get("sent"), 0, _TOO_LATE_MS),
+        _text(get("format")) or "auto",
+        _text(get("tz")),
+        _text(get("file")),
+        _number(get("offset"), -1),
+        _number(get("end"), -1),
+        _number(get("sent"), 0, _TOO_LATE_MS),
     )
 
 
-def _decode_heartbeat(found: dict[str, bytes]) -> Heartbeat:
+def _text(value: bytes | None) -> str:
+    return value.decode("utf-8", "replace") if value else ""
+
+
+def _decode_heartbeat(found: dict[str, bytes | None]) -> Heartbeat:
     try:
-        body = json.loads(found["heartbeat"])
+        body = json.loads(found["heartbeat"] or b"")
     except (ValueError, RecursionError):
         body = {}
     if not isinstance(body, dict):

@@ -17,7 +17,7 @@ import fnmatch
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +65,7 @@ class OtherShippers:
         rule = self.of(server)
         if rule is None or headers.file:  # our own shipper says what it ships
             return headers
-        return replace(
-            headers,
+        return headers._replace(
             format=rule.format if rule.format and headers.format == "auto" else headers.format,
             tz=headers.tz or rule.timezone,
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 from confluent_kafka import KafkaError, Message, Producer
@@ -29,41 +29,12 @@ from postwatch.streams.contracts.heartbeat import JoinedLines, encode_heartbeat
 from postwatch.streams.contracts.outcome import Outcome
 from postwatch.streams.contracts.outcome_records import encode_outcomes
 from postwatch.streams.parsers.lines import PARSER_ERROR
+from postwatch.streams.partition.outcome_batches import cut_batches
 from postwatch.streams.partition.ports import Confirm
 
 log = structlog.get_logger()
 
-MAX_BATCH_ROWS = 2000
-MAX_BATCH_BYTES = 2_000_000
-"""Bytes of log lines in one record; the topics accept 8 MiB compressed."""
-MAX_EVIDENCE_BYTES = 256 * 1024
-"""Bytes of log lines in one row; beyond that only the first and the last lines are kept."""
 _QUEUE_KBYTES = 32_768
-
-
-def cut_batches(rows: Sequence[Outcome]) -> Iterator[list[Outcome]]:
-    """Split rows into batches that fit into one record each; too many log lines are cut to the first and the last."""
-    batch: list[Outcome] = []
-    size = 0
-    for row in rows:
-        weight = sum(map(len, row.log_lines))
-        if weight > MAX_EVIDENCE_BYTES:
-            row = row._replace(log_lines=_ends(row.log_lines))
-            weight = sum(map(len, row.log_lines))
-        if batch and (len(batch) >= MAX_BATCH_ROWS or size + weight > MAX_BATCH_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(row)
-        size += weight
-    if batch:
-        yield batch
-
-
-def _ends(lines: Sequence[str]) -> tuple[str, ...]:
-    half = MAX_EVIDENCE_BYTES // 2
-    first = lines[0][:half]
-    last = lines[-1][:half]
-    return (first, last) if len(lines) > 1 else (first,)
 
 
 class KafkaOutlet:
@@ -91,7 +62,7 @@ class KafkaOutlet:
         self._poller.start()
 
     def send_outcomes(self, partition: int, rows: Sequence[Outcome], confirm: Confirm) -> int:
-        batches = list(cut_batches(rows))
+        batches = cut_batches(rows)
         for batch in batches:
             self._produce(self._kafka.outcomes_topic, confirm, encode_outcomes(batch), partition=partition)
         return len(batches)

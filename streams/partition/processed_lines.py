@@ -33,6 +33,8 @@ class ProcessedLines:
         file = self._processed.file(server, headers.file)
         start, end = headers.byte_offset, headers.end_offset
         repeated_lines = 0
+        if file.goes_on(start, end, headers.sent_ms):
+            return value, 0
         if file.covers(start, end):
             repeated_lines = value.count(b"\n")
             value = b""
@@ -41,7 +43,7 @@ class ProcessedLines:
             if repeated:
                 repeated_lines = value.count(b"\n", 0, repeated)
                 value = value[repeated:]
-        self._processed.add(server, headers.file, start, end, headers.sent_ms)
+        file.add(start, end, headers.sent_ms)
         return value, repeated_lines
 
     def without_closed(self, server: str, events: list[Event], kafka_offset: int) -> list[Event]:

@@ -39,12 +39,21 @@ class FileRanges(msgspec.Struct, array_like=True):
             return self.ends[place]
         return start
 
-    def add(self, start: int, end: int) -> None:
-        """Add a range; touching ranges become one."""
+    def goes_on(self, start: int, end: int, now_ms: int) -> bool:
+        """Whether this is the next piece of a growing file, as nearly all are; then it is added."""
         ends = self.ends
-        if ends and ends[-1] == start:  # the next piece of a growing file
-            ends[-1] = end
+        if not ends or ends[-1] != start:
+            return False
+        ends[-1] = end
+        self.touched_ms = now_ms
+        return True
+
+    def add(self, start: int, end: int, now_ms: int) -> None:
+        """Add a range; touching ranges become one."""
+        if self.goes_on(start, end, now_ms):
             return
+        self.touched_ms = now_ms
+        ends = self.ends
         starts = self.starts
         first = bisect_left(ends, start)
         last = first
@@ -65,7 +74,9 @@ class ProcessedRanges(msgspec.Struct, array_like=True):
     """Server → queue id → offset of the fetch that closed the message."""
 
     def file(self, server: str, file: str) -> FileRanges:
-        files = self.servers.setdefault(server, {})
+        files = self.servers.get(server)
+        if files is None:
+            files = self.servers[server] = {}
         found = files.get(file)
         if found is None:
             found = files[file] = FileRanges()
@@ -74,9 +85,7 @@ class ProcessedRanges(msgspec.Struct, array_like=True):
         return found
 
     def add(self, server: str, file: str, start: int, end: int, now_ms: int) -> None:
-        found = self.file(server, file)
-        found.add(start, end)
-        found.touched_ms = now_ms
+        self.file(server, file).add(start, end, now_ms)
 
     def cross(self, server: str, queue_id: str, closed_by_offset: int) -> None:
         self.crossing.setdefault(server, {})[queue_id] = closed_by_offset

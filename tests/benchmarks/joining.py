@@ -15,7 +15,7 @@ from postwatch.streams.joining.joiner import Joiner
 from postwatch.streams.parsers.lines import LineCounts, decode_lines, parse_lines
 from postwatch.streams.parsers.registry import make_parser
 from postwatch.streams.parsers.timestamps import StampReader, find_zone
-from postwatch.streams.partition.outlet import cut_batches
+from postwatch.streams.partition.outcome_batches import cut_batches
 
 from tests.benchmarks.workload import cut_large, make_lines
 

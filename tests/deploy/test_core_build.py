@@ -21,6 +21,9 @@ MADE = ROOT / "build/core"
 SUITES = (
     "tests/streams/joining/test_golden.py::test_rows_are_the_golden_ones",
     "tests/streams/joining/test_stored_message.py",
+    "tests/streams/partition/test_acknowledgement.py",
+    "tests/streams/partition/test_partition_join.py::test_crashes_change_no_row",
+    "tests/streams/partition/test_processed_ranges.py",
     "tests/streams/contracts/test_row_buffers.py",
     "tests/streams/contracts/test_packed_rows.py",
     "tests/streams/test_huge_pages.py",

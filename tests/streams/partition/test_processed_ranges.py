@@ -16,7 +16,7 @@ def test_ranges_hold_exactly_what_was_added(ranges: list[tuple[int, int]], asked
     file = FileRanges()
     model: set[int] = set()
     for start, end in ranges:
-        file.add(start, end)
+        file.add(start, end, 1)
         model.update(range(start, end))
     start, end = asked[0], asked[0] + asked[1]
     assert file.covers(start, end) == model.issuperset(range(start, end))
@@ -30,7 +30,7 @@ def test_ranges_hold_exactly_what_was_added(ranges: list[tuple[int, int]], asked
 def test_too_many_pieces_forget_the_first() -> None:
     file = FileRanges()
     for number in range(processed_ranges.MOST_RANGES + 5):
-        file.add(number * 10, number * 10 + 5)
+        file.add(number * 10, number * 10 + 5, 1)
     assert len(file.starts) == processed_ranges.MOST_RANGES
     assert not file.covers(0, 5)
     assert file.covers((processed_ranges.MOST_RANGES + 4) * 10, (processed_ranges.MOST_RANGES + 4) * 10 + 5)
