@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from postwatch.query.hops.own_servers import NO_NAMES, OwnNames
 from postwatch.query.search_terms import ADDRESS, DOMAIN, HOST, IP, MESSAGE_ID, QUEUE_ID, Term, ascii_lower
@@ -100,7 +100,19 @@ def term_conditions(viewer: Viewer, term: Term, names_ours: bool = False) -> tup
     return _word_conditions(viewer, term, names_ours)
 
 
-def rare_term_conditions(viewer: Viewer, term: Term) -> tuple[list[str], dict[str, Any]]:
+class RareCondition(NamedTuple):
+    """A condition that an index serves."""
+
+    indexed: str
+    exact: str = ""
+    """Must be true too. It is compared first, for less: the rest of each row that the index leaves takes longer."""
+
+    @property
+    def sql(self) -> str:
+        return f"{self.indexed} AND ({self.exact})" if self.exact else self.indexed
+
+
+def rare_term_conditions(viewer: Viewer, term: Term) -> tuple[list[RareCondition], dict[str, Any]]:
     """The same for a term that few rows of the fleet have, which indexes find; the names of our own servers have none.
 
     No condition: the term has none that an index serves, or the viewer's own domains narrow the rows already.
@@ -109,15 +121,16 @@ def rare_term_conditions(viewer: Viewer, term: Term) -> tuple[list[str], dict[st
     if not viewer.is_engineer:
         return [], {}
     if term.kind in (QUEUE_ID, MESSAGE_ID):
-        return found, values
+        return [*map(RareCondition, found)], values
     if term.kind in (ADDRESS, DOMAIN):
         [whole, either] = found
         key = values["address"] if term.kind == ADDRESS else term.text.rpartition("@")[2]
-        return [whole, f"has({ADDRESS_KEYS}, {{key:String}}) AND ({either})"], values | {"key": key}
+        among = f"has({ADDRESS_KEYS}, {{key:String}})"
+        return [RareCondition(whole), RareCondition(among, either)], values | {"key": key}
     if term.kind == IP:
-        return [f"hasAny({IP_KEYS}, {{forms:Array(String)}})"], values
+        return [RareCondition(f"hasAny({IP_KEYS}, {{forms:Array(String)}})")], values
     if term.kind == HOST and (key := _host_key(term.text)):
-        return [f"has({HOST_KEYS}, {{key:String}}) AND ({found[-1]})"], values | {"key": key}
+        return [RareCondition(f"has({HOST_KEYS}, {{key:String}})", found[-1])], values | {"key": key}
     return [], {}
 
 

@@ -24,9 +24,10 @@ Row = Sequence[Any]
 class Statement:
     """One SELECT and the values of its `{name:Type}` parameters, for one viewer.
 
-    `{viewer}` stands at the head of each WHERE over deliveries, states and events, and becomes the viewer's condition.
-    Raises ValueError where it is missing: no statement can be built that reads other people's rows. The tables about
-    servers and arrivals are for an engineer, or for what the server itself has to know. The views are for dashboards.
+    `{viewer}` stands at the head of each WHERE over deliveries, states and events, and becomes the viewer's condition;
+    a PREWHERE may stand before it. Raises ValueError where it is missing: no statement can be built that reads other
+    people's rows. The tables about servers and arrivals are for an engineer, or for what the server itself has to know.
+    The views are for dashboards.
     """
 
     __slots__ = ("parameters", "sql", "viewer")
@@ -108,7 +109,8 @@ OURS_CLIENT = "{ours_client}"
 """The same of its client."""
 _OURS_CLIENT = _OURS.replace("remote_", "client_")
 _OF_ACCOUNTS = (DELIVERIES, STATES, EVENTS)
-_BOUND = re.compile(rf"(?:{'|'.join(map(re.escape, _OF_ACCOUNTS))})(?: FINAL)? WHERE {re.escape(VIEWER)}")
+_PREWHERE = r"(?: PREWHERE (?:(?!WHERE|FROM|SELECT).)+)?"
+_BOUND = re.compile(rf"(?:{'|'.join(map(re.escape, _OF_ACCOUNTS))})(?: FINAL)?{_PREWHERE} WHERE {re.escape(VIEWER)}")
 _VIEWS = re.compile(r"\.(?:deliveries_now|events)\b")
 MESSAGE_KEY = "account_domain, account, toUnixTimestamp64Milli(queued_at), queue_id"
 """SQL of the columns of a MessageKey."""

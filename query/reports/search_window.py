@@ -81,9 +81,19 @@ class SearchWindow:
         if not self.term:
             return ["1"], {}
         if self.most_rows:
-            return rare_term_conditions(self.viewer, self.term)
+            rare, values = rare_term_conditions(self.viewer, self.term)
+            return [one.sql for one in rare], values
         found, values = term_conditions(self.viewer, self.term, self._names_ours(self.term))
         return found, values | (self.names.own.parameters() if any(OURS in one for one in found) else {})
+
+    def sources(self) -> tuple[list[str], dict[str, Any]]:
+        """The table with each of these conditions, which is searched by itself, and their parameters."""
+        if self.term and self.most_rows:
+            rare, values = rare_term_conditions(self.viewer, self.term)
+            first = {one: f" PREWHERE {one.exact}" if one.exact else "" for one in rare}
+            return [f"{DELIVERIES}{first[one]} WHERE {VIEWER} AND ({one.indexed})" for one in rare], values
+        any_of, values = self.alternatives()
+        return [f"{self.keys_from} WHERE {VIEWER} AND ({one})" for one in any_of], values
 
     def _names_ours(self, term: Term) -> bool:
         return any(map(self.names.may_be_named_by, (term.text, *term.words)))
@@ -147,8 +157,11 @@ class SearchWindow:
         """What ends a statement that finds rows."""
         if not self.most_rows:
             return ""
-        # counted behind the indexes
-        return f" SETTINGS max_rows_to_read = {self.most_rows:d}, use_skip_indexes_on_data_read = 0"
+        # Counted behind the indexes. To read the columns of the newest rows afterwards takes longer for so few.
+        return (
+            f" SETTINGS max_rows_to_read = {self.most_rows:d}, use_skip_indexes_on_data_read = 0,"
+            " query_plan_optimize_lazy_materialization = 0"
+        )
 
     @property
     def keys_from(self) -> str:
@@ -190,12 +203,11 @@ def newest_keys(window: SearchWindow, span: Span, rows: int) -> Statement:
 
 
 def _newest(window: SearchWindow, span: Span, columns: str) -> tuple[str, dict[str, Any]]:
-    any_of, values = window.alternatives()
+    sources, values = window.sources()
     where, more = window.conditions(span)
     found = " UNION ALL ".join(
-        f"SELECT * FROM (SELECT {columns} FROM {window.keys_from} WHERE {VIEWER} AND ({one}) AND {where}"
-        " ORDER BY at DESC LIMIT {rows:UInt32})"
-        for one in any_of
+        f"SELECT * FROM (SELECT {columns} FROM {one} AND {where} ORDER BY at DESC LIMIT {{rows:UInt32}})"
+        for one in sources
     )
     return f"SELECT * FROM ({found}) ORDER BY at DESC LIMIT {{rows:UInt32}}", values | more
 
@@ -210,16 +222,17 @@ def newest_rows(window: SearchWindow, span: Span, rows: int, keys: Collection[Me
     where, more = window.conditions(span)
     either = " OR ".join(f"({of_read_rows(one)})" for one in any_of)
     if keys is None:
-        found = " UNION ALL ".join(
-            f"SELECT {_KEY} FROM {window.keys_from} WHERE {VIEWER} AND ({one}) AND {where}" for one in any_of
-        )
-        is_one = f"({_KEY}) GLOBAL IN (SELECT DISTINCT * FROM ({found}))"
+        sources, _ = window.sources()
+        found = " UNION ALL ".join(f"SELECT {_KEY} FROM {one} AND {where}" for one in sources)
+        rows_read = f"{DELIVERIES} WHERE {VIEWER} AND ({_KEY}) GLOBAL IN (SELECT DISTINCT * FROM ({found}))"
     else:
-        is_one = HAS_MESSAGE_KEY
+        rows_read = (
+            f"{DELIVERIES} PREWHERE queue_id IN {{queue_ids:Array(String)}} WHERE {VIEWER} AND {HAS_MESSAGE_KEY}"
+        )
         more |= of_keys(keys)
     sql = (
         f"{window.beginning}SELECT {ROW_HASH}, {window.columns.sql} FROM"
-        f" (SELECT * FROM {DELIVERIES} WHERE {VIEWER} AND {is_one}"
+        f" (SELECT * FROM {rows_read}"
         f" ORDER BY version DESC LIMIT 1 BY {_KEY})"
         f" WHERE is_deleted = 0 AND ({either}) AND {where} AND {one_of_each(window.viewer, DELIVERIES)}"
         f" ORDER BY {window.column} DESC, {ROW_HASH} DESC LIMIT {{rows:UInt32}}"

@@ -199,6 +199,9 @@ ANNA = Viewer("anna", mailboxes=frozenset({"anna@bakery.example"}), domains=froz
         "SELECT 1 FROM {database:Identifier}.deliveries WHERE {viewer} AND account IN"
         " (SELECT account FROM {database:Identifier}.deliveries WHERE 1)",
         "SELECT 1 FROM {database:Identifier}.servers",
+        "SELECT 1 FROM {database:Identifier}.deliveries PREWHERE queue_id = 'x' WHERE queued_at > 1",
+        "SELECT 1 FROM {database:Identifier}.deliveries PREWHERE queue_id = 'x' UNION ALL"
+        " SELECT 1 FROM {database:Identifier}.delivery_hops WHERE {viewer}",
     ],
 )
 def test_no_statement_can_be_built_without_its_viewer(sql: str) -> None:
@@ -211,6 +214,8 @@ def test_a_viewer_without_any_account_sees_nothing() -> None:
     assert Statement(Viewer("nobody"), sql, {}).sql == "SELECT 1 FROM {database:Identifier}.deliveries WHERE (0) AND 1"
     assert "account IN {viewer_mailboxes:Array(String)}" in Statement(ANNA, sql, {}).sql
     assert Statement(ENGINEER, sql, {}).sql.endswith(" WHERE 1 AND 1")
+    narrowed = sql.replace(" WHERE", " PREWHERE queue_id = 'x' WHERE")
+    assert Statement(Viewer("nobody"), narrowed, {}).sql.endswith(" PREWHERE queue_id = 'x' WHERE (0) AND 1")
 
 
 def test_the_viewer_s_names_are_parameters() -> None:
