@@ -43,15 +43,17 @@ def bound_heap(large_bytes: int = _LARGE_BYTES) -> None:
 def bound_arrow() -> None:
     """Call in a worker, before it imports pyarrow, which reads the variable then; its own setter misses half of it."""
     os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"
-    sys.meta_path.insert(0, _WithoutPandas())
+    sys.meta_path.insert(0, _WithoutFrames())
 
 
-class _WithoutPandas(MetaPathFinder):
-    """Arrow imports pandas, 60 MB, where it happens to be installed, to know values of its types: here are none."""
+class _WithoutFrames(MetaPathFinder):
+    """Arrow imports pandas, 60 MB, and numpy, 13 MB, where they happen to be installed, to know values of their types.
+    Here are none.
+    """
 
     def find_spec(self, fullname: str, path: object, target: object = None) -> None:
-        if fullname == "pandas":
-            raise ModuleNotFoundError("pandas is not used here", name=fullname)
+        if fullname in ("numpy", "pandas"):
+            raise ModuleNotFoundError(f"{fullname} is not used here", name=fullname)
 
 
 def _trim(libc: Any) -> None:

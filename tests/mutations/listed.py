@@ -2050,7 +2050,7 @@ MEMORY = (
         "producers/service/memory.py",
         '    os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"\n',
         '    os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "mimalloc"\n',
-        "producers/service/test_memory.py::test_a_backlog_leaves_nothing_behind_and_pandas_is_not_read",
+        "producers/service/test_memory.py::test_a_backlog_leaves_nothing_behind_and_no_frames_are_read",
     ),
 )
 
