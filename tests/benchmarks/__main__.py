@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tests.benchmarks.fetches import measure_fetches
 from tests.benchmarks.figures import describe_machine, median_of
 from tests.benchmarks.flow import FlowSpeed, measure_backlog, measure_live
 from tests.benchmarks.freshness import measure_freshness
@@ -39,6 +40,19 @@ def join(arguments: argparse.Namespace) -> None:
         encode = [run.encode_cpu_seconds / run.encoded_rows for run in runs]
         _say("  rows encoded/s of CPU", median_of([1 / seconds for seconds in encode]))
         _say("  µs a row", median_of([seconds * 1e6 for seconds in encode], digits=1))
+
+
+def fetch(arguments: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory(prefix="postwatch-bench-") as folder:
+        for mix in _mixes(arguments):
+            for record_lines in (1, _LIVE_RECORD_LINES, None):
+                servers = _LIVE_SERVERS if record_lines else _BACKLOG_SERVERS
+                workload = prepare(Path(folder) / "records", mix, arguments.fetch_lines, servers, record_lines)
+                runs = list(measure_fetches(workload, arguments.runs))
+                lines, records = workload.lines, workload.records
+                _say(f"fetch, {mix}", f"{lines:,} lines in {records:,} records ({lines / records:,.0f} lines each)")
+                _say("  µs of CPU a line", median_of([run.cpu_seconds / run.lines * 1e6 for run in runs], digits=1))
+                _say("  µs of CPU a record", median_of([run.cpu_seconds / run.records * 1e6 for run in runs]))
 
 
 def backlog(arguments: argparse.Namespace, stack: Stack) -> None:
@@ -146,7 +160,8 @@ def _mixes(arguments: argparse.Namespace) -> Sequence[str]:
 
 
 ON_THE_STACK = {"backlog": backlog, "live": live, "ship": ship, "fresh": fresh, "pages": pages, "report": report}
-NAMES = "join", *ON_THE_STACK
+ALONE = {"join": join, "fetch": fetch}
+NAMES = *ALONE, *ON_THE_STACK
 
 
 def _latency(found: Latency) -> str:
@@ -164,6 +179,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--mix", choices=MIXES, help="only this mix of lines (default: both)")
     parser.add_argument("--lines", type=int, default=2_000_000, help="of backlog, live, ship (default: %(default)s)")
     parser.add_argument("--join-lines", type=int, default=500_000, help="of join (default: %(default)s)")
+    parser.add_argument("--fetch-lines", type=int, default=100_000, help="of fetch (default: %(default)s)")
     parser.add_argument("--probes", type=int, default=100, help="of fresh (default: %(default)s)")
     parser.add_argument(
         "--rate", type=int, default=2000, help="lines a second beside the probes (default: %(default)s)"
@@ -177,9 +193,10 @@ def main(words: Sequence[str]) -> int:
     wanted = arguments.names or NAMES
     print(describe_machine(), flush=True)
     with tempfile.TemporaryDirectory(prefix="postwatch-bench-") as folder:
-        if "join" in wanted:
-            join(arguments)
-        if rest := [name for name in wanted if name != "join"]:
+        for name in ALONE:
+            if name in wanted:
+                ALONE[name](arguments)
+        if rest := [name for name in wanted if name not in ALONE]:
             with started_stack(Path(folder)) as stack:
                 for name in rest:
                     ON_THE_STACK[name](arguments, stack)

@@ -11,6 +11,7 @@ from postwatch.streams.joining.stored_message import decode_stored
 
 from tests.benchmarks import shipping
 from tests.benchmarks.__main__ import main
+from tests.benchmarks.fetches import measure_fetches
 from tests.benchmarks.flow import measure_live
 from tests.benchmarks.freshness import measure_freshness
 from tests.benchmarks.growth import PARTS, Point, measure, median_cost, panels, parked_entries, table
@@ -56,6 +57,13 @@ def test_joining_is_measured() -> None:
     assert run.rows >= run.encoded_rows > 0
 
 
+def test_what_a_join_takes_for_its_records_is_measured(tmp_path: Path) -> None:
+    workload = prepare(tmp_path / "records", PLAIN, lines=3000, servers=7, record_lines=20)
+    (run,) = measure_fetches(workload, runs=1)
+    assert (run.lines, run.records, run.rows) == (workload.lines, workload.records, workload.rows)
+    assert run.cpu_seconds > 0
+
+
 @pytest.mark.stack
 def test_the_flow_ends_with_every_row(stack: Stack) -> None:
     workload = prepare(stack.folder / "records", SIMULATOR, lines=3000, servers=7, record_lines=20)
@@ -91,7 +99,7 @@ def test_probes_come_through(stack: Stack) -> None:
 def test_an_unknown_benchmark_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["jion"])
-    assert "unknown: jion; there are join, backlog" in capsys.readouterr().err
+    assert "unknown: jion; there are join, fetch, backlog" in capsys.readouterr().err
 
 
 @pytest.mark.stack
