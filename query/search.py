@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from postwatch.query.hops.own_servers import NO_NAMES, OwnNames
 from postwatch.query.search_terms import ADDRESS, DOMAIN, HOST, IP, MESSAGE_ID, QUEUE_ID, Term, ascii_lower
-from postwatch.query.statements import OURS, OURS_CLIENT, QUEUE_IDS, SHOWN
+from postwatch.query.statements import OURS, OURS_CLIENT, QUEUE_IDS, SHOWN, VIEWER
 from postwatch.query.viewer import Viewer
 from postwatch.streams.contracts.outcome import SENT, Outcome
 
@@ -100,19 +100,25 @@ def term_conditions(viewer: Viewer, term: Term, names_ours: bool = False) -> tup
     return _word_conditions(viewer, term, names_ours)
 
 
-class RareCondition(NamedTuple):
-    """A condition that an index serves."""
+class Alternative(NamedTuple):
+    """One condition of those of which a row that has a term must meet one."""
 
     indexed: str
+    """What indexes may serve."""
     exact: str = ""
-    """Must be true too. It is compared first, for less: the rest of each row that the index leaves takes longer."""
+    """Must be true too. It is compared first, for less: the rest of each row that an index leaves takes longer."""
 
     @property
     def sql(self) -> str:
         return f"{self.indexed} AND ({self.exact})" if self.exact else self.indexed
 
+    def rows_of(self, table: str) -> str:
+        """The table with its WHERE, to which more may be added."""
+        first = f" PREWHERE {self.exact}" if self.exact else ""
+        return f"{table}{first} WHERE {VIEWER} AND ({self.indexed})"
 
-def rare_term_conditions(viewer: Viewer, term: Term) -> tuple[list[RareCondition], dict[str, Any]]:
+
+def rare_term_conditions(viewer: Viewer, term: Term) -> tuple[list[Alternative], dict[str, Any]]:
     """The same for a term that few rows of the fleet have, which indexes find; the names of our own servers have none.
 
     No condition: the term has none that an index serves, or the viewer's own domains narrow the rows already.
@@ -121,16 +127,16 @@ def rare_term_conditions(viewer: Viewer, term: Term) -> tuple[list[RareCondition
     if not viewer.is_engineer:
         return [], {}
     if term.kind in (QUEUE_ID, MESSAGE_ID):
-        return [*map(RareCondition, found)], values
+        return [*map(Alternative, found)], values
     if term.kind in (ADDRESS, DOMAIN):
         [whole, either] = found
         key = values["address"] if term.kind == ADDRESS else term.text.rpartition("@")[2]
         among = f"has({ADDRESS_KEYS}, {{key:String}})"
-        return [RareCondition(whole), RareCondition(among, either)], values | {"key": key}
+        return [Alternative(whole), Alternative(among, either)], values | {"key": key}
     if term.kind == IP:
-        return [RareCondition(f"hasAny({IP_KEYS}, {{forms:Array(String)}})")], values
+        return [Alternative(f"hasAny({IP_KEYS}, {{forms:Array(String)}})")], values
     if term.kind == HOST and (key := _host_key(term.text)):
-        return [RareCondition(f"has({HOST_KEYS}, {{key:String}})", found[-1])], values | {"key": key}
+        return [Alternative(f"has({HOST_KEYS}, {{key:String}})", found[-1])], values | {"key": key}
     return [], {}
 
 

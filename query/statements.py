@@ -116,13 +116,16 @@ MESSAGE_KEY = "account_domain, account, toUnixTimestamp64Milli(queued_at), queue
 """SQL of the columns of a MessageKey."""
 QUEUE_IDS = "arrayConcat([queue_id, parent_queue_id], splitByChar(' ', next_queue_id))"
 """All that a message had on its way, as the index has them: a condition on it is to be written with the same words."""
-HAS_MESSAGE_KEY = (
+MAY_HAVE_MESSAGE_KEY = (
     "(account_domain, account, queued_at) IN (SELECT key.1, key.2, fromUnixTimestamp64Milli(key.3)"
     " FROM (SELECT arrayJoin({keys:Array(Tuple(String, String, Int64))}) AS key))"
-    f" AND hasAny({QUEUE_IDS}, {{queue_ids:Array(String)}}) AND queue_id IN {{queue_ids:Array(String)}}"
+    f" AND hasAny({QUEUE_IDS}, {{queue_ids:Array(String)}})"
 )
-"""True of the rows that have one of some MessageKeys, and of few others. By the primary key, a row may lie in a granule
-of each part of its week; the index of queue ids tells in which of them it is."""
+"""What indexes tell of some MessageKeys. By the primary key, a row may lie in a granule of each part of its week; the
+index of queue ids tells in which of them it is."""
+HAS_QUEUE_ID = "queue_id IN {queue_ids:Array(String)}"
+HAS_MESSAGE_KEY = f"{MAY_HAVE_MESSAGE_KEY} AND {HAS_QUEUE_ID}"
+"""True of the rows that have one of some MessageKeys, and of few others."""
 ROW_HASH = f"cityHash64(account_domain, account, queued_at, server, queue_id, {SHOWN}, direction)"
 """Tells a row from every other. Whoever knows all parts of it but one can find that one by trying, so it leaves the
 server only as a sealed id (row_id.py). What an alias led to is one row to whoever may not see where it led."""

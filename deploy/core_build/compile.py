@@ -39,7 +39,7 @@ _LEFT_OUT = frozenset(
         "partition/table_move.py",
     )
 )
-"""They read files, hold tables alone, or have structs that msgspec decodes."""
+"""They touch files or Kafka, hold tables or ports alone, run seldom, or have structs that msgspec decodes."""
 _IN_C = {
     "postwatch_core_rows": "contracts/row_buffers.c",
     "postwatch_core_lines": "contracts/row_lines.c",

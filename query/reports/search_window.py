@@ -15,13 +15,14 @@ from postwatch.query.hops.fates import OWN_STATUS, LastStatus
 from postwatch.query.hops.own_servers import NO_NAMES, OwnNames
 from postwatch.query.reports.report import Tables
 from postwatch.query.reports.search_question import SearchFilters
-from postwatch.query.search import of_read_rows, rare_term_conditions, term_conditions
+from postwatch.query.search import Alternative, of_read_rows, rare_term_conditions, term_conditions
 from postwatch.query.search_terms import Term, ascii_lower
 from postwatch.query.statements import (
     ALL_COLUMNS,
     ARRIVALS,
     DELIVERIES,
-    HAS_MESSAGE_KEY,
+    HAS_QUEUE_ID,
+    MAY_HAVE_MESSAGE_KEY,
     MESSAGE_KEY,
     OURS,
     ROW_HASH,
@@ -76,24 +77,15 @@ class SearchWindow:
         """No row is older than this, by that column."""
         return self.since_ms - self.open_ms if self.by_sent else self.since_ms
 
-    def alternatives(self) -> tuple[list[str], dict[str, Any]]:
+    def alternatives(self) -> tuple[list[Alternative], dict[str, Any]]:
         """Conditions of which one must be true, and their parameters."""
         if not self.term:
-            return ["1"], {}
+            return [Alternative("1")], {}
         if self.most_rows:
-            rare, values = rare_term_conditions(self.viewer, self.term)
-            return [one.sql for one in rare], values
+            return rare_term_conditions(self.viewer, self.term)
         found, values = term_conditions(self.viewer, self.term, self._names_ours(self.term))
-        return found, values | (self.names.own.parameters() if any(OURS in one for one in found) else {})
-
-    def sources(self) -> tuple[list[str], dict[str, Any]]:
-        """The table with each of these conditions, which is searched by itself, and their parameters."""
-        if self.term and self.most_rows:
-            rare, values = rare_term_conditions(self.viewer, self.term)
-            first = {one: f" PREWHERE {one.exact}" if one.exact else "" for one in rare}
-            return [f"{DELIVERIES}{first[one]} WHERE {VIEWER} AND ({one.indexed})" for one in rare], values
-        any_of, values = self.alternatives()
-        return [f"{self.keys_from} WHERE {VIEWER} AND ({one})" for one in any_of], values
+        own = self.names.own.parameters() if any(OURS in one for one in found) else {}
+        return [*map(Alternative, found)], values | own
 
     def _names_ours(self, term: Term) -> bool:
         return any(map(self.names.may_be_named_by, (term.text, *term.words)))
@@ -105,9 +97,9 @@ class SearchWindow:
 
     def everything(self, span: Span) -> tuple[str, dict[str, Any]]:
         """What is true of each row, whatever its status."""
-        either, values = self.alternatives()
+        any_of, values = self.alternatives()
         where, more = replace(self, wanted=replace(self.wanted, statuses=())).conditions(span)
-        return f"({' OR '.join(f'({one})' for one in either)}) AND {where}", values | more
+        return f"({' OR '.join(f'({one.sql})' for one in any_of)}) AND {where}", values | more
 
     def conditions(self, span: Span) -> tuple[str, dict[str, Any]]:
         """What must be true beside them."""
@@ -203,11 +195,12 @@ def newest_keys(window: SearchWindow, span: Span, rows: int) -> Statement:
 
 
 def _newest(window: SearchWindow, span: Span, columns: str) -> tuple[str, dict[str, Any]]:
-    sources, values = window.sources()
+    any_of, values = window.alternatives()
     where, more = window.conditions(span)
     found = " UNION ALL ".join(
-        f"SELECT * FROM (SELECT {columns} FROM {one} AND {where} ORDER BY at DESC LIMIT {{rows:UInt32}})"
-        for one in sources
+        f"SELECT * FROM (SELECT {columns} FROM {one.rows_of(window.keys_from)} AND {where}"
+        " ORDER BY at DESC LIMIT {rows:UInt32})"
+        for one in any_of
     )
     return f"SELECT * FROM ({found}) ORDER BY at DESC LIMIT {{rows:UInt32}}", values | more
 
@@ -220,19 +213,16 @@ def newest_rows(window: SearchWindow, span: Span, rows: int, keys: Collection[Me
     """
     any_of, values = window.alternatives()
     where, more = window.conditions(span)
-    either = " OR ".join(f"({of_read_rows(one)})" for one in any_of)
+    either = " OR ".join(f"({of_read_rows(one.sql)})" for one in any_of)
     if keys is None:
-        sources, _ = window.sources()
-        found = " UNION ALL ".join(f"SELECT {_KEY} FROM {one} AND {where}" for one in sources)
-        rows_read = f"{DELIVERIES} WHERE {VIEWER} AND ({_KEY}) GLOBAL IN (SELECT DISTINCT * FROM ({found}))"
+        found = " UNION ALL ".join(f"SELECT {_KEY} FROM {one.rows_of(window.keys_from)} AND {where}" for one in any_of)
+        is_one = Alternative(f"({_KEY}) GLOBAL IN (SELECT DISTINCT * FROM ({found}))")
     else:
-        rows_read = (
-            f"{DELIVERIES} PREWHERE queue_id IN {{queue_ids:Array(String)}} WHERE {VIEWER} AND {HAS_MESSAGE_KEY}"
-        )
+        is_one = Alternative(MAY_HAVE_MESSAGE_KEY, HAS_QUEUE_ID)
         more |= of_keys(keys)
     sql = (
         f"{window.beginning}SELECT {ROW_HASH}, {window.columns.sql} FROM"
-        f" (SELECT * FROM {rows_read}"
+        f" (SELECT * FROM {is_one.rows_of(DELIVERIES)}"
         f" ORDER BY version DESC LIMIT 1 BY {_KEY})"
         f" WHERE is_deleted = 0 AND ({either}) AND {where} AND {one_of_each(window.viewer, DELIVERIES)}"
         f" ORDER BY {window.column} DESC, {ROW_HASH} DESC LIMIT {{rows:UInt32}}"
@@ -260,7 +250,7 @@ def late_rows(window: SearchWindow, window_ms: int, before_ms: int, rows: int) -
     """Those of them that match, each if it is still in this version: ROW_HASH, and then the columns. For engineers."""
     any_of, values = window.alternatives()
     where, more = window.conditions(Span(window.earliest_ms))
-    either = " OR ".join(f"({one})" for one in any_of)
+    either = " OR ".join(f"({one.sql})" for one in any_of)
     sql = (
         f"{window.beginning}SELECT {ROW_HASH}, {window.columns.sql} FROM {DELIVERIES} FINAL WHERE {VIEWER}"
         " AND (account_domain, account, queued_at) GLOBAL IN"

@@ -34,9 +34,9 @@ from yarl import URL
 
 _DOMAINS_SETTING = "POSTWATCH_JOIN_DOMAINS_FILE"
 _HOSTS_SETTING = "POSTWATCH_JOIN_HOSTS_FILE"
-_RECORDS_A_FETCH = 200
+RECORDS_A_FETCH = 200
 _SESSION_SECONDS = 6.0
-_FETCH_BYTES = 1024 * 1024
+FETCH_BYTES = 1024 * 1024
 _WAITING_FETCHES = 8
 """Of all partitions, read but not joined yet; Faust's default is 4,096 events, which here are fetches."""
 _RESTORED_FETCHES = 2
@@ -94,8 +94,8 @@ def create_app(
         topic_disable_leader=True,
         topic_partitions=partitions,
         consumer_auto_offset_reset="earliest",
-        consumer_max_fetch_size=_FETCH_BYTES,
-        broker_max_poll_records=_RECORDS_A_FETCH,
+        consumer_max_fetch_size=FETCH_BYTES,
+        broker_max_poll_records=RECORDS_A_FETCH,
         stream_buffer_maxsize=_WAITING_FETCHES,
         broker_session_timeout=_SESSION_SECONDS,
         broker_heartbeat_interval=1.0,

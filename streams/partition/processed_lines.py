@@ -32,9 +32,9 @@ class ProcessedLines:
         """The part of a record's lines that was not processed before, and the number of lines cut off."""
         file = self._processed.file(server, headers.file)
         start, end = headers.byte_offset, headers.end_offset
-        repeated_lines = 0
         if file.goes_on(start, end, headers.sent_ms):
             return value, 0
+        repeated_lines = 0
         if file.covers(start, end):
             repeated_lines = value.count(b"\n")
             value = b""

@@ -12,27 +12,17 @@ from postwatch.streams.contracts.dead_letters import DeadLetter
 from postwatch.streams.contracts.heartbeat import JoinedLines
 from postwatch.streams.contracts.outcome import Outcome
 from postwatch.streams.contracts.outcome_records import encode_outcomes
-from postwatch.streams.enrichment.accounts import AccountBook
+from postwatch.streams.faust_glue.app import FETCH_BYTES, RECORDS_A_FETCH, join_rules
 from postwatch.streams.partition.counts import JoinCounts
 from postwatch.streams.partition.outcome_batches import cut_batches
-from postwatch.streams.partition.partition_join import JoinRules, PartitionJoin
+from postwatch.streams.partition.partition_join import PartitionJoin
 from postwatch.streams.partition.ports import Confirm
+from postwatch.streams.settings import JoinSettings
 
 from tests.benchmarks.joining import collector_off
 from tests.benchmarks.workload import Workload, read_records
 
-_FETCHED_BYTES = 1 << 20
-_FETCHED_RECORDS = 200
-"""A fetch ends with the first of both, as the join's own."""
 _FETCHES_A_TEND = 8
-_RULES = JoinRules(
-    accounts=AccountBook(None),
-    timezone="UTC",
-    keep_lines=True,
-    pending_after_ms=5_000,
-    park_after_ms=60_000,
-    give_up_after_ms=10**15,
-)
 
 
 class FetchSpeed(NamedTuple):
@@ -97,9 +87,10 @@ def measure_fetches(workload: Workload, runs: int) -> Iterator[FetchSpeed]:
     """Each run takes the same records anew."""
     now = time.time_ns() // 1_000_000
     fetches = list(_fetches(workload.path, now))
+    rules = join_rules(JoinSettings())
     for _ in range(runs):
         kafka = _Kafka()
-        join = PartitionJoin(0, _RULES, JoinCounts(), kafka, kafka, 0)
+        join = PartitionJoin(0, rules, JoinCounts(), kafka, kafka, 0)
         with collector_off():
             started = time.process_time()
             for number, records in enumerate(fetches):
@@ -112,13 +103,14 @@ def measure_fetches(workload: Workload, runs: int) -> Iterator[FetchSpeed]:
 
 
 def _fetches(path: Path, now: int) -> Iterator[list[_Record]]:
+    """A fetch ends with the first of the worker's two bounds."""
     fetch: list[_Record] = []
     size = 0
     for offset, (server, byte_offset, value) in enumerate(read_records(path)):
         headers = RawHeaders("exim-main", "UTC", f"{server}-mainlog", byte_offset, byte_offset + len(value), now)
         fetch.append(_Record(offset, server.encode(), value, headers.encode(), now))
         size += len(value)
-        if size >= _FETCHED_BYTES or len(fetch) >= _FETCHED_RECORDS:
+        if size >= FETCH_BYTES or len(fetch) >= RECORDS_A_FETCH:
             yield fetch
             fetch, size = [], 0
     if fetch:
