@@ -25,6 +25,8 @@ from postwatch.producers.service.errors import UnavailableError
 from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.settings import ClickHouseSettings
 
+from tests.waiting import PATIENCE
+
 pytestmark = pytest.mark.stack
 
 HOSTILE = "it's \\ \t\n \" größe {x:String} '); DROP TABLE words; --"
@@ -117,7 +119,7 @@ def test_queries_run_at_the_same_time(database: ClickHouseSettings) -> None:
 
     def ask(number: int) -> tuple[int, str]:
         client = connect(database)
-        together.wait(10)
+        together.wait(PATIENCE)
         # Each sleeps a second; one after the other they would miss the limit of all of them.
         found = client.query(f"SELECT {number}, currentDatabase(), sleep(1)").result_rows[0]
         return int(found[0]), str(found[1])

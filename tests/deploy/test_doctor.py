@@ -37,7 +37,7 @@ from postwatch.streams.settings import ClickHouseSettings, JoinSettings
 from tests.certificates import make_certificates
 from tests.deploy.test_topics import by_sender_time
 from tests.query.conftest import make_row
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 NAMES = KafkaSettings(raw_topic="raw", outcomes_topic="answers")
 NOW = 1_790_000_000_000
@@ -346,7 +346,7 @@ def test_with_the_real_servers(
     old = time.time_ns() // 1_000_000 - 40 * HOUR
     producer.produce(topics.dead_letters_topic, b"x", headers=[("reason", b"line")])
     producer.produce(topics.raw_topic, b"x\n", b"web1", partition=1, timestamp=old)
-    producer.flush(10)
+    producer.flush(PATIENCE)
     status, found = doctor(capsys)
     assert status == 1
     assert found["dead letters"]["seen"] == "2 in the last day: 1 line, 1 unknown."
@@ -380,11 +380,11 @@ def test_a_partition_that_stands_still_is_told(
         worker.subscribe([two_servers.raw_topic])
         wait_until(lambda: worker.poll(0.1) or worker.assignment(), "it has its partition")
         producer.produce(two_servers.raw_topic, b"x\n", timestamp=time.time_ns() // 1_000_000 - 30_000)
-        producer.flush(10)
+        producer.flush(PATIENCE)
         assert "It has just started: 1 records" in doctor(capsys)[1][f"lag of {group}"]["seen"]
         for _ in range(2):
             producer.produce(two_servers.raw_topic, b"x\n", timestamp=time.time_ns() // 1_000_000 - 600_000)
-        producer.flush(10)
+        producer.flush(PATIENCE)
         worker.commit(offsets=[TopicPartition(two_servers.raw_topic, 0, 1)], asynchronous=False)
         found = doctor(capsys)[1][f"lag of {group}"]
         assert found["state"] == WARNING
@@ -413,12 +413,12 @@ def test_the_changelog_of_a_real_broker_is_judged(
     wrong = ConfigEntry("cleanup.policy", "delete", incremental_operation=AlterConfigOpType.SET)
     asked = ConfigResource(ConfigResource.Type.TOPIC, changelog_topic(join), incremental_configs=[wrong])
     for altered in admin.incremental_alter_configs([asked]).values():
-        altered.result(10)
+        altered.result(PATIENCE)
     status, found = doctor(capsys)
     assert (status, found[check]["state"]) == (2, TROUBLE)
     assert "cleanup.policy is delete" in found[check]["seen"]
     for raised in admin.create_partitions([NewPartitions(two_servers.raw_topic, 2)]).values():
-        raised.result(10)
+        raised.result(PATIENCE)
     raw = two_servers.raw_topic
     wait_until(lambda: f"{raw} has 2" in doctor(capsys)[1][check]["seen"], "the partitions that differ are told")
 

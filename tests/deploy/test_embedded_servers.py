@@ -17,7 +17,7 @@ from postwatch.producers.service.errors import UnavailableError
 from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.streams.clickhouse.client import connect
 
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.stack
 
@@ -26,7 +26,7 @@ def produce(brokers: str, topic: str, *values: bytes) -> None:
     producer = Producer({"bootstrap.servers": brokers, "acks": "all", "message.max.bytes": 8_300_000})
     for value in values:
         producer.produce(topic, value, partition=0)
-    assert producer.flush(30) == 0
+    assert producer.flush(PATIENCE) == 0
 
 
 def values(brokers: str, topic: str, count: int) -> list[bytes]:

@@ -23,7 +23,7 @@ from postwatch.streams.settings import ClickHouseSettings, JoinSettings
 
 from tests.end_to_end.pipeline import Pipeline, running
 from tests.streams.partition.test_partition_join import table_rows
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 SERVERS = [f"web{number}" for number in range(6)]
 ALONE = ["gateway-a", "gateway-b"]
@@ -54,7 +54,7 @@ class Senders:
         for server, pieces in self._sent.items():
             for begin, value in pieces:
                 self._ship(shippers, server, begin, value)
-        shippers.flush(30)
+        shippers.flush(PATIENCE)
 
     def _producers(self) -> tuple[Producer, Producer]:
         config = self._kafka.client_config()
@@ -68,8 +68,8 @@ class Senders:
             else:
                 for line in text.splitlines():
                     rsyslog.produce(self._kafka.raw_topic, line.encode(), server.encode())
-        shippers.flush(30)
-        rsyslog.flush(30)
+        shippers.flush(PATIENCE)
+        rsyslog.flush(PATIENCE)
 
     def _ship(self, producer: Producer, server: str, begin: int, value: bytes) -> None:
         now_ms = time.time_ns() // 1_000_000

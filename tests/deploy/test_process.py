@@ -12,7 +12,7 @@ import psutil
 import pytest
 from postwatch.deploy.embedded.process import Children
 
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 # A child with a child of its own; both ignore SIGTERM, and say their numbers.
@@ -69,7 +69,7 @@ def test_stop_takes_the_whole_group(children: Children, tmp_path: Path) -> None:
 def test_a_child_that_ends_takes_those_it_left_behind(children: Children, tmp_path: Path) -> None:
     leaves = STUBBORN_FAMILY.replace("time.sleep(600)", "time.sleep(0 if grandchild else 600)")
     child = children.start([sys.executable, "-c", leaves], tmp_path / "log")
-    assert child.wait(10)
+    assert child.wait(PATIENCE)
     orphan = int((tmp_path / "log").read_text().split()[1])
     wait_until(lambda: not is_running(orphan), "the orphan is gone")
 
@@ -84,5 +84,5 @@ def test_output_is_appended_and_the_environment_added(children: Children, tmp_pa
     log = tmp_path / "folder" / "log"
     for word in ("one", "two"):
         command = [sys.executable, "-c", "import os, sys; sys.stderr.write(os.environ['WORD'] + '\\n')"]
-        assert children.start(command, log, {"WORD": word}).wait(10)
+        assert children.start(command, log, {"WORD": word}).wait(PATIENCE)
     assert log.read_text() == "one\ntwo\n"

@@ -23,7 +23,7 @@ from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.producers.service.topic_copies import in_sync_copies
 from postwatch.streams.settings import ClickHouseSettings
 
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 HOUR_MS = 3_600_000
 
@@ -36,7 +36,7 @@ def set_topic(kafka: KafkaSettings, topic: str, **configs: str) -> None:
     ]
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=entries)
     admin = AdminClient(kafka.client_config())  # it must live until the answer comes
-    admin.incremental_alter_configs([resource])[resource].result(10)
+    admin.incremental_alter_configs([resource])[resource].result(PATIENCE)
 
 
 def by_sender_time(kafka: KafkaSettings) -> None:
@@ -50,14 +50,14 @@ def _timestamp_kind(kafka: KafkaSettings, topic: str) -> int:
     kinds: list[int] = []
     producer = Producer(kafka.client_config())
     producer.produce(topic, b"x", on_delivery=lambda _, message: kinds.append(message.timestamp()[0]))
-    producer.flush(30)
+    producer.flush(PATIENCE)
     return kinds[0]
 
 
 def timestamp_types(kafka: KafkaSettings) -> set[str]:
     asked = [ConfigResource(ConfigResource.Type.TOPIC, topic) for topic in topic_configs(kafka)]
     admin = AdminClient(kafka.client_config())
-    return {str(one.result(10)[TIMESTAMP_TYPE].value) for one in admin.describe_configs(asked).values()}
+    return {str(one.result(PATIENCE)[TIMESTAMP_TYPE].value) for one in admin.describe_configs(asked).values()}
 
 
 def send(kafka: KafkaSettings, age_ms: int) -> KafkaError | None:
@@ -68,7 +68,7 @@ def send(kafka: KafkaSettings, age_ms: int) -> KafkaError | None:
     producer.produce(
         kafka.raw_topic, b"x\n", b"web1", timestamp=sent_ms, on_delivery=lambda error, _: errors.append(error)
     )
-    producer.flush(30)
+    producer.flush(PATIENCE)
     return errors[0]
 
 
@@ -97,7 +97,7 @@ def test_topics_are_kept_and_copied_as_the_settings_say(topics: KafkaSettings) -
     create_topics(topics, 1, TopicSettings(replication=1, raw_retention_hours=200))
     resource = ConfigResource(ConfigResource.Type.TOPIC, topics.raw_topic)
     admin = AdminClient(topics.client_config())
-    found = admin.describe_configs([resource])[resource].result(10)
+    found = admin.describe_configs([resource])[resource].result(PATIENCE)
     assert found["retention.ms"].value == str(200 * HOUR_MS)
     assert found["min.insync.replicas"].value == "1"
 
@@ -136,7 +136,7 @@ def test_topics_of_an_earlier_version_are_changed_once(
     assert f"topic {topics.raw_topic}: exists\n" in capsys.readouterr().out
     resource = ConfigResource(ConfigResource.Type.TOPIC, topics.raw_topic)
     admin = AdminClient(topics.client_config())
-    assert admin.describe_configs([resource])[resource].result(10)["retention.ms"].value == "7200000"
+    assert admin.describe_configs([resource])[resource].result(PATIENCE)["retention.ms"].value == "7200000"
 
 
 @pytest.mark.parametrize("number", ["0", "-3", "two", "1.5"])

@@ -20,7 +20,7 @@ from postwatch.streams.contracts.outcome import to_json_object
 from postwatch.streams.contracts.outcome_records import SCHEMA, from_table
 from postwatch.streams.settings import ClickHouseSettings
 
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 PARTITIONS = 3
 
@@ -150,8 +150,8 @@ class Pipeline:
         consumer = Consumer({"bootstrap.servers": self.kafka.brokers, "group.id": self.sink_group})
         try:
             wanted = [TopicPartition(self.kafka.outcomes_topic, number) for number in range(PARTITIONS)]
-            committed = consumer.committed(wanted, timeout=10)
-            ends = [consumer.get_watermark_offsets(one, timeout=10)[1] for one in wanted]
+            committed = consumer.committed(wanted, timeout=PATIENCE)
+            ends = [consumer.get_watermark_offsets(one, timeout=PATIENCE)[1] for one in wanted]
         finally:
             consumer.close()
         return all(one.offset == end or end == 0 for one, end in zip(committed, ends, strict=True))

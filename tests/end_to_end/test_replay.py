@@ -20,7 +20,7 @@ from postwatch.streams.settings import ClickHouseSettings
 
 from tests.deploy.test_topics import by_sender_time
 from tests.end_to_end.pipeline import PARTITIONS, Pipeline, running
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 NOW = int(time.time())
 SERVER = "web7.hosting.example"
@@ -66,7 +66,7 @@ class Fleet:
         self._producer.produce(
             self._topic, text.encode(), SERVER.encode(), headers=[*headers.encode()], timestamp=second * 1000
         )
-        self._producer.flush(10)
+        self._producer.flush(PATIENCE)
 
 
 @pytest.mark.stack

@@ -27,7 +27,7 @@ from postwatch.producers.service.kafka_settings import KafkaSettings
 
 from tests.chaos.proxy import Behaviour, Proxy
 from tests.notify_socket import NotifySocket, listening
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.stack
 POSTWATCH = str(Path(sys.executable).with_name("postwatch"))
@@ -267,7 +267,7 @@ def test_a_mistake_in_the_settings_ends_it_at_once(tmp_path: Path, variables: di
 def test_a_refused_record_ends_the_process_and_moves_no_checkpoint(ship: ShipProcess, topics: KafkaSettings) -> None:
     admin = AdminClient({"bootstrap.servers": topics.brokers})
     tiny = NewTopic(topics.raw_topic, PARTITIONS, 1, config={"max.message.bytes": "1000"})
-    admin.create_topics([tiny])[topics.raw_topic].result(10)
+    admin.create_topics([tiny])[topics.raw_topic].result(PATIENCE)
     ship.write(os.urandom(100_000).hex().encode()[:5000] + b"\n")
     ship.start()
     assert ship.process
@@ -283,7 +283,7 @@ def test_a_refused_clock_is_waited_for_until_the_topic_takes_the_brokers_time(
     """As if the clock were wrong: the topic takes no record that is older than its arrival."""
     admin = AdminClient({"bootstrap.servers": topics.brokers})
     strict = {"message.timestamp.type": "CreateTime", "message.timestamp.before.max.ms": "0"}
-    admin.create_topics([NewTopic(topics.raw_topic, PARTITIONS, 1, config=strict)])[topics.raw_topic].result(10)
+    admin.create_topics([NewTopic(topics.raw_topic, PARTITIONS, 1, config=strict)])[topics.raw_topic].result(PATIENCE)
     ship.write(b"one\n", b"two\n")
     ship.start()
     complaint = wait_until(lambda: ship.complaints().get("clock", ""), "the shipper complains")
@@ -291,7 +291,7 @@ def test_a_refused_clock_is_waited_for_until_the_topic_takes_the_brokers_time(
     assert "run `postwatch migrate --topics`" in complaint
     entry = ConfigEntry("message.timestamp.type", "LogAppendTime", incremental_operation=AlterConfigOpType.SET)
     topic = ConfigResource(ConfigResource.Type.TOPIC, topics.raw_topic, incremental_configs=[entry])
-    admin.incremental_alter_configs([topic])[topic].result(10)
+    admin.incremental_alter_configs([topic])[topic].result(PATIENCE)
     consumer = Consumer({"bootstrap.servers": topics.brokers, "group.id": "test"})
     consumer.assign([TopicPartition(topics.raw_topic, number, 0) for number in range(PARTITIONS)])
     Reader(consumer).wait_for(b"one\n", b"two\n")

@@ -28,7 +28,7 @@ from postwatch.streams.settings import ClickHouseSettings, JoinSettings
 from structlog.testing import capture_logs
 
 from tests.query.conftest import NOW_MS, Office, Open, make_row, make_rows, refusing, served
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 DELIVERIES = "/api/v1/accounts/bob@example.org/deliveries"
 
@@ -193,7 +193,7 @@ def test_many_who_ask_for_the_health_are_one_question(monkeypatch: pytest.Monkey
 
     def read(statement: Statement) -> list[tuple[object, ...]]:
         asked.append(statement)
-        assert is_let.wait(10)
+        assert is_let.wait(PATIENCE)
         return []
 
     service = ReportService(read, QuerySettings(), ClickHouseSettings(), JoinSettings())

@@ -259,7 +259,7 @@ def test_serve_says_where_answers_and_ends_on_sigterm(office: Office, tmp_path: 
         by_owner = httpx.get(f"{found[0]}api/v1/statistics?by=owner", timeout=PATIENCE).json()
         assert [group["value"] for group in by_owner["groups"]] == ["bobby"]
         process.send_signal(signal.SIGTERM)
-        _, log = process.communicate(timeout=20)
+        _, log = process.communicate(timeout=PATIENCE)
     finally:
         process.kill()
         process.communicate()
@@ -298,7 +298,7 @@ def _serve_while_clickhouse_is_away(systemd: NotifySocket) -> None:
         wait_until(lambda: systemd.count("WATCHDOG=1") > beats, "the loop turns")
         assert "clickhouse: " in systemd.said("STATUS")[-1]
         process.send_signal(signal.SIGTERM)
-        _, log = process.communicate(timeout=20)
+        _, log = process.communicate(timeout=PATIENCE)
     finally:
         process.kill()
         process.communicate()

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient
 from postwatch.deploy.topics import create_topics
 from postwatch.producers.service.errors import UnavailableError
 from postwatch.producers.service.kafka_settings import KafkaSettings
@@ -19,6 +18,7 @@ from postwatch.query.viewer import Viewer
 from postwatch.streams.contracts.dead_letters import DeadLetter, DeadLetterSender, LineOrigin, RecordOrigin
 
 from tests.query.conftest import NOW_MS, Office, Open, make_letter
+from tests.streams.sink.sink_process import groups
 from tests.waiting import wait_until
 
 
@@ -57,8 +57,7 @@ def test_letters_are_read_as_they_were_sent_and_leave_no_trace(topics: KafkaSett
     assert (row.server, row.topic, row.partition, row.kafka_offset) == ("", "mail.outcomes", 3, 17)
     assert read(line.at_ms + 60_000).letters == ()
     assert read(0).letters == found.letters
-    groups = AdminClient(topics.client_config()).list_consumer_groups(request_timeout=60).result(90).valid
-    assert "postwatch-letters" not in [group.group_id for group in groups]
+    assert "postwatch-letters" not in groups(topics)
 
 
 def test_of_too_many_letters_the_newest_are_read_and_that_is_told(

@@ -7,6 +7,8 @@ import pytest
 from postwatch.query.errors import BusyError
 from postwatch.query.turns import Turns
 
+from tests.waiting import PATIENCE
+
 
 def test_one_viewer_s_heavy_reports_hold_up_nobody_else() -> None:
     turns = Turns(4, wait_seconds=20)
@@ -17,7 +19,7 @@ def test_one_viewer_s_heavy_reports_hold_up_nobody_else() -> None:
         try:
             with turns.turn("heavy"):
                 begun.release()
-                done.wait(20)
+                done.wait(PATIENCE)
             ends.append("answered")
         except BusyError:
             ends.append("busy")
@@ -27,14 +29,14 @@ def test_one_viewer_s_heavy_reports_hold_up_nobody_else() -> None:
     for thread in threads:
         thread.start()
     for _ in range(4):  # two have their turn, and two of the others are refused at once
-        assert begun.acquire(timeout=20)
+        assert begun.acquire(timeout=PATIENCE)
     assert ends == ["busy", "busy"]
     started = time.monotonic()
     with turns.turn("anna"), turns.turn(""):
         assert time.monotonic() - started < 10
     done.set()
     for thread in threads:
-        thread.join(20)
+        thread.join(PATIENCE)
     assert sorted(ends) == ["answered"] * 4 + ["busy"] * 2
     with turns.turn("heavy"), turns.turn("heavy"):
         pass

@@ -19,6 +19,7 @@ from postwatch.streams.settings import JoinSettings
 from tests.benchmarks.growth import parked_entries
 from tests.secured_kafka.broker import Grant, SecuredKafka
 from tests.secured_kafka.rights import documented_grants, grants_to_raise
+from tests.waiting import PATIENCE
 
 JOIN = JoinSettings()
 MIGRATE = "postwatch-migrate"
@@ -62,7 +63,7 @@ def test_the_rights_to_raise_are_enough_and_each_one_that_is_missing_is_told(
     producer = Producer(admin.client_config())
     for _, key, value in parked_entries(3, 2):
         producer.produce(changelog_topic(JOIN), value, key, 0)
-    assert producer.flush(30) == 0
+    assert producer.flush(PATIENCE) == 0
     raiser = Raiser(secured, monkeypatch)
     whole = "raise-all"
     secured.add_user(whole)

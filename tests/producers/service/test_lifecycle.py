@@ -13,6 +13,8 @@ from postwatch.producers.service.health import Health
 from postwatch.producers.service.lifecycle import await_server, stop_on_signal
 from postwatch.producers.service.outages import OutageLog
 
+from tests.waiting import PATIENCE
+
 
 def test_a_start_waits_until_the_server_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lifecycle, "_RETRY_SECONDS", 0)
@@ -48,7 +50,7 @@ def test_a_signal_is_an_event(number: signal.Signals) -> None:
         stopping = stop_on_signal(signal.SIGHUP)
         assert not stopping.is_set()
         os.kill(os.getpid(), number)
-        assert stopping.wait(5)
+        assert stopping.wait(PATIENCE)
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)

@@ -14,6 +14,7 @@ from postwatch.producers.service.renewal import Renewal
 from postwatch.producers.service.systemd import Systemd
 
 from tests.certificates import make_certificates
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ def test_a_part_is_told_once_and_systemd_hears_of_a_reload(files: Path, monkeypa
     one = Renewal([KafkaSettings], acted.set)
     one.watch(0.05)
     renew(files, "ca.pem")
-    assert acted.wait(10)
+    assert acted.wait(PATIENCE)
     assert renewal.is_due()
     sent: list[str] = []
     systemd = Systemd(Health(), {})

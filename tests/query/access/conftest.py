@@ -19,7 +19,7 @@ from postwatch.query.access.state import StateStore, metadata
 from postwatch.query.errors import StateError
 from sqlalchemy import create_engine
 
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 _INSTALL = "apt-get install postgresql"
 
@@ -78,7 +78,7 @@ def postgres_address() -> Iterator[str]:
             yield address
         finally:
             server.send_signal(signal.SIGINT)  # fast: it ends the connections that are open
-            server.wait(20)
+            server.wait(PATIENCE)
     finally:
         shutil.rmtree(folder)
 

@@ -9,6 +9,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.waiting import PATIENCE
+
 
 @dataclass
 class ImapServer(ABC):
@@ -46,7 +48,7 @@ class ImapServer(ABC):
     def stop(self) -> None:
         if self.process is not None:
             self.process.terminate()
-            self.process.wait(20)
+            self.process.wait(PATIENCE)
             self.process = None
 
     def remove(self) -> None:

@@ -20,7 +20,7 @@ import httpx
 import pytest
 from postwatch.deploy.embedded.ports import choose_port
 
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 VERSION = "9.13.3"
 SECRET = "client-secret"
@@ -40,7 +40,7 @@ class Provider:
 
     def stop(self) -> None:
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(PATIENCE)
 
 
 def _answers(issuer: str) -> bool:

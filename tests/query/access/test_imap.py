@@ -11,6 +11,8 @@ from collections.abc import Iterator
 import pytest
 from postwatch.query.access.imap import ImapCheck, Verdict
 
+from tests.waiting import PATIENCE
+
 _GREETING = b"* OK " + b"x" * 500
 _TLS_RECORD = b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc" + b"\x03" * 500
 
@@ -50,7 +52,7 @@ def trickling(scheme: str, words: bytes) -> Iterator[int]:
             yield listener.getsockname()[1]
         finally:
             ended.set()
-            thread.join(10)
+            thread.join(PATIENCE)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +90,7 @@ def answering(greeting: str, capabilities: str, to_authenticate: str) -> Iterato
         thread = threading.Thread(target=serve, args=(listener,))
         thread.start()
         yield listener.getsockname()[1]
-        thread.join(10)
+        thread.join(PATIENCE)
 
 
 @pytest.mark.parametrize(

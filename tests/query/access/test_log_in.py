@@ -467,7 +467,7 @@ def test_log_out_ends_the_stream_of_an_open_page(worker: Worker) -> None:
         page = browser.get("/", params={"account": NAME, "show": "report"})
         with (
             capture_logs() as told,
-            browser.stream("GET", LIVE, params={"account": NAME}, timeout=20) as stream,
+            browser.stream("GET", LIVE, params={"account": NAME}, timeout=PATIENCE) as stream,
         ):
             assert [(line["report"], line["asked"]) for line in told] == [("live", NAME)]
             assert stream.headers["content-type"].startswith("text/event-stream")
@@ -503,7 +503,7 @@ def test_a_state_that_can_not_be_used_lets_nobody_in(worker: Worker, settings: A
         Path(settings.state).write_bytes(b"no database" * 1000)
         for suffix in ("-wal", "-shm"):
             Path(settings.state + suffix).unlink(missing_ok=True)
-        answer = known.get("/", timeout=20)
+        answer = known.get("/", timeout=PATIENCE)
         assert answer.status_code == 503
         assert "not available at the moment" in answer.text
 

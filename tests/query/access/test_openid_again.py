@@ -23,6 +23,7 @@ from tests.browser.conftest import browser as chromium
 from tests.query.access.openid_providers import Provider, Users, certified_provider, log_in, node_folder
 from tests.query.access.test_log_in import LIVE, MINUTE_MS, Worker, token_of, working
 from tests.query.access.test_openid import settings_for
+from tests.waiting import PATIENCE
 
 __all__ = ["chromium", "node_folder"]
 
@@ -215,7 +216,7 @@ def test_what_is_no_page_is_never_led_away_and_shows_nothing_after_15_minutes(
 
 def test_the_stream_of_an_open_page_ends(worker: Worker, browser: httpx.Client) -> None:
     worker.ahead_ms = DUE
-    with browser.stream("GET", LIVE, params={"account": ANNA}, timeout=20) as stream:
+    with browser.stream("GET", LIVE, params={"account": ANNA}, timeout=PATIENCE) as stream:
         assert stream.status_code == 200
         worker.ahead_ms = LATEST
         assert "event: end" in stream.iter_lines()

@@ -21,7 +21,7 @@ from postwatch.streams.clickhouse.client import connect
 from postwatch.streams.contracts.outcome import Attempt
 
 from tests.query.conftest import MINUTE_MS, NOW_MS, Office, make_row
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 SENT_AT = (NOW_MS - 60 * MINUTE_MS) // 1000 * 1000
 SECRET = "m1@secret.example"
@@ -192,6 +192,6 @@ def panel(clickhouse: EmbeddedClickHouse, tmp_path_factory: pytest.TempPathFacto
             yield opened
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(PATIENCE)
         listener.close()
         entrance.close()

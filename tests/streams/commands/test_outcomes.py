@@ -8,7 +8,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from confluent_kafka.admin import AdminClient
 from postwatch.deploy.embedded.ports import choose_port
 from postwatch.deploy.topics import create_topics
 from postwatch.producers.service.kafka_settings import KafkaSettings
@@ -16,7 +15,7 @@ from postwatch.streams.contracts.outcome import Outcome, to_json_object
 from postwatch.streams.contracts.outcome_records import encode_outcomes
 
 from tests.streams.contracts.test_outcome import EXAMPLE
-from tests.streams.sink.sink_process import POSTWATCH, kafka_environment, send
+from tests.streams.sink.sink_process import POSTWATCH, groups, kafka_environment, send
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.stack
@@ -48,8 +47,7 @@ def test_what_the_topic_holds_is_printed_and_no_group_comes_of_it(kafka_topics: 
     found = sorted((json.loads(line) for line in done.stdout.splitlines()), key=lambda each: str(each["queue_id"]))
     assert found == [to_json_object(row(number)) for number in (1, 2, 3, 4)]
     assert done.stderr.startswith(f"postwatch outcomes: {topic}, partition 2, offset 0: not an Arrow stream")
-    groups = AdminClient(kafka_topics.client_config(), logger=None).list_consumer_groups().result(10).valid
-    assert "postwatch-outcomes" not in [group.group_id for group in groups]
+    assert "postwatch-outcomes" not in groups(kafka_topics)
 
 
 def test_an_empty_topic_prints_nothing_and_ends(kafka_topics: KafkaSettings) -> None:

@@ -17,17 +17,17 @@ from postwatch.streams.faust_glue.topic_watch import TopicChange, TopicShape, To
 from postwatch.streams.settings import ClickHouseSettings
 
 from tests.end_to_end.pipeline import PARTITIONS, Pipeline, running
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 
 def add_partitions(kafka: KafkaSettings, topic: str, total: int) -> None:
     admin = AdminClient(kafka.client_config())
-    admin.create_partitions([NewPartitions(topic, total)])[topic].result(10)
+    admin.create_partitions([NewPartitions(topic, total)])[topic].result(PATIENCE)
 
 
 def make_topic(kafka: KafkaSettings, topic: str, partitions: int) -> AdminClient:
     admin = AdminClient(kafka.client_config())
-    admin.create_topics([NewTopic(topic, partitions, 1)])[topic].result(10)
+    admin.create_topics([NewTopic(topic, partitions, 1)])[topic].result(PATIENCE)
     wait_until(lambda: bool(describe_shapes(admin, [topic])[topic]), "the topic is there")
     return admin
 
@@ -47,7 +47,7 @@ def test_a_topic_that_was_made_anew_or_deleted_is_named(topics: KafkaSettings) -
     admin = make_topic(topics, topic, 2)
     watch = TopicWatch(topics, {topic: 2})
     assert watch.look() is None
-    admin.delete_topics([topic])[topic].result(10)
+    admin.delete_topics([topic])[topic].result(PATIENCE)
     wait_until(lambda: describe_shapes(admin, [topic])[topic] is None, "the topic is gone")
     assert watch.look() is None  # a broker that has just started may not know it yet
     gone = watch.look()
@@ -66,13 +66,15 @@ def test_offsets_of_a_former_topic_are_put_right_and_no_others(topics: KafkaSett
     producer = Producer(topics.client_config())
     for number in range(4):
         producer.produce(topic, b"x", partition=number)
-    producer.flush(30)
+    producer.flush(PATIENCE)
     consumer = open_group(topics, group)
     places = [TopicPartition(topic, number, offset) for number, offset in enumerate((500, 1, 0))]
     consumer.commit(offsets=places, asynchronous=False)
 
     def committed() -> list[int]:
-        return [one.offset for one in consumer.committed([TopicPartition(topic, one) for one in range(4)], timeout=10)]
+        return [
+            one.offset for one in consumer.committed([TopicPartition(topic, one) for one in range(4)], timeout=PATIENCE)
+        ]
 
     correct_offsets(topics, group, topic, 4)
     assert committed() == [0, 1, 0, 0]
@@ -87,7 +89,7 @@ def test_a_group_with_members_sees_to_its_own_offsets(topics: KafkaSettings) -> 
     member.subscribe([topic])
     wait_until(lambda: member.poll(0.2) is None and member.assignment(), "the member has its partition")
     correct_offsets(topics, group, topic, 1)
-    [place] = member.committed([TopicPartition(topic, 0)], timeout=10)
+    [place] = member.committed([TopicPartition(topic, 0)], timeout=PATIENCE)
     assert place.offset < 0
     member.close()
 

@@ -19,7 +19,7 @@ from postwatch.streams.contracts.topic_reader import read_topic
 from postwatch.streams.settings import ClickHouseSettings
 
 from tests.end_to_end.pipeline import PARTITIONS, Pipeline, running
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 NOW = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
 
@@ -38,7 +38,7 @@ class Senders:
 
     def plain(self, partition: int, *, is_valid: bool = True) -> None:
         self._send(self._plain, partition, is_valid)
-        self._plain.flush(10)
+        self._plain.flush(PATIENCE)
 
     def transaction(
         self, partition: int, records: int, *, commit: bool, between: Callable[[], None] = lambda: None
@@ -46,7 +46,7 @@ class Senders:
         self._transactional.begin_transaction()
         for _ in range(records):
             self._send(self._transactional, partition, commit)
-            self._transactional.flush(10)
+            self._transactional.flush(PATIENCE)
             between()
         if commit:
             self._transactional.commit_transaction(30)

@@ -11,6 +11,8 @@ from postwatch.deploy.topics import create_topics
 from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.streams.partition.partitioners import partition_by_crc32, partition_by_murmur2
 
+from tests.waiting import PATIENCE
+
 KEYS = [f"web{number}.example.net".encode() for number in range(20)] + [b"a", b"ab", b"abc", "müller".encode()]
 
 
@@ -36,6 +38,6 @@ def test_records_go_where_it_is_said(topics: KafkaSettings, more: dict[str, str]
             key,
             on_delivery=lambda _, sent: found.update({sent.key() or b"": sent.partition() or 0}),
         )
-    producer.flush(30)
+    producer.flush(PATIENCE)
     assert callable(expected)
     assert found == {key: expected(key, 7) for key in KEYS}

@@ -17,7 +17,7 @@ from postwatch.deploy.embedded.ports import choose_port
 from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.streams.settings import ClickHouseSettings
 
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 POSTWATCH = Path(sys.executable).with_name("postwatch")
 
@@ -99,14 +99,14 @@ def send(kafka: KafkaSettings, topic: str, values: Sequence[bytes], partition: i
     producer = Producer(kafka.client_config(), logger=None)
     for value in values:
         producer.produce(topic, value, partition=partition)
-    assert producer.flush(30) == 0
+    assert producer.flush(PATIENCE) == 0
 
 
 def committed(kafka: KafkaSettings) -> dict[tuple[str, int], int]:
     """(topic, partition) → what the sink's group has committed."""
     group = f"sink.{kafka.outcomes_topic}"
     admin = AdminClient(kafka.client_config(), logger=None)
-    found = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])[group].result(10)
+    found = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])[group].result(PATIENCE)
     return {(each.topic, each.partition): each.offset for each in found.topic_partitions if each.offset >= 0}
 
 
@@ -114,13 +114,19 @@ def members(kafka: KafkaSettings) -> list[str]:
     """The ids of the group's members; a member that was thrown out comes back with another id."""
     group = f"sink.{kafka.outcomes_topic}"
     admin = AdminClient(kafka.client_config(), logger=None)
-    return sorted(each.member_id for each in admin.describe_consumer_groups([group])[group].result(10).members)
+    return sorted(each.member_id for each in admin.describe_consumer_groups([group])[group].result(PATIENCE).members)
+
+
+def groups(kafka: KafkaSettings) -> list[str]:
+    """The groups that the broker knows."""
+    admin = AdminClient(kafka.client_config(), logger=None)  # its answers never come once it is collected
+    return [group.group_id for group in admin.list_consumer_groups().result(PATIENCE).valid or []]
 
 
 def read_all(kafka: KafkaSettings, topic: str, count: int) -> list[tuple[bytes, dict[str, bytes]]]:
     """The first so many records of a topic's partitions: value and headers."""
     consumer = Consumer({**kafka.client_config(), "group.id": "none"}, logger=None)
-    places = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+    places = consumer.list_topics(topic, timeout=PATIENCE).topics[topic].partitions
     consumer.assign([TopicPartition(topic, place, 0) for place in places])
     found: list[tuple[bytes, dict[str, bytes]]] = []
 

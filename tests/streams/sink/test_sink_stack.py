@@ -23,7 +23,7 @@ from postwatch.streams.contracts.topic_reader import read_topic
 from postwatch.streams.settings import ClickHouseSettings
 
 from tests.streams.sink.sink_process import SinkProcess, committed, members, read_all, send
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 if TYPE_CHECKING:
     from postwatch.deploy.embedded.clickhouse import EmbeddedClickHouse
@@ -137,7 +137,7 @@ def test_markers_of_a_transactional_producer_are_neither_lag_nor_loss(
         send_in_a_transaction(number)
         producer.commit_transaction(30)
     send_in_a_transaction(99)
-    producer.flush(30)
+    producer.flush(PATIENCE)
     producer.abort_transaction(30)
     with start() as sink:
         wait_until(lambda: count(database) == 2, "the rows are stored")
