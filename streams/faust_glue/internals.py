@@ -83,6 +83,7 @@ ATTRIBUTES = (
     (Worker, "_starting_fut"),
     (Worker, "spinner"),
     (AIOKafkaConsumer, "_isolation_level"),
+    (AIOKafkaConsumer, "_fetch_max_wait_ms"),
     (AIOKafkaConsumer, "_client"),
     (AIOKafkaConsumer, "_subscription"),
     (AIOKafkaConsumer, "_coordinator"),
@@ -110,6 +111,11 @@ def read_committed(consumer: Any) -> None:
     Faust asks for that only when it writes in transactions itself.
     """
     consumer._isolation_level = "read_committed"
+
+
+def bound_fetch_wait(consumer: Any, milliseconds: int) -> None:
+    """How long a broker may hold the answer back while it has no new records. For a consumer that has not started."""
+    consumer._fetch_max_wait_ms = milliseconds
 
 
 def pace_metadata(consumer: Any, pace: Pace) -> None:

@@ -36,6 +36,10 @@ from postwatch.streams.faust_glue.standstill import Reading
 log = structlog.get_logger()
 
 METADATA_PAUSE_SECONDS = 0.1
+FETCH_WAIT_MS = 100
+"""How long a broker holds an answer back while the partitions that were asked for have nothing new; with Faust it is
+1,500. aiokafka has one request under way with each broker, and leaves out of it what it has unread records of. So while
+a partition is behind and another one is quiet, the one behind waits for the quiet one, time and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,7 @@ class FetchThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         internals.read_committed(consumer)
+        internals.bound_fetch_wait(consumer, FETCH_WAIT_MS)
         internals.pace_metadata(consumer, pace)
         return consumer
 

@@ -681,6 +681,13 @@ JOIN = (
         "streams/faust_glue/test_transactions.py",
     ),
     _mutation(
+        "a quiet partition holds up no other one",
+        "streams/faust_glue/transport.py",
+        "        internals.bound_fetch_wait(consumer, FETCH_WAIT_MS)\n",
+        "",
+        "streams/faust_glue/test_app.py::test_a_quiet_partition_holds_up_one_that_is_behind_for_a_moment_only",
+    ),
+    _mutation(
         "records that expired unread are counted",
         "streams/faust_glue/worker.py",
         "            self.lost_records += first - join.next_offset\n",

@@ -12,23 +12,34 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.protocol.fetch import FetchRequest
 from faust.types import TP
 from mode.threads import QueueServiceThread
 from postwatch.deploy.embedded.ports import choose_port
+from postwatch.deploy.topics import create_topics
 from postwatch.producers.service.health import Health
 from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.producers.service.outages import OutageLog
 from postwatch.producers.service.systemd import Systemd
 from postwatch.streams.faust_glue.app import create_app
-from postwatch.streams.faust_glue.transport import METADATA_PAUSE_SECONDS, pace
+from postwatch.streams.faust_glue.transport import FETCH_WAIT_MS, METADATA_PAUSE_SECONDS, pace
 from postwatch.streams.faust_glue.worker import JoinWorker
 from postwatch.streams.settings import JoinSettings
 
+from tests.streams.sink.sink_process import send
+from tests.waiting import PATIENCE
 
-def make_app(folder: Path) -> tuple[Any, JoinWorker]:
+
+def make_app(folder: Path, kafka: KafkaSettings | None = None) -> tuple[Any, JoinWorker]:
     health = Health()
     return create_app(
-        JoinSettings(data_dir=str(folder)), KafkaSettings(), 4, health, OutageLog("kafka", health), Systemd(health)
+        JoinSettings(data_dir=str(folder)),
+        kafka or KafkaSettings(),
+        4,
+        health,
+        OutageLog("kafka", health),
+        Systemd(health),
     )
 
 
@@ -182,6 +193,39 @@ def test_the_app_s_consumer_asks_for_metadata_at_that_pace(tmp_path: Path) -> No
         await consumer.stop()
 
     asyncio.run(ask())
+
+
+@pytest.mark.stack
+def test_a_quiet_partition_holds_up_one_that_is_behind_for_a_moment_only(topics: KafkaSettings, tmp_path: Path) -> None:
+    """With the consumer as Faust makes it, for 1.5 s: its requests leave out what has unread records, and wait."""
+    create_topics(topics, 2)
+    send(topics, topics.raw_topic, [b"line"])
+
+    async def look() -> None:
+        app, _ = make_app(tmp_path, topics)
+        consumer = app.consumer._new_consumer_thread()._create_worker_consumer(app.consumer.transport)
+        consumer.assign([TopicPartition(topics.raw_topic, number) for number in range(2)])
+        sent: list[Any] = []
+        send_request = consumer._client.send
+
+        async def note(node: int, request: Any, **options: Any) -> Any:
+            if isinstance(request, FetchRequest):
+                sent.append(request)
+            return await send_request(node, request, **options)
+
+        consumer._client.send = note
+        await consumer.start()
+        try:
+            await consumer.seek_to_beginning()
+            deadline = time.monotonic() + PATIENCE
+            while not sent or [len(places) for _, places in sent[-1].topics] != [1]:  # nobody takes the record of 0
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.01)
+            assert {request._max_wait_ms for request in sent} == {FETCH_WAIT_MS}
+        finally:
+            await consumer.stop()
+
+    asyncio.run(look())
 
 
 def test_the_app_s_producer_asks_for_metadata_at_that_pace(tmp_path: Path) -> None:
