@@ -6,9 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from postwatch.deploy.findings import OK, WARNING, Finding
-from postwatch.query.access.state import StateStore
-from postwatch.query.push.outbox import Outbox
-from postwatch.query.push.webhooks import WebhookBook
 from postwatch.query.wording import count
 
 
@@ -24,6 +21,11 @@ def collect_webhooks(state: str) -> WebhookFacts | None:
     """None: there are none, or no state either; doctor makes none. Raises StateError, SettingsError."""
     if "://" not in state and not Path(state).expanduser().exists():
         return None
+    # SQLAlchemy takes as long to load as all else that doctor looks at: who has no webhooks does not wait for it.
+    from postwatch.query.access.state import StateStore
+    from postwatch.query.push.outbox import Outbox
+    from postwatch.query.push.webhooks import WebhookBook
+
     store = StateStore(state)
     try:
         working = {one.id for one in WebhookBook(store).working()}

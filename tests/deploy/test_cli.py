@@ -94,6 +94,11 @@ def test_read_loads_nothing_of_services(tmp_path: Path) -> None:
     assert tops & {*services, "clickhouse_connect", "lz4", "asyncio", "http", "zipfile"} == set()
 
 
+def test_doctor_does_not_wait_for_a_database_of_webhooks_that_nobody_made() -> None:
+    """It was more than half of a second or two before `--help`."""
+    assert "sqlalchemy" not in loaded_by("doctor", "--help")
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_status("--version") == 0
     assert capsys.readouterr().out.startswith("postwatch 0.")
