@@ -21,7 +21,7 @@ from postwatch.streams.enrichment.trusted_networks import parse_networks
 from postwatch.streams.faust_glue.changelog_topic import TABLE, changelog_topic
 from postwatch.streams.faust_glue.lease import Lease
 from postwatch.streams.faust_glue.oauth import TokenSource
-from postwatch.streams.faust_glue.table import end_on_failed_writes, unpack_fetches
+from postwatch.streams.faust_glue.table import Tables, end_on_failed_writes, unpack_fetches
 from postwatch.streams.faust_glue.topic_watch import LOOK_EVERY_SECONDS, TopicWatch
 from postwatch.streams.faust_glue.transport import use_transport
 from postwatch.streams.faust_glue.worker import TEND_EVERY_SECONDS, JoinWorker, fail
@@ -87,6 +87,7 @@ def create_app(
         broker_credentials=_credentials(kafka),
         datadir=settings.data_dir,
         store="rocksdb://",
+        TableManager=Tables,
         web_enabled=False,
         processing_guarantee="at_least_once",
         stream_wait_empty=False,  # a rebalance would wait for acknowledgements that can't come any more

@@ -21,6 +21,7 @@ from confluent_kafka.admin._acl import AclOperation
 from confluent_kafka.cimpl import NewTopic
 from faust import Topic, Worker
 from faust.stores.rocksdb import Store
+from faust.tables import TableManager
 from faust.tables.table import Table
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -54,6 +55,8 @@ METHODS = (
     Method(driver.AIOKafkaConsumerThread, "_fetch_records", "consumer, active_partitions, timeout, max_records"),
     Method(driver.AIOKafkaConsumerThread, "_ensure_consumer"),
     Method(driver.Producer, "_new_producer", "transactional_id"),
+    Method(TableManager, "on_start"),
+    Method(TableManager, "_update_channels"),
     Method(Store, "_db_for_partition", "partition"),
     Method(Store, "persisted_offset", "tp"),
     Method(Store, "set_persisted_offset", "tp, offset"),

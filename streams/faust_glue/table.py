@@ -13,11 +13,20 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import structlog
+from faust.tables import TableManager
 from faust.types import TP
 from postwatch.streams.faust_glue.internals import keys_of, partition_database
 from postwatch.streams.partition.ports import Confirm
 
 log = structlog.get_logger()
+
+
+class Tables(TableManager):
+    """Each table is there before the app starts. Faust waits for a second, for modules that make others meanwhile."""
+
+    async def on_start(self) -> None:
+        await self._update_channels()
+        await self.recovery.start()
 
 
 WRITER_EPOCH = "writer"

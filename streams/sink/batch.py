@@ -23,7 +23,7 @@ LOADED_WAITS = 3
 """So many times as long as a busy one."""
 MAX_BATCH_BYTES = 64 * 1024 * 1024
 """Of record values, about 54,000 rows. For a moment, the encoded insert takes a quarter of it in addition."""
-BLOCK_ROWS = 5_000
+BLOCK_ROWS = 20_000
 """ClickHouse makes a block of each record batch, and small blocks are slow; larger ones need more memory here."""
 
 

@@ -19,11 +19,11 @@ from mode.threads import QueueServiceThread
 from postwatch.deploy.embedded.ports import choose_port
 from postwatch.deploy.topics import create_topics
 from postwatch.producers.service.health import Health
-from postwatch.producers.service.kafka_settings import KafkaSettings
+from postwatch.producers.service.kafka_settings import FETCH_WAIT_MS, KafkaSettings
 from postwatch.producers.service.outages import OutageLog
 from postwatch.producers.service.systemd import Systemd
 from postwatch.streams.faust_glue.app import create_app
-from postwatch.streams.faust_glue.transport import FETCH_WAIT_MS, METADATA_PAUSE_SECONDS, pace
+from postwatch.streams.faust_glue.transport import METADATA_PAUSE_SECONDS, pace
 from postwatch.streams.faust_glue.worker import JoinWorker
 from postwatch.streams.settings import JoinSettings
 
@@ -193,6 +193,25 @@ def test_the_app_s_consumer_asks_for_metadata_at_that_pace(tmp_path: Path) -> No
         await consumer.stop()
 
     asyncio.run(ask())
+
+
+def test_a_start_waits_for_no_tables_that_others_make(tmp_path: Path) -> None:
+    """Faust's own does, for a second."""
+
+    async def start() -> None:
+        tables = make_app(tmp_path)[0].tables
+        done: list[str] = []
+
+        async def note(what: str) -> None:
+            done.append(what)
+
+        tables.sleep = lambda seconds: note("wait")
+        tables._update_channels = lambda: note("channels")
+        tables.recovery.start = lambda: note("recovery")
+        await tables.on_start()
+        assert done == ["channels", "recovery"]
+
+    asyncio.run(start())
 
 
 @pytest.mark.stack

@@ -12,7 +12,7 @@ import postwatch.producers
 import postwatch.streams
 import pytest
 from faust.transport.drivers import aiokafka as driver
-from postwatch.streams.faust_glue import transport
+from postwatch.streams.faust_glue import table, transport
 from postwatch.streams.faust_glue.internals import ATTRIBUTES, METHODS, Method
 
 _BASES = (driver.Consumer, driver.AIOKafkaConsumerThread, driver.Producer, driver.Transport)
@@ -91,7 +91,7 @@ def test_private_names_of_others_are_used_in_one_place(file: Path) -> None:
 
 
 def test_our_subclasses_touch_nothing_private_that_they_do_not_make() -> None:
-    for ours in (transport.FetchThread, transport.FetchConsumer, transport.LeasedProducer):
+    for ours in (transport.FetchThread, transport.FetchConsumer, transport.LeasedProducer, table.Tables):
         tree = ast.parse(textwrap.dedent(inspect.getsource(ours)))
         own = set(vars(ours)) | {
             node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
