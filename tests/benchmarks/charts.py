@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Collection, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 _OURS, _OTHERS = "#1f77b4", "#b8bec6"
+
+
+def picture(path: str) -> Path:
+    """The value of `--picture`: that it can't be drawn is told before the runs, and not after an hour of them."""
+    found = Path(path)
+    if find_spec("matplotlib") is None:
+        raise argparse.ArgumentTypeError("matplotlib is missing; install it with: pip install 'postwatch[pictures]'")
+    if not found.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no folder {found.parent}")
+    return found
 
 
 class Panel(NamedTuple):

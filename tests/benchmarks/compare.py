@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.benchmarks.__main__ import WITHOUT_TIME
-from tests.benchmarks.charts import draw_bars
+from tests.benchmarks.charts import draw_bars, picture
 from tests.benchmarks.figures import describe_machine, median_of
 from tests.benchmarks.processes import measure_command
 from tests.benchmarks.workload import MIXES, POSTFIX, make_lines
@@ -194,7 +194,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--baseline", metavar="COMMIT", help="another build, measured in turn with this one")
     parser.add_argument("--runs", type=int, default=3, help="of each and of each build (default: %(default)s)")
     parser.add_argument("--read-lines", type=int, default=400_000, help="of a log of read (default: %(default)s)")
-    parser.add_argument("--picture", type=Path, metavar="SVG", help="where to draw the gains; needs matplotlib")
+    parser.add_argument("--picture", type=picture, metavar="SVG", help="where to draw the gains; needs matplotlib")
     own, options = split_options(words)
     arguments = parser.parse_args(own)
     if unknown := set(arguments.names) - set(ALL):

@@ -31,7 +31,7 @@ from postwatch.streams.parsers.timestamps import StampReader, find_zone
 from postwatch.streams.partition.partitioners import partition_by_murmur2
 from postwatch.streams.settings import JoinSettings
 
-from tests.benchmarks.charts import Panel, draw_stacks
+from tests.benchmarks.charts import Panel, draw_stacks, picture
 from tests.benchmarks.figures import describe_machine
 from tests.benchmarks.flow import measure_live
 from tests.benchmarks.stack import PARTITIONS, Lane, Stack, started_stack
@@ -213,7 +213,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--lines", type=int, default=500_000, help="of each run (default: %(default)s)")
     parser.add_argument("--runs", type=int, default=3, help="of each point, in turn (default: %(default)s)")
     parser.add_argument("--timeout", type=float, default=600, help="most seconds of a run (default: %(default)s)")
-    parser.add_argument("--picture", type=Path, metavar="SVG", help="where to draw it; needs matplotlib")
+    parser.add_argument("--picture", type=picture, metavar="SVG", help="where to draw it; needs matplotlib")
     arguments = parser.parse_args(words)
     if unknown := set(arguments.axes) - set(axes):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(axes)}")

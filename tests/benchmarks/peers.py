@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.benchmarks import shipping_peers, stream_peers
-from tests.benchmarks.charts import draw_bars
+from tests.benchmarks.charts import draw_bars, picture
 from tests.benchmarks.compare import THIS, write_logs
 from tests.benchmarks.figures import describe_machine, median_of
 from tests.benchmarks.processes import Used, measure_command
@@ -126,7 +126,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--read-lines", type=int, default=400_000, help="of each log (default: %(default)s)")
     parser.add_argument("--ship-lines", type=int, default=2_000_000, help="of the log that is shipped (%(default)s)")
     parser.add_argument("--join-lines", type=int, default=1_000_000, help="of the raw topic (%(default)s)")
-    parser.add_argument("--picture", type=Path, metavar="SVG", help="where to draw the CPU; needs matplotlib")
+    parser.add_argument("--picture", type=picture, metavar="SVG", help="where to draw the CPU; needs matplotlib")
     arguments = parser.parse_args(words)
     parts = arguments.parts or PARTS
     if unknown := set(parts) - set(PARTS):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import peers
+from tests.benchmarks import charts, peers
 from tests.benchmarks.compare import parse_figures, rows_of_table, split_options, table
 from tests.benchmarks.processes import measure_command
 
@@ -82,3 +83,16 @@ def test_a_peer_that_is_missing_is_named_with_the_remedy(
     assert list(peers.commands_of("postfix", Path("log"))) == [peers.POSTWATCH]
     assert "pflogsumm is left out: it is not installed (apt-get install pflogsumm)" in capsys.readouterr().err
     assert list(peers.commands_of("plain", Path("log"))) == [peers.POSTWATCH, "eximstats", "exigrep"]
+
+
+def test_that_a_picture_can_not_be_drawn_is_told_before_the_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawable = tmp_path / "gains.svg"
+    monkeypatch.setattr(charts, "find_spec", lambda name: object())
+    assert charts.picture(str(drawable)) == drawable
+    with pytest.raises(argparse.ArgumentTypeError, match=r"no folder .*nowhere"):
+        charts.picture(str(tmp_path / "nowhere" / "gains.svg"))
+    monkeypatch.setattr(charts, "find_spec", lambda name: None)
+    with pytest.raises(argparse.ArgumentTypeError, match=r"matplotlib is missing; install it with: pip install"):
+        charts.picture(str(drawable))
