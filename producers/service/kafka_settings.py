@@ -15,10 +15,6 @@ MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 """The largest record, compressed, that brokers, topics and producers take."""
 RECONNECT_MAX_MS = 2_000
 """Longest wait between two attempts to reach a broker that is away."""
-FETCH_WAIT_MS = 100
-"""How long a broker holds an answer back while the partitions that were asked for have nothing new. A client has one
-such request under way with each broker, and leaves out of it what it has unread records of. So while a partition is
-behind and another one is quiet, the one behind waits for the quiet one: with Faust 1,500 ms, with librdkafka 500."""
 
 OAUTH = "OAUTHBEARER"
 SASL_MECHANISMS = ("", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", OAUTH)

@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, KafkaException
 from postwatch.producers.service.errors import SettingsError
 from postwatch.producers.service.health import Health, serve_metrics
 from postwatch.producers.service.kafka import KafkaWatch, check_topics
-from postwatch.producers.service.kafka_settings import FETCH_WAIT_MS, RECONNECT_MAX_MS, KafkaSettings
+from postwatch.producers.service.kafka_settings import RECONNECT_MAX_MS, KafkaSettings
 from postwatch.producers.service.lifecycle import await_server, stop_on_signal
 from postwatch.producers.service.logs import configure_logs
 from postwatch.producers.service.outages import OutageLog
@@ -88,6 +88,5 @@ def _consumer_config(settings: PushSettings, kafka: KafkaSettings) -> dict[str, 
         "session.timeout.ms": 10_000,
         "heartbeat.interval.ms": 2_000,
         "queued.max.messages.kbytes": 8_192,
-        "fetch.wait.max.ms": FETCH_WAIT_MS,
         "reconnect.backoff.max.ms": RECONNECT_MAX_MS,
     }

@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, KafkaException, Producer
 from postwatch.producers.service.errors import SettingsError
 from postwatch.producers.service.health import Health, serve_metrics
 from postwatch.producers.service.kafka import ClientErrors, KafkaWatch, check_topics
-from postwatch.producers.service.kafka_settings import FETCH_WAIT_MS, RECONNECT_MAX_MS, KafkaSettings
+from postwatch.producers.service.kafka_settings import RECONNECT_MAX_MS, KafkaSettings
 from postwatch.producers.service.lifecycle import await_server, stop_on_signal
 from postwatch.producers.service.logs import configure_logs
 from postwatch.producers.service.memory import BATCH_BYTES, bound_arrow, bound_heap
@@ -103,7 +103,6 @@ def _consumer_config(settings: SinkSettings, kafka: KafkaSettings) -> dict[str, 
         "queued.max.messages.kbytes": 8_192,
         "fetch.max.bytes": 1024 * 1024,
         "max.partition.fetch.bytes": 512 * 1024,
-        "fetch.wait.max.ms": FETCH_WAIT_MS,
         "fetch.queue.backoff.ms": 50,  # by default a full queue is left alone for a second after it was emptied
         "reconnect.backoff.max.ms": RECONNECT_MAX_MS,
     }

@@ -29,7 +29,6 @@ from typing import Any
 import structlog
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
-from postwatch.producers.service.kafka_settings import FETCH_WAIT_MS
 from postwatch.streams.faust_glue import internals
 from postwatch.streams.faust_glue.lease import Lease, guard_sends
 from postwatch.streams.faust_glue.standstill import Reading
@@ -37,6 +36,10 @@ from postwatch.streams.faust_glue.standstill import Reading
 log = structlog.get_logger()
 
 METADATA_PAUSE_SECONDS = 0.1
+FETCH_WAIT_MS = 100
+"""How long a broker holds an answer back while the partitions that were asked for have nothing new; with Faust it is
+1,500. aiokafka has one request under way with each broker, and leaves out of it what it has unread records of. So while
+a partition is behind and another one is quiet, the one behind waits for the quiet one, time and again."""
 
 
 @dataclass(frozen=True, slots=True)

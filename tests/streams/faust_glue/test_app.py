@@ -19,11 +19,11 @@ from mode.threads import QueueServiceThread
 from postwatch.deploy.embedded.ports import choose_port
 from postwatch.deploy.topics import create_topics
 from postwatch.producers.service.health import Health
-from postwatch.producers.service.kafka_settings import FETCH_WAIT_MS, KafkaSettings
+from postwatch.producers.service.kafka_settings import KafkaSettings
 from postwatch.producers.service.outages import OutageLog
 from postwatch.producers.service.systemd import Systemd
 from postwatch.streams.faust_glue.app import create_app
-from postwatch.streams.faust_glue.transport import METADATA_PAUSE_SECONDS, pace
+from postwatch.streams.faust_glue.transport import FETCH_WAIT_MS, METADATA_PAUSE_SECONDS, pace
 from postwatch.streams.faust_glue.worker import JoinWorker
 from postwatch.streams.settings import JoinSettings
 
