@@ -44,6 +44,7 @@ _IN_C = {
     "postwatch_core_rows": "contracts/row_buffers.c",
     "postwatch_core_lines": "contracts/row_lines.c",
     "postwatch_core_pages": "huge_pages.c",
+    "postwatch_core_scan": "parsers/scan.c",
 }
 """Modules of their own."""
 _ALSO_COMPILED_IN = ("contracts", "errors.py")

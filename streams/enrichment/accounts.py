@@ -19,6 +19,7 @@ from postwatch.streams.contracts.outcome import DELIVERED, RECEIVED, SENT
 from postwatch.streams.enrichment.trusted_networks import TrustedNetworks
 from postwatch.streams.expressions import compiled
 from postwatch.streams.parsers.events import UNNAMED_SERVER, Arrival, Attempt, Refusal
+from postwatch.streams.parsers.scan import SCAN
 from postwatch.streams.parsers.smtp import is_lmtp, is_loopback, is_saved
 
 if TYPE_CHECKING:
@@ -91,11 +92,14 @@ def is_account(name: str) -> bool:
 @lru_cache(maxsize=_MOST_CACHED)
 def _account_of(name: str, server: str, direction: str) -> Account | None:
     """The mailbox, or None where the name can be no account."""
-    usual = _match_mailbox(name)
-    if usual is not None:
-        domain = usual[1]
-        if domain not in _HERE and domain != server.lower():
-            return NEW(Account, (name, domain, direction))
+    domain: str | None
+    if SCAN is not None:
+        domain = SCAN.domain_of_mailbox(name)
+    else:
+        usual = _match_mailbox(name)
+        domain = usual[1] if usual is not None else None
+    if domain is not None and domain not in _HERE and domain != server.lower():
+        return NEW(Account, (name, domain, direction))
     return mailbox(name, server, direction) if _is_usual(name) is not None or is_account(name) else None
 
 

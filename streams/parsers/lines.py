@@ -13,6 +13,7 @@ from typing import NamedTuple, get_args
 from postwatch.producers.record import CUT_MARK, MAX_LINE_BYTES
 from postwatch.streams.parsers.events import Event, Ignored, Unreadable
 from postwatch.streams.parsers.log_format import LineParser
+from postwatch.streams.parsers.scan import SCAN
 
 _CUT = CUT_MARK.decode()
 _KEPT_OF_LONG = MAX_LINE_BYTES - len(CUT_MARK)
@@ -67,6 +68,10 @@ def add_counts(whole: LineCounts, counts: LineCounts) -> None:
 
 def decode_lines(value: bytes) -> list[str]:
     """Whole lines → text without newlines. Bytes that are no UTF-8 are shown as \\xNN; too long a line is cut."""
+    if SCAN is not None:
+        usual: list[str] | None = SCAN.lines(value, MAX_LINE_BYTES)
+        if usual is not None:
+            return usual
     try:
         text = value.decode()
     except UnicodeDecodeError:

@@ -28,6 +28,9 @@ SUITES = (
     "tests/streams/contracts/test_packed_rows.py",
     "tests/streams/test_huge_pages.py",
     "tests/streams/parsers/test_sent_events.py",
+    "tests/streams/parsers/test_scan.py",
+    "tests/streams/parsers/exim/test_fast_path.py::test_both_ways_give_the_same",
+    "tests/streams/parsers/exim/test_fast_path.py::test_both_ways_give_the_same_refusal",
     "tests/streams/commands/test_read_bounds.py::test_two_processes_tell_what_one_tells",
     "tests/upgrade/test_upgrade.py",
 )
