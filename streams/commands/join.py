@@ -62,12 +62,14 @@ def run(arguments: argparse.Namespace) -> int:
     if settings.core == core_build.INTERPRETED != core_build.running.kind:
         raise SettingsError(f"{core_build.SWITCH} must stand in the environment: it is read before any file")
     log.info("core_chosen", build=core_build.running.kind, reason=core_build.running.reason)
+    gc.disable()  # it would look at all that is imported again and again: a tenth of the start
     from faust import Worker  # slow to import: settings are checked first
     from postwatch.streams.faust_glue.app import create_app, join_rules
     from postwatch.streams.faust_glue.internals import start_of
     from postwatch.streams.faust_glue.library_logs import quieten_libraries
     from postwatch.streams.faust_glue.metrics import JoinCollector
 
+    gc.enable()
     join_rules(settings)
     health = Health()
     serve_metrics(settings.metrics_address, "POSTWATCH_JOIN_METRICS_ADDRESS", health, expose)

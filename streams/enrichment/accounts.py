@@ -89,8 +89,7 @@ def is_account(name: str) -> bool:
     return _QUOTED.fullmatch(name) is not None
 
 
-@lru_cache(maxsize=_MOST_CACHED)
-def _account_of(name: str, server: str, direction: str) -> Account | None:
+def _find_account(name: str, server: str, direction: str) -> Account | None:
     """The mailbox, or None where the name can be no account."""
     domain: str | None
     if SCAN is not None:
@@ -101,6 +100,10 @@ def _account_of(name: str, server: str, direction: str) -> Account | None:
     if domain is not None and domain not in _HERE and domain != server.lower():
         return NEW(Account, (name, domain, direction))
     return mailbox(name, server, direction) if _is_usual(name) is not None or is_account(name) else None
+
+
+_account_of = lru_cache(maxsize=_MOST_CACHED)(_find_account) if SCAN is None else _find_account
+"""Where the core is compiled, a look at the name takes less than one at what is known already."""
 
 
 @lru_cache(maxsize=4096)

@@ -129,7 +129,7 @@ def parse_lines(parser: LineParser, lines: Iterable[str], counts: LineCounts) ->
     index = -1
     for index, line in enumerate(lines):
         try:
-            read = usual.get(line[:1])
+            read = usual.get(line[:1]) if usual else None
             parsed = read(line) if read is not None else None
             if parsed is None:
                 parsed = parse(line, read)
