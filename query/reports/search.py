@@ -7,7 +7,7 @@ the search, the answer says how far back it got.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
 from urllib.parse import urlencode
@@ -31,6 +31,7 @@ from postwatch.query.reports.search_window import (
 )
 from postwatch.query.reports.trace import REPORT as TRACE
 from postwatch.query.reports.trace import without_partial
+from postwatch.query.reports.whole_rows import MOST_WHOLE, FoundRows, is_whole, whole_rows
 from postwatch.query.search import rare_term_conditions
 from postwatch.query.search_terms import HOST, KINDS, MESSAGE_ID, NAMES, QUEUE_ID, Term
 from postwatch.query.shapes import DeliveryShape, Shape, Time
@@ -307,20 +308,32 @@ def _rows_of_step(tables: Tables, window: SearchWindow, step: Span, needed: int)
     until_ms = step.until_ms
     while True:
         span = Span(step.since_ms, until_ms)
-        keys: set[MessageKey] | None = None
-        if sought <= MOST_KEYS:
-            found = tables.read(newest_keys(window, span, sought))
-            number = len(found)
-            if number == sought:  # of the time of the last there may be more
-                span = Span(found[-1][-1] + 1, until_ms)
-            keys = {MessageKey(*row[:-1]) for row in found if row[-1] >= span.since_ms}
+        if is_whole(window) and sought <= MOST_WHOLE:
+            found = whole_rows(tables, window, span, sought)
         else:
-            ((earliest_ms, number),) = tables.read(newest_bound(window, span, sought))
-            if number == sought:
-                span = Span(earliest_ms, until_ms)
-        if keys or (keys is None and number):
-            rows += tables.read(newest_rows(window, span, needed - len(rows), keys))
-        if number < sought or len(rows) >= needed:
+            found = _rows_by_keys(tables, window, span, sought, needed - len(rows))
+        rows += found.rows[: needed - len(rows)]
+        if found.is_over or len(rows) >= needed:
             return rows
-        until_ms = span.since_ms
+        until_ms = found.since_ms
         sought = min(sought * 4, _MAX_SOUGHT_ROWS)
+
+
+def _rows_by_keys(tables: Tables, window: SearchWindow, span: Span, sought: int, needed: int) -> FoundRows:
+    """The newest `needed` rows among the newest `sought` versions; the keys of these are read before."""
+    keys: set[MessageKey] | None = None
+    since_ms = span.since_ms
+    if sought <= MOST_KEYS:
+        found = tables.read(newest_keys(window, span, sought))
+        number = len(found)
+        if number == sought:  # of the time of the last there may be more
+            since_ms = found[-1][-1] + 1
+        keys = {MessageKey(*row[:-1]) for row in found if row[-1] >= since_ms}
+    else:
+        ((earliest_ms, number),) = tables.read(newest_bound(window, span, sought))
+        if number == sought:
+            since_ms = earliest_ms
+    rows: Sequence[Row] = ()
+    if keys or (keys is None and number):
+        rows = tables.read(newest_rows(window, Span(since_ms, span.until_ms), needed, keys))
+    return FoundRows(rows, since_ms, is_over=number < sought)

@@ -2485,10 +2485,24 @@ SEARCHES = (
         _SEARCH + "test_a_row_counts_in_its_last_version_only",
     ),
     _mutation(
+        "of a row that was found whole the last version counts",
+        "query/reports/whole_rows.py",
+        "last.get(row_hash) != newest[row_hash].version",
+        "row_hash not in last",
+        _SEARCH + "test_of_a_rare_term_the_last_versions_are_found",
+    ),
+    _mutation(
+        "a row that has a rare term by its key is found in its last version, however old that is",
+        "query/reports/whole_rows.py",
+        "if one.at_ms >= since_ms and not one.is_deleted]",
+        "if not one.is_deleted]",
+        _SEARCH + "test_of_a_rare_term_the_last_versions_are_found",
+    ),
+    _mutation(
         "of the time of the last key that was read there may be more rows",
         "query/reports/search.py",
-        "Span(found[-1][-1] + 1, until_ms)",
-        "Span(found[-1][-1], until_ms)",
+        "since_ms = found[-1][-1] + 1",
+        "since_ms = found[-1][-1]",
         _SEARCH + "test_every_page_has_the_newest_rows_in_their_last_versions",
     ),
     _mutation(

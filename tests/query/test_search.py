@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from postwatch.query.errors import FilterError, TooLargeError
-from postwatch.query.reports import search
+from postwatch.query.reports import search, whole_rows
 from postwatch.query.reports.report import Tables
 from postwatch.query.reports.search import MOST_ROWS_AT_ONCE, REPORT, STEPS_MS, Found
 from postwatch.query.reports.search_question import SearchQuestion, read_size
@@ -260,6 +260,92 @@ def test_every_page_has_the_newest_rows_in_their_last_versions(
             assert sorted(map(str, seen)) == sorted(map(str, expected)), (q, status, most_keys)
 
 
+def _changing_rows(seed: int) -> list[Outcome]:
+    """Versions of rows that tell other senders, Message-IDs, hosts and times, a newer one an earlier time too."""
+    chance = random.Random(seed)
+    names = ["ann@far.example", "Ann@Far.example", "joe@near.example", ""]
+    rows: list[Outcome] = []
+    for number in range(60):
+        row = make_row(
+            account=chance.choice(["bob@example.org", "eve@other.example", "ann@far.example"]),
+            queued_at=NOW_MS - chance.choice([1, 1, 50, 2_000, 12_000, 30_000]) * MINUTE_MS,
+            queue_id=f"Q{number % 7}",
+            recipient=chance.choice(names),
+            direction=chance.choice(["sent", "received"]),
+        )
+        for version in chance.sample(range(1, 7), chance.choice([1, 1, 2, 3])):
+            rows.append(
+                row._replace(
+                    updated_at=row.queued_at + chance.choice([0, 5, 3 * MINUTE_MS]),
+                    sender=chance.choice(names),
+                    message_id=chance.choice(["one@web1", "two@web1"]),
+                    next_queue_id=chance.choice(["", "Q7 Q8", "Q9"]),
+                    remote_host=chance.choice(["mx.far.example", "mx.near.example"]),
+                    version=version,
+                    is_deleted=int(version == 6),
+                )
+            )
+    chance.shuffle(rows)
+    return list({(*(getattr(row, name) for name in KEY), row.version): row for row in rows}.values())
+
+
+def _has_name(row: Outcome, name: str) -> bool:
+    told = [row.sender.lower(), row.recipient.lower(), row.original_recipient.lower(), row.account]
+    return any(one == name or one.endswith(f"@{name}") for one in told)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_of_a_rare_term_the_last_versions_are_found(seed: int, office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By brute force; read whole at once, and by keys."""
+    rows = _changing_rows(seed)
+    for some in (rows[::3], rows[1::3], rows[2::3]):
+        office.insert(some)
+    last = {tuple(getattr(row, name) for name in KEY): row for row in sorted(rows, key=lambda row: row.version)}
+    asked: list[tuple[str, str, Callable[[Outcome], bool]]] = [
+        ("ann@far.example", "address", lambda row: _has_name(row, "ann@far.example")),
+        ("joe@near.example", "address", lambda row: _has_name(row, "joe@near.example")),
+        ("far.example", "domain", lambda row: _has_name(row, "far.example")),
+        ("one@web1", "message-id", lambda row: row.message_id == "one@web1"),
+        ("Q3", "queue-id", lambda row: row.queue_id == "Q3"),
+        ("Q8", "queue-id", lambda row: "Q8" in row.next_queue_id),
+        ("near.example", "host", lambda row: row.remote_host == "mx.near.example"),
+    ]
+    for most_whole in (whole_rows.MOST_WHOLE, 20, 0):
+        monkeypatch.setattr(search, "MOST_WHOLE", most_whole)
+        for q, kind, matches in asked:
+            for days in (30, 1):
+                since_ms = NOW_MS - days * DAY_MS
+                found = [row for row in last.values() if row.updated_at >= since_ms and not row.is_deleted]
+                expected = sorted(map(str, filter(matches, found)))
+                for limit in (3, 12, 200):
+                    page = _search(office, q, kind=kind, limit=limit, days=days).rows
+                    words = (q, kind, days, limit, most_whole)
+                    assert len(page) == min(limit, len(expected)), words
+                    assert not set(map(str, page)) - set(expected), words
+                    times = [row.updated_at for row in page]
+                    assert times == sorted((row.updated_at for row in filter(matches, found)), reverse=True)[:limit], (
+                        words
+                    )
+
+
+def test_a_row_that_changes_during_a_search_is_found_as_it_is_now(office: Office) -> None:
+    row = make_row(queue_id="W1", sender="carol@shop.example", status="deferred")
+    gone = row._replace(queue_id="W2", recipient="gone@far.example")
+    office.insert([row, gone])
+    read = office.service._read
+
+    def late(statement: Statement) -> Sequence[Sequence[Any]]:
+        if "max(version)" in statement.sql:
+            office.insert(
+                [row._replace(version=2, status="delivered"), gone._replace(version=2, sender="x@far.example")]
+            )
+        return read(statement)
+
+    tables = Tables(late, office.settings.database, 30, 50, 6 * DAY_MS, NOW_MS, ENGINEER)
+    found = REPORT.answer(tables, SearchQuestion("carol@shop.example"))
+    assert [(one.queue_id, one.status) for one in found.rows] == [("W1", "delivered")]
+
+
 def test_a_file_holds_each_row_once(office: Office) -> None:
     rows = make_rows(120, message_id="m1@example.org")
     office.insert(rows)
@@ -356,7 +442,7 @@ def test_a_search_that_meets_its_limit_says_how_far_back_it_went(office: Office)
     read = service._read
 
     def slow(statement: Statement) -> Sequence[Sequence[Any]]:
-        if NOW_MS - statement.parameters["since_ms"] > STEPS_MS[1]:
+        if NOW_MS - statement.parameters.get("since_ms", 0) > STEPS_MS[1]:
             raise TooLargeError("too slow")
         return read(statement)
 

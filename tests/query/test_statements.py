@@ -15,6 +15,7 @@ from postwatch.query.reports import (
     server_states,
     sorted_rows,
     trace,
+    whole_rows,
 )
 from postwatch.query.reports.account_question import AccountFilters, AccountQuestion, read_question
 from postwatch.query.reports.account_window import Window
@@ -49,13 +50,29 @@ def _search_statements(word: str, viewer: Viewer) -> list[Statement]:
     return [
         made(window, Span(1, 2), 100)
         for window in windows
-        for made in (search_window.newest_bound, search_window.newest_keys, search_window.newest_rows, _rows_of_keys)
+        for made in (
+            search_window.newest_bound,
+            search_window.newest_keys,
+            search_window.newest_rows,
+            _rows_of_keys,
+            _newest_whole,
+            _last_versions,
+        )
     ]
 
 
 def _rows_of_keys(window: SearchWindow, span: Span, rows: int) -> Statement:
     word = window.viewer.name
     return search_window.newest_rows(window, span, rows, [MessageKey(word, word, 3, word)])
+
+
+def _newest_whole(window: SearchWindow, span: Span, rows: int) -> Statement:
+    return whole_rows.newest_whole(window, span.until_ms, rows)
+
+
+def _last_versions(window: SearchWindow, span: Span, rows: int) -> Statement:
+    word = window.viewer.name
+    return whole_rows.last_versions(window, [MessageKey(word, word, 3, word)])
 
 
 def _trace_statements(viewer: Viewer, wanted: str, word: str) -> list[Statement]:
