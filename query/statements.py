@@ -139,6 +139,9 @@ SETTINGS = {
     "max_threads_min_free_memory_per_thread": 0,
 }
 """What every statement is to be run with."""
+NOT_COMPILED = "compile_expressions = 0, compile_aggregate_expressions = 0, compile_sort_description = 0"
+"""What a statement that reads few rows is to be run with. ClickHouse makes machine code of what it meets for the fourth
+time, and that question waits for it. Over the whole fleet it saves a fifth."""
 
 
 def of_keys(keys: Collection[MessageKey]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from postwatch.query.search import text_condition
 from postwatch.query.statements import (
     ALL_COLUMNS,
     DELIVERIES,
+    NOT_COMPILED,
     OURS,
     ROW_HASH,
     SHOWN,
@@ -187,7 +188,8 @@ def overview(window: Window, most_rows: int) -> Statement:
         f"{whole.last.beginning}SELECT {whole.last.sql}, count(),"
         " toUnixTimestamp64Milli(max(updated_at)),"
         f" groupUniqArray({MOST_SERVERS})(toString(server)), {rows} FROM {DELIVERIES} FINAL"
-        f" WHERE {VIEWER} AND {where}{whole.one_of_each()} GROUP BY 1 SETTINGS max_rows_to_read = {most_rows:d}"
+        f" WHERE {VIEWER} AND {where}{whole.one_of_each()} GROUP BY 1"
+        f" SETTINGS max_rows_to_read = {most_rows:d}, {NOT_COMPILED}"
     )
     return Statement(whole.viewer, sql, {"database": whole.database, **parameters, **more})
 

@@ -24,6 +24,7 @@ from postwatch.query.statements import (
     HAS_QUEUE_ID,
     MAY_HAVE_MESSAGE_KEY,
     MESSAGE_KEY,
+    NOT_COMPILED,
     OURS,
     ROW_HASH,
     SEES_TARGET,
@@ -152,7 +153,7 @@ class SearchWindow:
         # Counted behind the indexes. To read the columns of the newest rows afterwards takes longer for so few.
         return (
             f" SETTINGS max_rows_to_read = {self.most_rows:d}, use_skip_indexes_on_data_read = 0,"
-            " query_plan_optimize_lazy_materialization = 0"
+            f" query_plan_optimize_lazy_materialization = 0, {NOT_COMPILED}"
         )
 
     @property
@@ -214,18 +215,20 @@ def newest_rows(window: SearchWindow, span: Span, rows: int, keys: Collection[Me
     any_of, values = window.alternatives()
     where, more = window.conditions(span)
     either = " OR ".join(f"({of_read_rows(one.sql)})" for one in any_of)
+    settings = ""
     if keys is None:
         found = " UNION ALL ".join(f"SELECT {_KEY} FROM {one.rows_of(window.keys_from)} AND {where}" for one in any_of)
         is_one = Alternative(f"({_KEY}) GLOBAL IN (SELECT DISTINCT * FROM ({found}))")
     else:
         is_one = Alternative(MAY_HAVE_MESSAGE_KEY, HAS_QUEUE_ID)
         more |= of_keys(keys)
+        settings = f" SETTINGS {NOT_COMPILED}"
     sql = (
         f"{window.beginning}SELECT {ROW_HASH}, {window.columns.sql} FROM"
         f" (SELECT * FROM {is_one.rows_of(DELIVERIES)}"
         f" ORDER BY version DESC LIMIT 1 BY {_KEY})"
         f" WHERE is_deleted = 0 AND ({either}) AND {where} AND {one_of_each(window.viewer, DELIVERIES)}"
-        f" ORDER BY {window.column} DESC, {ROW_HASH} DESC LIMIT {{rows:UInt32}}"
+        f" ORDER BY {window.column} DESC, {ROW_HASH} DESC LIMIT {{rows:UInt32}}{settings}"
     )
     return window.statement(sql, rows, values | more)
 

@@ -19,6 +19,7 @@ from postwatch.query.statements import (
     HAS_QUEUE_ID,
     MAY_HAVE_MESSAGE_KEY,
     MESSAGE_KEY,
+    NOT_COMPILED,
     ROW_HASH,
     MessageKey,
     Row,
@@ -82,13 +83,13 @@ def newest_whole(window: SearchWindow, until_ms: int | None, rows: int) -> State
         for one in any_of
     )
     limits = f"max_rows_to_read = {window.most_rows:d}, use_skip_indexes_on_data_read = 0"  # counted behind the indexes
-    return window.statement(f"SELECT * FROM ({found}) SETTINGS {limits}", rows, values)
+    return window.statement(f"SELECT * FROM ({found}) SETTINGS {limits}, {NOT_COMPILED}", rows, values)
 
 
 def last_versions(window: SearchWindow, keys: Collection[MessageKey]) -> Statement:
     """ROW_HASH and the last version of each row that has one of the keys."""
     of_keys_alone = Alternative(MAY_HAVE_MESSAGE_KEY, HAS_QUEUE_ID).rows_of(DELIVERIES)
-    sql = f"SELECT {ROW_HASH}, max(version) FROM {of_keys_alone} GROUP BY 1"
+    sql = f"SELECT {ROW_HASH}, max(version) FROM {of_keys_alone} GROUP BY 1 SETTINGS {NOT_COMPILED}"
     return Statement(window.viewer, sql, {"database": window.database, **of_keys(keys)})
 
 
