@@ -117,12 +117,21 @@ class Office:
     query_settings: QuerySettings = field(default_factory=QuerySettings)
     letters: list[Letter] = field(default_factory=list)
     """What lies in the topic of dead letters: tests/query/test_dead_letters.py reads a real one."""
+    readers: dict[tuple[QuerySettings, ClickHouseSettings], TableReader] = field(default_factory=dict)
+    """To connect costs more than most questions."""
 
     @property
     def service(self) -> ReportService:
-        reader = TableReader(self.query_settings, self.settings)
+        wanted = self.query_settings, self.settings
+        if wanted not in self.readers:
+            self.readers[wanted] = TableReader(*wanted)
         return ReportService(
-            reader, self.query_settings, self.settings, JoinSettings(), lambda: self.now_ms, self._read_letters
+            self.readers[wanted],
+            self.query_settings,
+            self.settings,
+            JoinSettings(),
+            lambda: self.now_ms,
+            self._read_letters,
         )
 
     def _read_letters(self, since_ms: int) -> LettersFound:
