@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
+from jgo.constants import default_maven_repo
 from postwatch.deploy.embedded.clickhouse import EmbeddedClickHouse
 from postwatch.deploy.embedded.kafka import EmbeddedKafka, broker_command, class_path, has_jars
 from postwatch.deploy.embedded.part import Part
@@ -49,6 +51,9 @@ def test_kept_classes_that_do_not_fit_are_passed_over(tmp_path: Path, monkeypatc
 def test_a_download_that_was_cut_off_is_finished_by_the_next_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    class_path()
+    if (known := default_maven_repo()).exists():  # of what the machine has, only what is cut off comes once more
+        shutil.copytree(known, tmp_path / "m2")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("M2_REPO", str(tmp_path / "m2"))
     whole = class_path().split(os.pathsep)
