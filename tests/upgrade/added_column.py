@@ -48,4 +48,5 @@ def add_column(folder: Path) -> dict[str, str]:
     command = [sys.executable, "-m", "postwatch.deploy.columns_page"]
     page = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True).stdout
     (folder / PAGE).write_text(page, encoding="utf-8")
+    del environment["PYTHONDONTWRITEBYTECODE"]  # nothing changes any more
     return environment
