@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import random
 from pathlib import Path
@@ -72,12 +71,10 @@ def ordered(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["account"], row["queue_id"], row["recipient"], row["direction"]))
 
 
-@functools.cache
 def lines_of(log: Path) -> list[str]:
     return decode_lines(log.read_bytes())
 
 
-@functools.cache
 def golden_rows(log: Path) -> list[dict[str, Any]]:
     """A column that the file does not name has its default: so a new one leaves all files as they are."""
     rows = [json.loads(line) for line in log.with_suffix(".rows.jsonl").read_text().splitlines()]
