@@ -112,10 +112,10 @@ def whole_rows(tables: Tables, window: SearchWindow, span: Span, sought: int) ->
         last = {int(row_hash): int(version) for row_hash, version in told_last}
         changed = {row_hash for row_hash in unsure if last.get(row_hash) != newest[row_hash].version}
     shown = (newest[row_hash] for row_hash in within - changed)
-    rows = [one.row for one in shown if one.at_ms >= since_ms and not one.is_deleted]
+    rows = [(one.at_ms, one.row) for one in shown if one.at_ms >= since_ms and not one.is_deleted]
     if changed:  # in its last version such a row has the term no more, or it came just now
         keys = {newest[row_hash].key for row_hash in changed}
         again = tables.read(newest_rows(window, Span(since_ms, span.until_ms), sought, keys))
-        rows += [row for row in again if row[0] in changed]
-    rows.sort(key=lambda row: (window.columns.decode(row[1:]).updated_at, row[0]), reverse=True)
-    return FoundRows(rows, since_ms, is_over=not is_cut or found[-1].at_ms < span.since_ms)
+        rows += [(window.columns.decode(row[1:]).updated_at, row) for row in again if row[0] in changed]
+    rows.sort(key=lambda one: (one[0], one[1][0]), reverse=True)
+    return FoundRows([row for _, row in rows], since_ms, is_over=not is_cut or found[-1].at_ms < span.since_ms)
