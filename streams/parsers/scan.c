@@ -409,50 +409,46 @@ static int read_refusal(Place *place, Text *found)
     return 1;
 }
 
-static PyObject *exim_arrival(PyObject *module, PyObject *line)
+static int read_end(Place *place, Text *found)
+{
+    return queue_id(place, found) && LITERAL(place, "Completed") && (place->at == place->end || *place->at == ' ');
+}
+
+#define MOST_GROUPS 12
+
+/* The groups that `read` finds in the line, or None. */
+static PyObject *groups_of(PyObject *line, int (*read)(Place *, Text *), Py_ssize_t count)
 {
     Place place;
-    Text found[A_COUNT];
-    if (!begin(line, &place) || !read_arrival(&place, found))
+    Text found[MOST_GROUPS];
+    if (!begin(line, &place) || !read(&place, found))
         Py_RETURN_NONE;
-    return tuple_of(found, A_COUNT);
+    return tuple_of(found, count);
+}
+
+static PyObject *exim_arrival(PyObject *module, PyObject *line)
+{
+    return groups_of(line, read_arrival, A_COUNT);
 }
 
 static PyObject *exim_delivery(PyObject *module, PyObject *line)
 {
-    Place place;
-    Text found[D_COUNT];
-    if (!begin(line, &place) || !read_delivery(&place, found))
-        Py_RETURN_NONE;
-    return tuple_of(found, D_COUNT);
+    return groups_of(line, read_delivery, D_COUNT);
 }
 
 static PyObject *exim_try(PyObject *module, PyObject *line)
 {
-    Place place;
-    Text found[T_COUNT];
-    if (!begin(line, &place) || !read_try(&place, found))
-        Py_RETURN_NONE;
-    return tuple_of(found, T_COUNT);
+    return groups_of(line, read_try, T_COUNT);
 }
 
 static PyObject *exim_refusal(PyObject *module, PyObject *line)
 {
-    Place place;
-    Text found[R_COUNT];
-    if (!begin(line, &place) || !read_refusal(&place, found))
-        Py_RETURN_NONE;
-    return tuple_of(found, R_COUNT);
+    return groups_of(line, read_refusal, R_COUNT);
 }
 
 static PyObject *exim_end(PyObject *module, PyObject *line)
 {
-    Place place;
-    Text id;
-    if (!begin(line, &place) || !queue_id(&place, &id) || !LITERAL(&place, "Completed") ||
-        (place.at < place.end && *place.at != ' '))
-        Py_RETURN_NONE;
-    return text_of(id);
+    return groups_of(line, read_end, 1);
 }
 
 static int is_ascii(Text text)
@@ -525,7 +521,7 @@ static PyMethodDef methods[] = {
     {"exim_delivery", exim_delivery, METH_O, "A line → the groups of USUAL_DELIVERY, or None."},
     {"exim_try", exim_try, METH_O, "A line → the groups of USUAL_TRY, or None."},
     {"exim_refusal", exim_refusal, METH_O, "A line → the groups of USUAL_REFUSAL, or None."},
-    {"exim_end", exim_end, METH_O, "A line → the queue id of USUAL_END, or None."},
+    {"exim_end", exim_end, METH_O, "A line → the group of USUAL_END, or None."},
     {"lines", (PyCFunction)(void (*)(void))lines, METH_FASTCALL,
      "Whole lines → text without newlines; None where one is no UTF-8, is longer, or \\r is in them."},
     {"domain_of_mailbox", domain_of_mailbox, METH_O, "A mailbox in lower case, of usual characters → its domain."},

@@ -9,6 +9,8 @@ lines; what it does not know goes to the expression.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import Any
 
 from postwatch.streams.contracts.outcome import BOUNCED, DELIVERED, DISCARDED
 from postwatch.streams.expressions import compiled
@@ -72,16 +74,28 @@ _MATCH_DISCARD = USUAL_DISCARD.match
 _MATCH_END = USUAL_END.match
 _MATCH_TRY = USUAL_TRY.match
 _MATCH_REFUSAL = USUAL_REFUSAL.match
+_SCAN_ARRIVAL = getattr(SCAN, "exim_arrival", None)
+_SCAN_DELIVERY = getattr(SCAN, "exim_delivery", None)
+_SCAN_END = getattr(SCAN, "exim_end", None)
+_SCAN_TRY = getattr(SCAN, "exim_try", None)
+_SCAN_REFUSAL = getattr(SCAN, "exim_refusal", None)
+
+
+def _fields(scan: Any, match: Callable[[str, int], re.Match[str] | None], line: str) -> tuple[str, ...] | None:
+    """The groups of the expression, by C where that knows the line."""
+    if scan is not None:
+        fields: tuple[str, ...] | None = scan(line)
+        if fields is not None:
+            return fields
+    found = match(line, STAMP_LENGTH)
+    return found.groups("") if found is not None else None
 
 
 def read_arrival(line: str, at: int) -> Parsed | None:
     """An arrival, as `_arrival` would read it; None: it takes that to tell."""
-    fields = SCAN.exim_arrival(line) if SCAN is not None else None
+    fields = _fields(_SCAN_ARRIVAL, _MATCH_ARRIVAL, line)
     if fields is None:
-        found = _MATCH_ARRIVAL(line, STAMP_LENGTH)
-        if found is None:
-            return None
-        fields = found.groups("")
+        return None
     (
         queue_id, sender, parent, client, client_ip, user, method, login, size, message_id, subject, listed,
     ) = fields  # fmt: skip
@@ -118,12 +132,9 @@ def read_arrival(line: str, at: int) -> Parsed | None:
 
 def read_delivery(line: str, at: int) -> Parsed | None:
     """A delivery, as `_delivery` would read it; None: it takes that to tell."""
-    fields = SCAN.exim_delivery(line) if SCAN is not None else None
+    fields = _fields(_SCAN_DELIVERY, _MATCH_DELIVERY, line)
     if fields is None:
-        found = _MATCH_DELIVERY(line, STAMP_LENGTH)
-        if found is None:
-            return _read_discard(line, at)
-        fields = found.groups("")
+        return _read_discard(line, at)
     queue_id, final, original, router, transport, host, ip, source_ip, tls, answer = fields
     code, enhanced, next_id, handover = answered(answer, ip) if answer else NO_ANSWER
     final = final.lower()
@@ -179,23 +190,15 @@ def _read_discard(line: str, at: int) -> Parsed | None:
 
 def read_end(line: str, at: int) -> Parsed | None:
     """`Completed`; None: it takes `read_any` to tell."""
-    queue_id = SCAN.exim_end(line) if SCAN is not None else None
-    if queue_id is None:
-        found = _MATCH_END(line, STAMP_LENGTH)
-        if found is None:
-            return None
-        queue_id = found[1]
-    return LifecycleEvent(queue_id, at, line, "", True)
+    fields = _fields(_SCAN_END, _MATCH_END, line)
+    return LifecycleEvent(fields[0], at, line, "", True) if fields is not None else None
 
 
 def read_try(line: str, at: int) -> Parsed | None:
     """What did not get through, as `_defer` and `_failure` would read it; None: it takes those to tell."""
-    fields = SCAN.exim_try(line) if SCAN is not None else None
+    fields = _fields(_SCAN_TRY, _MATCH_TRY, line)
     if fields is None:
-        found = _MATCH_TRY(line, STAMP_LENGTH)
-        if found is None:
-            return None
-        fields = found.groups("")
+        return None
     queue_id, flag, final, original, router, transport, number, host, ip, source_ip, tls, words = fields
     if '<"' in words:
         return None
@@ -212,12 +215,9 @@ def read_try(line: str, at: int) -> Parsed | None:
 
 def read_refusal(line: str, at: int) -> Refusal | None:
     """What was refused without a queue id, as `refusal` would read it; None: it takes that to tell."""
-    fields = SCAN.exim_refusal(line) if SCAN is not None else None
+    fields = _fields(_SCAN_REFUSAL, _MATCH_REFUSAL, line)
     if fields is None:
-        found = _MATCH_REFUSAL(line, STAMP_LENGTH)
-        if found is None:
-            return None
-        fields = found.groups("")
+        return None
     name, ip, sender, method, login, for_now, recipient, words = fields
     if "rejected " in words:
         return None
