@@ -16,7 +16,6 @@ from postwatch.producers.record import Heartbeat, RawHeaders
 from postwatch.streams.contracts.dead_letters import DeadLetter, LineOrigin
 from postwatch.streams.contracts.heartbeat import JoinedLines
 from postwatch.streams.contracts.outcome import Outcome, to_json_object
-from postwatch.streams.core_build import INTERPRETED, running
 from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.joining.stored_message import decode_stored
 from postwatch.streams.partition import message_store
@@ -27,8 +26,6 @@ from postwatch.streams.partition.retained_fetches import MAX_OPEN_CHARACTERS, MA
 
 from tests.streams.joining.test_golden import HOSTING_DAY, LOGS, SENT_MS, SERVER, golden_rows, lines_of, ordered
 
-CRASHES = 100 if running.kind == INTERPRETED else 25
-"""Of each log. The compiled core has the same rules: what crashes do to them is shown by the interpreted one."""
 RULES = JoinRules(
     accounts=AccountBook(None),
     timezone="UTC",
@@ -168,7 +165,7 @@ def finish(worker: Worker, records: Sequence[Record], now: int) -> None:
 
 
 @pytest.mark.parametrize("log", LOGS, ids=lambda log: log.stem)
-@settings(max_examples=CRASHES, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_crashes_change_no_row(log: Any, seed: int) -> None:
     chooser = random.Random(seed)
