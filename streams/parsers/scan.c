@@ -414,7 +414,9 @@ static int read_end(Place *place, Text *found)
     return queue_id(place, found) && LITERAL(place, "Completed") && (place->at == place->end || *place->at == ' ');
 }
 
-#define MOST_GROUPS 12
+#define MOST_GROUPS A_COUNT
+_Static_assert(D_COUNT <= MOST_GROUPS && T_COUNT <= MOST_GROUPS && R_COUNT <= MOST_GROUPS,
+               "a line has more groups than groups_of has room for");
 
 /* The groups that `read` finds in the line, or None. */
 static PyObject *groups_of(PyObject *line, int (*read)(Place *, Text *), Py_ssize_t count)
