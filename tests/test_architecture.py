@@ -61,6 +61,7 @@ CORE = (
     "streams/partition/failures.py",
     "streams/partition/message_store.py",
     "streams/partition/outcome_batches.py",
+    "streams/partition/parked_keys.py",
     "streams/partition/partition_join.py",
     "streams/partition/processed_lines.py",
     "streams/partition/processed_ranges.py",

@@ -25,6 +25,44 @@ def encode_outcomes(rows: Sequence[Outcome]) -> bytes:
     return encode_stream(to_batch(rows))
 
 
+class OutcomeRecord:
+    """Rows that become the value of one record. The compiled core encodes them as they come, so they need not be kept
+    until there are enough: they are still in the processor's cache, and their memory is free for the next."""
+
+    def __init__(self) -> None:
+        self._encoder = _NEW_ENCODER() if _NEW_ENCODER is not None else None
+        self._has_encoded = False
+        self._batches: list[pa.RecordBatch] = []
+        self._rows: list[Outcome] = []
+
+    def add(self, rows: list[Outcome]) -> None:
+        """Rows that follow."""
+        if self._encoder is None:
+            self._rows += rows
+            return
+        try:
+            self._encoder.add(rows)
+        except _UNFIT:
+            self._close_batch()
+            self._batches.append(_by_pyarrow(rows))
+        else:
+            self._has_encoded = True
+
+    def take(self) -> bytes:
+        """The value. The next rows begin anew."""
+        self._close_batch()
+        batches, self._batches = self._batches, []
+        return encode_stream(batches[0] if len(batches) == 1 else pa.Table.from_batches(batches, SCHEMA))
+
+    def _close_batch(self) -> None:
+        if self._has_encoded and self._encoder is not None:
+            self._batches.append(pa.RecordBatch.from_arrays(self._encoder.take(), schema=SCHEMA))
+            self._has_encoded = False
+        elif self._rows:
+            self._batches.append(to_batch(self._rows))
+            self._rows = []
+
+
 def decode_outcomes(value: bytes) -> pa.Table:
     """The value of a `mail.outcomes` record of any version → a table of SCHEMA. Raises ValueError."""
     record = CONTRACT.decode(value)
@@ -37,11 +75,19 @@ def to_batch(rows: Sequence[Outcome]) -> pa.RecordBatch:
     """Rows → a record batch of SCHEMA, in the order given."""
     if not rows:
         return pa.RecordBatch.from_pylist([], schema=SCHEMA)
-    if _ENCODE is not None:
+    if _NEW_ENCODER is not None:
+        encoder = _NEW_ENCODER()
         try:
-            return pa.RecordBatch.from_arrays(_ENCODE(list(rows)), schema=SCHEMA)
-        except (TypeError, ValueError, OverflowError):
-            pass  # pyarrow takes more than a column's own type, and says what is wrong
+            encoder.add(list(rows))
+        except _UNFIT:
+            pass
+        else:
+            return pa.RecordBatch.from_arrays(encoder.take(), schema=SCHEMA)
+    return _by_pyarrow(rows)
+
+
+def _by_pyarrow(rows: Sequence[Outcome]) -> pa.RecordBatch:
+    """It takes more than a column's own type, and says what is wrong."""
     arrays: list[pa.Array] = []
     for make_arrays, values in zip(_ARRAY_MAKERS, zip(*rows, strict=True), strict=True):
         arrays += make_arrays(values)
@@ -88,7 +134,9 @@ def _array_maker(column: Column) -> Callable[[Sequence[Any]], list[pa.Array]]:
 
 
 _ARRAY_MAKERS = [_array_maker(column) for column in COLUMNS]
-_ENCODE = find_encoder(COLUMNS)
+_NEW_ENCODER = find_encoder(COLUMNS)
+_UNFIT = (TypeError, ValueError, OverflowError)
+"""What the compiled encoder raises."""
 
 
 def from_table(table: pa.Table) -> list[Outcome]:

@@ -204,6 +204,93 @@ static int read_kinds(const char *kinds, Column *columns, Py_ssize_t rows)
     return count;
 }
 
+/* Rows that were added and not taken yet. */
+typedef struct {
+    PyObject_HEAD
+    PyObject *kinds;
+    int count; /* of the columns; 0: no rows were added */
+    Column columns[MOST_COLUMNS];
+} Rows;
+
+static void drop(Rows *self)
+{
+    for (int i = 0; i < MOST_COLUMNS; i++) {
+        Py_CLEAR(self->columns[i].offsets.bytes);
+        Py_CLEAR(self->columns[i].values.bytes);
+    }
+    self->count = 0;
+}
+
+static PyObject *rows_new(PyTypeObject *type, PyObject *arguments, PyObject *named)
+{
+    PyObject *kinds;
+    if (!PyArg_ParseTuple(arguments, "U:Rows", &kinds))
+        return NULL;
+    Rows *self = (Rows *)type->tp_alloc(type, 0);
+    if (self) {
+        Py_INCREF(kinds);
+        self->kinds = kinds;
+    }
+    return (PyObject *)self;
+}
+
+static void rows_dealloc(Rows *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    drop(self);
+    Py_CLEAR(self->kinds);
+    type->tp_free((PyObject *)self);
+    Py_DECREF(type);
+}
+
+/* Where a column ends. */
+typedef struct {
+    Py_ssize_t offsets, values;
+    int32_t count;
+} End;
+
+static int put_rows(Rows *self, PyObject *rows)
+{
+    End ends[MOST_COLUMNS];
+    for (int i = 0; i < self->count; i++) {
+        Column *column = &self->columns[i];
+        ends[i] = (End){column->offsets.used, column->values.used, column->count};
+    }
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(rows); i++) {
+        if (!put_row(self->columns, 0, self->count, PyList_GET_ITEM(rows, i)))
+            continue;
+        for (int j = 0; j < self->count; j++) {
+            Column *column = &self->columns[j];
+            column->offsets.used = ends[j].offsets;
+            column->values.used = ends[j].values;
+            column->count = ends[j].count;
+        }
+        return -1;
+    }
+    return 0;
+}
+
+static PyObject *rows_add(Rows *self, PyObject *rows)
+{
+    if (!PyList_CheckExact(rows)) {
+        PyErr_SetString(PyExc_TypeError, "add(rows: list)");
+        return NULL;
+    }
+    if (!self->count) {
+        const char *kinds = PyUnicode_AsUTF8(self->kinds);
+        memset(self->columns, 0, sizeof self->columns);
+        int count = kinds ? read_kinds(kinds, self->columns, PyList_GET_SIZE(rows)) : -1;
+        if (count < 0) {
+            drop(self);
+            return NULL;
+        }
+        self->count = count;
+    }
+    if (put_rows(self, rows) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
 static int finish(Buffer *buffer, PyObject *found)
 {
     if (!buffer->bytes)
@@ -211,44 +298,41 @@ static int finish(Buffer *buffer, PyObject *found)
     return _PyBytes_Resize(&buffer->bytes, buffer->used) < 0 ? -1 : PyList_Append(found, buffer->bytes);
 }
 
-static PyObject *fill(PyObject *module, PyObject *const *arguments, Py_ssize_t given)
+static PyObject *rows_take(Rows *self, PyObject *nothing)
 {
-    Column columns[MOST_COLUMNS];
-    PyObject *found = NULL;
-    memset(columns, 0, sizeof columns);
-    if (given != 2 || !PyList_CheckExact(arguments[0]) || !PyUnicode_Check(arguments[1])) {
-        PyErr_SetString(PyExc_TypeError, "fill(rows: list, kinds: str)");
-        return NULL;
-    }
-    const char *kinds = PyUnicode_AsUTF8(arguments[1]);
-    PyObject *rows = arguments[0];
-    int count = kinds ? read_kinds(kinds, columns, PyList_GET_SIZE(rows)) : -1;
-    if (count < 0)
-        goto end;
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(rows); i++)
-        if (put_row(columns, 0, count, PyList_GET_ITEM(rows, i)))
-            goto end;
-    found = PyList_New(0);
-    for (int i = 0; found && i < count; i++)
-        if (finish(&columns[i].offsets, found) || finish(&columns[i].values, found))
+    PyObject *found = PyList_New(0);
+    for (int i = 0; found && i < self->count; i++)
+        if (finish(&self->columns[i].offsets, found) || finish(&self->columns[i].values, found))
             Py_CLEAR(found);
-end:
-    for (int i = 0; i < MOST_COLUMNS; i++) {
-        Py_CLEAR(columns[i].offsets.bytes);
-        Py_CLEAR(columns[i].values.bytes);
-    }
+    drop(self);
     return found;
 }
 
-static PyMethodDef methods[] = {
-    {"fill", (PyCFunction)(void (*)(void))fill, METH_FASTCALL,
-     "Rows, and the kinds of their columns → the buffers of each column in turn: offsets, where it has any, and values."},
+static PyMethodDef rows_methods[] = {
+    {"add", (PyCFunction)rows_add, METH_O, "A list of rows: all of them are added, or none."},
+    {"take", (PyCFunction)rows_take, METH_NOARGS,
+     "The buffers of each column in turn: offsets, where it has any, and values. The next rows begin anew."},
     {NULL, NULL, 0, NULL},
 };
 
-static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "postwatch_core_rows", NULL, 0, methods, NULL, NULL, NULL, NULL};
+static PyType_Slot rows_slots[] = {
+    {Py_tp_dealloc, rows_dealloc},
+    {Py_tp_methods, rows_methods},
+    {Py_tp_new, rows_new},
+    {Py_tp_doc, "Rows(kinds): rows that become Arrow arrays, by the kinds of their columns."},
+    {0, NULL},
+};
+
+static PyType_Spec rows_spec = {"postwatch_core_rows.Rows", sizeof(Rows), 0, Py_TPFLAGS_DEFAULT, rows_slots};
+
+static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "postwatch_core_rows", NULL, 0, NULL, NULL, NULL, NULL, NULL};
 
 PyMODINIT_FUNC PyInit_postwatch_core_rows(void)
 {
-    return PyModule_Create(&definition);
+    PyObject *module = PyModule_Create(&definition);
+    PyObject *type = module ? PyType_FromSpec(&rows_spec) : NULL;
+    if (!type || PyModule_AddObjectRef(module, "Rows", type) < 0)
+        Py_CLEAR(module);
+    Py_XDECREF(type);
+    return module;
 }

@@ -14,37 +14,45 @@ from postwatch.streams import core_build
 from postwatch.streams.contracts.columns import NESTED, TEXTS, Column
 
 MODULE = "postwatch_core_rows"
+_OFFSETS, _TEXT = pa.int32(), pa.string()
 _LETTERS = {"string": "s", "uint8": "B", "uint16": "H", "uint32": "I", "uint64": "Q", "int64": "q", "timestamp": "q"}
 
-ToArrays = Callable[[list[Any]], list[pa.Array]]
-"""Rows → the arrays of their columns, and of each part of a NESTED one. Raises TypeError, ValueError or OverflowError
-for a cell that is not of its column's type, or does not fit."""
 
 
-def find_encoder(columns: Sequence[Column]) -> ToArrays | None:
-    """The function for rows of these columns; None: the core is not compiled."""
+class RowEncoder:
+    """Rows of these columns that become one batch, each encoded when it is added."""
+
+    def __init__(self, columns: Sequence[Column], encoded: Any) -> None:
+        self._columns = columns
+        self._encoded = encoded
+
+    def add(self, rows: list[Any]) -> None:
+        """All of them, or none: raises TypeError, ValueError or OverflowError for a cell that is not of its column's
+        type, or does not fit."""
+        self._encoded.add(rows)
+
+    def take(self) -> list[pa.Array]:
+        """The arrays of the columns, and of each part of a NESTED one. The next rows begin anew."""
+        buffers = map(pa.py_buffer, self._encoded.take())
+        arrays: list[pa.Array] = []
+        for column in self._columns:
+            if column.kind is NESTED:
+                offsets = _array(_OFFSETS, buffers)
+                arrays += [pa.ListArray.from_arrays(offsets, _array(one.kind.arrow, buffers)) for one in column.parts]
+            elif column.kind is TEXTS:
+                arrays.append(pa.ListArray.from_arrays(_array(_OFFSETS, buffers), _array(_TEXT, buffers)))
+            else:
+                arrays.append(_array(column.kind.arrow, buffers))
+        return arrays
+
+
+def find_encoder(columns: Sequence[Column]) -> Callable[[], RowEncoder] | None:
+    """What makes an encoder for rows of these columns; None: the core is not compiled."""
     module = core_build.module_in_c(MODULE)
     if module is None:
         return None
-    fill = module.fill
-    kinds = "".join(map(_letters, columns))
-    types = [[part.kind.arrow for part in column.parts] or [column.kind.arrow] for column in columns]
-    offsets_type, text_type = pa.int32(), pa.string()
-
-    def to_arrays(rows: list[Any]) -> list[pa.Array]:
-        buffers = map(pa.py_buffer, fill(rows, kinds))
-        arrays: list[pa.Array] = []
-        for column, found in zip(columns, types, strict=True):
-            if column.kind is NESTED:
-                offsets = _array(offsets_type, buffers)
-                arrays += [pa.ListArray.from_arrays(offsets, _array(one, buffers)) for one in found]
-            elif column.kind is TEXTS:
-                arrays.append(pa.ListArray.from_arrays(_array(offsets_type, buffers), _array(text_type, buffers)))
-            else:
-                arrays.append(_array(found[0], buffers))
-        return arrays
-
-    return to_arrays
+    rows, kinds = module.Rows, "".join(map(_letters, columns))
+    return lambda: RowEncoder(columns, rows(kinds))
 
 
 def _letters(column: Column) -> str:
@@ -56,6 +64,6 @@ def _letters(column: Column) -> str:
 
 def _array(kind: pa.DataType, buffers: Iterator[pa.Buffer]) -> pa.Array:
     first = next(buffers)
-    if kind == pa.string():
+    if kind == _TEXT:
         return pa.Array.from_buffers(kind, first.size // 4 - 1, [None, first, next(buffers)], null_count=0)
     return pa.Array.from_buffers(kind, first.size * 8 // kind.bit_width, [None, first], null_count=0)

@@ -1,4 +1,4 @@
-"""How a parked message is stored: a version byte, then msgpack. The key is the server and the queue id.
+"""How a parked message is stored: a version byte, then msgpack.
 
 Invariant: no entry is larger than Kafka takes, whatever strangers write: a message with thousands of recipients that
 are deferred for days would else end the join again and again. What decides about a recipient is the last to go.
@@ -35,10 +35,6 @@ IS_NATIVE = not issubclass(Message, msgspec.Struct)
 _NATIVES = (Message, Lineage, Try, Arrival, Attempt, LifecycleEvent, Refusal, Step)
 _decoder = msgspec.msgpack.Decoder(StoredMessage, dec_hook=FieldReader(*_NATIVES).read if IS_NATIVE else None)
 _encoder = msgspec.msgpack.Encoder(enc_hook=to_fields if IS_NATIVE else None)
-
-
-def stored_key(server: str, queue_id: str) -> bytes:
-    return f"{server}\0{queue_id}".encode()
 
 
 def encode_stored(message: Message, closed_by_offset: int = OPEN) -> bytes:

@@ -12,8 +12,9 @@ from typing import Protocol
 from postwatch.streams.errors import StoreError
 from postwatch.streams.joining.merge import merge
 from postwatch.streams.joining.message import Message
-from postwatch.streams.joining.stored_message import OPEN, StoredMessage, decode_stored, encode_stored, stored_key
+from postwatch.streams.joining.stored_message import OPEN, StoredMessage, decode_stored, encode_stored
 from postwatch.streams.parsers.queue_ids import ANSWER_PREFIX
+from postwatch.streams.partition.parked_keys import ParkedKeys, stored_key
 from postwatch.streams.partition.ports import Confirm, ParkedTable
 
 CORRELATION_WINDOW_MS = 3_600_000
@@ -50,6 +51,8 @@ class MessageStore:
         """Messages in memory that have an entry in the table, and what closed that: OPEN, or the offset of a fetch."""
         self._to_delete: list[tuple[int, bytes]] = []
         self._unswept: list[bytes] = []
+        self._keys: ParkedKeys | None = None
+        """None: the table was not read yet."""
         self._in_flight = 0
         self._in_flight_bytes = 0
 
@@ -60,7 +63,10 @@ class MessageStore:
 
     def find(self, server: str, queue_id: str) -> Message | None:
         """The message as it was parked. Raises StoreError where the table can't be read."""
-        stored = self._entry(stored_key(server, queue_id))
+        key = stored_key(server, queue_id)
+        if self._keys is not None and not self._keys.may_have(key):
+            return None
+        stored = self._entry(key)
         if stored is None:
             return None
         self._closed_by[stored.message] = stored.closed_by_offset
@@ -91,7 +97,7 @@ class MessageStore:
             self._in_flight_bytes -= len(entry)
             confirm()
 
-        self._table.put(key, entry, confirm_entry)
+        self._put(key, entry, confirm_entry)
         self._counts.parked += 1
 
     def close(self, message: Message, closed_by_offset: int, confirm: Confirm) -> None:
@@ -100,7 +106,7 @@ class MessageStore:
         self._to_delete.append((closed_by_offset, key))
         stored = self._entry(key)
         if stored is None or stored.message.queued_at == message.queued_at:
-            self._table.put(key, encode_stored(message, closed_by_offset), confirm)
+            self._put(key, encode_stored(message, closed_by_offset), confirm)
         else:
             confirm()  # the queue id is in use again, and the entry is the new message's
 
@@ -118,7 +124,7 @@ class MessageStore:
 
     def open(self, now: int, note_open: Callable[[Message], None]) -> None:
         """Count and tidy the whole table, at the start; `note_open` is told each message that is parked and goes on."""
-        keys = [key for key in self._table.all_keys() if not key.startswith(b"\0")]
+        keys = self._read_keys()
         self.parked_messages = len(keys)
         for key in keys:
             message = self._tidy(key, now)
@@ -128,7 +134,7 @@ class MessageStore:
     def begin_sweep(self) -> None:
         """The whole table is to be tidied again; what is left of the sweep before is done first."""
         if not self._unswept:
-            self._unswept = [key for key in self._table.all_keys() if not key.startswith(b"\0")]
+            self._unswept = self._read_keys()
 
     def sweep(self, now: int) -> None:
         """Tidy some entries of the sweep: a table of a million, read at once, would hold the join up for a minute."""
@@ -136,6 +142,17 @@ class MessageStore:
         del self._unswept[-SWEEP_ENTRIES:]
         for key in some:
             self._tidy(key, now)
+
+    def _read_keys(self) -> list[bytes]:
+        """Of all messages in the table."""
+        keys = [key for key in self._table.all_keys() if not key.startswith(b"\0")]
+        self._keys = ParkedKeys(keys)
+        return keys
+
+    def _put(self, key: bytes, entry: bytes, confirm: Confirm) -> None:
+        if self._keys is not None:
+            self._keys.add(key)
+        self._table.put(key, entry, confirm)
 
     def _tidy(self, key: bytes, now: int) -> Message | None:
         """Find a closed entry that a crash left behind, drop a message older than the MTA's longest retry.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 from confluent_kafka import KafkaError, Message, Producer
@@ -27,9 +27,8 @@ from postwatch.streams.contracts.dead_letters import (
 )
 from postwatch.streams.contracts.heartbeat import JoinedLines, encode_heartbeat
 from postwatch.streams.contracts.outcome import Outcome
-from postwatch.streams.contracts.outcome_records import encode_outcomes
 from postwatch.streams.parsers.lines import PARSER_ERROR
-from postwatch.streams.partition.outcome_batches import cut_batches
+from postwatch.streams.partition.outcome_batches import encode_rows
 from postwatch.streams.partition.ports import Confirm
 
 log = structlog.get_logger()
@@ -61,11 +60,12 @@ class KafkaOutlet:
         self._poller = threading.Thread(target=self._poll, name="outlet", daemon=True)
         self._poller.start()
 
-    def send_outcomes(self, partition: int, rows: Sequence[Outcome], confirm: Confirm) -> int:
-        batches = cut_batches(rows)
-        for batch in batches:
-            self._produce(self._kafka.outcomes_topic, confirm, encode_outcomes(batch), partition=partition)
-        return len(batches)
+    def send_outcomes(self, partition: int, turns: Iterable[Sequence[Outcome]], confirm: Confirm) -> int:
+        sent = 0
+        for value in encode_rows(turns):
+            self._produce(self._kafka.outcomes_topic, confirm, value, partition=partition)
+            sent += 1
+        return sent
 
     def send_heartbeat(self, server: str, beat: Heartbeat, joined: JoinedLines, confirm: Confirm) -> None:
         value = encode_heartbeat(server, beat, joined)

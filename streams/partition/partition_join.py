@@ -10,7 +10,7 @@ No socket, clock or Faust here: they are the ports of `ports.py` and the argumen
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from postwatch.producers.record import Heartbeat
@@ -35,7 +35,7 @@ from postwatch.streams.partition.retained_fetches import MAX_RETAINED_FETCHES, R
 from postwatch.streams.partition.server_lines import ServersLines
 
 TURN_BYTES = 128 * 1024
-"""Rows are made after so many bytes of lines, while the messages are still in the processor's cache."""
+"""Rows are made and encoded after so many bytes of lines, while these are still in the processor's cache."""
 RANGES_KEY = b"\0marks"
 """Written with every acknowledgement, so that each partition of the table has a live key to recover from."""
 _SWEEP_EVERY_MS = 3_600_000
@@ -117,29 +117,31 @@ class PartitionJoin:
         if not self._next_sweep_at:
             self._open_table(now)  # before the first line: one may be of a message that another worker parked
         fetch = RetainedFetch(fresh[0].offset, fresh[-1].offset, now, acknowledge)
-        rows: list[Outcome] = []
-        dirty: dict[Message, None] = {}
-        links: list[tuple[Message, Message]] = []
-        unmade_bytes = 0
-        for record in fresh:
-            self._take_record(record, fetch)
-            unmade_bytes += len(record.value or b"")
-            if unmade_bytes >= TURN_BYTES or record is fresh[-1]:
-                unmade_bytes = 0
-                made, touched = self._joiner.take_dirty()
-                rows += made
-                dirty.update(dict.fromkeys(touched))
-                links += self._joiner.links
-        self.next_offset = fetch.last_offset + 1
         self._retained.append(fetch)
-        self._send(rows, fetch)
+        self._send(self._join_turns(fresh, fetch, now), fetch)
+        self.next_offset = fetch.last_offset + 1
         self._send_failures(fetch)
-        for before, message in links:
-            self._retain_with(before, message, fetch, now)
-        for message in dirty:
-            self._retain(message, fetch, now)
         if len(self._retained) > MAX_RETAINED_FETCHES or self._retained.has_too_many_messages:
             self._park_oldest(now)
+
+    def _join_turns(self, records: Sequence[RawRecord], fetch: RetainedFetch, now: int) -> Iterator[list[Outcome]]:
+        """The rows of each turn. It keeps nothing of a turn, so that the next one finds memory that is in the cache."""
+        unmade_bytes = 0
+        for record in records:
+            self._take_record(record, fetch)
+            unmade_bytes += len(record.value or b"")
+            if unmade_bytes >= TURN_BYTES or record is records[-1]:
+                unmade_bytes = 0
+                yield self._end_turn(fetch, now)
+
+    def _end_turn(self, fetch: RetainedFetch, now: int) -> list[Outcome]:
+        rows, changed = self._joiner.take_dirty()
+        self.counts.rows += len(rows)
+        for before, message in self._joiner.links:
+            self._retain_with(before, message, fetch, now)
+        for message in changed:
+            self._retain(message, fetch, now)
+        return rows
 
     def tend(self, now: int, committed: int) -> None:
         """Everything that time brings: pending rows, parking, acknowledgements, tidying. Call about once a second."""
@@ -176,10 +178,15 @@ class PartitionJoin:
         for letter in parsed.letters:
             self._send_letter(letter, fetch)
 
-    def _send(self, rows: list[Outcome], fetch: RetainedFetch) -> None:
+    def _send(self, turns: Iterable[list[Outcome]], fetch: RetainedFetch) -> None:
+        sent = self._outlet.send_outcomes(self.partition, turns, fetch.confirm)
+        fetch.unconfirmed += sent  # only now: a turn sends dead letters and heartbeats, which count too
+
+    def _send_pending_rows(self, message: Message, fetch: RetainedFetch) -> None:
+        rows = self._joiner.pending_rows(message)
         if rows:
             self.counts.rows += len(rows)
-            fetch.unconfirmed += self._outlet.send_outcomes(self.partition, rows, fetch.confirm)
+            self._send([rows], fetch)
 
     def _send_heartbeat(self, server: str, beat: Heartbeat, record: RawRecord, fetch: RetainedFetch) -> None:
         fetch.unconfirmed += 1
@@ -210,7 +217,7 @@ class PartitionJoin:
             self._retained.measure(message)
             return
         retained_by = self._retained.release(message)
-        if retained_by is not None:
+        if retained_by is not None and retained_by is not fetch:
             retained_by.crossing.setdefault(fetch, []).append((message.server, message.queue_id))
         closed_by = self._store.forget_loaded(message)
         if closed_by is not None:
@@ -237,7 +244,7 @@ class PartitionJoin:
                 return
             self._pending_due.popleft()
             if fetch is not None:
-                self._send(self._joiner.pending_rows(message), fetch)
+                self._send_pending_rows(message, fetch)
                 if message.is_closed():  # the join failed on it
                     self._close_failed(message, fetch)
 
@@ -259,7 +266,7 @@ class PartitionJoin:
             fetch.crossing.setdefault(self._retained.newest(), []).append((message.server, message.queue_id))
             self._close_failed(message, fetch)
             return
-        self._send(self._joiner.pending_rows(message), fetch)
+        self._send_pending_rows(message, fetch)
         if not message.is_closed():
             fetch.unconfirmed += 1
             try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:  # `postwatch read` needs neither Kafka nor Arrow
@@ -34,8 +34,9 @@ class RawRecord(Protocol):
 class Outlet(Protocol):
     """Where results go. Each calls `confirm` once Kafka has the record for good."""
 
-    def send_outcomes(self, partition: int, rows: Sequence[Outcome], confirm: Confirm) -> int:
-        """Send rows in as many records as it takes; returns their number; each is confirmed."""
+    def send_outcomes(self, partition: int, turns: Iterable[Sequence[Outcome]], confirm: Confirm) -> int:
+        """Send rows, which are made as they are asked for, in as many records as it takes; returns their number; each
+        is confirmed."""
         ...
 
     def send_heartbeat(self, server: str, beat: Heartbeat, joined: JoinedLines, confirm: Confirm) -> None: ...

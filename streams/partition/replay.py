@@ -8,7 +8,7 @@ part only. The same events give the same version, so a row that did not change s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,13 +59,14 @@ class WholeRowsOutlet:
         self._from_ms = from_ms
         self._counts = counts
 
-    def send_outcomes(self, partition: int, rows: Sequence[Outcome], confirm: Confirm) -> int:
+    def send_outcomes(self, partition: int, turns: Iterable[Sequence[Outcome]], confirm: Confirm) -> int:
+        rows = [row for turn in turns for row in turn]
         whole = [row for row in rows if is_whole(row.version) and row.queued_at >= self._from_ms]
         self._counts.rows += len(whole)
         self._counts.older_rows += len(rows) - len(whole)
         if not whole:
             return 0
-        return self._outlet.send_outcomes(partition, [*whole, *_retractions(whole)], confirm)
+        return self._outlet.send_outcomes(partition, [[*whole, *_retractions(whole)]], confirm)
 
     def send_heartbeat(self, server: str, beat: Heartbeat, joined: JoinedLines, confirm: Confirm) -> None:
         confirm()  # an old one; the live join has forwarded it

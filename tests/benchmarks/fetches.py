@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,10 +11,9 @@ from postwatch.producers.record import Headers, Heartbeat, RawHeaders
 from postwatch.streams.contracts.dead_letters import DeadLetter
 from postwatch.streams.contracts.heartbeat import JoinedLines
 from postwatch.streams.contracts.outcome import Outcome
-from postwatch.streams.contracts.outcome_records import encode_outcomes
 from postwatch.streams.faust_glue.app import FETCH_BYTES, RECORDS_A_FETCH, join_rules
 from postwatch.streams.partition.counts import JoinCounts
-from postwatch.streams.partition.outcome_batches import cut_batches
+from postwatch.streams.partition.outcome_batches import encode_rows
 from postwatch.streams.partition.partition_join import PartitionJoin
 from postwatch.streams.partition.ports import Confirm
 from postwatch.streams.settings import JoinSettings
@@ -55,13 +54,14 @@ class _Kafka:
             confirm()
         self._unconfirmed.clear()
 
-    def send_outcomes(self, partition: int, rows: Sequence[Outcome], confirm: Confirm) -> int:
-        batches = cut_batches(rows)
-        for batch in batches:
-            encode_outcomes(batch)
-            self._unconfirmed.append(confirm)
+    def send_outcomes(self, partition: int, turns: Iterable[Sequence[Outcome]], confirm: Confirm) -> int:
+        sent = sum(1 for _ in encode_rows(map(self._counted, turns)))
+        self._unconfirmed += [confirm] * sent
+        return sent
+
+    def _counted(self, rows: Sequence[Outcome]) -> Sequence[Outcome]:
         self.rows += len(rows)
-        return len(batches)
+        return rows
 
     def send_heartbeat(self, server: str, beat: Heartbeat, joined: JoinedLines, confirm: Confirm) -> None:
         raise AssertionError("none is sent here")

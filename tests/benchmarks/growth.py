@@ -24,7 +24,8 @@ from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.faust_glue.changelog import ensure_changelog
 from postwatch.streams.faust_glue.changelog_topic import changelog_topic
 from postwatch.streams.joining.joiner import Joiner
-from postwatch.streams.joining.stored_message import encode_stored, stored_key
+from postwatch.streams.joining.stored_message import encode_stored
+from postwatch.streams.partition.parked_keys import stored_key
 from postwatch.streams.parsers.lines import LineCounts, decode_lines, parse_lines
 from postwatch.streams.parsers.registry import make_parser
 from postwatch.streams.parsers.timestamps import StampReader, find_zone

@@ -9,13 +9,12 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from postwatch.streams.contracts.outcome import Outcome
-from postwatch.streams.contracts.outcome_records import encode_outcomes
 from postwatch.streams.enrichment.accounts import AccountBook
 from postwatch.streams.joining.joiner import Joiner
 from postwatch.streams.parsers.lines import LineCounts, decode_lines, parse_lines
 from postwatch.streams.parsers.registry import make_parser
 from postwatch.streams.parsers.timestamps import StampReader, find_zone
-from postwatch.streams.partition.outcome_batches import cut_batches
+from postwatch.streams.partition.outcome_batches import encode_rows
 
 from tests.benchmarks.workload import cut_large, make_lines
 
@@ -62,8 +61,8 @@ def _run(records: Sequence[bytes]) -> JoinSpeed:
         wall_seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - started_cpu
         started_cpu = time.process_time()
         for rows in sample:
-            for batch in cut_batches(rows):
-                encode_outcomes(batch)
+            for _ in encode_rows([rows]):
+                pass
         encode_seconds = time.process_time() - started_cpu
     return JoinSpeed(counts.lines, row_count, wall_seconds, cpu_seconds, sum(map(len, sample)), encode_seconds)
 

@@ -501,8 +501,8 @@ JOIN = (
     _mutation(
         "acknowledged means confirmed",
         "streams/partition/partition_join.py",
-        "            fetch.unconfirmed += self._outlet.send_outcomes(self.partition, rows, fetch.confirm)\n",
-        "            self._outlet.send_outcomes(self.partition, rows, lambda: None)\n",
+        "        sent = self._outlet.send_outcomes(self.partition, turns, fetch.confirm)\n",
+        "        self._outlet.send_outcomes(self.partition, turns, lambda: None)\n        sent = 0\n",
         _JOIN + "test_nothing_is_acknowledged_before_its_outcomes_are_confirmed",
     ),
     _mutation(
@@ -515,9 +515,16 @@ JOIN = (
     _mutation(
         "parking is awaited",
         "streams/partition/message_store.py",
-        "        self._table.put(key, entry, confirm_entry)\n",
-        "        self._table.put(key, entry, lambda: None)\n        confirm_entry()\n",
+        "        self._put(key, entry, confirm_entry)\n",
+        "        self._put(key, entry, lambda: None)\n        confirm_entry()\n",
         _ACKNOWLEDGED + "test_a_parked_message_is_in_the_changelog_first",
+    ),
+    _mutation(
+        "a message is looked up that was parked since the table was read",
+        "streams/partition/message_store.py",
+        "            self._keys.add(key)\n",
+        "            pass\n",
+        "streams/partition/test_parked_keys.py::test_every_parked_message_is_found",
     ),
     _mutation(
         "dead letters are awaited",

@@ -16,7 +16,7 @@ from postwatch.streams.contracts import outcome_records
 from postwatch.streams.contracts.arrow_stream import encode_stream
 from postwatch.streams.contracts.outcome import Attempt, Outcome
 from postwatch.streams.contracts.outcome_records import encode_outcomes
-from postwatch.streams.contracts.row_buffers import MODULE
+from postwatch.streams.contracts.row_buffers import MODULE, RowEncoder
 
 pytestmark = pytest.mark.skipif(core_build.running.kind != core_build.COMPILED, reason="the core is not compiled")
 
@@ -47,15 +47,20 @@ ROWS = st.fixed_dictionaries(
 
 def by_pyarrow(rows: Sequence[Outcome]) -> bytes:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(outcome_records, "_ENCODE", None)
+        patch.setattr(outcome_records, "_NEW_ENCODER", None)
         return encode_outcomes(rows)
 
 
 def by_compiled_code(rows: Sequence[Outcome]) -> bytes:
     """Raises what makes `to_batch` turn to pyarrow."""
-    assert outcome_records._ENCODE is not None
-    arrays = outcome_records._ENCODE(list(rows))
-    return encode_stream(pa.RecordBatch.from_arrays(arrays, schema=outcome_records.SCHEMA))
+    encoder = new_encoder()
+    encoder.add(list(rows))
+    return encode_stream(pa.RecordBatch.from_arrays(encoder.take(), schema=outcome_records.SCHEMA))
+
+
+def new_encoder() -> RowEncoder:
+    assert outcome_records._NEW_ENCODER is not None
+    return outcome_records._NEW_ENCODER()
 
 
 @settings(deadline=None, max_examples=50)
@@ -107,10 +112,10 @@ def _told(encode: Any, rows: list[Outcome]) -> Any:
 @pytest.mark.parametrize("kinds", ["x", "(s", "s)", "(L)", "((s))", "s" * 200])
 def test_kinds_that_are_none_are_refused(kinds: str) -> None:
     with pytest.raises(ValueError, match="kinds"):
-        import_module(MODULE).fill([], kinds)
+        import_module(MODULE).Rows(kinds).add([])
 
 
 @pytest.mark.parametrize("rows", [None, (), [1], [()], [("a", "b")]])
 def test_what_are_no_rows_is_refused(rows: Any) -> None:
     with pytest.raises(TypeError):
-        import_module(MODULE).fill(rows, "s")
+        import_module(MODULE).Rows("s").add(rows)

@@ -149,15 +149,22 @@ def test_a_parked_message_that_fails_later_leaves_the_table(monkeypatch: pytest.
 def test_a_table_that_can_not_be_read_ends_the_worker() -> None:
     """A broken disk is no fault of a message: else each would become a dead letter."""
 
-    class Broken(Worker):
+    class Breaking(Worker):
+        is_broken = False
+
         def get(self, key: bytes) -> bytes | None:
-            if key.startswith(SERVER.encode()):
+            if self.is_broken:
                 raise OSError("input/output error")
             return super().get(key)
 
-    worker = Broken(Kafka())
+    worker = Breaking(Kafka())
+    arrival, end = make_records(lines_of_a_message(BAD, "b@far.example"), [1])
+    worker.take([arrival])
+    worker.join.tend(70_000, 0)
+    assert worker.join.parked_messages == 1
+    worker.is_broken = True
     with pytest.raises(StoreError, match="input/output error"):
-        worker.take(make_records(both(), []))
+        worker.take([end])
 
 
 def test_a_traceback_is_logged_once_for_each_place(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import tracemalloc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -96,9 +96,11 @@ class Worker:
             assert self.acknowledged == sorted(self.acknowledged)
             self.kafka.committed = max(self.kafka.committed, self.acknowledged[-1] + 1)
 
-    def send_outcomes(self, partition: int, rows: Sequence[Outcome], confirm: Confirm) -> int:
-        self.kafka.send(lambda: self.kafka.rows.extend(rows), confirm)
-        return 1
+    def send_outcomes(self, partition: int, turns: Iterable[Sequence[Outcome]], confirm: Confirm) -> int:
+        rows = [row for turn in turns for row in turn]
+        if rows:
+            self.kafka.send(lambda: self.kafka.rows.extend(rows), confirm)
+        return 1 if rows else 0
 
     def send_heartbeat(self, server: str, beat: Heartbeat, joined: JoinedLines, confirm: Confirm) -> None:
         self.kafka.send(lambda: self.kafka.beats.append((server, beat)), confirm)
@@ -516,7 +518,9 @@ def test_a_changed_format_is_seen_at_the_server_that_changed() -> None:
 class ForgetfulWorker(Worker):
     """Confirms at once and keeps only numbers, so that what grows is the join's own memory."""
 
-    def send_outcomes(self, partition: int, rows: Sequence[Outcome], confirm: Confirm) -> int:
+    def send_outcomes(self, partition: int, turns: Iterable[Sequence[Outcome]], confirm: Confirm) -> int:
+        for _ in turns:
+            pass
         self.kafka.send(lambda: None, confirm)
         return 1
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -36,8 +36,8 @@ class Sent:
     def __init__(self) -> None:
         self.rows: list[Outcome] = []
 
-    def send_outcomes(self, partition: int, rows: Sequence[Outcome], confirm: Confirm) -> int:
-        self.rows += rows
+    def send_outcomes(self, partition: int, turns: Iterable[Sequence[Outcome]], confirm: Confirm) -> int:
+        self.rows += [row for turn in turns for row in turn]
         return 1
 
     def send_heartbeat(self, server: str, beat: Heartbeat, joined: JoinedLines, confirm: Confirm) -> None:
@@ -57,7 +57,7 @@ def rows_of(queue_id: str, arrival: Arrival | None, at: int) -> list[Outcome]:
 
 def replayed(rows: Sequence[Outcome]) -> tuple[int, list[Outcome], ReplayCounts]:
     sent, counts = Sent(), ReplayCounts()
-    confirms = WholeRowsOutlet(sent, TIME_MS, counts).send_outcomes(0, rows, lambda: None)
+    confirms = WholeRowsOutlet(sent, TIME_MS, counts).send_outcomes(0, [rows], lambda: None)
     return confirms, sent.rows, counts
 
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from postwatch.streams.joining.message import Message
-from postwatch.streams.joining.stored_message import decode_stored, encode_stored, stored_key
+from postwatch.streams.joining.stored_message import decode_stored, encode_stored
+from postwatch.streams.partition.parked_keys import stored_key
 from postwatch.streams.partition.partition_join import RANGES_KEY
 from postwatch.streams.partition.partitioners import partition_by_crc32, partition_by_murmur2
 from postwatch.streams.partition.processed_ranges import ProcessedRanges, decode_ranges, encode_ranges
