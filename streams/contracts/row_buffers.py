@@ -18,7 +18,6 @@ _OFFSETS, _TEXT = pa.int32(), pa.string()
 _LETTERS = {"string": "s", "uint8": "B", "uint16": "H", "uint32": "I", "uint64": "Q", "int64": "q", "timestamp": "q"}
 
 
-
 class RowEncoder:
     """Rows of these columns that become one batch, each encoded when it is added."""
 

@@ -1,4 +1,4 @@
-"""Which keys the table of parked messages may have. Each message that begins is looked up there, and nearly none is in it.
+"""Which keys the table of parked messages may have: each message that begins is looked up, and nearly none is there.
 
 Invariant: a key of the table is never missed. Of the others one in eight at most is looked up for nothing, after the
 table was read; more, as it grows.

@@ -25,10 +25,10 @@ from postwatch.streams.faust_glue.changelog import ensure_changelog
 from postwatch.streams.faust_glue.changelog_topic import changelog_topic
 from postwatch.streams.joining.joiner import Joiner
 from postwatch.streams.joining.stored_message import encode_stored
-from postwatch.streams.partition.parked_keys import stored_key
 from postwatch.streams.parsers.lines import LineCounts, decode_lines, parse_lines
 from postwatch.streams.parsers.registry import make_parser
 from postwatch.streams.parsers.timestamps import StampReader, find_zone
+from postwatch.streams.partition.parked_keys import stored_key
 from postwatch.streams.partition.partitioners import partition_by_murmur2
 from postwatch.streams.settings import JoinSettings
 

@@ -23,6 +23,8 @@ SUITES = (
     "tests/streams/joining/test_stored_message.py",
     "tests/streams/partition/test_acknowledgement.py",
     "tests/streams/partition/test_partition_join.py::test_crashes_change_no_row",
+    "tests/streams/partition/test_outcome_batches.py",
+    "tests/streams/partition/test_parked_keys.py",
     "tests/streams/partition/test_processed_ranges.py",
     "tests/streams/contracts/test_row_buffers.py",
     "tests/streams/contracts/test_packed_rows.py",

@@ -18,6 +18,8 @@ from postwatch.streams.contracts.outcome import Attempt, Outcome
 from postwatch.streams.contracts.outcome_records import encode_outcomes
 from postwatch.streams.contracts.row_buffers import MODULE, RowEncoder
 
+from tests.streams.contracts.test_outcome import EXAMPLE
+
 pytestmark = pytest.mark.skipif(core_build.running.kind != core_build.COMPILED, reason="the core is not compiled")
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=9)
@@ -119,3 +121,26 @@ def test_kinds_that_are_none_are_refused(kinds: str) -> None:
 def test_what_are_no_rows_is_refused(rows: Any) -> None:
     with pytest.raises(TypeError):
         import_module(MODULE).Rows("s").add(rows)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.lists(ROWS, max_size=3), min_size=1, max_size=4).filter(any))
+def test_rows_that_come_in_turns_make_the_same_bytes(turns: list[list[Outcome]]) -> None:
+    encoder = new_encoder()
+    for rows in turns:
+        encoder.add(rows)
+    encoded = encode_stream(pa.RecordBatch.from_arrays(encoder.take(), schema=outcome_records.SCHEMA))
+    assert encoded == by_pyarrow([row for rows in turns for row in rows])
+
+
+def test_what_is_refused_leaves_nothing_behind() -> None:
+    encoder = new_encoder()
+    encoder.add([EXAMPLE])
+    with pytest.raises(OverflowError):
+        encoder.add([EXAMPLE._replace(account="b"), EXAMPLE._replace(smtp_code=65_536)])
+    encoder.add([EXAMPLE._replace(account="c")])
+    batch = pa.RecordBatch.from_arrays(encoder.take(), schema=outcome_records.SCHEMA)
+    assert batch.column("account").to_pylist() == [EXAMPLE.account, "c"]
+    batch.validate(full=True)
+    encoder.add([EXAMPLE])
+    assert len(encoder.take()[0]) == 1

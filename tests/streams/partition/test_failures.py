@@ -13,7 +13,6 @@ from postwatch.streams.parsers.exim.fast_path import read_delivery
 from postwatch.streams.partition import message_store
 from postwatch.streams.partition.failures import FailureLog, place_of
 
-from tests.streams.joining.test_golden import SERVER
 from tests.streams.partition.test_partition_join import Kafka, Worker, finish, make_records, table_rows
 
 ADD_ATTEMPT = "postwatch.streams.joining.joiner.add_attempt"
