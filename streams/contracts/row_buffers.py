@@ -21,8 +21,9 @@ _LETTERS = {"string": "s", "uint8": "B", "uint16": "H", "uint32": "I", "uint64":
 class RowEncoder:
     """Rows of these columns that become one batch, each encoded when it is added."""
 
-    def __init__(self, columns: Sequence[Column], encoded: Any) -> None:
+    def __init__(self, columns: Sequence[tuple[Column, list[pa.DataType]]], encoded: Any) -> None:
         self._columns = columns
+        """Each with its type, or those of its parts: asked for once, and not for each record."""
         self._encoded = encoded
 
     def add(self, rows: list[Any]) -> None:
@@ -34,14 +35,14 @@ class RowEncoder:
         """The arrays of the columns, and of each part of a NESTED one. The next rows begin anew."""
         buffers = map(pa.py_buffer, self._encoded.take())
         arrays: list[pa.Array] = []
-        for column in self._columns:
+        for column, types in self._columns:
             if column.kind is NESTED:
                 offsets = _array(_OFFSETS, buffers)
-                arrays += [pa.ListArray.from_arrays(offsets, _array(one.kind.arrow, buffers)) for one in column.parts]
+                arrays += [pa.ListArray.from_arrays(offsets, _array(one, buffers)) for one in types]
             elif column.kind is TEXTS:
                 arrays.append(pa.ListArray.from_arrays(_array(_OFFSETS, buffers), _array(_TEXT, buffers)))
             else:
-                arrays.append(_array(column.kind.arrow, buffers))
+                arrays.append(_array(types[0], buffers))
         return arrays
 
 
@@ -51,7 +52,8 @@ def find_encoder(columns: Sequence[Column]) -> Callable[[], RowEncoder] | None:
     if module is None:
         return None
     rows, kinds = module.Rows, "".join(map(_letters, columns))
-    return lambda: RowEncoder(columns, rows(kinds))
+    typed = [(column, [part.kind.arrow for part in column.parts] or [column.kind.arrow]) for column in columns]
+    return lambda: RowEncoder(typed, rows(kinds))
 
 
 def _letters(column: Column) -> str:

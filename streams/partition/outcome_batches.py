@@ -20,6 +20,8 @@ def encode_rows(turns: Iterable[Sequence[Outcome]]) -> Iterator[bytes]:
     record = OutcomeRecord()
     count = size = 0
     for rows in turns:
+        if not rows:
+            continue
         batch: list[Outcome] = []
         for row in rows:
             weight = _weight(row.log_lines)
